@@ -1,0 +1,1 @@
+//! The engine of apflow-host: what happens to a task.

@@ -1,0 +1,89 @@
+//! What happened to a job, in order.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::fault::Fault;
+use crate::id::{JobId, TaskId};
+use crate::state::TaskState;
+
+/// A numbered fact in a job's history. Numbers go 1, 2, 3 … without gaps within a job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// The place in the job's history, from 1.
+    pub n: u64,
+    /// When it happened.
+    pub at: Timestamp,
+    /// The job.
+    pub job_id: JobId,
+    /// The task, unless it is about the job as a whole.
+    pub task_id: Option<TaskId>,
+    /// The attempt, zero when it belongs to none.
+    pub attempt: u32,
+    /// What happened.
+    #[serde(flatten)]
+    pub what: Happening,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "data", rename_all = "snake_case")]
+pub enum Happening {
+    /// The task moved to another state.
+    State {
+        /// The state it is in now.
+        state: TaskState,
+        /// Why, when it did not go well.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fault: Option<Fault>,
+    },
+    /// The executor wrote a line to its log.
+    Log(LogLine),
+    /// The executor said how far it has come.
+    Progress {
+        /// From 0.0 to 1.0.
+        fraction: f64,
+        /// What it is doing.
+        message: String,
+    },
+    /// The executor saved a checkpoint.
+    Checkpoint {
+        /// The name of the step.
+        step: String,
+        /// The size of the value in bytes.
+        bytes: u64,
+    },
+    /// The sandbox refused the executor something.
+    Denied {
+        /// What it wanted, and the grant that would allow it.
+        message: String,
+    },
+}
+
+/// A line of an executor's log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// How much it matters.
+    pub level: Level,
+    /// The text.
+    pub message: String,
+    /// Named values, in the order they were given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<(String, String)>,
+}
+
+/// How much a log line matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Every detail.
+    Trace,
+    /// What helps to find a fault.
+    Debug,
+    /// What an operator wants to know.
+    Info,
+    /// Something unexpected that was got over.
+    Warn,
+    /// Something that failed.
+    Error,
+}

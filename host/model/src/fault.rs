@@ -1,0 +1,100 @@
+//! Why a task did not end well, as a caller reads it.
+//!
+//! It does not decide about retries: [`crate::retry`] does, from the code alone.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The kind of a fault. Stable: it is never renamed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FaultCode {
+    /// The input does not suit the executor.
+    InvalidInput,
+    /// The world was in the way; another try may work.
+    Retryable,
+    /// It will never work.
+    Permanent,
+    /// The executor saw the cancellation and stopped.
+    Cancelled,
+    /// The task's budget is used up.
+    BudgetExhausted,
+    /// The executor asked for something that was not granted.
+    CapabilityDenied,
+    /// The attempt went over one of its limits.
+    LimitExceeded,
+    /// The guest crashed, for example by a panic.
+    Trapped,
+    /// A `$from` pointer finds nothing in the dependency's output.
+    ReferenceUnresolved,
+    /// The host ended while the attempt was running.
+    HostLost,
+    /// The plugin is no longer installed, or cannot be loaded.
+    PluginUnavailable,
+}
+
+impl FaultCode {
+    /// Whether another attempt may end better.
+    pub const fn is_retryable(self) -> bool {
+        match self {
+            Self::Retryable | Self::Trapped | Self::HostLost => true,
+            Self::InvalidInput
+            | Self::Permanent
+            | Self::Cancelled
+            | Self::BudgetExhausted
+            | Self::CapabilityDenied
+            | Self::LimitExceeded
+            | Self::ReferenceUnresolved
+            | Self::PluginUnavailable => false,
+        }
+    }
+
+    /// The word on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::InvalidInput => "invalid-input",
+            Self::Retryable => "retryable",
+            Self::Permanent => "permanent",
+            Self::Cancelled => "cancelled",
+            Self::BudgetExhausted => "budget-exhausted",
+            Self::CapabilityDenied => "capability-denied",
+            Self::LimitExceeded => "limit-exceeded",
+            Self::Trapped => "trapped",
+            Self::ReferenceUnresolved => "reference-unresolved",
+            Self::HostLost => "host-lost",
+            Self::PluginUnavailable => "plugin-unavailable",
+        }
+    }
+}
+
+impl fmt::Display for FaultCode {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(self.name())
+    }
+}
+
+/// Why an attempt, or a task, did not end well.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// What kind of fault it is.
+    pub code: FaultCode,
+    /// What went wrong and, where it is known, what to do about it.
+    pub message: String,
+    /// The least time to wait before another attempt, in milliseconds, as the executor said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+}
+
+impl Fault {
+    /// A fault without a time to wait.
+    pub fn new(code: FaultCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), retry_after_ms: None }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.code, self.message)
+    }
+}

@@ -1,0 +1,352 @@
+//! How the tasks of a job hang together: references, circles, order.
+//!
+//! Several roots are fine; a circle is not. All of it takes time linear in tasks and edges.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::job::{Dependency, RawTask, SpecFault, TaskSpec};
+use crate::reference;
+
+/// The longest time a task may ask for: one day, in seconds.
+const TIMEOUT_SECONDS_MAX: f64 = 86_400.0;
+
+/// The most attempts a task may ask for.
+const ATTEMPTS_MAX: u32 = 100;
+
+/// The longest reference or name, in bytes.
+const NAME_BYTES_MAX: usize = 256;
+
+/// Checks raw tasks and turns their references into places.
+pub(crate) fn link(
+    raws: Vec<RawTask>,
+    path: &impl Fn(usize) -> String,
+) -> Result<Vec<TaskSpec>, SpecFault> {
+    let references = name_all(&raws, path)?;
+    let places: HashMap<&str, usize> =
+        references.iter().enumerate().map(|(place, name)| (name.as_str(), place)).collect();
+    let mut tasks = Vec::with_capacity(raws.len());
+    for (place, raw) in raws.into_iter().enumerate() {
+        let links = Links { path: path(place), places: &places };
+        tasks.push(links.check(references[place].clone(), raw)?);
+    }
+    if let Some(circle) = find_circle(tasks.len(), |task| {
+        tasks[task].dependencies.iter().map(|dependency| dependency.task).collect()
+    }) {
+        return Err(circle_fault(&tasks, &circle, path, "dependencies", "waits for"));
+    }
+    if let Some(circle) = find_circle(tasks.len(), |task| tasks[task].parent.into_iter().collect())
+    {
+        return Err(circle_fault(&tasks, &circle, path, "parent_id", "is under"));
+    }
+    Ok(tasks)
+}
+
+/// Gives every task its reference, made up as `task-1`, `task-2` … where the caller gave none.
+fn name_all(raws: &[RawTask], path: &impl Fn(usize) -> String) -> Result<Vec<String>, SpecFault> {
+    let mut taken = HashMap::new();
+    for (place, raw) in raws.iter().enumerate() {
+        let Some(id) = &raw.id else { continue };
+        if id.is_empty() || id.len() > NAME_BYTES_MAX {
+            let message =
+                format!("an id has 1 to {NAME_BYTES_MAX} bytes, but this has {}", id.len());
+            return Err(SpecFault::new(format!("{}/id", path(place)), message));
+        }
+        if let Some(first) = taken.insert(id.as_str(), place) {
+            let message = format!("`{id}` is also the id of {}", path(first));
+            return Err(SpecFault::new(format!("{}/id", path(place)), message));
+        }
+    }
+    let mut made_up =
+        (1..).map(|n| format!("task-{n}")).filter(|id| !taken.contains_key(id.as_str()));
+    let name = |raw: &RawTask| raw.id.clone().or_else(|| made_up.next()).unwrap_or_default();
+    Ok(raws.iter().map(name).collect())
+}
+
+/// What the references of one task are looked up in.
+struct Links<'a> {
+    path: String,
+    places: &'a HashMap<&'a str, usize>,
+}
+
+impl Links<'_> {
+    fn fault(&self, field: &str, message: impl Into<String>) -> SpecFault {
+        SpecFault::new(format!("{}/{field}", self.path), message)
+    }
+
+    fn check(&self, reference: String, raw: RawTask) -> Result<TaskSpec, SpecFault> {
+        let executor = match (raw.executor, raw.tool) {
+            (Some(executor), None) => executor,
+            (None, Some(tool)) => {
+                let message =
+                    format!("there is no tool `{tool}`: name a plugin as `executor` instead");
+                return Err(self.fault("tool", message));
+            }
+            (Some(_), Some(_)) => {
+                return Err(self.fault("tool", "a task has an `executor` or a `tool`, not both"));
+            }
+            (None, None) => return Err(self.fault("executor", "is missing")),
+        };
+        if raw.priority > 3 {
+            let message = format!("is {}, but goes from 0 (urgent) to 3 (low)", raw.priority);
+            return Err(self.fault("priority", message));
+        }
+        if !(1..=ATTEMPTS_MAX).contains(&raw.max_attempts) {
+            let message = format!("is {}, but goes from 1 to {ATTEMPTS_MAX}", raw.max_attempts);
+            return Err(self.fault("max_attempts", message));
+        }
+        if let Some(message) = raw.backoff.fault() {
+            return Err(self.fault("backoff", message));
+        }
+        let parent = raw.parent_id.map(|id| self.place("parent_id", &id)).transpose()?;
+        let dependencies = self.dependencies(&raw.dependencies)?;
+        self.check_inputs(&raw.inputs, &dependencies)?;
+        Ok(TaskSpec {
+            reference,
+            name: raw.name,
+            executor,
+            parent,
+            dependencies,
+            priority: raw.priority,
+            timeout: raw.timeout_seconds.map(|seconds| self.timeout(seconds)).transpose()?,
+            run_at: raw.run_at,
+            attempts_max: raw.max_attempts,
+            backoff: raw.backoff,
+            token_budget: raw.token_budget,
+            model: raw.model,
+            inputs: raw.inputs,
+        })
+    }
+
+    fn timeout(&self, seconds: f64) -> Result<Duration, SpecFault> {
+        if seconds > 0.0 && seconds <= TIMEOUT_SECONDS_MAX {
+            return Ok(Duration::from_secs_f64(seconds));
+        }
+        let message = format!("is {seconds}, but must be over 0 and at most {TIMEOUT_SECONDS_MAX}");
+        Err(self.fault("timeout_seconds", message))
+    }
+
+    fn place(&self, field: &str, id: &str) -> Result<usize, SpecFault> {
+        let unknown = || self.fault(field, format!("no task of this job has the id `{id}`"));
+        self.places.get(id).copied().ok_or_else(unknown)
+    }
+
+    fn dependencies(
+        &self,
+        raws: &[crate::job::RawDependency],
+    ) -> Result<Vec<Dependency>, SpecFault> {
+        let mut dependencies: Vec<Dependency> = Vec::with_capacity(raws.len());
+        for (index, raw) in raws.iter().enumerate() {
+            let field = format!("dependencies/{index}");
+            let task = self.place(&field, &raw.id)?;
+            if dependencies.iter().any(|known| known.task == task) {
+                return Err(self.fault(&field, format!("`{}` is listed twice", raw.id)));
+            }
+            dependencies.push(Dependency { task, required: raw.required });
+        }
+        Ok(dependencies)
+    }
+
+    /// Every `$from` must name a dependency: otherwise its output may not be there in time.
+    fn check_inputs(
+        &self,
+        inputs: &serde_json::Value,
+        dependencies: &[Dependency],
+    ) -> Result<(), SpecFault> {
+        if !inputs.is_object() {
+            return Err(self.fault("inputs", "must be an object"));
+        }
+        let found = reference::find(inputs)
+            .map_err(|fault| self.fault(&format!("inputs{}", fault.at), fault.to_string()))?;
+        for reference in found {
+            let field = format!("inputs{}/$from", reference.at);
+            let task = self.place(&field, &reference.task)?;
+            if !dependencies.iter().any(|dependency| dependency.task == task) {
+                let name = reference.task;
+                let message = format!("`{name}` is not a dependency: add it to `dependencies`");
+                return Err(self.fault(&field, message));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Finds a circle: places in which each leads to the next, and the last to the first.
+fn find_circle(count: usize, next: impl Fn(usize) -> Vec<usize>) -> Option<Vec<usize>> {
+    let mut is_done = vec![false; count];
+    let mut is_on_path = vec![false; count];
+    for start in 0..count {
+        let mut path = vec![(start, next(start))];
+        is_on_path[start] = true;
+        while let Some((task, ahead)) = path.last_mut() {
+            let Some(step) = ahead.pop().filter(|_| !is_done[*task]) else {
+                is_done[*task] = true;
+                is_on_path[*task] = false;
+                path.pop();
+                continue;
+            };
+            if is_on_path[step] {
+                let circle = path.iter().map(|(task, _)| *task);
+                return Some(circle.skip_while(|task| *task != step).collect());
+            }
+            if !is_done[step] {
+                is_on_path[step] = true;
+                path.push((step, next(step)));
+            }
+        }
+    }
+    None
+}
+
+fn circle_fault(
+    tasks: &[TaskSpec],
+    circle: &[usize],
+    path: &impl Fn(usize) -> String,
+    field: &str,
+    verb: &str,
+) -> SpecFault {
+    let first = circle.first().copied().unwrap_or_default();
+    let names: Vec<_> =
+        circle.iter().chain([&first]).map(|task| format!("`{}`", tasks[*task].reference)).collect();
+    let message = format!("goes in a circle: {}", names.join(&format!(" {verb} ")));
+    SpecFault::new(format!("{}/{field}", path(first)), message)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use crate::job::JobSpec;
+
+    fn fault(value: Value) -> (String, String) {
+        let fault = JobSpec::parse(value).unwrap_err();
+        (fault.path, fault.message)
+    }
+
+    fn task(id: &str, dependencies: &[&str]) -> Value {
+        json!({"id": id, "executor": "noop_executor", "dependencies": dependencies})
+    }
+
+    #[test]
+    fn one_task_may_stand_at_the_top() {
+        let spec = JobSpec::parse(json!({"executor": "noop_executor", "name": "one"})).unwrap();
+        assert_eq!((spec.name.as_deref(), spec.tasks.len()), (Some("one"), 1));
+        assert_eq!(spec.tasks[0].reference, "task-1");
+    }
+
+    #[test]
+    fn a_forest_is_linked_by_places() {
+        let spec = JobSpec::parse(json!({"tasks": [
+            task("b", &["a"]), task("a", &[]),
+            {"executor": "x", "parent_id": "a", "dependencies": [{"id": "b", "required": false}]}
+        ]}))
+        .unwrap();
+        assert_eq!(spec.tasks[0].dependencies[0].task, 1);
+        assert_eq!(spec.tasks[2].parent, Some(1));
+        assert!(!spec.tasks[2].dependencies[0].required);
+    }
+
+    #[test]
+    fn an_unknown_field_is_refused_with_its_place() {
+        let (path, message) = fault(json!({"tasks": [{"executor": "x", "timeout": 3}]}));
+        assert_eq!(path, "/tasks/0/timeout");
+        assert!(message.contains("unknown field `timeout`"), "{message}");
+    }
+
+    #[test]
+    fn a_reference_to_no_task_is_refused_with_its_place() {
+        let (path, message) = fault(json!({"tasks": [task("a", &["ghost"])]}));
+        assert_eq!((path.as_str(), message.contains("`ghost`")), ("/tasks/0/dependencies/0", true));
+        let (path, _) = fault(json!({"tasks": [
+            {"id": "a", "executor": "x", "inputs": {"n": {"$from": "ghost"}}}
+        ]}));
+        assert_eq!(path, "/tasks/0/inputs/n/$from");
+    }
+
+    #[test]
+    fn a_from_must_name_a_dependency() {
+        let (_, message) = fault(json!({"tasks": [
+            task("a", &[]),
+            {"id": "b", "executor": "x", "inputs": {"n": {"$from": "a"}}}
+        ]}));
+        assert!(message.contains("add it to `dependencies`"), "{message}");
+    }
+
+    #[test]
+    fn a_circle_is_refused_and_named() {
+        let (path, message) =
+            fault(json!({"tasks": [task("a", &["c"]), task("b", &["a"]), task("c", &["b"])]}));
+        assert!(path.ends_with("/dependencies"), "{path}");
+        assert_eq!(message.matches("waits for").count(), 3, "{message}");
+        let (path, _) = fault(json!({"tasks": [
+            {"id": "a", "executor": "x", "parent_id": "b"},
+            {"id": "b", "executor": "x", "parent_id": "a"}
+        ]}));
+        assert!(path.ends_with("/parent_id"), "{path}");
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused_with_the_range() {
+        for (field, value, range) in [
+            ("priority", json!(4), "0 (urgent) to 3"),
+            ("max_attempts", json!(0), "1 to 100"),
+            ("timeout_seconds", json!(-1), "at most 86400"),
+            ("backoff", json!({"base_seconds": 1e9}), "0 to 86400"),
+            ("inputs", json!([]), "an object"),
+        ] {
+            let (path, message) = fault(json!({"executor": "x", field: value}));
+            assert_eq!(
+                (path.as_str(), message.contains(range)),
+                (&*format!("/{field}"), true),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn repeated_ids_are_refused() {
+        let (path, message) = fault(json!({"tasks": [task("a", &[]), task("a", &[])]}));
+        assert_eq!((path.as_str(), message.contains("/tasks/0")), ("/tasks/1/id", true));
+    }
+
+    #[test]
+    fn a_chain_of_thousands_is_linked_without_recursion() {
+        let tasks: Vec<Value> = (0..9_999)
+            .map(|n| {
+                let dependencies: Vec<String> =
+                    (n > 0).then(|| format!("t{}", n - 1)).into_iter().collect();
+                json!({"id": format!("t{n}"), "executor": "x", "dependencies": dependencies})
+            })
+            .collect();
+        assert_eq!(JobSpec::parse(json!({"tasks": tasks})).unwrap().tasks.len(), 9_999);
+    }
+
+    proptest! {
+        /// Edges that only lead back can never close a circle; adding one that leads from the
+        /// first task to the last of a chain always does.
+        #[test]
+        fn only_circles_are_refused(edges in prop::collection::vec((1_usize..20, 0_usize..20), 0..40)) {
+            let mut dependencies = vec![Vec::new(); 20];
+            for (task, earlier) in edges {
+                let name = format!("t{}", earlier % task);
+                if !dependencies[task].contains(&name) {
+                    dependencies[task].push(name);
+                }
+            }
+            let build = |dependencies: &[Vec<String>]| {
+                let tasks: Vec<Value> = dependencies
+                    .iter()
+                    .enumerate()
+                    .map(|(n, names)| json!({"id": format!("t{n}"), "executor": "x", "dependencies": names}))
+                    .collect();
+                JobSpec::parse(json!({"tasks": tasks}))
+            };
+            prop_assert!(build(&dependencies).is_ok());
+            if dependencies[19].contains(&"t0".to_owned()) {
+                dependencies[0].push("t19".to_owned());
+                prop_assert!(build(&dependencies).is_err());
+            }
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! Jobs and tasks: what a caller submits, and what is shown of it.
+//!
+//! A [`JobSpec`] exists only when it holds no fault: see [`JobSpec::parse`].
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::clock::Timestamp;
+use crate::fault::Fault;
+use crate::forest;
+use crate::id::{JobId, TaskId};
+use crate::retry::Backoff;
+use crate::state::{JobState, TaskState};
+use crate::usage::Usage;
+
+/// The most tasks one job may have.
+pub const TASKS_MAX: usize = 10_000;
+
+/// A job as it was submitted, checked: references resolve, and nothing waits for itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobSpec {
+    /// The caller's name for it.
+    pub name: Option<String>,
+    /// Its tasks, as the caller listed them.
+    pub tasks: Vec<TaskSpec>,
+}
+
+/// A task as it was submitted, checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskSpec {
+    /// The caller's reference to it, unique in the job.
+    pub reference: String,
+    /// The caller's name for it.
+    pub name: Option<String>,
+    /// The plugin that runs it.
+    pub executor: String,
+    /// Its input, perhaps with `$from` references.
+    pub inputs: Value,
+    /// The task it is shown under, by its place in the job.
+    pub parent: Option<usize>,
+    /// The tasks it waits for.
+    pub dependencies: Vec<Dependency>,
+    /// From 0 (urgent) to 3 (low).
+    pub priority: u8,
+    /// The longest one attempt may run. The plugin's own limit counts as well.
+    pub timeout: Option<Duration>,
+    /// Not before this moment.
+    pub run_at: Option<Timestamp>,
+    /// How often it is tried at most, from 1 to 100.
+    pub attempts_max: u32,
+    /// How long to wait between attempts.
+    pub backoff: Backoff,
+    /// How many model tokens it may spend.
+    pub token_budget: Option<u64>,
+    /// The model it asks for.
+    pub model: Option<String>,
+}
+
+/// That a task waits for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dependency {
+    /// The task waited for, by its place in the job.
+    pub task: usize,
+    /// Whether the waiting task is skipped when it does not complete.
+    pub required: bool,
+}
+
+/// What is wrong with a submission, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
+#[error("{path}: {message}")]
+pub struct SpecFault {
+    /// The place in the submitted JSON, as a JSON pointer.
+    pub path: String,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+impl SpecFault {
+    /// A fault at a place.
+    pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { path: path.into(), message: message.into() }
+    }
+}
+
+impl JobSpec {
+    /// Reads a submission: the fields of one task, or `tasks` with a list of them.
+    ///
+    /// # Errors
+    ///
+    /// The first fault, with its place: a wrong type, an unknown field, a value out of range, a
+    /// reference that names no task, a repeated id, or tasks that wait for each other in a circle.
+    pub fn parse(value: Value) -> Result<Self, SpecFault> {
+        let is_forest = value.as_object().is_some_and(|map| map.contains_key("tasks"));
+        let (name, raws, base) = if is_forest {
+            let raw: RawJob = deserialize(value, "")?;
+            (raw.name, raw.tasks, "/tasks/")
+        } else {
+            let raw: RawTask = deserialize(value, "")?;
+            (raw.name.clone(), vec![raw], "")
+        };
+        if raws.is_empty() || raws.len() > TASKS_MAX {
+            let message = format!("has {} tasks: expected 1 to {TASKS_MAX}", raws.len());
+            return Err(SpecFault::new("/tasks", message));
+        }
+        let path =
+            |index: usize| if base.is_empty() { String::new() } else { format!("{base}{index}") };
+        let tasks = forest::link(raws, &path)?;
+        Ok(Self { name, tasks })
+    }
+}
+
+fn deserialize<'de, T: Deserialize<'de>>(value: Value, base: &str) -> Result<T, SpecFault> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let mut path = base.to_owned();
+        for segment in error.path() {
+            let text = segment.to_string();
+            path = format!("{path}/{}", text.trim_matches(['[', ']']));
+        }
+        SpecFault::new(
+            if path.is_empty() { "/".to_owned() } else { path },
+            error.inner().to_string(),
+        )
+    })
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawJob {
+    name: Option<String>,
+    tasks: Vec<RawTask>,
+}
+
+/// A task as it is written, unchecked.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawTask {
+    pub(crate) id: Option<String>,
+    pub(crate) name: Option<String>,
+    pub(crate) executor: Option<String>,
+    pub(crate) tool: Option<String>,
+    #[serde(default = "empty_object")]
+    pub(crate) inputs: Value,
+    pub(crate) parent_id: Option<String>,
+    #[serde(default)]
+    pub(crate) dependencies: Vec<RawDependency>,
+    #[serde(default = "normal_priority")]
+    pub(crate) priority: u8,
+    pub(crate) timeout_seconds: Option<f64>,
+    pub(crate) run_at: Option<Timestamp>,
+    #[serde(default = "usual_attempts")]
+    pub(crate) max_attempts: u32,
+    #[serde(default)]
+    pub(crate) backoff: Backoff,
+    pub(crate) token_budget: Option<u64>,
+    pub(crate) model: Option<String>,
+}
+
+/// `"fetch"`, or `{"id": "fetch", "required": false}`.
+#[derive(Debug, Clone)]
+pub(crate) struct RawDependency {
+    pub(crate) id: String,
+    pub(crate) required: bool,
+}
+
+impl<'de> Deserialize<'de> for RawDependency {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Long {
+            id: String,
+            #[serde(default = "yes")]
+            required: bool,
+        }
+        match Value::deserialize(deserializer)? {
+            Value::String(id) => Ok(Self { id, required: true }),
+            long => serde_json::from_value(long)
+                .map(|Long { id, required }| Self { id, required })
+                .map_err(serde::de::Error::custom),
+        }
+    }
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn empty_object() -> Value {
+    Value::Object(serde_json::Map::new())
+}
+
+fn normal_priority() -> u8 {
+    2
+}
+
+fn usual_attempts() -> u32 {
+    3
+}
+
+/// A job as it is shown.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    /// Its id.
+    pub id: JobId,
+    /// The caller's name for it.
+    pub name: Option<String>,
+    /// Where it stands.
+    pub state: JobState,
+    /// Who submitted it.
+    pub principal: String,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+    /// When its last task ended.
+    pub ended_at: Option<Timestamp>,
+    /// How many tasks it has.
+    pub task_count: u64,
+    /// Its tasks, in the order they were listed. Left out of lists.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tasks: Vec<Task>,
+}
+
+/// A task as it is shown.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Task {
+    /// Its id.
+    pub id: TaskId,
+    /// The job it belongs to.
+    pub job_id: JobId,
+    /// The caller's reference to it.
+    pub reference: String,
+    /// The caller's name for it.
+    pub name: Option<String>,
+    /// The plugin that runs it.
+    pub executor: String,
+    /// Where it stands.
+    pub state: TaskState,
+    /// The task it is shown under.
+    pub parent: Option<TaskId>,
+    /// The tasks it waits for.
+    pub dependencies: Vec<TaskDependency>,
+    /// From 0 (urgent) to 3 (low).
+    pub priority: u8,
+    /// Not before this moment.
+    pub run_at: Timestamp,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+    /// When its first attempt began.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// How often it is tried at most.
+    pub max_attempts: u32,
+    /// What it returned.
+    pub output: Option<Value>,
+    /// Why it did not end well.
+    pub fault: Option<Fault>,
+    /// What all its attempts used together.
+    pub usage: Usage,
+    /// Its attempts, in order.
+    pub attempts: Vec<Attempt>,
+}
+
+/// A dependency as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskDependency {
+    /// The task waited for.
+    pub id: TaskId,
+    /// Whether it must complete.
+    pub required: bool,
+}
+
+/// One try of a task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Its number, from 1: the fencing token of its writes.
+    pub n: u32,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// Why it did not end well.
+    pub fault: Option<Fault>,
+    /// What it used.
+    pub usage: Option<Usage>,
+}

@@ -1,0 +1,198 @@
+//! The limits of an attempt, and the units they are written in.
+//!
+//! It does not enforce them: the sandbox does, every one.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+const GIB: u64 = 1024 * MIB;
+
+/// What one attempt may use at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    /// Linear memory, in bytes. From 64 KiB to 1 GiB; 64 MiB if not set.
+    pub memory_bytes: u64,
+    /// Time from instantiation to the end, waiting included. From 1 ms to 24 h; 30 s if not set.
+    pub timeout: Duration,
+    /// Fuel, in wasmtime's units: deterministic, about one for each instruction. None: not metered.
+    pub fuel: Option<u64>,
+    /// Output, in bytes of JSON; for a command, of stdout and stderr each. 8 MiB if not set.
+    pub output_bytes: u64,
+    /// Log lines, in bytes of their text. More are dropped. 1 MiB if not set.
+    pub log_bytes: u64,
+    /// HTTP requests sent. 100 if not set.
+    pub http_requests: u64,
+    /// One HTTP body, sent or received, in bytes. 16 MiB if not set.
+    pub http_body_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory_bytes: 64 * MIB,
+            timeout: Duration::from_secs(30),
+            fuel: None,
+            output_bytes: 8 * MIB,
+            log_bytes: MIB,
+            http_requests: 100,
+            http_body_bytes: 16 * MIB,
+        }
+    }
+}
+
+impl Limits {
+    /// The largest `memory` a manifest may set.
+    pub const MEMORY_BYTES_MAX: u64 = GIB;
+    /// The largest `timeout` a manifest may set.
+    pub const TIMEOUT_MAX: Duration = Duration::from_hours(24);
+}
+
+/// An attempt went over one of its limits.
+///
+/// Every text names the limit, its value, and the key of `plugin.yaml` that changes it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Breach {
+    /// The guest asked for more memory.
+    #[error("it needs more than {} of memory; `limits.memory` in its plugin.yaml sets this", Bytes(*.0))]
+    Memory(u64),
+    /// The guest asked for a larger table of functions.
+    #[error("it needs a table of more than {0} elements, which is fixed in this version")]
+    Table(u64),
+    /// The time was up.
+    #[error("it ran longer than {}; `limits.timeout` in its plugin.yaml and `timeout_seconds` of the task set this", Span(*.0))]
+    Timeout(Duration),
+    /// The fuel was burnt.
+    #[error("it burnt all of its {0} units of fuel; `limits.fuel` in its plugin.yaml sets this")]
+    Fuel(u64),
+    /// The output was too large.
+    #[error("it returned more than {}; `limits.output` in its plugin.yaml sets this", Bytes(*.0))]
+    Output(u64),
+    /// A host call carried too much.
+    #[error("one of its host calls carried more than {}, which is fixed in this version", Bytes(*.0))]
+    HostCall(u64),
+}
+
+/// A number of bytes, shown and read with a binary unit: `64MiB`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bytes(pub u64);
+
+impl Bytes {
+    const UNITS: [(&'static str, u64); 4] = [("GiB", GIB), ("MiB", MIB), ("KiB", KIB), ("B", 1)];
+
+    /// Reads `64MiB`, `512KiB`, `1GiB` or `100B`.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that says what is accepted.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let expected = || {
+            format!(
+                "`{text}` is not a size: expected a whole number and B, KiB, MiB or GiB, like `64MiB`"
+            )
+        };
+        let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(expected)?;
+        let (number, unit) = text.split_at(digits);
+        let number: u64 = number.parse().map_err(|_| expected())?;
+        let (_, size) =
+            Self::UNITS.into_iter().find(|(name, _)| *name == unit.trim()).ok_or_else(expected)?;
+        number.checked_mul(size).map(Self).ok_or_else(expected)
+    }
+}
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (unit, size) =
+            Self::UNITS.into_iter().find(|(_, size)| self.0 >= *size).unwrap_or(("B", 1));
+        let tenths = u128::from(self.0) * 10 / u128::from(size);
+        let text = if tenths.is_multiple_of(10) {
+            format!("{} {unit}", tenths / 10)
+        } else {
+            format!("{}.{} {unit}", tenths / 10, tenths % 10)
+        };
+        formatter.pad(&text)
+    }
+}
+
+/// A span of time, shown and read with a unit: `30s`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span(pub Duration);
+
+impl Span {
+    const UNITS_MS: [(&'static str, u64); 4] =
+        [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
+
+    /// Reads `500ms`, `30s`, `5m` or `1h`.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that says what is accepted.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let expected = || {
+            format!(
+                "`{text}` is not a span of time: expected a whole number and ms, s, m or h, like `30s`"
+            )
+        };
+        let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(expected)?;
+        let (number, unit) = text.split_at(digits);
+        let number: u64 = number.parse().map_err(|_| expected())?;
+        let (_, ms) =
+            Self::UNITS_MS.into_iter().find(|(name, _)| *name == unit).ok_or_else(expected)?;
+        number.checked_mul(ms).map(|ms| Self(Duration::from_millis(ms))).ok_or_else(expected)
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let micros = self.0.as_micros();
+        let text = match micros {
+            0..1_000 => format!("{micros} µs"),
+            1_000..1_000_000 => format!("{}.{} ms", micros / 1_000, micros / 100 % 10),
+            _ if micros.is_multiple_of(1_000_000) => format!("{} s", micros / 1_000_000),
+            _ => format!("{}.{:02} s", micros / 1_000_000, micros / 10_000 % 100),
+        };
+        formatter.pad(&text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_with_binary_units() {
+        assert_eq!(Bytes::parse("64MiB"), Ok(Bytes(64 << 20)));
+        assert_eq!(Bytes::parse("100B"), Ok(Bytes(100)));
+        for wrong in
+            ["64", "MiB", "64MB", "-1KiB", "99999999999999999999B", "18446744073709551615GiB"]
+        {
+            assert!(Bytes::parse(wrong).unwrap_err().contains(wrong), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_shown_in_the_largest_unit_that_fits() {
+        assert_eq!(Bytes(64 << 20).to_string(), "64 MiB");
+        assert_eq!(Bytes(1_310_720).to_string(), "1.2 MiB");
+        assert_eq!(Bytes(0).to_string(), "0 B");
+    }
+
+    #[test]
+    fn spans_are_read_and_shown_with_their_unit() {
+        assert_eq!(Span::parse("30s"), Ok(Span(Duration::from_secs(30))));
+        assert!(Span::parse("30").unwrap_err().contains("like `30s`"));
+        assert_eq!(Span(Duration::from_micros(1_250)).to_string(), "1.2 ms");
+        assert_eq!(Span(Duration::from_micros(90)).to_string(), "90 µs");
+        assert_eq!(Span(Duration::from_millis(2_340)).to_string(), "2.34 s");
+    }
+
+    #[test]
+    fn a_breach_names_the_limit_its_value_and_the_key() {
+        let text = Breach::Memory(64 << 20).to_string();
+        assert!(text.contains("64 MiB") && text.contains("limits.memory"), "{text}");
+    }
+}

@@ -1,0 +1,107 @@
+//! Plugins: what is installed, and what it says of itself.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+
+use crate::capability::Grant;
+use crate::clock::Timestamp;
+use crate::manifest::Manifest;
+
+/// The sha256 of a component's bytes: what a plugin *is*, whatever it is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Digest(pub [u8; 32]);
+
+impl fmt::Display for Digest {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
+    }
+}
+
+impl FromStr for Digest {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is not a sha256: expected 64 hexadecimal digits");
+        if text.len() != 64 || !text.is_ascii() {
+            return Err(wrong());
+        }
+        let mut bytes = [0; 32];
+        for (byte, index) in bytes.iter_mut().zip((0..64).step_by(2)) {
+            *byte = u8::from_str_radix(&text[index..index + 2], 16).map_err(|_| wrong())?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// Which kind of program a component is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum World {
+    /// `apflow:plugin/executor`: JSON in, JSON out.
+    Executor,
+    /// `wasi:cli/command`: arguments in; stdout, stderr and an exit code out.
+    Command,
+}
+
+impl World {
+    /// The word on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Executor => "executor",
+            Self::Command => "command",
+        }
+    }
+}
+
+/// What a plugin says of itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Descriptor {
+    /// The id that tasks name.
+    pub id: String,
+    /// The name for people.
+    pub name: String,
+    /// What it does.
+    pub description: String,
+    /// Its version, semver.
+    pub version: String,
+    /// JSON Schema of the input.
+    pub input_schema: Value,
+    /// JSON Schema of the output.
+    pub output_schema: Value,
+    /// Words to find it by.
+    pub tags: Vec<String>,
+}
+
+/// An installed plugin.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plugin {
+    /// The sha256 of the component.
+    pub digest: Digest,
+    /// Which kind of program it is.
+    pub world: World,
+    /// What its manifest says.
+    pub manifest: Manifest,
+    /// What it says of itself.
+    pub descriptor: Descriptor,
+    /// What the operator allows it.
+    pub grants: Vec<Grant>,
+    /// Whether it came with the host.
+    pub builtin: bool,
+    /// When it was loaded.
+    pub loaded_at: Timestamp,
+}

@@ -1,0 +1,240 @@
+//! Typed reading of a YAML file that collects every fault instead of stopping at the first.
+//!
+//! It knows types, not meanings: [`crate::manifest`] says which keys there are.
+
+use serde::Serialize;
+
+use crate::yaml::{Kind, Node, Place, place};
+
+/// One thing that is wrong in a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FileFault {
+    /// The line, from 1.
+    pub line: u64,
+    /// The column, from 1.
+    pub column: u64,
+    /// The place in the document, for example `limits.memory`.
+    pub path: String,
+    /// The kind of fault, kebab-case.
+    pub code: &'static str,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it.
+    pub fix: String,
+}
+
+impl std::fmt::Display for FileFault {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}:{}: ", self.line, self.column)?;
+        if !self.path.is_empty() {
+            write!(formatter, "`{}` ", self.path)?;
+        }
+        write!(formatter, "{}; {}", self.message, self.fix)
+    }
+}
+
+/// Collects the faults of one file.
+#[derive(Debug, Default)]
+pub struct Reader {
+    faults: Vec<FileFault>,
+}
+
+/// A mapping whose keys have been checked.
+#[derive(Debug)]
+pub struct Section<'a> {
+    path: String,
+    place: Place,
+    entries: &'a [(serde_saphyr::Spanned<String>, Node)],
+}
+
+impl<'a> Section<'a> {
+    /// The value of a key.
+    pub fn get(&self, key: &str) -> Option<&'a Node> {
+        self.entries.iter().find(|(name, _)| name.value == key).map(|(_, node)| node)
+    }
+
+    /// The path of a key below this section.
+    pub fn path(&self, key: &str) -> String {
+        join(&self.path, key)
+    }
+}
+
+fn join(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+impl Reader {
+    /// The faults found, in the order of the file.
+    pub fn into_faults(mut self) -> Vec<FileFault> {
+        self.faults.sort_by_key(|fault| (fault.line, fault.column));
+        self.faults
+    }
+
+    /// Notes a fault.
+    pub fn fault(
+        &mut self,
+        place: Place,
+        path: impl Into<String>,
+        code: &'static str,
+        message: impl Into<String>,
+        fix: impl Into<String>,
+    ) {
+        let (line, column) = place;
+        self.faults.push(FileFault {
+            line,
+            column,
+            path: path.into(),
+            code,
+            message: message.into(),
+            fix: fix.into(),
+        });
+    }
+
+    /// Reads a mapping and reports every key that is not among `known`.
+    pub fn section<'a>(
+        &mut self,
+        node: &'a Node,
+        path: &str,
+        known: &[&str],
+    ) -> Option<Section<'a>> {
+        let Kind::Map(entries) = node.kind() else {
+            self.wrong_type(node, path, "keys and values", "write `key: value` lines");
+            return None;
+        };
+        for (key, _) in entries {
+            if !known.contains(&key.value.as_str()) {
+                self.unknown_key(place(key), path, &key.value, known);
+            }
+        }
+        Some(Section { path: path.to_owned(), place: node.place(), entries })
+    }
+
+    fn unknown_key(&mut self, at: Place, path: &str, key: &str, known: &[&str]) {
+        let nearest = known
+            .iter()
+            .map(|name| (strsim::damerau_levenshtein(name, key), name))
+            .min()
+            .filter(|(distance, _)| *distance <= 2);
+        let fix = match nearest {
+            Some((_, name)) => format!("did you mean `{name}`?"),
+            None => format!("known here: {}", known.join(", ")),
+        };
+        self.fault(at, join(path, key), "unknown-field", "is not a known field", fix);
+    }
+
+    /// Reads a text that must be there.
+    pub fn required_text<'a>(&mut self, section: &Section<'a>, key: &str) -> Option<&'a str> {
+        if let Some(node) = section.get(key) {
+            return self.text(node, &section.path(key));
+        }
+        self.fault(
+            section.place,
+            section.path(key),
+            "missing-field",
+            "is missing",
+            format!("add a line `{key}: …`"),
+        );
+        None
+    }
+
+    /// Reads a text.
+    pub fn text<'a>(&mut self, node: &'a Node, path: &str) -> Option<&'a str> {
+        match node.kind() {
+            Kind::Text(text) => Some(text),
+            Kind::Number(number) => {
+                let fix = format!("put it in quotes: \"{number}\"");
+                self.wrong_type(node, path, "a text", &fix);
+                None
+            }
+            Kind::Null | Kind::Bool(_) | Kind::List(_) | Kind::Map(_) => {
+                self.wrong_type(node, path, "a text", "write a text");
+                None
+            }
+        }
+    }
+
+    /// Reads a text with `parse`, whose error says what is expected.
+    pub fn parsed<T>(
+        &mut self,
+        section: &Section<'_>,
+        key: &str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let node = section.get(key)?;
+        let text = self.text(node, &section.path(key))?;
+        match parse(text) {
+            Ok(value) => Some(value),
+            Err(expected) => {
+                self.invalid(node, &section.path(key), expected);
+                None
+            }
+        }
+    }
+
+    /// Reads a whole number from 0.
+    pub fn number(&mut self, section: &Section<'_>, key: &str) -> Option<u64> {
+        let node = section.get(key)?;
+        if let Kind::Number(digits) = node.kind()
+            && let Ok(number) = digits.parse()
+        {
+            return Some(number);
+        }
+        self.wrong_type(node, &section.path(key), "a whole number", "write digits only");
+        None
+    }
+
+    /// Reads `true` or `false`, which is the value when the key is left out.
+    pub fn flag(&mut self, section: &Section<'_>, key: &str) -> bool {
+        match section.get(key).map(|node| (node, node.kind())) {
+            None => false,
+            Some((_, Kind::Bool(value))) => *value,
+            Some((node, _)) => {
+                self.wrong_type(node, &section.path(key), "true or false", "write `true`");
+                false
+            }
+        }
+    }
+
+    /// Reads a list of texts, each with its place.
+    pub fn texts<'a>(&mut self, section: &Section<'a>, key: &str) -> Vec<(&'a Node, &'a str)> {
+        let Some(node) = section.get(key) else { return Vec::new() };
+        let Kind::List(items) = node.kind() else {
+            self.wrong_type(node, &section.path(key), "a list", "write `[first, second]`");
+            return Vec::new();
+        };
+        let texts = items.iter().enumerate().filter_map(|(index, item)| {
+            let path = format!("{}.{index}", section.path(key));
+            self.text(item, &path).map(|text| (item, text))
+        });
+        texts.collect()
+    }
+
+    /// Notes that a value cannot be what it is.
+    pub fn invalid(&mut self, node: &Node, path: &str, message: impl Into<String>) {
+        self.fault(node.place(), path, "invalid-value", message, "correct the value");
+    }
+
+    /// Notes that a key has no effect in this version, which is why it is refused.
+    pub fn unenforced(&mut self, node: &Node, path: &str) {
+        self.fault(
+            node.place(),
+            path,
+            "not-enforced",
+            "cannot be enforced by this version, and nothing is accepted that is not enforced",
+            "remove it",
+        );
+    }
+
+    fn wrong_type(&mut self, node: &Node, path: &str, expected: &str, fix: &str) {
+        let found = match node.kind() {
+            Kind::Null => "nothing".to_owned(),
+            Kind::Bool(value) => value.to_string(),
+            Kind::Number(number) => format!("the number {number}"),
+            Kind::Text(text) => format!("the text `{text}`"),
+            Kind::List(_) => "a list".to_owned(),
+            Kind::Map(_) => "keys and values".to_owned(),
+        };
+        let message = format!("is {found}, but must be {expected}");
+        self.fault(node.place(), path, "wrong-type", message, fix);
+    }
+}

@@ -1,0 +1,61 @@
+//! What an attempt used: the receipt that comes back with every task.
+
+use serde::{Deserialize, Serialize};
+
+/// What one attempt, or all attempts of a task together, used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Usage {
+    /// Time from instantiation to tear-down, in microseconds.
+    pub wall_us: u64,
+    /// The most linear memory the guest held at once, in bytes.
+    pub memory_bytes_peak: u64,
+    /// Fuel burnt, in wasmtime's units. Zero when the plugin sets no fuel limit.
+    pub fuel: u64,
+    /// Bytes of input handed to the guest.
+    pub input_bytes: u64,
+    /// Bytes of output it returned.
+    pub output_bytes: u64,
+    /// Bytes it wrote to the log.
+    pub log_bytes: u64,
+    /// HTTP requests it sent.
+    pub http_requests: u64,
+    /// Bytes of HTTP bodies it sent and received.
+    pub http_body_bytes: u64,
+    /// Model tokens sent.
+    pub tokens_input: u64,
+    /// Model tokens received.
+    pub tokens_output: u64,
+}
+
+impl Usage {
+    /// The receipt of two attempts together: sums, but the larger peak.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            wall_us: self.wall_us.saturating_add(other.wall_us),
+            memory_bytes_peak: self.memory_bytes_peak.max(other.memory_bytes_peak),
+            fuel: self.fuel.saturating_add(other.fuel),
+            input_bytes: self.input_bytes.saturating_add(other.input_bytes),
+            output_bytes: self.output_bytes.saturating_add(other.output_bytes),
+            log_bytes: self.log_bytes.saturating_add(other.log_bytes),
+            http_requests: self.http_requests.saturating_add(other.http_requests),
+            http_body_bytes: self.http_body_bytes.saturating_add(other.http_body_bytes),
+            tokens_input: self.tokens_input.saturating_add(other.tokens_input),
+            tokens_output: self.tokens_output.saturating_add(other.tokens_output),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_add_up_but_keep_the_larger_peak() {
+        let first = Usage { wall_us: 5, memory_bytes_peak: 100, ..Usage::default() };
+        let second = Usage { wall_us: 7, memory_bytes_peak: 60, ..Usage::default() };
+        let both = first.and(second);
+        assert_eq!((both.wall_us, both.memory_bytes_peak), (12, 100));
+    }
+}

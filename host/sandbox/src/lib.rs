@@ -1,0 +1,1 @@
+//! The sandbox of apflow-host: all wasmtime, and nothing else.

@@ -1,0 +1,1 @@
+//! A host that runs untrusted executors safely, as WASI components.

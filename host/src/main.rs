@@ -1,0 +1,2 @@
+//! The `apflow-host` binary.
+fn main() {}

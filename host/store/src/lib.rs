@@ -1,0 +1,1 @@
+//! The database of apflow-host: all SQL, and nothing else.

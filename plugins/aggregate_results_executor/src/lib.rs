@@ -1,0 +1,1 @@
+//! First-party plugin aggregate_results_executor.

@@ -1,0 +1,1 @@
+//! Write apflow-host plugins: one typed function becomes a sandboxed component.
