@@ -175,7 +175,11 @@ impl<'de> Deserialize<'de> for RawDependency {
         }
         match Value::deserialize(deserializer)? {
             Value::String(id) => Ok(Self { id, required: true }),
-            long => serde_json::from_value(long)
+            long @ (Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::Array(_)
+            | Value::Object(_)) => serde_json::from_value(long)
                 .map(|Long { id, required }| Self { id, required })
                 .map_err(serde::de::Error::custom),
         }

@@ -1,1 +1,37 @@
-//! The sandbox of apflow-host: all wasmtime, and nothing else.
+//! The sandbox: all of wasmtime, and nothing else.
+//!
+//! It compiles components, compares what they import with what their manifest asks for, and runs
+//! each attempt of a task in a fresh instance with limits. It knows no database and no job: what a
+//! guest asks of its task goes up through [`TaskPort`].
+//!
+//! The way of a component is [`Sandbox::compile`], [`Sandbox::link`], then any number of
+//! [`Sandbox::run`].
+
+mod attempt;
+mod bindings;
+mod cache;
+mod capture;
+mod command;
+mod describe;
+mod egress;
+mod engine;
+mod error;
+mod floor;
+mod imports;
+mod inspect;
+mod limiter;
+mod link;
+mod port;
+mod sandbox;
+mod state;
+mod trap;
+mod wasi;
+
+pub use attempt::{Call, Ended};
+pub use cache::CodeCache;
+pub use error::SandboxError;
+pub use floor::Floor;
+pub use inspect::{ExcessImport, Family, Import};
+pub use link::Plugin;
+pub use port::{Checkpoint, CheckpointError, PortFuture, TaskPort};
+pub use sandbox::{Compiled, Sandbox, Settings};

@@ -1,0 +1,223 @@
+//! One attempt: a fresh store and instance, one call, a result and a receipt.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use apflow_model::capability::Grant;
+use apflow_model::fault::{Fault, FaultCode};
+use apflow_model::limit::Breach;
+use apflow_model::usage::Usage;
+use serde_json::Value;
+use wasmtime::{Store, UpdateDeadline};
+
+use crate::bindings::ExecutorPre;
+use crate::bindings::apflow::plugin::types;
+use crate::egress::{Egress, Tls};
+use crate::link::{Plugin, Program};
+use crate::port::TaskPort;
+use crate::state::State;
+use crate::{command, trap, wasi};
+
+/// What one host call may carry beside an output, so that the output's own limit is met first.
+const HOSTCALL_BYTES_SPARE: u64 = 4 << 20;
+/// The most handles to resources that a guest may hold. The resources themselves are fewer.
+const HANDLES_MAX: usize = 10_000;
+
+/// What an attempt is called with.
+pub struct Call<'a> {
+    /// The host's id of the task.
+    pub task_id: &'a str,
+    /// The host's id of the job.
+    pub job_id: &'a str,
+    /// Which try this is, from 1.
+    pub attempt: u32,
+    /// The model the caller asked for.
+    pub model: Option<&'a str>,
+    /// The input, its references resolved.
+    pub input: &'a Value,
+    /// The task's own time limit. The shorter of it and the plugin's counts.
+    pub timeout: Option<Duration>,
+    /// What the operator allows. Only what the manifest asks for counts.
+    pub grants: Arc<[Grant]>,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ended {
+    /// The output, or why there is none.
+    pub result: Result<Value, Fault>,
+    /// What was used, whatever the result.
+    pub usage: Usage,
+}
+
+/// Runs one attempt. Dropping the future stops the guest at the next tick of its epoch.
+pub(crate) async fn run(
+    plugin: &Plugin,
+    tls: &Arc<Tls>,
+    call: Call<'_>,
+    port: Arc<dyn TaskPort>,
+) -> Ended {
+    let started = Instant::now();
+    let limits = plugin.plan.limits;
+    let wall = call.timeout.map_or(limits.timeout, |own| own.min(limits.timeout));
+    let mut store = match store(plugin, tls, &call.grants, port, wall) {
+        Ok(store) => store,
+        Err(fault) => return Ended { result: Err(fault), usage: Usage::default() },
+    };
+    let input = call.input.to_string();
+    let mut usage = Usage { input_bytes: input.len() as u64, ..Usage::default() };
+    let entered = match &plugin.program {
+        Program::Executor(pre) => {
+            tokio::time::timeout(wall, execute(pre, &mut store, &call, &input)).await
+        }
+        Program::Command(pre) => {
+            tokio::time::timeout(wall, command::run(pre, &mut store, &call)).await
+        }
+    };
+    let called = entered.unwrap_or_else(|_| Err(wasmtime::Error::new(Breach::Timeout(wall))));
+    let result = settle(called, &store, &mut usage);
+    receipt(&mut usage, &store);
+    drop(store);
+    usage.wall_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+    Ended { result, usage }
+}
+
+/// Makes the store of an attempt, with every limit set before any guest code can run.
+pub(crate) fn store(
+    plugin: &Plugin,
+    tls: &Arc<Tls>,
+    grants: &Arc<[Grant]>,
+    port: Arc<dyn TaskPort>,
+    wall: Duration,
+) -> Result<Store<State>, Fault> {
+    let (plan, deadline) = (&plugin.plan, Instant::now() + wall);
+    let egress =
+        Egress::new(Arc::clone(plan), Arc::clone(grants), Arc::clone(&port), Arc::clone(tls));
+    let mut state = State::new(Arc::clone(plan), Arc::clone(grants), port, egress, deadline);
+    if let Some(folder) = wasi::folder(plan, grants) {
+        let mut builder = wasi::base(plan, grants, state.stderr.clone());
+        wasi::mount(&mut builder, folder)
+            .map_err(|message| Fault::new(FaultCode::CapabilityDenied, message))?;
+        state.set_wasi(builder.build());
+    }
+    let mut store = Store::new(&plugin.engine, state);
+    store.limiter(|state| &mut state.limiter);
+    store.set_hostcall_fuel(usize::try_from(hostcall_bytes_max(&store)).unwrap_or(usize::MAX));
+    store.set_max_component_handles(HANDLES_MAX);
+    store.set_epoch_deadline(1);
+    // A plain `Yield` would let other tasks run but not the timers and sockets of this thread.
+    store.epoch_deadline_callback(|_| {
+        Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+    });
+    if let Some(fuel) = plan.limits.fuel {
+        store.set_fuel(fuel).map_err(|error| {
+            Fault::new(FaultCode::PluginUnavailable, format!("fuel cannot be metered: {error:#}"))
+        })?;
+    }
+    Ok(store)
+}
+
+fn hostcall_bytes_max(store: &Store<State>) -> u64 {
+    store.data().plan.limits.output_bytes.saturating_add(HOSTCALL_BYTES_SPARE)
+}
+
+/// What a call into a guest gives: its own result, or a trap.
+pub(crate) type Called = wasmtime::Result<Result<Returned, Fault>>;
+
+/// What a guest returned.
+pub(crate) struct Returned {
+    /// The output as JSON text.
+    pub(crate) output: String,
+    /// The model tokens it reported, sent and received.
+    pub(crate) tokens: Option<(u64, u64)>,
+}
+
+async fn execute(
+    pre: &ExecutorPre<State>,
+    store: &mut Store<State>,
+    call: &Call<'_>,
+    input: &String,
+) -> Called {
+    let task = types::Task {
+        id: call.task_id.to_owned(),
+        job_id: call.job_id.to_owned(),
+        attempt: call.attempt,
+        idempotency_key: call.task_id.to_owned(),
+        model: call.model.map(str::to_owned),
+    };
+    let executor = pre.instantiate_async(&mut *store).await?;
+    let result = executor.apflow_plugin_run().call_execute(store, &task, input).await?;
+    Ok(result.map_err(Fault::from).map(|outcome| Returned {
+        output: outcome.output,
+        tokens: outcome.usage.map(|usage| (usage.input, usage.output)),
+    }))
+}
+
+impl From<types::Fault> for Fault {
+    fn from(fault: types::Fault) -> Self {
+        match fault {
+            types::Fault::InvalidInput(message) => Self::new(FaultCode::InvalidInput, message),
+            types::Fault::Retryable(fault) => Self {
+                retry_after_ms: fault.retry_after,
+                ..Self::new(FaultCode::Retryable, fault.message)
+            },
+            types::Fault::Permanent(message) => Self::new(FaultCode::Permanent, message),
+            types::Fault::Cancelled => {
+                Self::new(FaultCode::Cancelled, "the executor saw the cancellation and stopped")
+            }
+            types::Fault::BudgetExhausted(message) => {
+                Self::new(FaultCode::BudgetExhausted, message)
+            }
+        }
+    }
+}
+
+/// Judges what came back: a trap, a fault, an output that breaks a limit, or an output.
+fn settle(called: Called, store: &Store<State>, usage: &mut Usage) -> Result<Value, Fault> {
+    let state = store.data();
+    let limits = &state.plan.limits;
+    let returned = match called {
+        Ok(Ok(returned)) => returned,
+        Ok(Err(fault)) => return Err(explain(fault, state)),
+        Err(error) => {
+            let breach = state.limiter.breach.as_ref();
+            let bytes_max = hostcall_bytes_max(store);
+            let stderr = state.stderr.take();
+            let fault = trap::fault(&error, breach, limits.fuel, bytes_max, &stderr);
+            return Err(explain(fault, state));
+        }
+    };
+    usage.output_bytes = returned.output.len() as u64;
+    (usage.tokens_input, usage.tokens_output) = returned.tokens.unwrap_or_default();
+    if usage.output_bytes > limits.output_bytes {
+        let breach = Breach::Output(limits.output_bytes);
+        return Err(Fault::new(FaultCode::LimitExceeded, breach.to_string()));
+    }
+    serde_json::from_str(&returned.output).map_err(|error| {
+        Fault::new(FaultCode::Permanent, format!("the output is not JSON: {error}"))
+    })
+}
+
+/// Puts a denial before what the guest made of it: the operator needs to read which grant is
+/// missing, whatever words the guest found.
+fn explain(fault: Fault, state: &State) -> Fault {
+    match (fault.code, state.egress.ledger.first_denial()) {
+        (FaultCode::LimitExceeded | FaultCode::Cancelled, _) | (_, None) => fault,
+        (_, Some(denial)) => Fault::new(FaultCode::CapabilityDenied, denial),
+    }
+}
+
+fn receipt(usage: &mut Usage, store: &Store<State>) {
+    let state = store.data();
+    usage.memory_bytes_peak = state.limiter.memory_bytes_peak;
+    usage.log_bytes = state.log_bytes;
+    usage.http_requests = state.egress.ledger.requests.load(Ordering::Relaxed);
+    usage.http_body_bytes = state.egress.ledger.body_bytes.load(Ordering::Relaxed);
+    // A guest may commit its tokens, report them at the end, or both: they are the same tokens.
+    usage.tokens_input = usage.tokens_input.max(state.tokens_input);
+    usage.tokens_output = usage.tokens_output.max(state.tokens_output);
+    if let (Some(fuel), Ok(left)) = (state.plan.limits.fuel, store.get_fuel()) {
+        usage.fuel = fuel.saturating_sub(left);
+    }
+}

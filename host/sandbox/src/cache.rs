@@ -1,0 +1,200 @@
+//! Compiled code on disk, so that a component is compiled once a machine.
+//!
+//! Compiled code is native code: whoever can write it can do anything as the host. So every file
+//! carries an HMAC-SHA256 under a key that only the host's user can read, and is refused without.
+
+use std::hash::{Hash, Hasher};
+use std::io::{self, Read, Write};
+
+use apflow_model::plugin::Digest;
+use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest as _, Sha256};
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use crate::error::SandboxError;
+
+const KEY_FILE: &str = "key";
+const KEY_BYTES: usize = 32;
+const TAG_BYTES: usize = 32;
+
+/// A folder of compiled components, one file for each component and engine.
+pub struct CodeCache {
+    folder: Dir,
+    key: [u8; KEY_BYTES],
+}
+
+impl CodeCache {
+    /// Opens a cache, and makes its key when the folder has none.
+    ///
+    /// # Errors
+    ///
+    /// [`SandboxError::Cache`] when the key cannot be read or made.
+    pub fn open(folder: Dir) -> Result<Self, SandboxError> {
+        let key = match read_key(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => make_key(&folder),
+            read => read,
+        };
+        Ok(Self { key: key.map_err(SandboxError::Cache)?, folder })
+    }
+
+    /// The code of a component for an engine, if it is there and whole.
+    pub(crate) fn load(&self, digest: &Digest, engine: &Engine) -> Option<Component> {
+        let name = file_name(digest, engine);
+        let file = self.folder.read(&name).ok()?;
+        let (tag, code) = file.split_at_checked(TAG_BYTES)?;
+        if self.mac(&name, code)?.verify_slice(tag).is_err() {
+            tracing::warn!(file = name, "compiled code was changed by somebody: compiling anew");
+            return None;
+        }
+        #[expect(
+            unsafe_code,
+            reason = "the code was made by `Component::serialize` of a compatible engine and not \
+                      changed since: its tag, under a key that only this user can read, was just \
+                      verified over these very bytes and over the name, which holds the hash of \
+                      the engine"
+        )]
+        let component = unsafe { Component::deserialize(engine, code) };
+        component.inspect_err(|error| tracing::warn!(file = name, %error, "compiling anew")).ok()
+    }
+
+    /// Keeps the code of a component. A cache that cannot be written slows the host, but does not
+    /// stop it.
+    pub(crate) fn store(&self, digest: &Digest, engine: &Engine, component: &Component) {
+        let name = file_name(digest, engine);
+        let stored = component.serialize().map_err(|error| error.to_string()).and_then(|code| {
+            let mac = self.mac(&name, &code).ok_or("the key has a wrong length")?;
+            let tag = mac.finalize().into_bytes();
+            self.write(&name, &[&tag, &code]).map_err(|error| error.to_string())
+        });
+        if let Err(error) = stored {
+            tracing::warn!(file = name, error, "compiled code was not kept");
+        }
+    }
+
+    fn mac(&self, name: &str, code: &[u8]) -> Option<Hmac<Sha256>> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).ok()?;
+        mac.update(name.as_bytes());
+        mac.update(code);
+        Some(mac)
+    }
+
+    /// Writes beside, then renames: a reader sees a whole file or none.
+    fn write(&self, name: &str, parts: &[&[u8]]) -> io::Result<()> {
+        let beside = format!("{name}.{}.new", std::process::id());
+        let mut file = private(&self.folder, &beside)?;
+        parts.iter().try_for_each(|part| file.write_all(part))?;
+        self.folder.rename(&beside, &self.folder, name)
+    }
+}
+
+fn read_key(folder: &Dir) -> io::Result<[u8; KEY_BYTES]> {
+    let mut key = [0; KEY_BYTES];
+    folder.open(KEY_FILE)?.read_exact(&mut key)?;
+    Ok(key)
+}
+
+fn make_key(folder: &Dir) -> io::Result<[u8; KEY_BYTES]> {
+    let mut key = [0; KEY_BYTES];
+    let random = rustls::crypto::ring::default_provider().secure_random;
+    random.fill(&mut key).map_err(|_| io::Error::other("the system gives no random numbers"))?;
+    match private(folder, KEY_FILE) {
+        Ok(mut file) => {
+            file.write_all(&key)?;
+            file.sync_all()?;
+            Ok(key)
+        }
+        // Another host on the same folder was faster: its key is the key.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => read_key(folder),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes a new file that only the host's user can read.
+fn private(folder: &Dir, name: &str) -> io::Result<cap_std::fs::File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    folder.open_with(name, &options)
+}
+
+/// `SHA256-ENGINE.cwasm`, where ENGINE is a hash of the engine's version and settings.
+fn file_name(digest: &Digest, engine: &Engine) -> String {
+    let mut hasher = Sha256Hasher(Sha256::new());
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    let engine = Digest(hasher.0.finalize().into()).to_string();
+    format!("{digest}-{}.cwasm", &engine[..16])
+}
+
+/// The standard hasher may change between versions of Rust; file names must not.
+struct Sha256Hasher(Sha256);
+
+impl Hasher for Sha256Hasher {
+    fn finish(&self) -> u64 {
+        0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cap_std::ambient_authority;
+
+    use super::*;
+
+    const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";
+
+    fn cache() -> (tempfile::TempDir, CodeCache) {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = Dir::open_ambient_dir(folder.path(), ambient_authority()).unwrap();
+        (folder, CodeCache::open(dir).unwrap())
+    }
+
+    #[test]
+    fn code_is_read_back_by_the_same_key_only() {
+        let (_folder, cache) = cache();
+        let engine = Engine::default();
+        let digest = Digest([7; 32]);
+        assert!(cache.load(&digest, &engine).is_none());
+        cache.store(&digest, &engine, &Component::new(&engine, EMPTY).unwrap());
+        assert!(cache.load(&digest, &engine).is_some());
+        let stranger = CodeCache { key: [1; KEY_BYTES], ..cache };
+        assert!(stranger.load(&digest, &engine).is_none());
+    }
+
+    #[test]
+    fn changed_code_is_refused() {
+        let (_folder, cache) = cache();
+        let engine = Engine::default();
+        let digest = Digest([7; 32]);
+        cache.store(&digest, &engine, &Component::new(&engine, EMPTY).unwrap());
+        let name = file_name(&digest, &engine);
+        let mut code = cache.folder.read(&name).unwrap();
+        *code.last_mut().unwrap() ^= 1;
+        cache.folder.write(&name, code).unwrap();
+        assert!(cache.load(&digest, &engine).is_none());
+    }
+
+    #[test]
+    fn code_of_one_component_is_not_taken_for_another() {
+        let (_folder, cache) = cache();
+        let engine = Engine::default();
+        cache.store(&Digest([7; 32]), &engine, &Component::new(&engine, EMPTY).unwrap());
+        let (from, to) =
+            (file_name(&Digest([7; 32]), &engine), file_name(&Digest([8; 32]), &engine));
+        cache.folder.rename(from, &cache.folder, to).unwrap();
+        assert!(cache.load(&Digest([8; 32]), &engine).is_none());
+    }
+
+    #[test]
+    fn the_key_is_made_once_and_is_private() {
+        use cap_std::fs::MetadataExt;
+        let (folder, cache) = cache();
+        let dir = Dir::open_ambient_dir(folder.path(), ambient_authority()).unwrap();
+        assert_eq!(dir.metadata(KEY_FILE).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(CodeCache::open(dir).unwrap().key, cache.key);
+    }
+}

@@ -1,0 +1,120 @@
+//! Where a guest's standard output and error go: memory, up to a limit.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use apflow_model::limit::Breach;
+use bytes::Bytes;
+use tokio::io::AsyncWrite;
+use wasmtime_wasi::async_trait;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError};
+
+/// The most that a guest may write in one call.
+const CHUNK_BYTES_MAX: usize = 64 << 10;
+
+/// Keeps what is written to it.
+#[derive(Clone)]
+pub(crate) struct Capture {
+    kept: Arc<Mutex<Vec<u8>>>,
+    bytes_max: usize,
+    /// Whether writing more than `bytes_max` ends the attempt. Otherwise the rest is dropped.
+    is_strict: bool,
+}
+
+impl Capture {
+    /// Keeps the first bytes and drops the rest.
+    pub(crate) fn first(bytes_max: usize) -> Self {
+        Self { kept: Arc::default(), bytes_max, is_strict: false }
+    }
+
+    /// Keeps all, and ends the attempt when it is more than allowed.
+    pub(crate) fn all(bytes_max: usize) -> Self {
+        Self { kept: Arc::default(), bytes_max, is_strict: true }
+    }
+
+    /// Takes out what was kept.
+    pub(crate) fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn keep(&self, bytes: &[u8]) -> Result<(), Breach> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = self.bytes_max.saturating_sub(kept.len());
+        if self.is_strict && bytes.len() > room {
+            return Err(Breach::Output(self.bytes_max as u64));
+        }
+        kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        Ok(())
+    }
+}
+
+impl OutputStream for Capture {
+    fn write(&mut self, bytes: Bytes) -> Result<(), StreamError> {
+        self.keep(&bytes).map_err(|breach| StreamError::Trap(wasmtime::Error::new(breach)))
+    }
+
+    fn flush(&mut self) -> Result<(), StreamError> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> Result<usize, StreamError> {
+        Ok(CHUNK_BYTES_MAX)
+    }
+}
+
+#[async_trait]
+impl Pollable for Capture {
+    async fn ready(&mut self) {}
+}
+
+impl IsTerminal for Capture {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for Capture {
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(self.clone())
+    }
+}
+
+impl AsyncWrite for Capture {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(self.keep(bytes).map(|()| bytes.len()).map_err(io::Error::other))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_capture_drops_or_refuses() {
+        let mut first = Capture::first(4);
+        first.write(Bytes::from_static(b"abcdef")).unwrap();
+        assert_eq!(first.take(), b"abcd");
+        let mut all = Capture::all(4);
+        all.write(Bytes::from_static(b"abcd")).unwrap();
+        assert!(all.write(Bytes::from_static(b"e")).is_err());
+    }
+}

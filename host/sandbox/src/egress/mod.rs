@@ -1,0 +1,193 @@
+//! The only way out: every request of every guest is checked and counted here.
+//!
+//! The name is resolved once, the addresses are checked, and the connection goes to exactly an
+//! address that was checked. The host follows no redirect: a guest that does sends a new request.
+
+mod address;
+mod body;
+mod send;
+mod tls;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use apflow_model::capability::{Grant, HttpPattern, Scheme};
+use http::Request;
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+
+use crate::port::TaskPort;
+use crate::state::Plan;
+
+pub(crate) use tls::Tls;
+
+/// The egress of one attempt.
+pub(crate) struct Egress {
+    plan: Arc<Plan>,
+    grants: Arc<[Grant]>,
+    port: Arc<dyn TaskPort>,
+    tls: Arc<Tls>,
+    pub(crate) ledger: Arc<Ledger>,
+}
+
+/// What an attempt sent, received and was refused.
+#[derive(Default)]
+pub(crate) struct Ledger {
+    pub(crate) requests: AtomicU64,
+    pub(crate) body_bytes: AtomicU64,
+    denials: Mutex<Vec<String>>,
+}
+
+/// The most denials that are kept of one attempt.
+const DENIALS_MAX: usize = 16;
+
+impl Ledger {
+    /// The first thing that was refused.
+    pub(crate) fn first_denial(&self) -> Option<String> {
+        self.denials.lock().unwrap_or_else(PoisonError::into_inner).first().cloned()
+    }
+}
+
+/// Where a request goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Destination {
+    scheme: Scheme,
+    /// Lower case, without brackets and without a final dot.
+    host: String,
+    port: u16,
+}
+
+impl Destination {
+    fn of(uri: &http::Uri) -> Result<Self, Error> {
+        let authority = uri.authority().ok_or(Error::HttpRequestUriInvalid)?;
+        if authority.as_str().contains('@') {
+            return Err(Error::HttpRequestUriInvalid);
+        }
+        let scheme = match uri.scheme_str() {
+            Some("http") => Scheme::Http,
+            Some("https") => Scheme::Https,
+            _ => return Err(Error::HttpRequestUriInvalid),
+        };
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+        Ok(Self { scheme, host, port: authority.port_u16().unwrap_or(scheme.port()) })
+    }
+
+    fn pattern(&self) -> HttpPattern {
+        HttpPattern::exactly(self.scheme, &self.host, self.port)
+    }
+}
+
+impl Egress {
+    pub(crate) fn new(
+        plan: Arc<Plan>,
+        grants: Arc<[Grant]>,
+        port: Arc<dyn TaskPort>,
+        tls: Arc<Tls>,
+    ) -> Self {
+        Self { plan, grants, port, tls, ledger: Arc::default() }
+    }
+
+    /// Notes that the guest was refused something.
+    pub(crate) fn deny(&self, message: &str) {
+        let mut denials = self.ledger.denials.lock().unwrap_or_else(PoisonError::into_inner);
+        if denials.len() < DENIALS_MAX {
+            denials.push(message.to_owned());
+            self.port.denied(message);
+        }
+    }
+
+    /// Whether the destination may be reached, and if so whether at a private address as well.
+    ///
+    /// # Errors
+    ///
+    /// The sentence that tells the operator what to grant.
+    fn admit(&self, to: &Destination) -> Result<bool, String> {
+        let wanted = to.pattern();
+        let matches = |pattern: &&HttpPattern| pattern.matches(to.scheme, &to.host, to.port);
+        if !self.plan.asked.http.iter().any(|pattern| matches(&pattern)) {
+            return Err(format!(
+                "a request to {wanted} was refused: the plugin.yaml of `{}` does not ask for it \
+                 under `capabilities.http`",
+                self.plan.name
+            ));
+        }
+        let granted = self.grants.iter().filter_map(|grant| match grant {
+            Grant::Http(pattern) => Some(pattern),
+            Grant::FsIn(_) | Grant::Env(_) => None,
+        });
+        let granted: Vec<&HttpPattern> = granted.filter(matches).collect();
+        if granted.is_empty() {
+            return Err(format!(
+                "a request to {wanted} was refused: allow it with `--grant http={wanted}`"
+            ));
+        }
+        let is_literal = to.host.parse::<std::net::IpAddr>().is_ok() || to.host == "localhost";
+        Ok(is_literal && granted.iter().any(|pattern| pattern.names(&to.host)))
+    }
+
+    /// Counts the request, or says that there were too many.
+    fn count_request(&self) -> Result<(), Error> {
+        let most = self.plan.limits.http_requests;
+        let count = |sent: u64| (sent < most).then_some(sent + 1);
+        let counted =
+            self.ledger.requests.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count);
+        counted.map(|_| ()).map_err(|_| {
+            self.deny(&format!(
+                "request {} was refused: `limits.http_requests` in its plugin.yaml is {most}",
+                most.saturating_add(1)
+            ));
+            Error::ConnectionLimitReached
+        })
+    }
+}
+
+type Io = Box<dyn Future<Output = Result<(), Error>> + Send>;
+type Sent = Box<dyn Future<Output = Result<(http::Response<WasiBody>, Io), Error>> + Send>;
+
+impl WasiHttpHooks for Egress {
+    fn send_request(
+        &mut self,
+        request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _: Box<dyn Future<Output = Result<(), Error>> + Send>,
+    ) -> Sent {
+        let to = match Destination::of(request.uri()) {
+            Ok(to) => to,
+            Err(error) => return Box::new(async { Err(error) }),
+        };
+        let may_be_private = match self.admit(&to) {
+            Ok(may_be_private) => may_be_private,
+            Err(denial) => {
+                self.deny(&denial);
+                return Box::new(async { Err(Error::HttpRequestDenied) });
+            }
+        };
+        if let Err(error) = self.count_request() {
+            return Box::new(async { Err(error) });
+        }
+        let egress = Self {
+            plan: Arc::clone(&self.plan),
+            grants: Arc::clone(&self.grants),
+            port: Arc::clone(&self.port),
+            tls: Arc::clone(&self.tls),
+            ledger: Arc::clone(&self.ledger),
+        };
+        Box::new(send::send(egress, to, may_be_private, request, options.unwrap_or_default()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_destination_is_read_without_tricks() {
+        let of = |uri: &str| Destination::of(&uri.parse().unwrap());
+        let to = of("http://API.Example.com./x").unwrap();
+        assert_eq!((to.host.as_str(), to.port), ("api.example.com", 80));
+        let to = of("https://[::1]:8443/").unwrap();
+        assert_eq!((to.host.as_str(), to.port), ("::1", 8443));
+        assert!(of("http://allowed@evil.example/").is_err());
+        assert!(of("/only/a/path").is_err());
+    }
+}

@@ -1,0 +1,44 @@
+//! TLS, done by the host with the system's roots.
+
+use std::sync::{Arc, OnceLock};
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use wasmtime_wasi_http::Error;
+
+/// The TLS settings of all guests, made when the first of them needs TLS.
+#[derive(Default)]
+pub(crate) struct Tls {
+    config: OnceLock<Option<Arc<ClientConfig>>>,
+}
+
+impl Tls {
+    /// Speaks TLS to `host` over a connection.
+    pub(super) async fn connect(
+        &self,
+        host: &str,
+        stream: TcpStream,
+    ) -> Result<TlsStream<TcpStream>, Error> {
+        let config = self.config.get_or_init(config).clone().ok_or(Error::ConfigurationError)?;
+        let name = ServerName::try_from(host.to_owned()).map_err(|_| Error::TlsProtocolError)?;
+        TlsConnector::from(config).connect(name, stream).await.map_err(Error::Tls)
+    }
+}
+
+fn config() -> Option<Arc<ClientConfig>> {
+    let loaded = rustls_native_certs::load_native_certs();
+    for error in &loaded.errors {
+        tracing::warn!(%error, "a system root certificate was not loaded");
+    }
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(loaded.certs);
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .inspect_err(|error| tracing::error!(%error, "TLS cannot be set up"))
+        .ok()?;
+    Some(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
+}

@@ -1,0 +1,61 @@
+//! Why a component was not compiled, linked or described.
+//!
+//! What goes wrong *inside* an attempt is no error of the sandbox: it is the attempt's
+//! [`Fault`](apflow_model::fault::Fault).
+
+use crate::inspect::ExcessImport;
+
+/// Why the sandbox refused a component, or cannot work at all.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// The bytes do not begin like WebAssembly.
+    #[error("it is not WebAssembly: it does not begin with the bytes `\\0asm`")]
+    NotWebAssembly,
+    /// The bytes are a core module, not a component.
+    #[error(
+        "it is a core WebAssembly module, not a component: build it for `wasm32-wasip2`, or wrap \
+         it with `wasm-tools component new`"
+    )]
+    CoreModule,
+    /// The bytes begin like a component but are none.
+    #[error("it is not a valid component, or was cut short: {0}")]
+    InvalidComponent(String),
+    /// The component exports neither world.
+    #[error(
+        "it exports neither `{expected}` nor `wasi:cli/run`, so it is no executor and no command; \
+         it exports {found}"
+    )]
+    OtherWorld {
+        /// The export of an executor.
+        expected: &'static str,
+        /// What it exports instead, as a list.
+        found: String,
+    },
+    /// The component was built against a version of the world that this host does not run.
+    #[error("it exports `{found}`, but this host runs `{expected}` and earlier versions of 0.1")]
+    OtherVersion {
+        /// What the host runs.
+        expected: &'static str,
+        /// What the component exports.
+        found: String,
+    },
+    /// The component imports more than its manifest asks for.
+    #[error("it imports more than its manifest asks for:{}", lines(.0))]
+    ExcessImports(Vec<ExcessImport>),
+    /// The imports that are left cannot be satisfied.
+    #[error("it cannot be linked: {0}")]
+    Unlinkable(String),
+    /// `describe` trapped, or returned something that is no descriptor.
+    #[error("its `describe` {0}")]
+    Undescribed(String),
+    /// The cache of compiled code cannot be read or written.
+    #[error("the code cache cannot be used")]
+    Cache(#[source] std::io::Error),
+    /// The engine cannot be made on this machine.
+    #[error("WebAssembly cannot run on this machine: {0}")]
+    Engine(String),
+}
+
+fn lines(imports: &[ExcessImport]) -> String {
+    imports.iter().fold(String::new(), |lines, import| lines + "\n  " + &import.to_string())
+}

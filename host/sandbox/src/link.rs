@@ -1,0 +1,128 @@
+//! Links a component with what its manifest asks for, and with nothing else.
+//!
+//! Grants are not looked at here: they are checked at each use, so one linked plugin serves every
+//! set of grants.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use apflow_model::capability::Capabilities;
+use apflow_model::limit::Limits;
+use apflow_model::manifest::Manifest;
+use apflow_model::plugin::World;
+use wasmtime::Engine;
+use wasmtime::component::{Component, HasData, HasSelf, Linker, ResourceTable};
+use wasmtime_wasi::cli::{WasiCli, WasiCliView};
+use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
+use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView};
+use wasmtime_wasi::p2::bindings::{CommandPre, cli, clocks, filesystem, io, random};
+use wasmtime_wasi::random::{WasiRandom, WasiRandomView};
+
+use crate::bindings::{Executor, ExecutorPre};
+use crate::error::SandboxError;
+use crate::sandbox::Compiled;
+use crate::state::{Plan, State};
+
+/// A component that is ready to run: compiled, checked and linked.
+#[derive(Clone)]
+pub struct Plugin {
+    pub(crate) engine: Engine,
+    pub(crate) program: Program,
+    pub(crate) plan: Arc<Plan>,
+}
+
+#[derive(Clone)]
+pub(crate) enum Program {
+    Executor(ExecutorPre<State>),
+    Command(CommandPre<State>),
+}
+
+impl Plugin {
+    /// What one attempt may use.
+    pub fn limits(&self) -> &Limits {
+        &self.plan.limits
+    }
+
+    /// What its manifest asks for.
+    pub fn asked(&self) -> &Capabilities {
+        &self.plan.asked
+    }
+}
+
+pub(crate) fn link(
+    compiled: &Compiled,
+    manifest: &Manifest,
+    environment: Arc<BTreeMap<String, String>>,
+) -> Result<Plugin, SandboxError> {
+    let engine = compiled.component.engine().clone();
+    let program = pre(&engine, compiled, &manifest.capabilities)
+        .map_err(|error| SandboxError::Unlinkable(format!("{error:#}")))?;
+    let plan = Arc::new(Plan {
+        name: manifest.name.clone(),
+        asked: manifest.capabilities.clone(),
+        limits: manifest.limits,
+        environment,
+    });
+    Ok(Plugin { engine, program, plan })
+}
+
+fn pre(engine: &Engine, compiled: &Compiled, asked: &Capabilities) -> wasmtime::Result<Program> {
+    let component: &Component = &compiled.component;
+    let mut linker = Linker::new(engine);
+    add_base(&mut linker)?;
+    Executor::add_to_linker::<_, HasSelf<_>>(&mut linker, |state: &mut State| state)?;
+    if asked.clocks {
+        add_clocks(&mut linker)?;
+    }
+    if asked.random {
+        random::random::add_to_linker::<State, WasiRandom>(&mut linker, State::random)?;
+        random::insecure::add_to_linker::<State, WasiRandom>(&mut linker, State::random)?;
+    }
+    if asked.fs_in {
+        add_files(&mut linker)?;
+    }
+    if !asked.http.is_empty() {
+        wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    }
+    // What is left are imports of types and resources that no function of the component uses.
+    linker.define_unknown_imports_as_traps(component)?;
+    let pre = linker.instantiate_pre(component)?;
+    Ok(match compiled.world {
+        World::Executor => Program::Executor(ExecutorPre::new(pre)?),
+        World::Command => Program::Command(CommandPre::new(pre)?),
+    })
+}
+
+/// Streams and polling need the table alone, so using them does not make a whole WASI context.
+struct Table;
+
+impl HasData for Table {
+    type Data<'a> = &'a mut ResourceTable;
+}
+
+fn add_base(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    io::error::add_to_linker::<State, Table>(linker, |state| &mut state.table)?;
+    io::poll::add_to_linker::<State, Table>(linker, |state| &mut state.table)?;
+    io::streams::add_to_linker::<State, Table>(linker, |state| &mut state.table)?;
+    cli::exit::add_to_linker::<State, WasiCli>(linker, State::cli)?;
+    cli::environment::add_to_linker::<State, WasiCli>(linker, State::cli)?;
+    cli::stdin::add_to_linker::<State, WasiCli>(linker, State::cli)?;
+    cli::stdout::add_to_linker::<State, WasiCli>(linker, State::cli)?;
+    cli::stderr::add_to_linker::<State, WasiCli>(linker, State::cli)?;
+    cli::terminal_input::add_to_linker::<State, WasiCli>(linker, State::cli)?;
+    cli::terminal_output::add_to_linker::<State, WasiCli>(linker, State::cli)?;
+    cli::terminal_stdin::add_to_linker::<State, WasiCli>(linker, State::cli)?;
+    cli::terminal_stdout::add_to_linker::<State, WasiCli>(linker, State::cli)?;
+    cli::terminal_stderr::add_to_linker::<State, WasiCli>(linker, State::cli)?;
+    random::insecure_seed::add_to_linker::<State, WasiRandom>(linker, State::random)
+}
+
+fn add_clocks(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    clocks::wall_clock::add_to_linker::<State, WasiClocks>(linker, State::clocks)?;
+    clocks::monotonic_clock::add_to_linker::<State, WasiClocks>(linker, State::clocks)
+}
+
+fn add_files(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    filesystem::types::add_to_linker::<State, WasiFilesystem>(linker, State::filesystem)?;
+    filesystem::preopens::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
+}

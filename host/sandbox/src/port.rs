@@ -1,0 +1,73 @@
+//! What a guest may ask of its own task.
+//!
+//! This is the only call that goes up: the trait is declared here and implemented by the engine, so
+//! that the sandbox needs no engine and no store.
+
+use std::pin::Pin;
+
+use apflow_model::event::LogLine;
+
+/// A future that a port returns.
+pub type PortFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// The task behind an attempt, as its guest sees it.
+pub trait TaskPort: Send + Sync {
+    /// Saves a checkpoint. It is durable when the future is done.
+    fn save_checkpoint(
+        &self,
+        step: String,
+        value: Vec<u8>,
+    ) -> PortFuture<'_, Result<(), CheckpointError>>;
+
+    /// Loads the newest checkpoint of the task.
+    fn load_checkpoint(&self) -> PortFuture<'_, Result<Option<Checkpoint>, CheckpointError>>;
+
+    /// The tokens that are neither spent nor reserved. None without a budget.
+    fn tokens_remaining(&self) -> Option<u64>;
+
+    /// Sets tokens aside.
+    ///
+    /// # Errors
+    ///
+    /// The tokens that are left, when they are fewer. Nothing is set aside then.
+    fn reserve_tokens(&self, tokens: u64) -> Result<(), u64>;
+
+    /// Ends a reservation of `reserved` tokens of which `used` were spent.
+    fn settle_tokens(&self, reserved: u64, used: u64);
+
+    /// Keeps a line of the guest's log.
+    fn log(&self, line: LogLine);
+
+    /// Keeps how far the guest says it has come.
+    fn progress(&self, fraction: f64, message: String);
+
+    /// Keeps that the guest was refused something. The message names the grant that would allow it.
+    fn denied(&self, message: &str);
+
+    /// Whether somebody has cancelled the task.
+    fn is_cancelled(&self) -> bool;
+}
+
+/// A checkpoint as it was saved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The name of the step.
+    pub step: String,
+    /// The attempt that saved it.
+    pub attempt: u32,
+    /// The bytes.
+    pub value: Vec<u8>,
+}
+
+/// Why a checkpoint was not saved or loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CheckpointError {
+    /// The value is larger than one may be, in bytes.
+    TooLarge(u64),
+    /// The task has as many as it may have.
+    TooMany(u64),
+    /// Another attempt has taken over.
+    Fenced,
+    /// The host cannot store it now, and why.
+    Unavailable(String),
+}

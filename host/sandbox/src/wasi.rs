@@ -1,0 +1,70 @@
+//! The WASI context of an attempt: what was asked for and granted, and nothing of the host's own.
+
+use std::sync::Arc;
+
+use apflow_model::capability::Grant;
+use wasmtime::component::Resource;
+use wasmtime_wasi::filesystem::WasiFilesystemView;
+use wasmtime_wasi::p2::bindings::filesystem::preopens;
+use wasmtime_wasi::p2::bindings::filesystem::types::Descriptor;
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
+
+use crate::capture::Capture;
+use crate::state::{Plan, State};
+
+/// The most random bytes of one call.
+const RANDOM_BYTES_MAX: u64 = 1 << 20;
+
+/// Where granted files appear.
+const IN: &str = "/in";
+
+/// A context with the granted environment and without files.
+pub(crate) fn base(plan: &Plan, grants: &[Grant], stderr: Capture) -> WasiCtxBuilder {
+    let mut builder = WasiCtx::builder();
+    builder
+        .stderr(stderr)
+        .max_random_size(RANDOM_BYTES_MAX)
+        .allow_tcp(false)
+        .allow_udp(false)
+        .allow_ip_name_lookup(false);
+    for (name, value) in plan.environment.iter() {
+        let is_granted = |grant: &Grant| matches!(grant, Grant::Env(granted) if granted == name);
+        if plan.asked.env.contains(name) && grants.iter().any(is_granted) {
+            builder.env(name, value);
+        }
+    }
+    builder
+}
+
+/// The folder to mount at `/in`: the last one that was granted, if the plugin asks for one.
+pub(crate) fn folder<'a>(plan: &Plan, grants: &'a Arc<[Grant]>) -> Option<&'a str> {
+    let paths = grants.iter().rev().filter_map(|grant| match grant {
+        Grant::FsIn(path) => Some(path.as_str()),
+        Grant::Http(_) | Grant::Env(_) => None,
+    });
+    if plan.asked.fs_in { paths.take(1).next() } else { None }
+}
+
+/// Mounts a folder of the host read-only at `/in`.
+pub(crate) fn mount(builder: &mut WasiCtxBuilder, folder: &str) -> Result<(), String> {
+    builder
+        .preopened_dir(folder, IN, FsPerms::ReadOnly)
+        .map(|_| ())
+        .map_err(|error| format!("the granted folder `{folder}` cannot be opened: {error}"))
+}
+
+impl preopens::Host for State {
+    /// Lists the mounted folders, and notes it as a denial when there is none to be had: a guest
+    /// asks for this list only when it is about to open a file.
+    fn get_directories(&mut self) -> wasmtime::Result<Vec<(Resource<Descriptor>, String)>> {
+        let directories = preopens::Host::get_directories(&mut self.filesystem())?;
+        if directories.is_empty() {
+            self.egress.deny(&format!(
+                "`{}` reads files, and no folder was granted: allow one with `--grant \
+                 fs.in=PATH`",
+                self.plan.name
+            ));
+        }
+        Ok(directories)
+    }
+}
