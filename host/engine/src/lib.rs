@@ -1,1 +1,35 @@
-//! The engine of apflow-host: what happens to a task.
+//! The engine: what happens to a task, from its submission to its end.
+//!
+//! It decides with the pure rules of `apflow-model`, keeps everything in `apflow-store` and runs
+//! guests in `apflow-sandbox`. It knows no door and checks no permission.
+//!
+//! The path of a task is [`Engine::submit`], then dispatch, one attempt or several, and for each a
+//! settlement; [`Engine::subscribe`] tells who watches.
+
+mod attempt;
+mod builtin;
+mod clock;
+mod components;
+mod dispatch;
+mod engine;
+mod error;
+mod grants;
+mod load;
+mod lock;
+mod plugins;
+mod port;
+mod registry;
+mod schema;
+mod settle;
+mod submit;
+mod watch;
+
+pub use builtin::Builtin;
+pub use clock::SystemClock;
+pub use components::Components;
+pub use engine::{Engine, Settings};
+pub use error::EngineError;
+pub use load::{LoadPlugin, Loaded};
+pub use lock::DispatchLock;
+pub use submit::NewSubmission;
+pub use watch::Live;

@@ -5,7 +5,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::job::{Dependency, RawTask, SpecFault, TaskSpec};
+use crate::draft::{RawDependency, RawTask};
+use crate::job::{Dependency, SpecFault, TaskSpec};
 use crate::reference;
 
 /// The longest time a task may ask for: one day, in seconds.
@@ -131,10 +132,7 @@ impl Links<'_> {
         self.places.get(id).copied().ok_or_else(unknown)
     }
 
-    fn dependencies(
-        &self,
-        raws: &[crate::job::RawDependency],
-    ) -> Result<Vec<Dependency>, SpecFault> {
+    fn dependencies(&self, raws: &[RawDependency]) -> Result<Vec<Dependency>, SpecFault> {
         let mut dependencies: Vec<Dependency> = Vec::with_capacity(raws.len());
         for (index, raw) in raws.iter().enumerate() {
             let field = format!("dependencies/{index}");

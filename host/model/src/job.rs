@@ -1,6 +1,6 @@
 //! Jobs and tasks: what a caller submits, and what is shown of it.
 //!
-//! A [`JobSpec`] exists only when it holds no fault: see [`JobSpec::parse`].
+//! A [`JobSpec`] exists only when it holds no fault: `submission` makes it.
 
 use std::time::Duration;
 
@@ -9,7 +9,6 @@ use serde_json::Value;
 
 use crate::clock::Timestamp;
 use crate::fault::Fault;
-use crate::forest;
 use crate::id::{JobId, TaskId};
 use crate::retry::Backoff;
 use crate::state::{JobState, TaskState};
@@ -82,124 +81,6 @@ impl SpecFault {
     pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
         Self { path: path.into(), message: message.into() }
     }
-}
-
-impl JobSpec {
-    /// Reads a submission: the fields of one task, or `tasks` with a list of them.
-    ///
-    /// # Errors
-    ///
-    /// The first fault, with its place: a wrong type, an unknown field, a value out of range, a
-    /// reference that names no task, a repeated id, or tasks that wait for each other in a circle.
-    pub fn parse(value: Value) -> Result<Self, SpecFault> {
-        let is_forest = value.as_object().is_some_and(|map| map.contains_key("tasks"));
-        let (name, raws, base) = if is_forest {
-            let raw: RawJob = deserialize(value, "")?;
-            (raw.name, raw.tasks, "/tasks/")
-        } else {
-            let raw: RawTask = deserialize(value, "")?;
-            (raw.name.clone(), vec![raw], "")
-        };
-        if raws.is_empty() || raws.len() > TASKS_MAX {
-            let message = format!("has {} tasks: expected 1 to {TASKS_MAX}", raws.len());
-            return Err(SpecFault::new("/tasks", message));
-        }
-        let path =
-            |index: usize| if base.is_empty() { String::new() } else { format!("{base}{index}") };
-        let tasks = forest::link(raws, &path)?;
-        Ok(Self { name, tasks })
-    }
-}
-
-fn deserialize<'de, T: Deserialize<'de>>(value: Value, base: &str) -> Result<T, SpecFault> {
-    serde_path_to_error::deserialize(value).map_err(|error| {
-        let mut path = base.to_owned();
-        for segment in error.path() {
-            let text = segment.to_string();
-            path = format!("{path}/{}", text.trim_matches(['[', ']']));
-        }
-        SpecFault::new(
-            if path.is_empty() { "/".to_owned() } else { path },
-            error.inner().to_string(),
-        )
-    })
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawJob {
-    name: Option<String>,
-    tasks: Vec<RawTask>,
-}
-
-/// A task as it is written, unchecked.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RawTask {
-    pub(crate) id: Option<String>,
-    pub(crate) name: Option<String>,
-    pub(crate) executor: Option<String>,
-    pub(crate) tool: Option<String>,
-    #[serde(default = "empty_object")]
-    pub(crate) inputs: Value,
-    pub(crate) parent_id: Option<String>,
-    #[serde(default)]
-    pub(crate) dependencies: Vec<RawDependency>,
-    #[serde(default = "normal_priority")]
-    pub(crate) priority: u8,
-    pub(crate) timeout_seconds: Option<f64>,
-    pub(crate) run_at: Option<Timestamp>,
-    #[serde(default = "usual_attempts")]
-    pub(crate) max_attempts: u32,
-    #[serde(default)]
-    pub(crate) backoff: Backoff,
-    pub(crate) token_budget: Option<u64>,
-    pub(crate) model: Option<String>,
-}
-
-/// `"fetch"`, or `{"id": "fetch", "required": false}`.
-#[derive(Debug, Clone)]
-pub(crate) struct RawDependency {
-    pub(crate) id: String,
-    pub(crate) required: bool,
-}
-
-impl<'de> Deserialize<'de> for RawDependency {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Long {
-            id: String,
-            #[serde(default = "yes")]
-            required: bool,
-        }
-        match Value::deserialize(deserializer)? {
-            Value::String(id) => Ok(Self { id, required: true }),
-            long @ (Value::Null
-            | Value::Bool(_)
-            | Value::Number(_)
-            | Value::Array(_)
-            | Value::Object(_)) => serde_json::from_value(long)
-                .map(|Long { id, required }| Self { id, required })
-                .map_err(serde::de::Error::custom),
-        }
-    }
-}
-
-fn yes() -> bool {
-    true
-}
-
-fn empty_object() -> Value {
-    Value::Object(serde_json::Map::new())
-}
-
-fn normal_priority() -> u8 {
-    2
-}
-
-fn usual_attempts() -> u32 {
-    3
 }
 
 /// A job as it is shown.

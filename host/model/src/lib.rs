@@ -6,6 +6,7 @@
 pub mod access;
 pub mod capability;
 pub mod clock;
+mod draft;
 pub mod event;
 pub mod fault;
 pub mod forest;
@@ -18,5 +19,6 @@ pub mod reader;
 pub mod reference;
 pub mod retry;
 pub mod state;
+mod submission;
 pub mod usage;
 pub mod yaml;

@@ -13,6 +13,7 @@ use wasmtime::{Store, UpdateDeadline};
 
 use crate::bindings::ExecutorPre;
 use crate::bindings::apflow::plugin::types;
+use crate::call::{Call, Called, Ended, Returned};
 use crate::egress::{Egress, Tls};
 use crate::link::{Plugin, Program};
 use crate::port::TaskPort;
@@ -23,33 +24,6 @@ use crate::{command, trap, wasi};
 const HOSTCALL_BYTES_SPARE: u64 = 4 << 20;
 /// The most handles to resources that a guest may hold. The resources themselves are fewer.
 const HANDLES_MAX: usize = 10_000;
-
-/// What an attempt is called with.
-pub struct Call<'a> {
-    /// The host's id of the task.
-    pub task_id: &'a str,
-    /// The host's id of the job.
-    pub job_id: &'a str,
-    /// Which try this is, from 1.
-    pub attempt: u32,
-    /// The model the caller asked for.
-    pub model: Option<&'a str>,
-    /// The input, its references resolved.
-    pub input: &'a Value,
-    /// The task's own time limit. The shorter of it and the plugin's counts.
-    pub timeout: Option<Duration>,
-    /// What the operator allows. Only what the manifest asks for counts.
-    pub grants: Arc<[Grant]>,
-}
-
-/// How an attempt ended.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Ended {
-    /// The output, or why there is none.
-    pub result: Result<Value, Fault>,
-    /// What was used, whatever the result.
-    pub usage: Usage,
-}
 
 /// Runs one attempt. Dropping the future stops the guest at the next tick of its epoch.
 pub(crate) async fn run(
@@ -120,17 +94,6 @@ pub(crate) fn store(
 
 fn hostcall_bytes_max(store: &Store<State>) -> u64 {
     store.data().plan.limits.output_bytes.saturating_add(HOSTCALL_BYTES_SPARE)
-}
-
-/// What a call into a guest gives: its own result, or a trap.
-pub(crate) type Called = wasmtime::Result<Result<Returned, Fault>>;
-
-/// What a guest returned.
-pub(crate) struct Returned {
-    /// The output as JSON text.
-    pub(crate) output: String,
-    /// The model tokens it reported, sent and received.
-    pub(crate) tokens: Option<(u64, u64)>,
 }
 
 async fn execute(

@@ -11,6 +11,6 @@ wasmtime::component::bindgen!({
     },
     exports: { default: async },
     with: {
-        "apflow:plugin/budget.reservation": crate::imports::Reservation,
+        "apflow:plugin/budget.reservation": crate::reservation::Reservation,
     },
 });

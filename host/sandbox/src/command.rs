@@ -13,7 +13,7 @@ use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::p2::bindings::CommandPre;
 use wasmtime_wasi::p2::pipe::MemoryInputPipe;
 
-use crate::attempt::{Call, Called, Returned};
+use crate::call::{Call, Called, Returned};
 use crate::capture::Capture;
 use crate::state::State;
 use crate::{trap, wasi};

@@ -3,7 +3,7 @@
 //! What goes wrong *inside* an attempt is no error of the sandbox: it is the attempt's
 //! [`Fault`](apflow_model::fault::Fault).
 
-use crate::inspect::ExcessImport;
+use crate::import::ExcessImport;
 
 /// Why the sandbox refused a component, or cannot work at all.
 #[derive(Debug, thiserror::Error)]

@@ -2,8 +2,6 @@
 //!
 //! A toolchain drops imports that the code never calls, so the list is what the code can do.
 
-use std::fmt;
-
 use apflow_model::capability::Capabilities;
 use apflow_model::plugin::World;
 use wasmtime::Engine;
@@ -11,99 +9,12 @@ use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
 use crate::error::SandboxError;
+use crate::import::{ExcessImport, Family, Import};
 
 /// The export of an executor, as this host runs it.
 pub(crate) const EXECUTOR_EXPORT: &str = "apflow:plugin/run@0.1.0";
 const EXECUTOR_INTERFACE: &str = "apflow:plugin/run@";
 const COMMAND_INTERFACE: &str = "wasi:cli/run@0.2.";
-
-/// What an import gives its component.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Family {
-    /// The own package: the task's checkpoints, budget, log and control.
-    Task,
-    /// What every program may have: standard streams, exit, its granted environment variables,
-    /// streams and polling, and the seed of hash maps.
-    Base,
-    /// Clocks.
-    Clocks,
-    /// Random numbers.
-    Random,
-    /// Files.
-    Files,
-    /// HTTP requests.
-    Http,
-    /// Raw sockets, which this version never grants.
-    Sockets,
-    /// Anything else, which this host does not have.
-    Unknown,
-}
-
-impl Family {
-    fn of(interface: &str) -> Self {
-        let package = interface.split('@').next().unwrap_or(interface);
-        match package {
-            "wasi:random/insecure-seed" => Self::Base,
-            "apflow:plugin/types"
-            | "apflow:plugin/checkpoint"
-            | "apflow:plugin/budget"
-            | "apflow:plugin/log"
-            | "apflow:plugin/control" => Self::Task,
-            "wasi:http/types" | "wasi:http/outgoing-handler" => Self::Http,
-            _ => match package.split('/').next().unwrap_or(package) {
-                "wasi:cli" | "wasi:io" => Self::Base,
-                "wasi:clocks" => Self::Clocks,
-                "wasi:random" => Self::Random,
-                "wasi:filesystem" => Self::Files,
-                "wasi:sockets" => Self::Sockets,
-                _ => Self::Unknown,
-            },
-        }
-    }
-
-    fn is_asked(self, asked: &Capabilities) -> bool {
-        match self {
-            Self::Task | Self::Base => true,
-            Self::Clocks => asked.clocks,
-            Self::Random => asked.random,
-            Self::Files => asked.fs_in,
-            Self::Http => !asked.http.is_empty(),
-            Self::Sockets | Self::Unknown => false,
-        }
-    }
-
-    /// What to write in the manifest, or why there is nothing to write.
-    fn remedy(self) -> &'static str {
-        match self {
-            Self::Task | Self::Base => "needs nothing",
-            Self::Clocks => "needs `capabilities: { clocks: true }`",
-            Self::Random => "needs `capabilities: { random: true }`",
-            Self::Files => "needs `capabilities: { fs: { in: read } }`",
-            Self::Http => "needs `capabilities: { http: [\"https://…\"] }`",
-            Self::Sockets => "is never granted by this version",
-            Self::Unknown => "is not known to this host",
-        }
-    }
-}
-
-/// An interface that a component imports functions of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Import {
-    /// The interface with its version, for example `wasi:clocks/monotonic-clock@0.2.6`.
-    pub interface: String,
-    /// What it gives.
-    pub family: Family,
-}
-
-/// An import that the manifest does not ask for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ExcessImport(pub Import);
-
-impl fmt::Display for ExcessImport {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "`{}` {}", self.0.interface, self.0.family.remedy())
-    }
-}
 
 /// Refuses bytes that are no component by their first eight bytes, with better words than a
 /// parser's.

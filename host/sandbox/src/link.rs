@@ -19,9 +19,10 @@ use wasmtime_wasi::p2::bindings::{CommandPre, cli, clocks, filesystem, io, rando
 use wasmtime_wasi::random::{WasiRandom, WasiRandomView};
 
 use crate::bindings::{Executor, ExecutorPre};
+use crate::compile::Compiled;
 use crate::error::SandboxError;
-use crate::sandbox::Compiled;
-use crate::state::{Plan, State};
+use crate::plan::Plan;
+use crate::state::State;
 
 /// A component that is ready to run: compiled, checked and linked.
 #[derive(Clone)]

@@ -2,26 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use apflow_model::manifest::Manifest;
-use apflow_model::plugin::{Descriptor, Digest, World};
-use sha2::{Digest as _, Sha256};
-use wasmtime::Engine;
-use wasmtime::component::Component;
+use apflow_model::plugin::Descriptor;
 
-use crate::attempt::{self, Call, Ended};
 use crate::cache::CodeCache;
+use crate::call::{Call, Ended};
+use crate::compile::{Compiled, Compiler};
 use crate::egress::Tls;
-use crate::engine::{Engines, Profile};
 use crate::error::SandboxError;
-use crate::inspect::{self, Import};
-use crate::link::{self, Plugin, Program};
+use crate::link::{Plugin, Program};
 use crate::port::TaskPort;
-use crate::{command, describe};
-
-/// What wasmparser says of a component that needs the async built-ins. There is no typed error.
-const NEEDS_CONCURRENCY_TEXT: &str = "requires the component model async feature";
+use crate::{attempt, command, describe, inspect, link};
 
 /// What a sandbox is made with.
 pub struct Settings {
@@ -35,25 +27,9 @@ pub struct Settings {
 
 /// Compiles and runs components.
 pub struct Sandbox {
-    engines: Engines,
-    cache: Option<CodeCache>,
+    compiler: Compiler,
     environment: Arc<BTreeMap<String, String>>,
     tls: Arc<Tls>,
-}
-
-/// A compiled component, not yet compared with a manifest.
-pub struct Compiled {
-    pub(crate) component: Component,
-    /// The sha256 of the component's bytes.
-    pub digest: Digest,
-    /// Which kind of program it is.
-    pub world: World,
-    /// What it imports.
-    pub imports: Vec<Import>,
-    /// Whether the code came from the cache.
-    pub is_cached: bool,
-    /// How long it took to have the code, from bytes to a component.
-    pub took: Duration,
 }
 
 impl Sandbox {
@@ -64,8 +40,7 @@ impl Sandbox {
     /// [`SandboxError::Engine`] when the thread cannot be started.
     pub fn new(settings: Settings) -> Result<Self, SandboxError> {
         Ok(Self {
-            engines: Engines::new(settings.instances_max)?,
-            cache: settings.cache,
+            compiler: Compiler::new(settings.instances_max, settings.cache)?,
             environment: Arc::new(settings.environment),
             tls: Arc::default(),
         })
@@ -82,51 +57,7 @@ impl Sandbox {
     /// [`SandboxError::OtherWorld`] and [`SandboxError::OtherVersion`] for one that this host has
     /// no use for.
     pub fn compile(&self, bytes: &[u8], fuel: bool) -> Result<Compiled, SandboxError> {
-        inspect::check_header(bytes)?;
-        let started = Instant::now();
-        let digest = Digest(Sha256::digest(bytes).into());
-        let (component, is_cached) = match self.cached(&digest, fuel)? {
-            Some(component) => (component, true),
-            None => (self.compile_anew(bytes, &digest, fuel)?, false),
-        };
-        let took = started.elapsed();
-        let engine = component.engine().clone();
-        let world = inspect::world(&engine, &component)?;
-        let imports = inspect::imports(&engine, &component);
-        Ok(Compiled { component, digest, world, imports, is_cached, took })
-    }
-
-    fn cached(&self, digest: &Digest, fuel: bool) -> Result<Option<Component>, SandboxError> {
-        let Some(cache) = &self.cache else { return Ok(None) };
-        for concurrency in [false, true] {
-            let engine = self.engines.get(Profile { fuel, concurrency })?;
-            if let Some(component) = cache.load(digest, &engine) {
-                return Ok(Some(component));
-            }
-        }
-        Ok(None)
-    }
-
-    fn compile_anew(
-        &self,
-        bytes: &[u8],
-        digest: &Digest,
-        fuel: bool,
-    ) -> Result<Component, SandboxError> {
-        let compile = |concurrency| -> Result<wasmtime::Result<(Engine, Component)>, SandboxError> {
-            let engine = self.engines.get(Profile { fuel, concurrency })?;
-            Ok(Component::new(&engine, bytes).map(|component| (engine, component)))
-        };
-        let compiled = match compile(false)? {
-            Err(error) if format!("{error:#}").contains(NEEDS_CONCURRENCY_TEXT) => compile(true)?,
-            compiled => compiled,
-        };
-        let (engine, component) =
-            compiled.map_err(|error| SandboxError::InvalidComponent(format!("{error:#}")))?;
-        if let Some(cache) = &self.cache {
-            cache.store(digest, &engine, &component);
-        }
-        Ok(component)
+        self.compiler.compile(bytes, fuel)
     }
 
     /// Compares a component with its manifest and links it.

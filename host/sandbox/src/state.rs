@@ -1,11 +1,9 @@
 //! What one store holds: everything that belongs to one attempt.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use apflow_model::capability::{Capabilities, Grant};
-use apflow_model::limit::Limits;
+use apflow_model::capability::Grant;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
@@ -13,6 +11,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use crate::capture::Capture;
 use crate::egress::Egress;
 use crate::limiter::Limiter;
+use crate::plan::Plan;
 use crate::port::TaskPort;
 use crate::wasi;
 
@@ -23,14 +22,6 @@ const RESOURCES_MAX: usize = 256;
 const HEADER_BYTES_MAX: usize = 64 << 10;
 /// How much of its standard error is kept, to explain a panic.
 const STDERR_BYTES_KEPT: usize = 16 << 10;
-
-/// What is the same for every attempt of a plugin.
-pub(crate) struct Plan {
-    pub(crate) name: String,
-    pub(crate) asked: Capabilities,
-    pub(crate) limits: Limits,
-    pub(crate) environment: Arc<BTreeMap<String, String>>,
-}
 
 /// The state of one attempt.
 pub(crate) struct State {

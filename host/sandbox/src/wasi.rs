@@ -3,14 +3,10 @@
 use std::sync::Arc;
 
 use apflow_model::capability::Grant;
-use wasmtime::component::Resource;
-use wasmtime_wasi::filesystem::WasiFilesystemView;
-use wasmtime_wasi::p2::bindings::filesystem::preopens;
-use wasmtime_wasi::p2::bindings::filesystem::types::Descriptor;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 
 use crate::capture::Capture;
-use crate::state::{Plan, State};
+use crate::plan::Plan;
 
 /// The most random bytes of one call.
 const RANDOM_BYTES_MAX: u64 = 1 << 20;
@@ -51,20 +47,4 @@ pub(crate) fn mount(builder: &mut WasiCtxBuilder, folder: &str) -> Result<(), St
         .preopened_dir(folder, IN, FsPerms::ReadOnly)
         .map(|_| ())
         .map_err(|error| format!("the granted folder `{folder}` cannot be opened: {error}"))
-}
-
-impl preopens::Host for State {
-    /// Lists the mounted folders, and notes it as a denial when there is none to be had: a guest
-    /// asks for this list only when it is about to open a file.
-    fn get_directories(&mut self) -> wasmtime::Result<Vec<(Resource<Descriptor>, String)>> {
-        let directories = preopens::Host::get_directories(&mut self.filesystem())?;
-        if directories.is_empty() {
-            self.egress.deny(&format!(
-                "`{}` reads files, and no folder was granted: allow one with `--grant \
-                 fs.in=PATH`",
-                self.plan.name
-            ));
-        }
-        Ok(directories)
-    }
 }

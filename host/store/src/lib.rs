@@ -1,1 +1,33 @@
 //! The database of apflow-host: all SQL, and nothing else.
+//!
+//! It decides nothing that `apflow-model` can decide, reads no clock (every moment is passed in)
+//! and wakes nobody: each write returns what became ready, and the engine wakes.
+
+mod error;
+mod row;
+mod schema;
+mod writer;
+
+mod store;
+
+mod events;
+
+mod jobs;
+
+mod dependents;
+mod tasks;
+
+mod attempts;
+mod checkpoints;
+mod sessions;
+
+mod plugins;
+
+pub use crate::attempts::{End, Settled, Settlement};
+pub use crate::checkpoints::{CHECKPOINT_BYTES_MAX, CHECKPOINTS_MAX, Checkpoint};
+pub use crate::error::StoreError;
+pub use crate::events::{EVENTS_PER_PAGE_MAX, NewEvent};
+pub use crate::jobs::{JOBS_PER_PAGE_MAX, JobFilter, JobPage, NewJob};
+pub use crate::sessions::{HOST_LOSSES_MAX, Recovered, SessionId};
+pub use crate::store::Store;
+pub use crate::tasks::{Claimed, PROMOTED_PER_CLAIM_MAX};

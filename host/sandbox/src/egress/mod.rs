@@ -15,8 +15,8 @@ use apflow_model::capability::{Grant, HttpPattern, Scheme};
 use http::Request;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
+use crate::plan::Plan;
 use crate::port::TaskPort;
-use crate::state::Plan;
 
 pub(crate) use tls::Tls;
 

@@ -5,13 +5,8 @@ use wasmtime::component::Resource;
 
 use crate::bindings::apflow::plugin::budget::{Error, Host, HostReservation};
 use crate::bindings::apflow::plugin::types::TokenUsage;
+use crate::reservation::Reservation;
 use crate::state::State;
-
-/// Tokens set aside for one call of a model.
-#[expect(unreachable_pub, reason = "the generated bindings export it again")]
-pub struct Reservation {
-    tokens: u64,
-}
 
 impl Host for State {
     fn remaining(&mut self) -> Result<Option<u64>> {

@@ -4,6 +4,4 @@ mod budget;
 mod checkpoint;
 mod control;
 mod log;
-
-#[expect(unreachable_pub, reason = "the generated bindings export it again")]
-pub use budget::Reservation;
+mod preopens;

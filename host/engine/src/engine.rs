@@ -1,0 +1,162 @@
+//! The engine as the verbs see it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use apflow_model::clock::{Clock, Timestamp};
+use apflow_model::id::JobId;
+use apflow_model::job::Job;
+use apflow_model::plugin::Plugin;
+use apflow_sandbox::Sandbox;
+use apflow_store::{JobFilter, JobPage, Store};
+use tokio::sync::{Mutex, Notify, broadcast};
+use tokio::task::JoinHandle;
+
+use crate::builtin::Builtin;
+use crate::components::Components;
+use crate::error::EngineError;
+
+use crate::lock::DispatchLock;
+use crate::registry::Registry;
+use crate::watch::{Hub, Live};
+
+/// How often a waiting caller looks a job up, in case it missed the news of its end.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// What an engine is made with.
+pub struct Settings {
+    /// How many attempts may run at once, from 1.
+    pub attempts_max: u32,
+    /// The longest that [`Engine::close`] waits for running attempts.
+    pub grace: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { attempts_max: 64, grace: Duration::from_secs(10) }
+    }
+}
+
+/// Runs jobs.
+pub struct Engine {
+    pub(crate) settings: Settings,
+    pub(crate) store: Store,
+    pub(crate) sandbox: Arc<Sandbox>,
+    pub(crate) components: Components,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) registry: Registry,
+    pub(crate) hub: Hub,
+    /// Rung when there may be something to dispatch.
+    pub(crate) bell: Notify,
+    pub(crate) dispatcher: Mutex<Option<Dispatcher>>,
+}
+
+/// The task that dispatches, while it runs.
+pub(crate) struct Dispatcher {
+    pub(crate) stop: Arc<Notify>,
+    pub(crate) running: JoinHandle<()>,
+    pub(crate) lock: DispatchLock,
+}
+
+impl Engine {
+    /// Makes an engine. It installs nothing before [`Engine::install_builtins`] and dispatches
+    /// nothing before [`Engine::start`].
+    pub fn new(
+        settings: Settings,
+        store: Store,
+        sandbox: Sandbox,
+        components: Components,
+        builtins: Vec<Builtin>,
+        clock: Arc<dyn Clock>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            settings,
+            store,
+            sandbox: Arc::new(sandbox),
+            components,
+            clock,
+            registry: Registry::new(builtins),
+            hub: Hub::new(),
+            bell: Notify::new(),
+            dispatcher: Mutex::default(),
+        })
+    }
+
+    /// Finds a job with its tasks.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Store`] when the database fails.
+    pub async fn find_job(&self, id: JobId) -> Result<Option<Job>, EngineError> {
+        Ok(self.store.find_job(id).await?)
+    }
+
+    /// Lists jobs, newest first. `limit` is brought into 1 to 1000.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Store`] when the database fails.
+    pub async fn list_jobs(
+        &self,
+        filter: &JobFilter,
+        before: Option<JobId>,
+        limit: u32,
+    ) -> Result<JobPage, EngineError> {
+        Ok(self.store.list_jobs(filter, before, limit).await?)
+    }
+
+    /// Lists the installed plugins by name.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Store`] when the database fails.
+    pub async fn list_plugins(&self) -> Result<Vec<Plugin>, EngineError> {
+        Ok(self.store.list_plugins().await?)
+    }
+
+    /// Finds an installed plugin.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Store`] when the database fails.
+    pub async fn find_plugin(&self, name: &str) -> Result<Option<Plugin>, EngineError> {
+        Ok(self.store.find_plugin(name).await?)
+    }
+
+    /// Waits until a job has ended.
+    ///
+    /// None when there is no such job.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Store`] when the database fails.
+    pub async fn wait(&self, id: JobId) -> Result<Option<Job>, EngineError> {
+        let mut news = self.hub.subscribe();
+        loop {
+            match self.store.find_job(id).await? {
+                Some(job) if !job.state.is_end() => {}
+                ended => return Ok(ended),
+            }
+            let ended = async {
+                loop {
+                    match news.recv().await {
+                        Ok(Live::JobEnded { job, .. }) if job == id => return,
+                        Ok(_) => {}
+                        Err(_) => return,
+                    }
+                }
+            };
+            // Running out of time is fine: the loop looks again.
+            drop(tokio::time::timeout(LOOK_AGAIN, ended).await);
+        }
+    }
+
+    /// Listens to what happens from now on.
+    pub fn subscribe(&self) -> broadcast::Receiver<Live> {
+        self.hub.subscribe()
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}

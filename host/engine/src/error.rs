@@ -1,0 +1,101 @@
+//! What keeps the engine from doing what it was asked.
+//!
+//! A task that ends badly is no error of the engine: it is the task's fault, and stored with it.
+
+use apflow_model::capability::Grant;
+use apflow_model::job::SpecFault;
+use apflow_model::reader::FileFault;
+use apflow_sandbox::SandboxError;
+use apflow_store::StoreError;
+
+/// What keeps the engine from doing what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The submission itself is wrong. Nothing was stored.
+    #[error("{0}")]
+    InvalidJob(SpecFault),
+    /// A task's inputs do not match its executor's schema. Nothing was stored.
+    #[error("{0}")]
+    InvalidInput(SpecFault),
+    /// A task names an executor that is not installed. Nothing was stored.
+    #[error("{0}")]
+    UnknownExecutor(SpecFault),
+    /// There is no plugin of this name.
+    #[error("there is no plugin `{0}`: `apflow-host plugins list` shows what is installed")]
+    UnknownPlugin(String),
+    /// The plugin came with the host, so it cannot be removed or replaced.
+    #[error("`{0}` came with the host: give your own plugin another name")]
+    BuiltinPlugin(String),
+    /// The manifest has faults. Nothing was stored.
+    #[error("{} is not valid", .file)]
+    InvalidManifest {
+        /// The name of the file.
+        file: String,
+        /// Every fault, in the order of the file.
+        faults: Vec<FileFault>,
+    },
+    /// The component was refused. Nothing was stored.
+    #[error("{file} was refused")]
+    Component {
+        /// The name of the file.
+        file: String,
+        /// Why.
+        #[source]
+        source: SandboxError,
+    },
+    /// A schema of the plugin is no JSON Schema. Nothing was stored.
+    #[error("the {which} schema of `{plugin}` is not a JSON Schema: {reason}")]
+    InvalidSchema {
+        /// The plugin.
+        plugin: String,
+        /// `input` or `output`.
+        which: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A grant allows something that nobody asks for. Nothing was stored.
+    #[error("grant `{grant}` allows something that {asker} does not ask for; it asks for {asked}")]
+    GrantNotAsked {
+        /// The grant.
+        grant: Grant,
+        /// Who should ask for it.
+        asker: String,
+        /// What is asked for, as a list.
+        asked: String,
+    },
+    /// Another process dispatches on this data directory.
+    #[error(
+        "another apflow-host works on this data directory: submit over its HTTP API, stop it, or \
+         set `APFLOW_DATA_DIR` to another folder"
+    )]
+    Locked,
+    /// The data directory cannot be used.
+    #[error("the data directory cannot be used: {what}")]
+    DataDir {
+        /// Which part of it.
+        what: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The store refused.
+    #[error("the database failed")]
+    Store(#[from] StoreError),
+    /// The sandbox cannot work at all.
+    #[error("the sandbox failed")]
+    Sandbox(#[source] SandboxError),
+    /// A thread of the host ended unexpectedly.
+    #[error("a background task ended unexpectedly")]
+    Background(#[from] tokio::task::JoinError),
+}
+
+/// An error with its causes, for the log.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,181 @@
+//! What a guest may ask of its task, answered.
+
+use std::sync::Arc;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use apflow_model::clock::Clock;
+use apflow_model::event::{Happening, LogLine};
+use apflow_model::id::{JobId, TaskId};
+use apflow_sandbox::{Checkpoint, CheckpointError, PortFuture, TaskPort};
+use apflow_store::{Claimed, NewEvent, Store, StoreError};
+
+use crate::engine::Engine;
+use crate::error::chain;
+use crate::watch::{Hub, Live};
+
+/// The port of one attempt.
+pub(crate) struct Port {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    hub: Hub,
+    job: JobId,
+    task: TaskId,
+    attempt: u32,
+    events: Mutex<Vec<NewEvent>>,
+    /// None for a task without a budget.
+    budget: Option<Mutex<Budget>>,
+}
+
+/// The model tokens of a task, as far as this attempt goes.
+struct Budget {
+    /// Neither spent nor reserved.
+    left: u64,
+}
+
+impl Port {
+    pub(crate) fn new(engine: &Engine, claimed: &Claimed) -> Self {
+        let spent = claimed.used.tokens_input.saturating_add(claimed.used.tokens_output);
+        let budget =
+            claimed.token_budget.map(|tokens| Budget { left: tokens.saturating_sub(spent) });
+        Self {
+            store: engine.store.clone(),
+            clock: Arc::clone(&engine.clock),
+            hub: engine.hub.clone(),
+            job: claimed.job,
+            task: claimed.task,
+            attempt: claimed.attempt,
+            events: Mutex::default(),
+            budget: budget.map(Mutex::new),
+        }
+    }
+
+    /// Takes out what happened and is not stored yet.
+    pub(crate) fn take_events(&self) -> Vec<NewEvent> {
+        std::mem::take(&mut self.lock())
+    }
+
+    /// Stores what happened so far. False when the attempt no longer holds its task.
+    pub(crate) async fn store_events(&self) -> bool {
+        let events = self.take_events();
+        if events.is_empty() {
+            return true;
+        }
+        match self.store.append_events(self.task, self.attempt, events).await {
+            Ok(_) => true,
+            Err(StoreError::AttemptLost) => false,
+            Err(error) => {
+                tracing::error!(task = %self.task, error = %chain(&error), "log lines were lost");
+                true
+            }
+        }
+    }
+
+    fn keep(&self, what: Happening) {
+        let mut events = self.lock();
+        // Only the newest progress is worth storing: those between were told live.
+        if matches!(what, Happening::Progress { .. })
+            && matches!(events.last(), Some(NewEvent { what: Happening::Progress { .. }, .. }))
+        {
+            events.pop();
+        }
+        events.push(NewEvent { at: self.clock.now(), what: what.clone() });
+        drop(events);
+        let (job, task, attempt) = (self.job, self.task, self.attempt);
+        self.hub.tell(Live::Task { job, task, attempt, what });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<NewEvent>> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl TaskPort for Port {
+    fn save_checkpoint(
+        &self,
+        step: String,
+        value: Vec<u8>,
+    ) -> PortFuture<'_, Result<(), CheckpointError>> {
+        Box::pin(async move {
+            // What was logged before the checkpoint comes before it in the history.
+            if !self.store_events().await {
+                return Err(CheckpointError::Fenced);
+            }
+            let (bytes, now) = (value.len() as u64, self.clock.now());
+            let what = Happening::Checkpoint { step: step.clone(), bytes };
+            let saved = self.store.save_checkpoint(self.task, self.attempt, step, value, now).await;
+            saved.map_err(|error| refused(&error))?;
+            let (job, task, attempt) = (self.job, self.task, self.attempt);
+            self.hub.tell(Live::Task { job, task, attempt, what });
+            Ok(())
+        })
+    }
+
+    fn load_checkpoint(&self) -> PortFuture<'_, Result<Option<Checkpoint>, CheckpointError>> {
+        Box::pin(async move {
+            let newest = self.store.load_checkpoint(self.task).await;
+            let newest = newest.map_err(|error| refused(&error))?;
+            Ok(newest.map(|checkpoint| Checkpoint {
+                step: checkpoint.step,
+                attempt: checkpoint.attempt,
+                value: checkpoint.value,
+            }))
+        })
+    }
+
+    fn tokens_remaining(&self) -> Option<u64> {
+        self.budget.as_ref().map(|budget| lock(budget).left)
+    }
+
+    fn reserve_tokens(&self, tokens: u64) -> Result<(), u64> {
+        let Some(budget) = &self.budget else { return Ok(()) };
+        let mut budget = lock(budget);
+        budget.left = budget.left.checked_sub(tokens).ok_or(budget.left)?;
+        Ok(())
+    }
+
+    fn settle_tokens(&self, reserved: u64, used: u64) {
+        if let Some(budget) = &self.budget {
+            let mut budget = lock(budget);
+            budget.left = budget.left.saturating_add(reserved).saturating_sub(used);
+        }
+    }
+
+    fn log(&self, line: LogLine) {
+        self.keep(Happening::Log(line));
+    }
+
+    fn progress(&self, fraction: f64, message: String) {
+        self.keep(Happening::Progress { fraction, message });
+    }
+
+    fn denied(&self, message: &str) {
+        self.keep(Happening::Denied { message: message.to_owned() });
+    }
+
+    fn is_cancelled(&self) -> bool {
+        false
+    }
+}
+
+fn lock(budget: &Mutex<Budget>) -> MutexGuard<'_, Budget> {
+    budget.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a store error means to a guest.
+fn refused(error: &StoreError) -> CheckpointError {
+    match error {
+        StoreError::AttemptLost => CheckpointError::Fenced,
+        StoreError::CheckpointTooLarge { bytes_max, .. } => CheckpointError::TooLarge(*bytes_max),
+        StoreError::TooManyCheckpoints { checkpoints_max } => {
+            CheckpointError::TooMany(*checkpoints_max)
+        }
+        StoreError::SchemaTooNew { .. }
+        | StoreError::Closed
+        | StoreError::Database(_)
+        | StoreError::Migration(_)
+        | StoreError::Corrupt { .. } => {
+            tracing::error!(error = %chain(error), "a checkpoint was not stored or loaded");
+            CheckpointError::Unavailable(error.to_string())
+        }
+    }
+}

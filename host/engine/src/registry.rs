@@ -1,0 +1,68 @@
+//! Plugins that are ready to run, kept in memory.
+//!
+//! The database says what is installed; what is kept here is only saved work, and is made again
+//! whenever the two differ.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use apflow_model::plugin::Plugin;
+use apflow_sandbox::Plugin as Program;
+use jsonschema::Validator;
+
+use crate::builtin::Builtin;
+use crate::error::EngineError;
+use crate::schema;
+
+/// A plugin that is ready to run.
+pub(crate) struct ReadyPlugin {
+    /// What is installed.
+    pub(crate) plugin: Plugin,
+    /// Its linked code.
+    pub(crate) program: Program,
+    /// What its inputs must match.
+    pub(crate) input: Validator,
+    /// What its outputs must match.
+    pub(crate) output: Validator,
+}
+
+impl ReadyPlugin {
+    pub(crate) fn new(plugin: Plugin, program: Program) -> Result<Self, EngineError> {
+        let name = &plugin.manifest.name;
+        let input = schema::compile(name, "input", &plugin.descriptor.input_schema)?;
+        let output = schema::compile(name, "output", &plugin.descriptor.output_schema)?;
+        Ok(Self { plugin, program, input, output })
+    }
+}
+
+/// The plugins that are ready, and those that came with the host.
+pub(crate) struct Registry {
+    pub(crate) builtins: Vec<Builtin>,
+    ready: Mutex<HashMap<String, Arc<ReadyPlugin>>>,
+}
+
+impl Registry {
+    pub(crate) fn new(builtins: Vec<Builtin>) -> Self {
+        Self { builtins, ready: Mutex::default() }
+    }
+
+    pub(crate) fn put(&self, ready: ReadyPlugin) -> Arc<ReadyPlugin> {
+        let ready = Arc::new(ready);
+        let name = ready.plugin.manifest.name.clone();
+        self.lock().insert(name, Arc::clone(&ready));
+        ready
+    }
+
+    pub(crate) fn forget(&self, name: &str) {
+        self.lock().remove(name);
+    }
+
+    pub(crate) fn find(&self, installed: &Plugin) -> Option<Arc<ReadyPlugin>> {
+        let ready = self.lock().get(&installed.manifest.name).cloned();
+        ready.filter(|ready| ready.plugin == *installed)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<ReadyPlugin>>> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

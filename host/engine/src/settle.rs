@@ -1,0 +1,65 @@
+//! Turns the end of an attempt into the next state of its task, and stores it.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use apflow_model::event::Happening;
+use apflow_model::fault::{Fault, FaultCode};
+use apflow_model::retry::{self, Retry};
+use apflow_sandbox::Ended;
+use apflow_store::{Claimed, End, NewEvent, Settlement, StoreError};
+
+use crate::engine::Engine;
+use crate::error::chain;
+use crate::watch::Live;
+
+/// Stores how an attempt ended and all that follows from it.
+pub(crate) async fn settle(
+    engine: &Arc<Engine>,
+    claimed: Claimed,
+    ended: Ended,
+    events: Vec<NewEvent>,
+) {
+    let now = engine.now();
+    let fault = ended.result.as_ref().err().cloned();
+    let end = match ended.result {
+        Ok(output) => End::Completed { output },
+        Err(fault) if fault.code == FaultCode::Cancelled => End::Cancelled { fault },
+        Err(fault) => match after(&claimed, &fault) {
+            Retry::After(wait) => End::Retry { fault, run_at: now.after(wait) },
+            Retry::GiveUp => End::Failed { fault },
+        },
+    };
+    let (task, attempt) = (claimed.task, claimed.attempt);
+    let settlement = Settlement { task, attempt, now, end, usage: ended.usage, events };
+    let settled = match engine.store.settle(settlement).await {
+        Ok(settled) => settled,
+        Err(StoreError::AttemptLost) => {
+            tracing::warn!(%task, attempt, "another attempt took over: this end is dropped");
+            return;
+        }
+        Err(error) => {
+            tracing::error!(%task, attempt, error = %chain(&error), "an end could not be stored");
+            return;
+        }
+    };
+    if !settled.became_ready.is_empty() || settled.next_run_at.is_some() {
+        engine.bell.notify_one();
+    }
+    let what = Happening::State { state: settled.state, fault };
+    engine.hub.tell(Live::Task { job: settled.job, task, attempt, what });
+    if let Some(state) = settled.job_ended {
+        engine.hub.tell(Live::JobEnded { job: settled.job, state });
+    }
+}
+
+fn after(claimed: &Claimed, fault: &Fault) -> Retry {
+    retry::after(fault, claimed.attempt, claimed.attempts_max, &claimed.backoff, jitter())
+}
+
+/// A number from 0 to 1, drawn evenly enough to spread retries. The keys of `RandomState` are
+/// random, and every new one differs.
+fn jitter() -> f64 {
+    let bits = RandomState::new().hash_one(()) >> 32;
+    f64::from(u32::try_from(bits).unwrap_or(u32::MAX)) / f64::from(u32::MAX)
+}

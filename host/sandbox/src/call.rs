@@ -1,0 +1,47 @@
+//! What goes into an attempt, and what comes out of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use apflow_model::capability::Grant;
+use apflow_model::fault::Fault;
+use apflow_model::usage::Usage;
+use serde_json::Value;
+
+/// What an attempt is called with.
+pub struct Call<'a> {
+    /// The host's id of the task.
+    pub task_id: &'a str,
+    /// The host's id of the job.
+    pub job_id: &'a str,
+    /// Which try this is, from 1.
+    pub attempt: u32,
+    /// The model the caller asked for.
+    pub model: Option<&'a str>,
+    /// The input, its references resolved.
+    pub input: &'a Value,
+    /// The task's own time limit. The shorter of it and the plugin's counts.
+    pub timeout: Option<Duration>,
+    /// What the operator allows. Only what the manifest asks for counts.
+    pub grants: Arc<[Grant]>,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ended {
+    /// The output, or why there is none.
+    pub result: Result<Value, Fault>,
+    /// What was used, whatever the result.
+    pub usage: Usage,
+}
+
+/// What a call into a guest gives: its own result, or a trap.
+pub(crate) type Called = wasmtime::Result<Result<Returned, Fault>>;
+
+/// What a guest returned.
+pub(crate) struct Returned {
+    /// The output as JSON text.
+    pub(crate) output: String,
+    /// The model tokens it reported, sent and received.
+    pub(crate) tokens: Option<(u64, u64)>,
+}

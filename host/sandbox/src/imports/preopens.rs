@@ -1,0 +1,25 @@
+//! The import `wasi:filesystem/preopens`, watched: which folders there are is asked before any file
+//! is opened.
+
+use wasmtime::component::Resource;
+use wasmtime_wasi::filesystem::WasiFilesystemView;
+use wasmtime_wasi::p2::bindings::filesystem::preopens;
+use wasmtime_wasi::p2::bindings::filesystem::types::Descriptor;
+
+use crate::state::State;
+
+impl preopens::Host for State {
+    /// Lists the mounted folders, and notes it as a denial when there is none to be had: a guest
+    /// asks for this list only when it is about to open a file.
+    fn get_directories(&mut self) -> wasmtime::Result<Vec<(Resource<Descriptor>, String)>> {
+        let directories = preopens::Host::get_directories(&mut self.filesystem())?;
+        if directories.is_empty() {
+            self.egress.deny(&format!(
+                "`{}` reads files, and no folder was granted: allow one with `--grant \
+                 fs.in=PATH`",
+                self.plan.name
+            ));
+        }
+        Ok(directories)
+    }
+}

@@ -1,0 +1,7 @@
+//! The one resource of the own package.
+
+/// Tokens set aside for one call of a model.
+#[expect(unreachable_pub, reason = "the generated bindings export it again")]
+pub struct Reservation {
+    pub(crate) tokens: u64,
+}

@@ -1,0 +1,320 @@
+//! Jobs: submitting, finding and listing them.
+//!
+//! It does not check a submission: a [`JobSpec`] exists only when it holds no fault.
+
+use apflow_model::capability::Grant;
+use apflow_model::clock::Timestamp;
+use apflow_model::id::{JobId, TaskId};
+use apflow_model::job::{Job, JobSpec, Task, TaskDependency, TaskSpec};
+use apflow_model::state::{JobState, TaskState};
+use apflow_model::usage::Usage;
+use serde_json::{Value, json};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection, query};
+
+use crate::error::StoreError;
+use crate::events::{self, Draft};
+use crate::row;
+use crate::store::Store;
+use crate::tasks;
+use crate::writer::Write;
+
+/// The most jobs one page holds.
+pub const JOBS_PER_PAGE_MAX: u32 = 1_000;
+
+/// A job to be stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewJob {
+    /// What was submitted.
+    pub spec: JobSpec,
+    /// Who submitted it.
+    pub principal: String,
+    /// What the operator allows this job alone, beside what its plugins are granted.
+    pub grants: Vec<Grant>,
+}
+
+/// Which jobs to list. The default lists all.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct JobFilter {
+    /// In one of these states. Empty for any.
+    pub states: Vec<JobState>,
+    /// With at least one task of this executor.
+    pub executor: Option<String>,
+    /// Submitted by this principal.
+    pub principal: Option<String>,
+    /// Accepted at this moment or later.
+    pub since: Option<Timestamp>,
+    /// Accepted before this moment.
+    pub until: Option<Timestamp>,
+}
+
+/// A page of jobs, newest first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobPage {
+    /// The jobs, without their tasks.
+    pub jobs: Vec<Job>,
+    /// What to pass as `before` for the next page. None on the last one.
+    pub next: Option<JobId>,
+}
+
+impl Store {
+    /// Stores a job: itself, its tasks, their dependencies and first events, all or nothing.
+    ///
+    /// A task is `blocked` when it has dependencies, `scheduled` when its `run_at` is later than
+    /// `now`, and else `ready`. When this returns, the job survives a crash.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`]; nothing is stored then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once queued, the write happens even when the returned future is dropped.
+    pub async fn submit(&self, job: NewJob, now: Timestamp) -> Result<Job, StoreError> {
+        let ids = self.ids(now, job.spec.tasks.len() + 1);
+        self.write(Submit::plan(&job, &ids, now)?).await
+    }
+
+    /// Finds a job with its tasks, their attempts, usage and outputs, all as of one moment.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`] and [`StoreError::Corrupt`].
+    pub async fn find_job(&self, id: JobId) -> Result<Option<Job>, StoreError> {
+        // One read transaction: a settlement in between would show a task's end without its
+        // job's.
+        let mut snapshot = self.readers().begin().await?;
+        let found = query("SELECT * FROM job WHERE id = $1")
+            .bind(id.0)
+            .fetch_optional(&mut *snapshot)
+            .await?;
+        let Some(found) = found else { return Ok(None) };
+        let mut job = read(&found)?;
+        job.tasks = tasks::of_job(&mut snapshot, id).await?;
+        Ok(Some(job))
+    }
+
+    /// Lists the jobs older than `before` that pass `filter`, newest first.
+    ///
+    /// `limit` is brought into 1 to [`JOBS_PER_PAGE_MAX`].
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`] and [`StoreError::Corrupt`].
+    pub async fn list_jobs(
+        &self,
+        filter: &JobFilter,
+        before: Option<JobId>,
+        limit: u32,
+    ) -> Result<JobPage, StoreError> {
+        let limit = limit.clamp(1, JOBS_PER_PAGE_MAX);
+        let rows = filter.query(before, limit + 1).build().fetch_all(self.readers()).await?;
+        let mut jobs = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
+        let has_more = jobs.len() > wanted;
+        jobs.truncate(wanted);
+        let next = jobs.last().filter(|_| has_more).map(|job| job.id);
+        Ok(JobPage { jobs, next })
+    }
+}
+
+impl JobFilter {
+    fn query(&self, before: Option<JobId>, limit: u32) -> QueryBuilder<Sqlite> {
+        let mut sql = QueryBuilder::new("SELECT * FROM job WHERE id < ");
+        sql.push_bind(before.map_or(i64::MAX, |id| id.0));
+        if !self.states.is_empty() {
+            sql.push(" AND state IN (");
+            let mut list = sql.separated(", ");
+            for state in &self.states {
+                list.push_bind(state.name());
+            }
+            sql.push(")");
+        }
+        if let Some(principal) = &self.principal {
+            sql.push(" AND principal = ").push_bind(principal.clone());
+        }
+        if let Some(since) = self.since {
+            sql.push(" AND created_at >= ").push_bind(since.unix_ms());
+        }
+        if let Some(until) = self.until {
+            sql.push(" AND created_at < ").push_bind(until.unix_ms());
+        }
+        if let Some(executor) = &self.executor {
+            sql.push(" AND EXISTS (SELECT 1 FROM task WHERE job_id = job.id AND executor = ")
+                .push_bind(executor.clone())
+                .push(")");
+        }
+        sql.push(" ORDER BY id DESC LIMIT ").push_bind(limit);
+        sql
+    }
+}
+
+fn read(row: &SqliteRow) -> Result<Job, StoreError> {
+    Ok(Job {
+        id: JobId(row::column(row, "id")?),
+        name: row::column(row, "name")?,
+        state: row::column::<&str>(row, "state")?.parse().map_err(StoreError::corrupt)?,
+        principal: row::column(row, "principal")?,
+        created_at: row::moment(row, "created_at")?,
+        ended_at: row::perhaps_moment(row, "ended_at")?,
+        task_count: row::number(row, "task_count")?,
+        tasks: Vec::new(),
+    })
+}
+
+/// A submission, turned into rows before the writer is asked, so that it has little to do.
+struct Submit {
+    job: Job,
+    grants: String,
+    tasks: String,
+    inputs: String,
+    dependencies: Option<String>,
+}
+
+impl Submit {
+    /// Plans the rows of a job. `ids` are the job's and then its tasks'.
+    fn plan(new: &NewJob, ids: &[i64], now: Timestamp) -> Result<Self, StoreError> {
+        let (id, ids) = ids.split_first().ok_or_else(|| StoreError::corrupt("a job has no id"))?;
+        let id = JobId(*id);
+        let specs = &new.spec.tasks;
+        let tasks: Vec<Task> =
+            specs.iter().zip(ids).map(|(spec, own)| plan_task(id, *own, spec, ids, now)).collect();
+        let pairs = || tasks.iter().zip(specs);
+        let rows =
+            pairs().map(|(task, spec)| task_row(task, spec)).collect::<Result<Vec<_>, _>>()?;
+        let inputs = pairs()
+            .map(|(task, spec)| Ok((task.id.0, row::text(&spec.inputs)?)))
+            .collect::<Result<Vec<_>, StoreError>>()?;
+        let edges: Vec<_> = tasks
+            .iter()
+            .flat_map(|task| task.dependencies.iter().map(|edge| (edge, task.id)))
+            .map(|(edge, task)| (edge.id.0, task.0, edge.required))
+            .collect();
+        Ok(Self {
+            grants: row::text(&new.grants)?,
+            tasks: row::text(&rows)?,
+            inputs: row::text(&inputs)?,
+            dependencies: (!edges.is_empty()).then(|| row::text(&edges)).transpose()?,
+            job: Job {
+                id,
+                name: new.spec.name.clone(),
+                state: JobState::Pending,
+                principal: new.principal.clone(),
+                created_at: now,
+                ended_at: None,
+                task_count: tasks.len() as u64,
+                tasks,
+            },
+        })
+    }
+}
+
+fn plan_task(job: JobId, id: i64, spec: &TaskSpec, ids: &[i64], now: Timestamp) -> Task {
+    let mut dependencies: Vec<_> = spec
+        .dependencies
+        .iter()
+        .map(|edge| TaskDependency { id: TaskId(ids[edge.task]), required: edge.required })
+        .collect();
+    // As they are read back.
+    dependencies.sort_by_key(|edge| edge.id);
+    let run_at = spec.run_at.unwrap_or(now);
+    let state = if !dependencies.is_empty() {
+        TaskState::Blocked
+    } else if run_at > now {
+        TaskState::Scheduled
+    } else {
+        TaskState::Ready
+    };
+    Task {
+        id: TaskId(id),
+        job_id: job,
+        reference: spec.reference.clone(),
+        name: spec.name.clone(),
+        executor: spec.executor.clone(),
+        state,
+        parent: spec.parent.map(|place| TaskId(ids[place])),
+        dependencies,
+        priority: spec.priority,
+        run_at,
+        created_at: now,
+        started_at: None,
+        ended_at: None,
+        max_attempts: spec.attempts_max,
+        output: None,
+        fault: None,
+        usage: Usage::default(),
+        attempts: Vec::new(),
+    }
+}
+
+/// The columns of `INSERT_TASKS`, in its order.
+fn task_row(task: &Task, spec: &TaskSpec) -> Result<Value, StoreError> {
+    let timeout_ms =
+        spec.timeout.map(|timeout| i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX).max(1));
+    Ok(json!([
+        task.id.0,
+        task.job_id.0,
+        task.reference,
+        task.name,
+        task.executor,
+        task.state.code(),
+        task.parent.map(|parent| parent.0),
+        task.priority,
+        task.run_at.unix_ms(),
+        timeout_ms,
+        spec.token_budget.map(row::count),
+        spec.model,
+        row::text(&spec.backoff)?,
+        task.max_attempts,
+        task.dependencies.len(),
+        task.created_at.unix_ms(),
+    ]))
+}
+
+const INSERT_JOB: &str = "\
+    INSERT INTO job (id, name, principal, state, grants, task_count, open_count, event_count, \
+                     created_at) \
+    VALUES ($1, $2, $3, $4, $5, $6, $6, $6, $7)";
+
+const INSERT_TASKS: &str = "\
+    INSERT INTO task (id, job_id, reference, name, executor, state, parent_id, priority, run_at, \
+                      timeout_ms, token_budget, model, backoff, attempts_max, waiting_count, \
+                      created_at) \
+    SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, \
+           value->>7, value->>8, value->>9, value->>10, value->>11, value->>12, value->>13, \
+           value->>14, value->>15 FROM json_each($1)";
+
+const INSERT_INPUTS: &str =
+    "INSERT INTO task_input (task_id, body) SELECT value->>0, value->>1 FROM json_each($1)";
+
+const INSERT_DEPENDENCIES: &str = "\
+    INSERT INTO dependency (dependency_id, task_id, required) \
+    SELECT value->>0, value->>1, value->>2 FROM json_each($1)";
+
+impl Write for Submit {
+    type Output = Job;
+
+    async fn apply(self, connection: &mut SqliteConnection) -> Result<Job, StoreError> {
+        let job = self.job;
+        query(INSERT_JOB)
+            .bind(job.id.0)
+            .bind(&job.name)
+            .bind(&job.principal)
+            .bind(job.state.name())
+            .bind(self.grants)
+            .bind(row::count(job.task_count))
+            .bind(job.created_at.unix_ms())
+            .execute(&mut *connection)
+            .await?;
+        query(INSERT_TASKS).bind(self.tasks).execute(&mut *connection).await?;
+        query(INSERT_INPUTS).bind(self.inputs).execute(&mut *connection).await?;
+        if let Some(dependencies) = self.dependencies {
+            query(INSERT_DEPENDENCIES).bind(dependencies).execute(&mut *connection).await?;
+        }
+        let first_state =
+            |task: &Task| Draft::of_state(job.id, task.id, task.state, job.created_at);
+        let drafts = job.tasks.iter().map(first_state).collect();
+        events::insert(connection, 1, drafts).await?;
+        Ok(job)
+    }
+}

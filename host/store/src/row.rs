@@ -1,0 +1,89 @@
+//! Columns to words and back.
+//!
+//! It knows no table: what a column means stands where it is read.
+
+use apflow_model::clock::Timestamp;
+use apflow_model::state::TaskState;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Decode, Row, Sqlite, Type};
+
+use crate::error::StoreError;
+
+/// Reads a column of a row.
+pub(crate) fn column<'r, T>(row: &'r SqliteRow, name: &str) -> Result<T, StoreError>
+where
+    T: Decode<'r, Sqlite> + Type<Sqlite>,
+{
+    row.try_get(name).map_err(|error| StoreError::corrupt(format!("column `{name}`: {error}")))
+}
+
+/// Reads a column that holds a moment.
+pub(crate) fn moment(row: &SqliteRow, name: &str) -> Result<Timestamp, StoreError> {
+    column(row, name).map(Timestamp::from_unix_ms)
+}
+
+/// Reads a column that holds a moment or nothing.
+pub(crate) fn perhaps_moment(row: &SqliteRow, name: &str) -> Result<Option<Timestamp>, StoreError> {
+    Ok(column::<Option<i64>>(row, name)?.map(Timestamp::from_unix_ms))
+}
+
+/// Reads a column that holds a number of another width.
+pub(crate) fn number<T: TryFrom<i64>>(row: &SqliteRow, name: &str) -> Result<T, StoreError> {
+    narrow(column(row, name)?, name)
+}
+
+/// Reads a column that holds a number of another width or nothing.
+pub(crate) fn perhaps_number<T: TryFrom<i64>>(
+    row: &SqliteRow,
+    name: &str,
+) -> Result<Option<T>, StoreError> {
+    column::<Option<i64>>(row, name)?.map(|number| narrow(number, name)).transpose()
+}
+
+/// Reads a column that holds the state of a task.
+pub(crate) fn state(row: &SqliteRow, name: &str) -> Result<TaskState, StoreError> {
+    state_of(column(row, name)?)
+}
+
+/// The state with this number.
+pub(crate) fn state_of(code: i64) -> Result<TaskState, StoreError> {
+    TaskState::from_code(code)
+        .ok_or_else(|| StoreError::corrupt(format!("{code} is not the state of a task")))
+}
+
+/// Reads a column that holds JSON.
+pub(crate) fn json<T: DeserializeOwned>(row: &SqliteRow, name: &str) -> Result<T, StoreError> {
+    parse(column(row, name)?, name)
+}
+
+/// Reads a column that holds JSON or nothing.
+pub(crate) fn perhaps_json<T: DeserializeOwned>(
+    row: &SqliteRow,
+    name: &str,
+) -> Result<Option<T>, StoreError> {
+    column::<Option<&str>>(row, name)?.map(|text| parse(text, name)).transpose()
+}
+
+/// Narrows a number read from `what`.
+pub(crate) fn narrow<T: TryFrom<i64>>(number: i64, what: &str) -> Result<T, StoreError> {
+    T::try_from(number)
+        .map_err(|_| StoreError::corrupt(format!("`{what}` is {number}, which is out of range")))
+}
+
+/// Reads JSON text found in `what`.
+pub(crate) fn parse<T: DeserializeOwned>(text: &str, what: &str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|error| StoreError::corrupt(format!("`{what}`: {error}")))
+}
+
+/// Writes a value as JSON text.
+pub(crate) fn text<T: Serialize + ?Sized>(value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value)
+        .map_err(|error| StoreError::corrupt(format!("a value to be stored: {error}")))
+}
+
+/// Fits a count into a column; a count that large does not occur.
+pub(crate) fn count(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,157 @@
+//! Sessions: one start of the host each, and what became of the work of earlier ones.
+//!
+//! It does not know whether an earlier session still lives: whoever calls [`Store::recover`]
+//! holds the data directory's lock, so none does.
+
+use apflow_model::clock::Timestamp;
+use apflow_model::fault::{Fault, FaultCode};
+use apflow_model::id::{JobId, TaskId};
+use apflow_model::retry::{self, Backoff, Retry};
+use apflow_model::state::JobState;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{SqliteConnection, query, query_as};
+
+use crate::attempts::{End, Ending};
+use crate::error::StoreError;
+use crate::row;
+use crate::store::Store;
+use crate::writer::Write;
+
+/// How many times a task may take its host down before it is quarantined.
+pub const HOST_LOSSES_MAX: u32 = 2;
+
+/// One start of the host. Never used again by another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SessionId(pub(crate) i64);
+
+/// What a recovery changed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Recovered {
+    /// The tasks that were left running and are tried again.
+    pub retried: Vec<TaskId>,
+    /// The tasks that were left running and have failed for good.
+    pub failed: Vec<TaskId>,
+    /// The jobs that ended by that.
+    pub jobs_ended: Vec<(JobId, JobState)>,
+}
+
+impl Store {
+    /// Records a start of the host.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`].
+    pub async fn open_session(&self, now: Timestamp) -> Result<SessionId, StoreError> {
+        self.write(OpenSession { now }).await
+    }
+
+    /// Takes up every task that an earlier session left running.
+    ///
+    /// Its attempt ends with the fault `host-lost`. It is ready again, with its checkpoints, while
+    /// it has attempts left and took its host down fewer than [`HOST_LOSSES_MAX`] times; else it
+    /// has failed.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`] and [`StoreError::Corrupt`]; nothing is changed then.
+    pub async fn recover(
+        &self,
+        session: SessionId,
+        now: Timestamp,
+    ) -> Result<Recovered, StoreError> {
+        self.write(Recover { session, now }).await
+    }
+}
+
+struct OpenSession {
+    now: Timestamp,
+}
+
+impl Write for OpenSession {
+    type Output = SessionId;
+
+    async fn apply(self, connection: &mut SqliteConnection) -> Result<SessionId, StoreError> {
+        const SQL: &str = "INSERT INTO session (started_at) VALUES ($1) RETURNING id";
+        let (id,) = query_as(SQL).bind(self.now.unix_ms()).fetch_one(connection).await?;
+        Ok(SessionId(id))
+    }
+}
+
+struct Recover {
+    session: SessionId,
+    now: Timestamp,
+}
+
+/// The loss is counted here, so that it is counted even when the task has failed by it.
+const COUNT_LOSSES: &str = "\
+    UPDATE task SET host_losses = host_losses + 1 WHERE state = 3 AND session_id <> $1 \
+    RETURNING id, attempt, attempts_max, backoff, host_losses";
+
+impl Write for Recover {
+    type Output = Recovered;
+
+    async fn apply(self, connection: &mut SqliteConnection) -> Result<Recovered, StoreError> {
+        let rows = query(COUNT_LOSSES).bind(self.session.0).fetch_all(&mut *connection).await?;
+        let mut left = rows.iter().map(read_left).collect::<Result<Vec<_>, _>>()?;
+        left.sort_unstable_by_key(|left| left.task);
+        let mut recovered = Recovered::default();
+        for Left { task, attempt, attempts_max, backoff, host_losses } in left {
+            let end = after_loss(attempt, attempts_max, &backoff, host_losses, self.now);
+            let lists = &mut recovered;
+            match end {
+                End::Retry { .. } => lists.retried.push(task),
+                End::Completed { .. } | End::Failed { .. } | End::Cancelled { .. } => {
+                    lists.failed.push(task);
+                }
+            }
+            let (now, events) = (self.now, Vec::new());
+            let ending = Ending { task, attempt, now, end, usage: None, events };
+            let settled = ending.apply(connection).await?;
+            recovered.jobs_ended.extend(settled.job_ended.map(|end| (settled.job, end)));
+        }
+        Ok(recovered)
+    }
+}
+
+/// A task that an earlier session left running.
+struct Left {
+    task: TaskId,
+    attempt: u32,
+    attempts_max: u32,
+    backoff: Backoff,
+    host_losses: u32,
+}
+
+fn read_left(row: &SqliteRow) -> Result<Left, StoreError> {
+    Ok(Left {
+        task: TaskId(row::column(row, "id")?),
+        attempt: row::number(row, "attempt")?,
+        attempts_max: row::number(row, "attempts_max")?,
+        backoff: row::json(row, "backoff")?,
+        host_losses: row::number(row, "host_losses")?,
+    })
+}
+
+/// How an attempt ends whose host ended: the wait is left out, since the loss need not have been
+/// the task's doing.
+fn after_loss(
+    attempt: u32,
+    attempts_max: u32,
+    backoff: &Backoff,
+    host_losses: u32,
+    now: Timestamp,
+) -> End {
+    let fault = |message: String| Fault::new(FaultCode::HostLost, message);
+    if host_losses >= HOST_LOSSES_MAX {
+        return End::Failed {
+            fault: fault(format!(
+                "the host ended {host_losses} times while this task ran, so it is quarantined"
+            )),
+        };
+    }
+    let fault = fault("the host ended while this attempt was running".to_owned());
+    match retry::after(&fault, attempt, attempts_max, backoff, 0.0) {
+        Retry::After(_) => End::Retry { fault, run_at: now },
+        Retry::GiveUp => End::Failed { fault },
+    }
+}

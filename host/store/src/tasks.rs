@@ -1,0 +1,327 @@
+//! Tasks: which come next, and what they are handed.
+//!
+//! It does not decide whether a claimed task may run: the engine admits it.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use apflow_model::capability::Grant;
+use apflow_model::clock::Timestamp;
+use apflow_model::id::{JobId, TaskId};
+use apflow_model::job::{Attempt, Task, TaskDependency};
+use apflow_model::retry::Backoff;
+use apflow_model::state::TaskState;
+use apflow_model::usage::Usage;
+use serde_json::Value;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{SqliteConnection, query, query_as};
+
+use crate::error::StoreError;
+use crate::events::{self, Draft};
+use crate::row;
+use crate::sessions::SessionId;
+use crate::store::Store;
+use crate::writer::Write;
+
+/// The most scheduled tasks that one claim makes ready. A claim that leaves some behind makes
+/// [`Store::next_run_at`] a moment in the past, so the next one comes at once.
+pub const PROMOTED_PER_CLAIM_MAX: u32 = 1_000;
+
+/// A task that was handed out to run, with all that an attempt needs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Claimed {
+    /// The job it belongs to.
+    pub job: JobId,
+    /// The task.
+    pub task: TaskId,
+    /// The number of this attempt, from 1: the fencing token of its writes.
+    pub attempt: u32,
+    /// The caller's reference to the task.
+    pub reference: String,
+    /// The plugin that runs it.
+    pub executor: String,
+    /// Who submitted the job.
+    pub principal: String,
+    /// Its input, with `$from` references still in it.
+    pub inputs: Value,
+    /// The longest this attempt may run, as the caller said.
+    pub timeout: Option<Duration>,
+    /// How often it is tried at most.
+    pub attempts_max: u32,
+    /// How long to wait between attempts.
+    pub backoff: Backoff,
+    /// How many model tokens all its attempts may spend together.
+    pub token_budget: Option<u64>,
+    /// The model it asks for.
+    pub model: Option<String>,
+    /// What the operator allows this job alone, beside what the plugin is granted.
+    pub grants: Vec<Grant>,
+    /// What its earlier attempts used together.
+    pub used: Usage,
+}
+
+impl Store {
+    /// Hands out up to `limit` ready tasks, the most urgent first and then the oldest.
+    ///
+    /// Each becomes `running` with the next attempt number, durable when this returns: a crash in
+    /// the guest still uses up an attempt. Scheduled tasks that are due become ready first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`] and [`StoreError::Corrupt`]; nothing is handed out then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not safe: dropped after the commit, the tasks run for nobody until [`Store::recover`].
+    pub async fn claim(
+        &self,
+        session: SessionId,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Claimed>, StoreError> {
+        self.write(Claim { session, now, limit }).await
+    }
+
+    /// When the next scheduled task is due, perhaps in the past. None when none is scheduled.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`].
+    pub async fn next_run_at(&self) -> Result<Option<Timestamp>, StoreError> {
+        const SQL: &str = "SELECT min(run_at) FROM task WHERE state = 1";
+        let (next,): (Option<i64>,) = query_as(SQL).fetch_one(self.readers()).await?;
+        Ok(next.map(Timestamp::from_unix_ms))
+    }
+
+    /// The outputs of the tasks that `task` waits for, by the caller's references.
+    ///
+    /// None for a dependency that did not complete, which only an optional one can be.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`] and [`StoreError::Corrupt`].
+    pub async fn dependency_outputs(
+        &self,
+        task: TaskId,
+    ) -> Result<HashMap<String, Option<Value>>, StoreError> {
+        const SQL: &str = "SELECT upstream.reference, task_output.body \
+                           FROM dependency \
+                           JOIN task AS upstream ON upstream.id = dependency.dependency_id \
+                           LEFT JOIN task_output ON task_output.task_id = upstream.id \
+                           WHERE dependency.task_id = $1";
+        let rows = query(SQL).bind(task.0).fetch_all(self.readers()).await?;
+        let read = |row| Ok((row::column(row, "reference")?, row::perhaps_json(row, "body")?));
+        rows.iter().map(read).collect()
+    }
+}
+
+struct Claim {
+    session: SessionId,
+    now: Timestamp,
+    limit: u32,
+}
+
+const PROMOTE: &str = "\
+    UPDATE task SET state = 2 WHERE id IN \
+      (SELECT id FROM task WHERE state = 1 AND run_at <= $1 ORDER BY run_at LIMIT $2) \
+    RETURNING job_id, id";
+
+const TAKE: &str = "\
+    UPDATE task SET state = 3, attempt = attempt + 1, session_id = $1, \
+                    started_at = coalesce(started_at, $2) \
+    WHERE id IN (SELECT id FROM task WHERE state = 2 ORDER BY priority, run_at, id LIMIT $3) \
+    RETURNING id";
+
+const BEGIN_ATTEMPTS: &str = "\
+    INSERT INTO attempt (task_id, n, session_id, started_at) \
+    SELECT id, attempt, session_id, $2 FROM task \
+    WHERE id IN (SELECT value FROM json_each($1))";
+
+const START_JOBS: &str = "\
+    UPDATE job SET state = 'running' \
+    WHERE state = 'pending' AND id IN (SELECT value FROM json_each($1))";
+
+const SHOW_CLAIMED: &str = "\
+    SELECT task.id, task.job_id, task.attempt, task.reference, task.executor, task.timeout_ms, \
+           task.attempts_max, task.backoff, task.token_budget, task.model, task_input.body, \
+           job.principal, job.grants \
+    FROM task JOIN task_input ON task_input.task_id = task.id JOIN job ON job.id = task.job_id \
+    WHERE task.id IN (SELECT value FROM json_each($1)) \
+    ORDER BY task.priority, task.run_at, task.id";
+
+const SHOW_USED: &str = "\
+    SELECT task_id, usage FROM attempt \
+    WHERE usage IS NOT NULL AND task_id IN (SELECT value FROM json_each($1))";
+
+impl Write for Claim {
+    type Output = Vec<Claimed>;
+
+    async fn apply(self, connection: &mut SqliteConnection) -> Result<Vec<Claimed>, StoreError> {
+        let mut drafts = self.promote(connection).await?;
+        let claimed = self.take(connection).await?;
+        drafts.extend(claimed.iter().map(|claimed| {
+            let held = (claimed.job, claimed.task, claimed.attempt);
+            Draft::of_attempt_state(held, TaskState::Running, None, self.now)
+        }));
+        events::append_each(connection, drafts).await?;
+        Ok(claimed)
+    }
+}
+
+impl Claim {
+    /// Makes due tasks ready.
+    async fn promote(&self, connection: &mut SqliteConnection) -> Result<Vec<Draft>, StoreError> {
+        let mut due: Vec<(i64, i64)> = query_as(PROMOTE)
+            .bind(self.now.unix_ms())
+            .bind(PROMOTED_PER_CLAIM_MAX)
+            .fetch_all(connection)
+            .await?;
+        due.sort_unstable();
+        let ready =
+            |(job, task)| Draft::of_state(JobId(job), TaskId(task), TaskState::Ready, self.now);
+        Ok(due.into_iter().map(ready).collect())
+    }
+
+    /// Makes the next ready tasks running, and begins their attempts.
+    async fn take(&self, connection: &mut SqliteConnection) -> Result<Vec<Claimed>, StoreError> {
+        let taken: Vec<(i64,)> = query_as(TAKE)
+            .bind(self.session.0)
+            .bind(self.now.unix_ms())
+            .bind(self.limit)
+            .fetch_all(&mut *connection)
+            .await?;
+        if taken.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids = id_list(taken.into_iter().map(|(id,)| id))?;
+        query(BEGIN_ATTEMPTS).bind(&ids).bind(self.now.unix_ms()).execute(&mut *connection).await?;
+        let rows = query(SHOW_CLAIMED).bind(&ids).fetch_all(&mut *connection).await?;
+        let mut claimed = rows.iter().map(read_claimed).collect::<Result<Vec<_>, _>>()?;
+        let jobs = id_list(claimed.iter().map(|claimed| claimed.job.0))?;
+        query(START_JOBS).bind(jobs).execute(&mut *connection).await?;
+        add_used(connection, &mut claimed).await?;
+        Ok(claimed)
+    }
+}
+
+fn read_claimed(row: &SqliteRow) -> Result<Claimed, StoreError> {
+    Ok(Claimed {
+        job: JobId(row::column(row, "job_id")?),
+        task: TaskId(row::column(row, "id")?),
+        attempt: row::number(row, "attempt")?,
+        reference: row::column(row, "reference")?,
+        executor: row::column(row, "executor")?,
+        principal: row::column(row, "principal")?,
+        inputs: row::json(row, "body")?,
+        timeout: row::perhaps_number(row, "timeout_ms")?.map(Duration::from_millis),
+        attempts_max: row::number(row, "attempts_max")?,
+        backoff: row::json(row, "backoff")?,
+        token_budget: row::perhaps_number(row, "token_budget")?,
+        model: row::column(row, "model")?,
+        grants: row::json(row, "grants")?,
+        used: Usage::default(),
+    })
+}
+
+/// Adds up what earlier attempts used. Most tasks have none, and ask nothing.
+async fn add_used(
+    connection: &mut SqliteConnection,
+    claimed: &mut [Claimed],
+) -> Result<(), StoreError> {
+    let mut again: HashMap<i64, &mut Usage> = claimed
+        .iter_mut()
+        .filter(|claimed| claimed.attempt > 1)
+        .map(|claimed| (claimed.task.0, &mut claimed.used))
+        .collect();
+    if again.is_empty() {
+        return Ok(());
+    }
+    let ids = id_list(again.keys().copied())?;
+    for row in query(SHOW_USED).bind(ids).fetch_all(connection).await? {
+        if let Some(used) = again.get_mut(&row::column(&row, "task_id")?) {
+            **used = used.and(row::json(&row, "usage")?);
+        }
+    }
+    Ok(())
+}
+
+fn id_list(ids: impl Iterator<Item = i64>) -> Result<String, StoreError> {
+    row::text(&ids.collect::<Vec<_>>())
+}
+
+const SHOW_TASKS: &str = "\
+    SELECT task.*, task_output.body FROM task \
+    LEFT JOIN task_output ON task_output.task_id = task.id \
+    WHERE task.job_id = $1 ORDER BY task.id";
+
+const SHOW_DEPENDENCIES: &str = "\
+    SELECT dependency.task_id, dependency.dependency_id, dependency.required FROM task \
+    JOIN dependency ON dependency.task_id = task.id \
+    WHERE task.job_id = $1 ORDER BY dependency.task_id, dependency.dependency_id";
+
+const SHOW_ATTEMPTS: &str = "\
+    SELECT attempt.* FROM task JOIN attempt ON attempt.task_id = task.id \
+    WHERE task.job_id = $1 ORDER BY attempt.task_id, attempt.n";
+
+/// Reads the tasks of a job with their dependencies and attempts, in the order they were listed.
+pub(crate) async fn of_job(
+    connection: &mut SqliteConnection,
+    job: JobId,
+) -> Result<Vec<Task>, StoreError> {
+    let rows = query(SHOW_TASKS).bind(job.0).fetch_all(&mut *connection).await?;
+    let mut tasks = rows.iter().map(read_task).collect::<Result<Vec<_>, _>>()?;
+    let places: HashMap<i64, usize> =
+        tasks.iter().enumerate().map(|(place, task)| (task.id.0, place)).collect();
+    let place = |row: &SqliteRow| {
+        let id: i64 = row::column(row, "task_id")?;
+        places
+            .get(&id)
+            .copied()
+            .ok_or_else(|| StoreError::corrupt(format!("{} is gone", TaskId(id))))
+    };
+    for row in query(SHOW_DEPENDENCIES).bind(job.0).fetch_all(&mut *connection).await? {
+        let id = TaskId(row::column(&row, "dependency_id")?);
+        let dependency = TaskDependency { id, required: row::column(&row, "required")? };
+        tasks[place(&row)?].dependencies.push(dependency);
+    }
+    for row in query(SHOW_ATTEMPTS).bind(job.0).fetch_all(&mut *connection).await? {
+        let attempt = read_attempt(&row)?;
+        let task = &mut tasks[place(&row)?];
+        task.usage = task.usage.and(attempt.usage.unwrap_or_default());
+        task.attempts.push(attempt);
+    }
+    Ok(tasks)
+}
+
+fn read_task(row: &SqliteRow) -> Result<Task, StoreError> {
+    Ok(Task {
+        id: TaskId(row::column(row, "id")?),
+        job_id: JobId(row::column(row, "job_id")?),
+        reference: row::column(row, "reference")?,
+        name: row::column(row, "name")?,
+        executor: row::column(row, "executor")?,
+        state: row::state(row, "state")?,
+        parent: row::column::<Option<i64>>(row, "parent_id")?.map(TaskId),
+        dependencies: Vec::new(),
+        priority: row::number(row, "priority")?,
+        run_at: row::moment(row, "run_at")?,
+        created_at: row::moment(row, "created_at")?,
+        started_at: row::perhaps_moment(row, "started_at")?,
+        ended_at: row::perhaps_moment(row, "ended_at")?,
+        max_attempts: row::number(row, "attempts_max")?,
+        output: row::perhaps_json(row, "body")?,
+        fault: row::perhaps_json(row, "fault")?,
+        usage: Usage::default(),
+        attempts: Vec::new(),
+    })
+}
+
+fn read_attempt(row: &SqliteRow) -> Result<Attempt, StoreError> {
+    Ok(Attempt {
+        n: row::number(row, "n")?,
+        started_at: row::moment(row, "started_at")?,
+        ended_at: row::perhaps_moment(row, "ended_at")?,
+        fault: row::perhaps_json(row, "fault")?,
+        usage: row::perhaps_json(row, "usage")?,
+    })
+}

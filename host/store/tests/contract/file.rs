@@ -1,0 +1,65 @@
+//! The file: what it keeps, and which one is refused.
+
+use apflow_store::{JobFilter, Store, StoreError};
+use serde_json::json;
+use sqlx::{ConnectOptions, Connection};
+
+use crate::host::{Host, at, completed, forest};
+
+#[tokio::test]
+async fn reopening_the_file_keeps_everything() {
+    let host = Host::start().await;
+    let job = host.submit(forest(&[("a", &[]), ("b", &["a"])])).await;
+    host.settle(&host.claim_one(1).await, 2, completed()).await;
+    let (before, events) = (host.job(job.id).await, host.events(job.id).await);
+    let host = host.restart().await;
+    assert_eq!(host.job(job.id).await, before);
+    assert_eq!(host.events(job.id).await, events);
+    let settled = host.settle(&host.claim_one(3).await, 4, completed()).await;
+    assert!(settled.job_ended.is_some());
+}
+
+#[tokio::test]
+async fn ids_grow_over_a_restart_even_when_the_clock_goes_back() {
+    let host = Host::start().await;
+    let first = host.submit_at(json!({"executor": "x"}), 60_000).await;
+    let host = host.restart().await;
+    let second = host.submit_at(json!({"executor": "x"}), 0).await;
+    assert!(second.id > first.id && second.id.0 > first.tasks[0].id.0);
+}
+
+#[tokio::test]
+async fn a_file_of_a_newer_schema_is_refused() {
+    let host = Host::start().await;
+    host.store.close().await;
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(host.path());
+    let mut newer = options.connect().await.unwrap();
+    sqlx::query(
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+         VALUES (99, 'later', TRUE, x'00', 0)",
+    )
+    .execute(&mut newer)
+    .await
+    .unwrap();
+    newer.close().await.unwrap();
+    let refused = Store::open(&host.path()).await.unwrap_err();
+    assert!(matches!(refused, StoreError::SchemaTooNew { found: 99, known: 1 }), "{refused}");
+}
+
+#[tokio::test]
+async fn a_file_in_no_folder_cannot_be_opened() {
+    let host = Host::start().await;
+    let path = host.path().join("below/apflow.db");
+    assert!(matches!(Store::open(&path).await, Err(StoreError::Database(_))));
+}
+
+#[tokio::test]
+async fn a_closed_store_says_so() {
+    let host = Host::start().await;
+    let other = host.store.clone();
+    host.store.close().await;
+    host.store.close().await;
+    assert!(matches!(other.open_session(at(0)).await, Err(StoreError::Closed)));
+    let listed = other.list_jobs(&JobFilter::default(), None, 1).await;
+    assert!(matches!(listed, Err(StoreError::Closed)));
+}

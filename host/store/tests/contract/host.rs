@@ -1,0 +1,138 @@
+//! A host of one: a store in a folder of its own, with a session and the usual moves.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use apflow_model::clock::Timestamp;
+use apflow_model::event::{Event, Happening};
+use apflow_model::fault::{Fault, FaultCode};
+use apflow_model::id::JobId;
+use apflow_model::job::{Job, JobSpec, Task};
+use apflow_model::state::TaskState;
+use apflow_model::usage::Usage;
+use apflow_store::{Claimed, End, NewJob, SessionId, Settled, Settlement, Store, StoreError};
+use serde_json::{Value, json};
+
+pub(crate) struct Host {
+    pub(crate) store: Store,
+    pub(crate) session: SessionId,
+    folder: tempfile::TempDir,
+}
+
+/// The moment `ms` milliseconds into the test.
+pub(crate) fn at(ms: u64) -> Timestamp {
+    Timestamp::from_unix_ms(1_800_000_000_000).after(Duration::from_millis(ms))
+}
+
+pub(crate) fn spec(value: Value) -> JobSpec {
+    JobSpec::parse(value).unwrap()
+}
+
+/// A job of tasks that are named by their ids and depend on others: `"b?"` is optional.
+pub(crate) fn forest(tasks: &[(&str, &[&str])]) -> Value {
+    let dependency = |text: &&str| match text.strip_suffix('?') {
+        Some(id) => json!({"id": id, "required": false}),
+        None => json!(text),
+    };
+    let task = |(id, dependencies): &(&str, &[&str])| {
+        let dependencies: Vec<_> = dependencies.iter().map(dependency).collect();
+        json!({"id": id, "executor": "noop_executor", "dependencies": dependencies})
+    };
+    json!({"tasks": tasks.iter().map(task).collect::<Vec<_>>()})
+}
+
+pub(crate) fn retryable(message: &str) -> Fault {
+    Fault::new(FaultCode::Retryable, message)
+}
+
+pub(crate) fn completed() -> End {
+    End::Completed { output: json!({"ok": true}) }
+}
+
+pub(crate) fn failed() -> End {
+    End::Failed { fault: Fault::new(FaultCode::Permanent, "no") }
+}
+
+impl Host {
+    pub(crate) async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("apflow.db")).await.unwrap();
+        let session = store.open_session(at(0)).await.unwrap();
+        Self { store, session, folder }
+    }
+
+    /// Closes the store and opens the same file again, in a new session.
+    pub(crate) async fn restart(self) -> Self {
+        self.store.close().await;
+        let store = Store::open(&self.path()).await.unwrap();
+        let session = store.open_session(at(0)).await.unwrap();
+        Self { store, session, folder: self.folder }
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.folder.path().join("apflow.db")
+    }
+
+    pub(crate) async fn submit(&self, value: Value) -> Job {
+        self.submit_at(value, 0).await
+    }
+
+    pub(crate) async fn submit_at(&self, value: Value, ms: u64) -> Job {
+        let job = NewJob { spec: spec(value), principal: "ada".into(), grants: Vec::new() };
+        self.store.submit(job, at(ms)).await.unwrap()
+    }
+
+    pub(crate) async fn claim(&self, ms: u64, limit: u32) -> Vec<Claimed> {
+        self.store.claim(self.session, at(ms), limit).await.unwrap()
+    }
+
+    pub(crate) async fn claim_one(&self, ms: u64) -> Claimed {
+        self.claim(ms, 1).await.pop().expect("a task is ready")
+    }
+
+    pub(crate) async fn try_settle(
+        &self,
+        claimed: &Claimed,
+        ms: u64,
+        end: End,
+    ) -> Result<Settled, StoreError> {
+        let settlement = Settlement {
+            task: claimed.task,
+            attempt: claimed.attempt,
+            now: at(ms),
+            end,
+            usage: Usage { wall_us: 10, ..Usage::default() },
+            events: Vec::new(),
+        };
+        self.store.settle(settlement).await
+    }
+
+    pub(crate) async fn settle(&self, claimed: &Claimed, ms: u64, end: End) -> Settled {
+        self.try_settle(claimed, ms, end).await.unwrap()
+    }
+
+    pub(crate) async fn job(&self, id: JobId) -> Job {
+        self.store.find_job(id).await.unwrap().expect("the job is stored")
+    }
+
+    /// The task of a job with this reference.
+    pub(crate) async fn task(&self, job: JobId, reference: &str) -> Task {
+        let tasks = self.job(job).await.tasks;
+        tasks.into_iter().find(|task| task.reference == reference).expect("a task of the job")
+    }
+
+    pub(crate) async fn events(&self, job: JobId) -> Vec<Event> {
+        self.store.list_events(job, 0, 1_000).await.unwrap()
+    }
+
+    /// The states a task went through, by its events.
+    pub(crate) async fn history(&self, task: &Task) -> Vec<TaskState> {
+        let states = self.events(task.job_id).await.into_iter().filter_map(|event| {
+            match (event.task_id == Some(task.id), event.what) {
+                (true, Happening::State { state, .. }) => Some(state),
+                _ => None,
+            }
+        });
+        states.collect()
+    }
+}

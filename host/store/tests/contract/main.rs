@@ -1,0 +1,26 @@
+//! What the store promises, table by table, on a true file.
+//!
+//! Each module says `cfg(test)` so that clippy knows its helpers for tests.
+
+#[cfg(test)]
+mod attempts;
+#[cfg(test)]
+mod checkpoints;
+#[cfg(test)]
+mod events;
+#[cfg(test)]
+mod file;
+#[cfg(test)]
+mod forests;
+#[cfg(test)]
+mod host;
+#[cfg(test)]
+mod jobs;
+#[cfg(test)]
+mod plugins;
+#[cfg(test)]
+mod sessions;
+#[cfg(test)]
+mod tasks;
+#[cfg(test)]
+mod writer;

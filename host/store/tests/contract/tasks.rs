@@ -1,0 +1,112 @@
+//! Which tasks are handed out, in which order, and with what.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use apflow_model::capability::Grant;
+use apflow_model::state::{JobState, TaskState};
+use apflow_store::{End, NewJob};
+use serde_json::json;
+
+use crate::host::{Host, at, completed, failed, forest, retryable, spec};
+
+#[tokio::test]
+async fn the_most_urgent_task_comes_first_and_then_the_oldest() {
+    let host = Host::start().await;
+    for (id, priority, ms) in [("low", 3, 0), ("old", 1, 1), ("new", 1, 2), ("urgent", 0, 3)] {
+        host.submit_at(json!({"id": id, "executor": "x", "priority": priority}), ms).await;
+    }
+    let mut order = Vec::new();
+    for claimed in host.claim(5, 3).await.into_iter().chain(host.claim(5, 3).await) {
+        order.push(claimed.reference);
+    }
+    assert_eq!(order, ["urgent", "old", "new", "low"]);
+}
+
+#[tokio::test]
+async fn a_claimed_task_carries_what_an_attempt_needs() {
+    let host = Host::start().await;
+    let grants: Vec<Grant> =
+        vec!["env=LANG".parse().unwrap(), "http=https://a.example".parse().unwrap()];
+    let spec = spec(json!({"id": "a", "executor": "x", "inputs": {"n": 1}, "timeout_seconds": 1.5,
+        "max_attempts": 4, "token_budget": 500, "model": "m",
+        "backoff": {"strategy": "fixed", "base_seconds": 2.0}}));
+    let job = NewJob { spec, principal: "ada".into(), grants: grants.clone() };
+    let job = host.store.submit(job, at(0)).await.unwrap();
+    let claimed = host.claim_one(1).await;
+    assert_eq!((claimed.job, claimed.task, claimed.attempt), (job.id, job.tasks[0].id, 1));
+    assert_eq!(claimed.inputs, json!({"n": 1}));
+    assert_eq!(claimed.timeout, Some(Duration::from_millis(1_500)));
+    assert_eq!((claimed.attempts_max, claimed.token_budget), (4, Some(500)));
+    assert_eq!((claimed.model.as_deref(), claimed.principal.as_str()), (Some("m"), "ada"));
+    assert!((claimed.backoff.base_seconds - 2.0).abs() < f64::EPSILON);
+    assert_eq!(claimed.grants, grants);
+    assert_eq!(claimed.used.wall_us, 0);
+}
+
+#[tokio::test]
+async fn a_task_is_handed_out_once() {
+    let host = Host::start().await;
+    let job = host.submit(json!({"executor": "x"})).await;
+    assert_eq!(host.claim(1, 10).await.len(), 1);
+    assert!(host.claim(1, 10).await.is_empty());
+    let job = host.job(job.id).await;
+    assert_eq!((job.state, job.tasks[0].state), (JobState::Running, TaskState::Running));
+    assert_eq!((job.tasks[0].started_at, job.tasks[0].attempts.len()), (Some(at(1)), 1));
+}
+
+#[tokio::test]
+async fn a_scheduled_task_waits_for_its_time() {
+    let host = Host::start().await;
+    let run_at = at(5_000);
+    host.submit(json!({"executor": "x", "run_at": run_at})).await;
+    assert!(host.claim(4_999, 10).await.is_empty());
+    assert_eq!(host.store.next_run_at().await.unwrap(), Some(run_at));
+    assert_eq!(host.claim(5_000, 10).await.len(), 1);
+    assert_eq!(host.store.next_run_at().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_due_task_that_found_no_place_is_ready() {
+    let host = Host::start().await;
+    let job = host.submit(json!({"executor": "x", "run_at": at(10)})).await;
+    assert!(host.claim(10, 0).await.is_empty());
+    assert_eq!(host.job(job.id).await.tasks[0].state, TaskState::Ready);
+    assert_eq!(host.history(&job.tasks[0]).await, [TaskState::Scheduled, TaskState::Ready]);
+}
+
+#[tokio::test]
+async fn a_blocked_task_with_a_time_waits_for_both() {
+    let host = Host::start().await;
+    let job = host
+        .submit(json!({"tasks": [{"id": "a", "executor": "x"},
+            {"id": "b", "executor": "x", "dependencies": ["a"], "run_at": at(100)}]}))
+        .await;
+    let settled = host.settle(&host.claim_one(1).await, 2, completed()).await;
+    assert_eq!((settled.became_ready.len(), settled.next_run_at), (0, Some(at(100))));
+    assert_eq!(host.task(job.id, "b").await.state, TaskState::Scheduled);
+    assert_eq!(host.claim(100, 1).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_later_attempt_knows_what_the_earlier_ones_used() {
+    let host = Host::start().await;
+    host.submit(json!({"executor": "x"})).await;
+    let first = host.claim_one(0).await;
+    host.settle(&first, 1, End::Retry { fault: retryable("busy"), run_at: at(1) }).await;
+    let second = host.claim_one(2).await;
+    assert_eq!((second.attempt, second.used.wall_us), (2, 10));
+}
+
+#[tokio::test]
+async fn outputs_come_under_the_callers_references() {
+    let host = Host::start().await;
+    let job = host.submit(forest(&[("a", &[]), ("b", &[]), ("c", &["a", "b?"])])).await;
+    host.settle(&host.claim_one(0).await, 1, End::Completed { output: json!(null) }).await;
+    host.settle(&host.claim_one(0).await, 1, failed()).await;
+    let task = host.task(job.id, "c").await;
+    assert_eq!(task.state, TaskState::Ready);
+    let outputs = host.store.dependency_outputs(task.id).await.unwrap();
+    let expected = HashMap::from([("a".to_owned(), Some(json!(null))), ("b".to_owned(), None)]);
+    assert_eq!(outputs, expected);
+}

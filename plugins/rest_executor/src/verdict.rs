@@ -1,0 +1,96 @@
+//! What the status of an answer means for the task.
+//!
+//! It reads no clock: a date in `Retry-After` is counted from the answer's own `Date`.
+
+use std::time::Duration;
+
+use crate::http_date;
+use crate::redirect::is_redirect;
+
+/// The longest wait that is kept. A server that asks for more is not coming back for this task.
+const WAIT_MAX: Duration = Duration::from_hours(24);
+
+/// What becomes of the task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The answer is the output.
+    Fine,
+    /// Another try may be answered better, after this wait if the server named one.
+    Retry(Option<Duration>),
+    /// It will be answered so again.
+    Fail,
+}
+
+/// Judges an answer by its status and its headers `Retry-After` and `Date`.
+///
+/// 408, 425, 429 and every 5xx may be better another time, unless the server asks for more than a
+/// day. Other 4xx, and a redirect that was not followed, fail.
+pub fn judge(status: u16, retry_after: Option<&str>, date: Option<&str>) -> Verdict {
+    match status {
+        408 | 425 | 429 | 500..=599 => match retry_after.and_then(|text| wait(text, date)) {
+            Some(wait) if wait > WAIT_MAX => Verdict::Fail,
+            wait => Verdict::Retry(wait),
+        },
+        400..=499 => Verdict::Fail,
+        _ if is_redirect(status) => Verdict::Fail,
+        _ => Verdict::Fine,
+    }
+}
+
+/// Reads `Retry-After` (RFC 9110 section 10.2.3): seconds, or a date.
+fn wait(retry_after: &str, date: Option<&str>) -> Option<Duration> {
+    let text = retry_after.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let seconds = http_date::parse(text)?.saturating_sub(http_date::parse(date?)?);
+    Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_pass_is_tried_again() {
+        for status in [408, 425, 429, 500, 502, 503, 504, 599] {
+            assert_eq!(judge(status, None, None), Verdict::Retry(None), "{status}");
+        }
+    }
+
+    #[test]
+    fn what_will_not_change_fails() {
+        for status in [400, 401, 404, 409, 422, 451, 301, 302, 307, 308] {
+            assert_eq!(judge(status, Some("1"), None), Verdict::Fail, "{status}");
+        }
+    }
+
+    #[test]
+    fn other_answers_are_outputs() {
+        for status in [200, 201, 204, 206, 300, 304] {
+            assert_eq!(judge(status, None, None), Verdict::Fine, "{status}");
+        }
+    }
+
+    #[test]
+    fn the_wait_that_the_server_names_is_kept() {
+        let seconds = |n| Verdict::Retry(Some(Duration::from_secs(n)));
+        assert_eq!(judge(429, Some(" 120 "), None), seconds(120));
+        let date = Some("Sun, 06 Nov 1994 08:49:37 GMT");
+        assert_eq!(judge(503, Some("Sun, 06 Nov 1994 08:50:37 GMT"), date), seconds(60));
+        assert_eq!(judge(503, Some("Sun, 06 Nov 1994 08:00:00 GMT"), date), seconds(0));
+    }
+
+    #[test]
+    fn a_wait_that_cannot_be_read_is_left_to_the_task() {
+        for text in ["soon", "-1", "1.5", "Sun, 06 Nov 1994 08:50:37 GMT"] {
+            assert_eq!(judge(503, Some(text), None), Verdict::Retry(None), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_wait_of_more_than_a_day_fails() {
+        assert_eq!(judge(429, Some("86400"), None), Verdict::Retry(Some(WAIT_MAX)));
+        assert_eq!(judge(429, Some("86401"), None), Verdict::Fail);
+    }
+}

@@ -1,0 +1,379 @@
+//! Compiles and runs filters.
+//!
+//! A filter reaches nothing but the values that it is given: there is no clock, no environment, no
+//! other input and no module to import.
+
+use std::collections::BTreeMap;
+
+use jaq_core::data::HasLut;
+use jaq_core::load::{self, Arena, File, Loader, lex};
+use jaq_core::{Compiler, Ctx, DataT, Lut, Vars, compile};
+use jaq_json::Val;
+use serde_json::Value;
+
+use crate::natives;
+use crate::place::{line_and_column, offset_in, point};
+use crate::value::{ValueError, from_json, to_json};
+
+/// The longest filter, in bytes.
+const FILTER_BYTES_MAX: usize = 64 << 10;
+/// How many values are collected.
+const VALUES_MAX: usize = 1_000_000;
+/// How much of an error's text is kept, in characters: it may quote a whole value.
+const ERROR_CHARACTERS_MAX: usize = 1_000;
+
+/// The filter cannot be run, or failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FilterError {
+    /// The text is no filter. Says where, with a caret below the place.
+    #[error("{0}")]
+    Syntax(String),
+    /// The text is too long.
+    #[error("`filter` has {0} bytes, but at most {FILTER_BYTES_MAX} are read")]
+    TooLong(usize),
+    /// A variable cannot have this name.
+    #[error(
+        "`variables` names `{0}`, but a name begins with a letter or `_`, and goes on with letters, digits or `_`"
+    )]
+    Name(String),
+    /// The filter ended with an error of its own.
+    #[error("the filter failed: {0}")]
+    Failed(String),
+    /// The filter stopped with `halt` and an exit code.
+    #[error("the filter stopped with exit code {0}")]
+    Halted(i32),
+    /// The filter yielded no value.
+    #[error("the filter yields nothing; set `collect` to get an array of all that it yields")]
+    Nothing,
+    /// The filter yielded more than one value.
+    #[error(
+        "the filter yields more than one value; set `collect` to get an array of all, or write `first(…)`"
+    )]
+    Several,
+    /// The filter yielded too many values.
+    #[error("the filter yields more than {VALUES_MAX} values, which are not collected")]
+    TooMany,
+    /// A value is no JSON.
+    #[error("the filter yields what JSON cannot carry: {0}")]
+    Value(#[from] ValueError),
+}
+
+/// A compiled filter.
+pub struct Filter {
+    code: jaq_core::Filter<Kind>,
+    /// The values of its variables, in the order of their names.
+    variables: Vec<Val>,
+}
+
+/// What native filters can reach while they run.
+pub struct Kind;
+
+impl DataT for Kind {
+    type V<'a> = Val;
+    type Data<'a> = Reach<'a>;
+}
+
+/// The compiled filter and the log.
+#[derive(Clone, Copy)]
+pub struct Reach<'a> {
+    code: &'a Lut<Kind>,
+    /// Where `debug` and `stderr` write.
+    pub log: &'a dyn Fn(&str),
+}
+
+impl<'a> HasLut<'a, Kind> for Reach<'a> {
+    fn lut(&self) -> &'a Lut<Kind> {
+        self.code
+    }
+}
+
+impl Filter {
+    /// Compiles `text`, in which each of `variables` can be used as `$name`.
+    ///
+    /// # Errors
+    ///
+    /// [`FilterError::Syntax`] with the first fault of the text, [`FilterError::TooLong`], and
+    /// [`FilterError::Name`] for a variable that no filter could name.
+    pub fn compile(text: &str, variables: BTreeMap<String, Value>) -> Result<Self, FilterError> {
+        if text.len() > FILTER_BYTES_MAX {
+            return Err(FilterError::TooLong(text.len()));
+        }
+        if let Some(name) = variables.keys().find(|name| !is_name(name)) {
+            return Err(FilterError::Name(name.clone()));
+        }
+        let arena = Arena::default();
+        let modules = Loader::new(natives::definitions())
+            .load(&arena, File { code: text, path: () })
+            .map_err(|errors| load_error(text, errors))?;
+        load::import(&modules, |_| Err("no file can be imported".to_owned()))
+            .map_err(|errors| load_error(text, errors))?;
+        let names: Vec<String> = variables.keys().map(|name| format!("${name}")).collect();
+        let code = Compiler::default()
+            .with_funs(natives::functions())
+            .with_global_vars(names.iter().map(String::as_str))
+            .compile(modules)
+            .map_err(|errors| compile_error(text, errors))?;
+        let variables = variables.into_values().map(from_json).collect();
+        Ok(Self { code, variables })
+    }
+
+    /// Runs the filter for the one value that it yields. `log` gets what `debug` writes.
+    ///
+    /// # Errors
+    ///
+    /// [`FilterError::Nothing`] and [`FilterError::Several`] when it yields not exactly one, and
+    /// whatever ended it.
+    pub fn one(&self, input: Value, log: &dyn Fn(&str)) -> Result<Value, FilterError> {
+        let mut values = self.values(input, log, 2)?;
+        match (values.pop(), values.pop()) {
+            (None, _) => Err(FilterError::Nothing),
+            (Some(value), None) => Ok(value),
+            (Some(_), Some(_)) => Err(FilterError::Several),
+        }
+    }
+
+    /// Runs the filter for all values that it yields. `log` gets what `debug` writes.
+    ///
+    /// # Errors
+    ///
+    /// [`FilterError::TooMany`] when it does not end, and whatever ended it otherwise.
+    pub fn all(&self, input: Value, log: &dyn Fn(&str)) -> Result<Vec<Value>, FilterError> {
+        let values = self.values(input, log, VALUES_MAX + 1)?;
+        if values.len() > VALUES_MAX { Err(FilterError::TooMany) } else { Ok(values) }
+    }
+
+    /// The first `values_max` values. A `halt` without a code ends them.
+    fn values(
+        &self,
+        input: Value,
+        log: &dyn Fn(&str),
+        values_max: usize,
+    ) -> Result<Vec<Value>, FilterError> {
+        let reach = Reach { code: &self.code.lut, log };
+        let context = Ctx::<Kind>::new(reach, Vars::new(self.variables.iter().cloned()));
+        let mut values = Vec::new();
+        for yielded in self.code.id.run((context, from_json(input))).take(values_max) {
+            match yielded {
+                Ok(value) => values.push(to_json(&value)?),
+                Err(exception) => match exception.get_err() {
+                    Ok(error) => return Err(FilterError::Failed(describe(error))),
+                    Err(exception) => match exception.get_halt() {
+                        Ok(0) => break,
+                        Ok(code) => return Err(FilterError::Halted(code)),
+                        Err(_) => return Err(FilterError::Failed("it left its label".to_owned())),
+                    },
+                },
+            }
+        }
+        Ok(values)
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    let is_start = |c: char| c.is_ascii_alphabetic() || c == '_';
+    name.starts_with(is_start) && name.chars().all(|c| is_start(c) || c.is_ascii_digit())
+}
+
+/// A text that the filter raised is told as it is, anything else as JSON.
+fn describe(error: jaq_json::Error) -> String {
+    match error.into_val() {
+        Val::TStr(text) => shorten(&String::from_utf8_lossy(&text)),
+        value @ (Val::Null
+        | Val::Bool(_)
+        | Val::Num(_)
+        | Val::BStr(_)
+        | Val::Arr(_)
+        | Val::Obj(_)) => shorten(&value.to_string()),
+    }
+}
+
+fn shorten(text: &str) -> String {
+    let mut text = text.to_owned();
+    if let Some((end, _)) = text.char_indices().nth(ERROR_CHARACTERS_MAX) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
+/// Only the first fault is told: the others often follow from it.
+fn load_error(text: &str, errors: load::Errors<&str, ()>) -> FilterError {
+    let first = errors.into_iter().next().map(|(_, error)| error);
+    let (found, message) = match first {
+        Some(load::Error::Lex(faults)) => faults.into_iter().next().map(|f| lex_fault(text, f)),
+        Some(load::Error::Parse(faults)) => faults.into_iter().next().map(|(expected, found)| {
+            let expected = expected.as_str();
+            let message = match found {
+                "" => format!("expected {expected}, but the filter ends here"),
+                _ => format!("expected {expected}, but found `{}`", shorten(found)),
+            };
+            (found, message)
+        }),
+        Some(load::Error::Io(faults)) => {
+            let fault = faults.into_iter().next();
+            fault.map(|(path, reason)| (path, format!("`{path}` is not loaded: {reason}")))
+        }
+        None => None,
+    }
+    .unwrap_or((text, "it is no filter".to_owned()));
+    syntax(text, found, &message)
+}
+
+fn lex_fault<'a>(text: &str, (expected, found): lex::Error<&'a str>) -> (&'a str, String) {
+    let message = match (&expected, found.chars().next()) {
+        (lex::Expect::Delim(open), _) => {
+            let (line, column) = line_and_column(text, offset_in(text, open).unwrap_or_default());
+            format!("the `{open}` of line {line}, column {column} is never closed")
+        }
+        (_, None) => format!("expected {}, but the filter ends here", expected.as_str()),
+        (lex::Expect::Token, Some(c)) => format!("`{c}` means nothing here"),
+        (_, Some(c)) => format!("expected {}, but found `{c}`", expected.as_str()),
+    };
+    (found, message)
+}
+
+fn compile_error(text: &str, errors: compile::Errors<&str, ()>) -> FilterError {
+    let mut faults = errors.into_iter().flat_map(|(_, faults)| faults);
+    let (found, message) = match faults.next() {
+        Some((name, compile::Undefined::Filter(arity))) => {
+            let arguments = match arity {
+                0 => "without arguments".to_owned(),
+                1 => "with 1 argument".to_owned(),
+                _ => format!("with {arity} arguments"),
+            };
+            (name, format!("there is no filter `{name}` {arguments}"))
+        }
+        Some((name, undefined)) => (name, format!("there is no {} `{name}`", undefined.as_str())),
+        None => (text, "it cannot be compiled".to_owned()),
+    };
+    syntax(text, found, &message)
+}
+
+fn syntax(text: &str, found: &str, message: &str) -> FilterError {
+    match offset_in(text, found) {
+        Some(offset) => FilterError::Syntax(point(text, offset, message)),
+        None => FilterError::Syntax(format!("`filter`: {message}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use serde_json::json;
+
+    use super::*;
+
+    fn filter(text: &str) -> Result<Filter, FilterError> {
+        Filter::compile(text, BTreeMap::new())
+    }
+
+    fn one(text: &str, input: Value) -> Result<Value, FilterError> {
+        filter(text)?.one(input, &|_| ())
+    }
+
+    fn all(text: &str, input: Value) -> Result<Value, FilterError> {
+        filter(text)?.all(input, &|_| ()).map(Value::Array)
+    }
+
+    fn refusal(text: &str) -> String {
+        filter(text).err().unwrap().to_string()
+    }
+
+    #[test]
+    fn a_filter_makes_a_value_of_a_value() {
+        let input = json!([{ "name": "a", "size": 3 }, { "name": "b", "size": 4 }]);
+        let total = one("map(.size) | add", input.clone());
+        assert_eq!(total, Ok(json!(7)));
+        let object = one("map({(.name): .size / 2}) | add", input);
+        assert_eq!(object, Ok(json!({ "a": 1.5, "b": 2 })));
+    }
+
+    #[test]
+    fn not_exactly_one_value_is_refused_unless_collected() {
+        assert_eq!(one("empty", json!(0)), Err(FilterError::Nothing));
+        assert_eq!(one(".[]", json!([1, 2])), Err(FilterError::Several));
+        assert_eq!(one("repeat(.)", json!(0)), Err(FilterError::Several));
+        assert_eq!(all(".[]", json!([1, 2])), Ok(json!([1, 2])));
+        assert_eq!(all("empty", json!(0)), Ok(json!([])));
+    }
+
+    #[test]
+    fn a_filter_that_does_not_end_is_stopped() {
+        assert_eq!(all("repeat(.)", json!(0)), Err(FilterError::TooMany));
+    }
+
+    #[test]
+    fn variables_are_found_by_their_names() {
+        let variables = BTreeMap::from([("b_2".to_owned(), json!([2])), ("a".into(), json!("x"))]);
+        let filter = Filter::compile("{$a, b: $b_2[0], c: .}", variables).ok().unwrap();
+        let value = filter.one(json!(3), &|_| ());
+        assert_eq!(value, Ok(json!({ "a": "x", "b": 2, "c": 3 })));
+        for name in ["", "1a", "a-b", "$a"] {
+            let variables = BTreeMap::from([(name.to_owned(), Value::Null)]);
+            let error = Filter::compile(".", variables).err();
+            assert_eq!(error, Some(FilterError::Name(name.to_owned())));
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_no_filter_is_pointed_at() {
+        for (text, first, caret) in [
+            ("map(.a", "line 1, column 7: the `(` of line 1, column 4 is never closed", 6),
+            (".a | ", "line 1, column 6: expected term, but the filter ends here", 5),
+            (".a )", "line 1, column 4: `)` means nothing here", 3),
+            (".a\n| mpa(.b)", "line 2, column 3: there is no filter `mpa` with 1 argument", 2),
+            (".a | $b", "line 1, column 6: there is no variable `$b`", 5),
+            ("if . then 1 2 end", "column 13: expected else or end, but found `2`", 12),
+            ("\"\\x\"", "expected string escape sequence, but found `x`", 2),
+        ] {
+            let message = refusal(text);
+            let lines: Vec<&str> = message.lines().collect();
+            assert!(lines[0].contains(first), "{message}");
+            assert_eq!(lines[2], format!("  {}^", " ".repeat(caret)), "{message}");
+        }
+        assert!(refusal("").contains("the filter ends here"));
+    }
+
+    #[test]
+    fn a_filter_reaches_nothing_but_its_values() {
+        for text in ["now", "env", "$ENV.HOME", "input", "inputs", "localtime", "input_filename"] {
+            assert!(refusal(text).contains("there is no "), "{text}");
+        }
+        assert!(refusal("include \"a\"; .").contains("`a` is not loaded"));
+        assert!(refusal("import \"a\" as $a; .").contains("`a` is not loaded"));
+    }
+
+    #[test]
+    fn the_error_of_a_filter_is_told() {
+        let error = one(".a", json!([1])).unwrap_err().to_string();
+        assert!(error.starts_with("the filter failed: cannot index [1] with \"a\""), "{error}");
+        let error = one("error(\"no \\(.)\")", json!(1)).unwrap_err().to_string();
+        assert_eq!(error, "the filter failed: no 1");
+        let error = one("error({a: 1})", json!(1)).unwrap_err().to_string();
+        assert_eq!(error, "the filter failed: {\"a\":1}");
+        let long = one("error(\"x\" * 5000)", json!(1)).unwrap_err().to_string();
+        assert!(long.chars().count() < 1_100 && long.ends_with('…'));
+    }
+
+    #[test]
+    fn halt_ends_the_values() {
+        assert_eq!(all("1, halt, 2", json!(0)), Ok(json!([1])));
+        assert_eq!(all("1, halt(3)", json!(0)), Err(FilterError::Halted(3)));
+    }
+
+    #[test]
+    fn debug_writes_to_the_log() {
+        let lines = RefCell::new(Vec::new());
+        let filter = filter("debug | debug(\"a \\(.)\")").ok().unwrap();
+        let log = |line: &str| lines.borrow_mut().push(line.to_owned());
+        assert_eq!(filter.one(json!([1]), &log), Ok(json!([1])));
+        assert_eq!(lines.into_inner(), ["[1]", "\"a [1]\""]);
+    }
+
+    #[test]
+    fn a_filter_that_is_too_long_is_refused() {
+        let text = " ".repeat(FILTER_BYTES_MAX + 1);
+        assert_eq!(filter(&text).err(), Some(FilterError::TooLong(text.len())));
+    }
+}

@@ -1,0 +1,186 @@
+//! One HTTP exchange over `wasi:http`. Every wait gives way to the other futures of the executor.
+
+use std::time::Duration;
+
+use wasip2::http::outgoing_handler;
+use wasip2::http::types::{
+    Fields, FutureIncomingResponse, HeaderError, IncomingBody, IncomingResponse, Method,
+    OutgoingBody, OutgoingRequest, RequestOptions, Scheme, http_error_code,
+};
+use wasip2::io::streams::StreamError;
+
+use super::deadline;
+use super::poll::ready;
+use crate::http::{Call, Error, Response};
+
+const CHUNK_BYTES: u64 = 64 * 1024;
+
+/// Sends `call` and reads the whole answer.
+pub(crate) async fn exchange(call: Call) -> Result<Response, Error> {
+    let clock = Clock { deadline_at_start: deadline(), timeout: call.timeout };
+    let origin = call.url.origin();
+    let answer = exchange_by(&clock, call).await;
+    answer.map_err(|error| error.about(&origin))
+}
+
+async fn exchange_by(clock: &Clock, call: Call) -> Result<Response, Error> {
+    let request = OutgoingRequest::new(fields(&call)?);
+    request.set_method(&method(&call.method)).map_err(|()| unfit("method"))?;
+    request.set_scheme(Some(&scheme(call.url.is_https))).map_err(|()| unfit("scheme"))?;
+    request.set_authority(Some(&call.url.authority)).map_err(|()| unfit("authority"))?;
+    request.set_path_with_query(Some(&call.url.path_and_query)).map_err(|()| unfit("path"))?;
+
+    let options = RequestOptions::new();
+    let nanoseconds = u64::try_from(call.timeout.as_nanos()).unwrap_or(u64::MAX);
+    options.set_connect_timeout(Some(nanoseconds)).map_err(|()| unfit("timeout"))?;
+    options.set_first_byte_timeout(Some(nanoseconds)).map_err(|()| unfit("timeout"))?;
+    options.set_between_bytes_timeout(Some(nanoseconds)).map_err(|()| unfit("timeout"))?;
+
+    // Taking the body promises to write one; without it the request goes out at once.
+    let body = if call.body.is_empty() {
+        None
+    } else {
+        Some(request.body().map_err(|()| unfit("body"))?)
+    };
+    let answer = outgoing_handler::handle(request, Some(options))?;
+    if let Some(body) = body {
+        send(body, &call.body, clock).await?;
+    }
+    let answer = receive(answer).await?;
+    clock.check()?;
+    let headers = headers(&answer);
+    let status = answer.status();
+    let body = read(&answer, call.body_bytes_max, clock).await?;
+    Ok(Response { status, headers, body })
+}
+
+/// Measures the whole exchange without asking for a clock: the attempt's own deadline runs anyway.
+struct Clock {
+    deadline_at_start: Duration,
+    timeout: Duration,
+}
+
+impl Clock {
+    fn check(&self) -> Result<(), Error> {
+        if self.deadline_at_start.saturating_sub(deadline()) > self.timeout {
+            return Err(Error::Timeout("the answer took too long".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+fn unfit(part: &str) -> Error {
+    Error::Invalid(format!("the host refuses the request's {part}"))
+}
+
+fn fields(call: &Call) -> Result<Fields, Error> {
+    let fields = Fields::new();
+    for (name, value) in &call.headers {
+        fields.append(name, value.as_bytes()).map_err(|error| match error {
+            HeaderError::InvalidSyntax => Error::Invalid(format!("header `{name}` is malformed")),
+            HeaderError::Forbidden | HeaderError::Immutable => {
+                Error::Invalid(format!("header `{name}` is set by the host alone"))
+            }
+        })?;
+    }
+    if call.announces_length() {
+        let length = call.body.len().to_string();
+        // A host that insists on its own length is free to: then the body goes out in chunks.
+        _ = fields.append("content-length", length.as_bytes());
+    }
+    Ok(fields)
+}
+
+fn method(name: &str) -> Method {
+    match name {
+        "GET" => Method::Get,
+        "HEAD" => Method::Head,
+        "POST" => Method::Post,
+        "PUT" => Method::Put,
+        "DELETE" => Method::Delete,
+        "CONNECT" => Method::Connect,
+        "OPTIONS" => Method::Options,
+        "TRACE" => Method::Trace,
+        "PATCH" => Method::Patch,
+        other => Method::Other(other.to_owned()),
+    }
+}
+
+fn scheme(is_https: bool) -> Scheme {
+    if is_https { Scheme::Https } else { Scheme::Http }
+}
+
+/// Writes the body. A server may answer and hang up before it has read everything: what it said is
+/// worth more than the broken pipe, so that is not an error here.
+async fn send(body: OutgoingBody, bytes: &[u8], clock: &Clock) -> Result<(), Error> {
+    {
+        let stream = body.write().map_err(|()| unfit("body"))?;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let Ok(permitted) = stream.check_write() else { return Ok(()) };
+            if permitted == 0 {
+                ready(stream.subscribe()).await;
+                clock.check()?;
+                continue;
+            }
+            let length = usize::try_from(permitted).unwrap_or(usize::MAX).min(rest.len());
+            let (now, later) = rest.split_at(length);
+            if stream.write(now).is_err() {
+                return Ok(());
+            }
+            rest = later;
+        }
+        if stream.flush().is_err() {
+            return Ok(());
+        }
+        ready(stream.subscribe()).await;
+    }
+    // The answer, or its error, says more than this one does.
+    drop(OutgoingBody::finish(body, None));
+    Ok(())
+}
+
+async fn receive(answer: FutureIncomingResponse) -> Result<IncomingResponse, Error> {
+    loop {
+        match answer.get() {
+            Some(Ok(answer)) => return Ok(answer?),
+            Some(Err(())) => return Err(Error::Protocol("the answer was taken twice".to_owned())),
+            None => ready(answer.subscribe()).await,
+        }
+    }
+}
+
+fn headers(answer: &IncomingResponse) -> Vec<(String, String)> {
+    let entries = answer.headers().entries().into_iter();
+    entries.map(|(name, value)| (name, String::from_utf8_lossy(&value).into_owned())).collect()
+}
+
+async fn read(
+    answer: &IncomingResponse,
+    bytes_max: usize,
+    clock: &Clock,
+) -> Result<Vec<u8>, Error> {
+    let taken = |()| Error::Protocol("the body was taken twice".to_owned());
+    let body: IncomingBody = answer.consume().map_err(taken)?;
+    let stream = body.stream().map_err(taken)?;
+    let mut bytes = Vec::new();
+    loop {
+        match stream.read(CHUNK_BYTES) {
+            Ok(chunk) if chunk.is_empty() => ready(stream.subscribe()).await,
+            Ok(chunk) => {
+                if bytes.len() + chunk.len() > bytes_max {
+                    return Err(Error::TooLarge(format!("the body has over `{bytes_max}` bytes")));
+                }
+                bytes.extend_from_slice(&chunk);
+            }
+            Err(StreamError::Closed) => return Ok(bytes),
+            Err(StreamError::LastOperationFailed(error)) => {
+                return Err(match http_error_code(&error) {
+                    Some(code) => code.into(),
+                    None => Error::Protocol(error.to_debug_string()),
+                });
+            }
+        }
+        clock.check()?;
+    }
+}

@@ -1,0 +1,18 @@
+//! A small HTTP client. Requests leave through the host, which lets through what was granted.
+//!
+//! Redirects are not followed: their target may need another grant, so the plugin decides. Bodies
+//! are held in memory; there is no streaming, no cookie jar and no cache.
+//!
+//! Several requests overlap when their futures are awaited together, for example by
+//! [`wait::join_all`](crate::wait::join_all).
+
+mod code;
+mod error;
+mod request;
+mod response;
+mod url;
+
+pub use error::Error;
+pub(crate) use request::Call;
+pub use request::{BODY_BYTES_MAX_DEFAULT, Request, TIMEOUT_DEFAULT};
+pub use response::Response;

@@ -1,0 +1,264 @@
+//! A scripted host: plugin logic runs under plain `cargo test`, without WebAssembly.
+//!
+//! A [`Host`] holds what the plugin will find (answers, checkpoints, a budget, a deadline) and
+//! records what it does. Its clock is virtual: it moves only while an executor waits, so a test of
+//! a slow server takes no time and [`Host::elapsed`] shows what overlapped.
+//!
+//! It does not enforce grants and limits: those are the real host's, and its tests'.
+//!
+//! ```
+//! use apflow_sdk::{Fault, JsonSchema, control, http, schemars};
+//! use apflow_sdk::testing::{Answer, Host};
+//!
+//! #[derive(serde::Deserialize, JsonSchema)]
+//! struct Input {
+//!     url: String,
+//! }
+//!
+//! async fn fetch(input: Input) -> Result<String, Fault> {
+//!     control::check()?;
+//!     Ok(http::Request::get(input.url).send_async().await?.text())
+//! }
+//!
+//! let host = Host::new().expect("GET", "https://example.com/", Answer::text(200, "hello"));
+//! assert_eq!(host.run(fetch, r#"{"url": "https://example.com"}"#).unwrap().output, "hello");
+//! assert_eq!(host.requests().len(), 1);
+//!
+//! let fault = Host::new().run(fetch, r#"{"url": 7}"#).unwrap_err();
+//! assert!(matches!(fault, Fault::InvalidInput(text) if text.starts_with("`url`: ")));
+//! ```
+
+mod answer;
+pub(crate) mod backend;
+mod script;
+
+use std::cell::RefCell;
+use std::fmt::Display;
+use std::rc::Rc;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+
+pub use self::answer::{Answer, Sent};
+use self::script::{Expected, Script};
+use crate::checkpoint::Saved;
+use crate::entry::{self, Executor};
+use crate::trace::Lines;
+use crate::{Fault, Outcome, Task, Usage, budget::Tokens, checkpoint, log};
+
+thread_local! {
+    static INSTALLED: RefCell<Vec<Host>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A host that follows a script. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Host {
+    script: Rc<RefCell<Script>>,
+}
+
+/// A line that the plugin wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// How much it matters.
+    pub level: log::Level,
+    /// Its text.
+    pub message: String,
+    /// Its named values.
+    pub fields: Vec<(String, String)>,
+}
+
+/// A host that is installed until this is dropped.
+#[derive(Debug)]
+#[must_use = "the host is gone once this is dropped"]
+pub struct Installed(());
+
+impl Drop for Installed {
+    fn drop(&mut self) {
+        INSTALLED.with_borrow_mut(|hosts| drop(hosts.pop()));
+    }
+}
+
+/// What the plugin will find.
+impl Host {
+    /// Makes a host without answers, checkpoints and budget. The deadline is five minutes away.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the task that [`run`](Self::run) hands to the executor.
+    #[must_use]
+    pub fn task(self, task: Task) -> Self {
+        self.script.borrow_mut().task = task;
+        self
+    }
+
+    /// Sets how long the attempt may run, in virtual time.
+    #[must_use]
+    pub fn deadline(self, deadline: Duration) -> Self {
+        self.script.borrow_mut().deadline = deadline;
+        self
+    }
+
+    /// Gives the task a budget of `tokens`.
+    #[must_use]
+    pub fn budget(self, tokens: u64) -> Self {
+        self.script.borrow_mut().left = Some(Tokens(tokens));
+        self
+    }
+
+    /// Cancels the task before it starts.
+    #[must_use]
+    pub fn cancelled(self) -> Self {
+        self.cancelled_after(Duration::ZERO)
+    }
+
+    /// Cancels the task once `elapsed` of virtual time has passed.
+    #[must_use]
+    pub fn cancelled_after(self, elapsed: Duration) -> Self {
+        self.script.borrow_mut().cancelled_at = Some(elapsed);
+        self
+    }
+
+    /// Adds a checkpoint of an earlier attempt, as [`checkpoint::save`] writes it.
+    ///
+    /// # Panics
+    ///
+    /// When `value` has no JSON form.
+    #[must_use]
+    #[expect(clippy::panic, reason = "a mistake in a test's script fails the test")]
+    pub fn checkpoint(self, step: &str, value: &(impl Serialize + ?Sized)) -> Self {
+        match serde_json::to_vec(value) {
+            Ok(bytes) => self.checkpoint_bytes(step, bytes),
+            Err(error) => panic!("checkpoint `{step}` has no JSON form: {error}"),
+        }
+    }
+
+    /// Adds a checkpoint of an earlier attempt, as [`checkpoint::save_bytes`] writes it.
+    #[must_use]
+    pub fn checkpoint_bytes(self, step: &str, value: impl Into<Vec<u8>>) -> Self {
+        let saved = Saved { step: step.to_owned(), attempt: 0, value: value.into() };
+        self.script.borrow_mut().checkpoints.push(saved);
+        self
+    }
+
+    /// Refuses every checkpoint with `error`.
+    #[must_use]
+    pub fn refuse_checkpoints(self, error: checkpoint::Error) -> Self {
+        self.script.borrow_mut().refused = Some(error);
+        self
+    }
+
+    /// Expects one request and says how it is answered.
+    ///
+    /// `url` is compared with what is truly sent, query included. Several expectations of the same
+    /// request are used in their order; others may be met in any order.
+    #[must_use]
+    pub fn expect(self, method: &str, url: &str, answer: Answer) -> Self {
+        let expected = Expected { method: method.to_owned(), url: url.to_owned(), answer };
+        self.script.borrow_mut().expected.push(expected);
+        self
+    }
+}
+
+/// Running plugin code.
+impl Host {
+    /// Runs an executor the way the component does: from JSON text to JSON text.
+    ///
+    /// `input` is JSON text or a [`serde_json::Value`].
+    ///
+    /// # Errors
+    ///
+    /// The fault of the executor; [`Fault::InvalidInput`] when `input` does not fit.
+    ///
+    /// # Panics
+    ///
+    /// When the executor sends a request that was not [`expect`](Self::expect)ed.
+    #[expect(clippy::needless_pass_by_value, reason = "`run(function, …)` reads like a call")]
+    pub fn run<Form>(
+        &self,
+        executor: impl Executor<Form>,
+        input: impl Display,
+    ) -> Result<Outcome<Value>, Fault> {
+        let task = self.script.borrow().task.clone();
+        let input = input.to_string();
+        let outcome = self.within(|| {
+            tracing::subscriber::with_default(Lines, || entry::attempt(&executor, task, &input))
+        })?;
+        let output = serde_json::from_str(&outcome.output)?;
+        Ok(Outcome { output, usage: outcome.usage })
+    }
+
+    /// Runs `work` with this host in place.
+    pub fn within<R>(&self, work: impl FnOnce() -> R) -> R {
+        let _installed = self.install();
+        work()
+    }
+
+    /// Puts this host in place, on this thread, until the guard is dropped.
+    pub fn install(&self) -> Installed {
+        INSTALLED.with_borrow_mut(|hosts| hosts.push(self.clone()));
+        Installed(())
+    }
+
+    /// Cancels the task now.
+    pub fn cancel(&self) {
+        let mut script = self.script.borrow_mut();
+        script.cancelled_at = Some(script.now);
+    }
+}
+
+/// What the plugin did.
+impl Host {
+    /// The requests that were sent, in order.
+    pub fn requests(&self) -> Vec<Sent> {
+        self.script.borrow().sent.clone()
+    }
+
+    /// The expected requests that were not sent, as `METHOD URL`.
+    pub fn not_sent(&self) -> Vec<String> {
+        let script = self.script.borrow();
+        script.expected.iter().map(|one| format!("{} {}", one.method, one.url)).collect()
+    }
+
+    /// The lines that were written.
+    pub fn lines(&self) -> Vec<Line> {
+        self.script.borrow().lines.clone()
+    }
+
+    /// The progress that was reported.
+    pub fn progress(&self) -> Vec<(f64, String)> {
+        self.script.borrow().progress.clone()
+    }
+
+    /// All checkpoints, oldest first; those that the script began with have attempt 0.
+    pub fn checkpoints(&self) -> Vec<Saved> {
+        self.script.borrow().checkpoints.clone()
+    }
+
+    /// What was charged to the budget.
+    pub fn spent(&self) -> Usage {
+        self.script.borrow().spent
+    }
+
+    /// What is neither spent nor reserved.
+    pub fn remaining(&self) -> Option<Tokens> {
+        self.script.borrow().left
+    }
+
+    /// How much virtual time has passed.
+    pub fn elapsed(&self) -> Duration {
+        self.script.borrow().now
+    }
+}
+
+/// The JSON Schema that the host will hold inputs of `I` to.
+pub fn input_schema<I: JsonSchema>() -> Value {
+    serde_json::from_str(&entry::input_schema::<I>()).unwrap_or_default()
+}
+
+/// The JSON Schema that the plugin promises for its output `O`.
+pub fn output_schema<O: JsonSchema>() -> Value {
+    serde_json::from_str(&entry::output_schema::<O>()).unwrap_or_default()
+}
