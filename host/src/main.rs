@@ -1,2 +1,7 @@
-//! The `apflow-host` binary.
-fn main() {}
+//! Arguments in, exit code out.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    apflow_host::main()
+}

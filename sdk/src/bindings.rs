@@ -5,10 +5,7 @@
 //! stub that panics.
 
 #![doc(hidden)]
-#![expect(
-    clippy::pedantic,
-    reason = "generated from wit/"
-)]
+#![expect(clippy::pedantic, reason = "generated from wit/")]
 
 wit_bindgen::generate!({
     path: "../wit",

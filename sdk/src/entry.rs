@@ -1,6 +1,6 @@
 //! What the exports call that `#[executor]` writes. Not for plugin authors.
 //!
-//! [`attempt`] is the whole path from JSON text to JSON text; the component and the test harness
+//! `attempt` is the whole path from JSON text to JSON text; the component and the test harness
 //! both go through it, so a native test sees what the host will see.
 
 use std::future::Future;
@@ -32,6 +32,12 @@ pub struct Identity {
 }
 
 /// A function that does an executor's work. `Form` keeps the shapes of functions apart.
+#[diagnostic::on_unimplemented(
+    message = "this function cannot be an executor",
+    label = "takes `(input: I)` or `(task: Task, input: I)`, returns `Result<O, Fault>` or \
+             `Result<Outcome<O>, Fault>`",
+    note = "`I` derives `Deserialize` and `JsonSchema`, `O` derives `Serialize` and `JsonSchema`"
+)]
 pub trait Executor<Form> {
     /// What the function takes.
     type Input: DeserializeOwned + JsonSchema;
@@ -39,11 +45,7 @@ pub trait Executor<Form> {
     type Output: Serialize + JsonSchema;
 
     /// Runs the function to its end.
-    fn call(
-        &self,
-        task: crate::Task,
-        input: Self::Input,
-    ) -> Result<Outcome<Self::Output>, Fault>;
+    fn call(&self, task: crate::Task, input: Self::Input) -> Result<Outcome<Self::Output>, Fault>;
 }
 
 /// What an executor may return.
@@ -98,12 +100,12 @@ impl<P: Payload, E: Into<Fault>> Reply for Result<P, E> {
 }
 
 /// Marks `fn`.
-pub struct Sync;
+pub struct Blocking;
 
 /// Marks `async fn`.
 pub struct Async;
 
-impl<F, I, R> Executor<(Sync, I, R)> for F
+impl<F, I, R> Executor<(Blocking, I, R)> for F
 where
     F: Fn(I) -> R,
     I: DeserializeOwned + JsonSchema,
@@ -117,7 +119,7 @@ where
     }
 }
 
-impl<F, I, R> Executor<(Sync, crate::Task, I, R)> for F
+impl<F, I, R> Executor<(Blocking, crate::Task, I, R)> for F
 where
     F: Fn(crate::Task, I) -> R,
     I: DeserializeOwned + JsonSchema,

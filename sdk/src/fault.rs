@@ -181,12 +181,10 @@ impl From<Fault> for types::Fault {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::InvalidInput(message) => Self::InvalidInput(message),
-            Fault::Retryable { message, retry_after } => {
-                Self::Retryable(types::RetryableFault {
-                    message,
-                    retry_after: retry_after.map(milliseconds),
-                })
-            }
+            Fault::Retryable { message, retry_after } => Self::Retryable(types::RetryableFault {
+                message,
+                retry_after: retry_after.map(milliseconds),
+            }),
             Fault::Permanent(message) => Self::Permanent(message),
             Fault::Cancelled => Self::Cancelled,
             Fault::BudgetExhausted(message) => Self::BudgetExhausted(message),

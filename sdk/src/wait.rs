@@ -34,6 +34,10 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
 }
 
 /// Waits until both are done.
+///
+/// # Cancel safety
+///
+/// Dropping the future drops both parts, and the output of one that was done.
 pub async fn join<A: Future, B: Future>(a: A, b: B) -> (A::Output, B::Output) {
     let (mut a, mut b) = (pin!(a), pin!(b));
     let (mut first, mut second) = (None, None);
@@ -56,6 +60,10 @@ pub async fn join<A: Future, B: Future>(a: A, b: B) -> (A::Output, B::Output) {
 }
 
 /// Waits until all are done; the outputs are in the order of `futures`.
+///
+/// # Cancel safety
+///
+/// Dropping the future drops all parts, and the outputs of those that were done.
 ///
 /// # Examples
 ///
@@ -87,7 +95,11 @@ pub async fn join_all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F:
     outputs.into_iter().flatten().collect()
 }
 
-/// Waits for `wait` to pass. The component then imports `wasi:clocks`.
+/// Waits for `wait` to pass. The component then needs the capability `clocks`.
+///
+/// # Cancel safety
+///
+/// Dropping the future ends the wait.
 pub async fn sleep(wait: Duration) {
     backend::sleep(wait).await;
 }

@@ -1,1 +1,26 @@
-//! The verbs of apflow-host: one type an operation, one table of them all.
+//! The verbs: one type for each, and one table of them all.
+//!
+//! Whatever a door can do is an [`Operation`] here. No door checks permissions: [`Api::invoke`]
+//! does.
+
+mod api;
+mod code;
+mod error;
+mod jobs;
+mod operation;
+mod plugins;
+mod remote;
+mod table;
+
+pub use api::Api;
+pub use code::Code;
+pub use error::ApiError;
+pub use jobs::{FindJob, JobList, ListJobs, SubmitJob};
+pub use operation::Operation;
+pub use plugins::{
+    GrantPlugin, ListPlugins, LoadPlugin, LoadedPlugin, PluginList, RemovePlugin, ShowPlugin,
+};
+pub use remote::{Input, Method, Remote};
+pub use table::{Answering, Entry, TABLE};
+
+pub use apflow_engine::Live;

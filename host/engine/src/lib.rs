@@ -11,6 +11,7 @@ mod builtin;
 mod clock;
 mod components;
 mod dispatch;
+mod draft;
 mod engine;
 mod error;
 mod grants;
@@ -33,3 +34,5 @@ pub use load::{LoadPlugin, Loaded};
 pub use lock::DispatchLock;
 pub use submit::NewSubmission;
 pub use watch::Live;
+
+pub use apflow_store::JobFilter;

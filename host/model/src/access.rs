@@ -22,6 +22,16 @@ impl Permission {
     /// Every permission.
     pub const ALL: [Self; 4] =
         [Self::JobsSubmit, Self::JobsRead, Self::PluginsRead, Self::PluginsManage];
+
+    /// The word on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::JobsSubmit => "jobs-submit",
+            Self::JobsRead => "jobs-read",
+            Self::PluginsRead => "plugins-read",
+            Self::PluginsManage => "plugins-manage",
+        }
+    }
 }
 
 /// Who calls an operation.

@@ -97,8 +97,7 @@ fn read_key(folder: &Dir) -> io::Result<[u8; KEY_BYTES]> {
 
 fn make_key(folder: &Dir) -> io::Result<[u8; KEY_BYTES]> {
     let mut key = [0; KEY_BYTES];
-    let random = rustls::crypto::ring::default_provider().secure_random;
-    random.fill(&mut key).map_err(|_| io::Error::other("the system gives no random numbers"))?;
+    getrandom::fill(&mut key).map_err(io::Error::other)?;
     match private(folder, KEY_FILE) {
         Ok(mut file) => {
             file.write_all(&key)?;

@@ -31,6 +31,11 @@ pub struct Compiled {
     pub took: Duration,
 }
 
+/// The sha256 of a component: what a plugin is, whatever it is called.
+pub fn digest(bytes: &[u8]) -> Digest {
+    Digest(Sha256::digest(bytes).into())
+}
+
 /// Compiles components for the engine that suits them.
 pub(crate) struct Compiler {
     engines: Engines,
@@ -45,7 +50,7 @@ impl Compiler {
     pub(crate) fn compile(&self, bytes: &[u8], fuel: bool) -> Result<Compiled, SandboxError> {
         inspect::check_header(bytes)?;
         let started = Instant::now();
-        let digest = Digest(Sha256::digest(bytes).into());
+        let digest = digest(bytes);
         let (component, is_cached) = match self.cached(&digest, fuel)? {
             Some(component) => (component, true),
             None => (self.compile_anew(bytes, &digest, fuel)?, false),

@@ -94,7 +94,7 @@ struct Save {
 impl Write for Save {
     type Output = u64;
 
-    async fn apply(self, connection: &mut SqliteConnection) -> Result<u64, StoreError> {
+    async fn apply(&self, connection: &mut SqliteConnection) -> Result<u64, StoreError> {
         const LAST: &str = "SELECT coalesce(max(n), 0) FROM checkpoint WHERE task_id = $1";
         const INSERT: &str = "INSERT INTO checkpoint (task_id, n, step, attempt, at, value) \
                               VALUES ($1, $2, $3, $4, $5, $6)";
@@ -110,20 +110,11 @@ impl Write for Save {
             .bind(&self.step)
             .bind(self.attempt)
             .bind(self.now.unix_ms())
-            .bind(self.value)
+            .bind(&self.value)
             .execute(&mut *connection)
             .await?;
         let (task, attempt, at) = (self.task, self.attempt, self.now);
-        let what = Happening::Checkpoint { step: self.step, bytes };
+        let what = Happening::Checkpoint { step: self.step.clone(), bytes };
         events::append(connection, job, vec![Draft { job, task, attempt, at, what }]).await
     }
-}
-
-/// Drops the checkpoints of a task that ended well.
-pub(crate) async fn drop_all(
-    connection: &mut SqliteConnection,
-    task: TaskId,
-) -> Result<(), StoreError> {
-    query("DELETE FROM checkpoint WHERE task_id = $1").bind(task.0).execute(connection).await?;
-    Ok(())
 }

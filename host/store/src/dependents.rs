@@ -2,8 +2,7 @@
 //!
 //! It does not look further than one job: no task waits for a task of another.
 
-use std::collections::BTreeMap;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use apflow_model::clock::Timestamp;
 use apflow_model::id::{JobId, TaskId};
@@ -16,6 +15,8 @@ use crate::row;
 /// A task that moved because one it waited for has ended.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moved {
+    /// Its job.
+    pub(crate) job: JobId,
     /// The task.
     pub(crate) task: TaskId,
     /// The state it is in now: ready, scheduled or skipped.
@@ -42,18 +43,18 @@ const MOVE: &str = "\
       ended_at = CASE WHEN resolved.value->>2 THEN $2 END \
     FROM json_each($1) AS resolved \
     WHERE task.id = resolved.value->>0 AND task.state = 0 \
-    RETURNING task.id, task.state, task.run_at";
+    RETURNING task.id, task.state, task.run_at, task.job_id";
 
-/// Moves every task that waited for the ended one, and for those that are skipped by that.
+/// Moves every task that waited for the ended ones, and for those that are skipped by that.
 ///
-/// Returns what moved: first the direct dependents by id, then theirs.
+/// `ended` are the ids of tasks and the codes of their states. Returns what moved: first the direct dependents by id, then theirs.
 pub(crate) async fn resolve(
     connection: &mut SqliteConnection,
-    (task, state): (TaskId, TaskState),
+    ended: Vec<(i64, i64)>,
     now: Timestamp,
 ) -> Result<Vec<Moved>, StoreError> {
     let mut moved = Vec::new();
-    let mut front = vec![(task.0, state.code())];
+    let mut front = ended;
     while !front.is_empty() {
         let edges: Vec<(i64, bool)> =
             query_as(RESOLVE).bind(row::text(&front)?).fetch_all(&mut *connection).await?;
@@ -68,14 +69,14 @@ pub(crate) async fn resolve(
         }
         let resolved: Vec<_> =
             resolved.into_iter().map(|(task, (count, is_lost))| (task, count, is_lost)).collect();
-        let mut rows: Vec<(i64, i64, i64)> = query_as(MOVE)
+        let mut rows: Vec<(i64, i64, i64, i64)> = query_as(MOVE)
             .bind(row::text(&resolved)?)
             .bind(now.unix_ms())
             .fetch_all(&mut *connection)
             .await?;
         rows.sort_unstable();
         front.clear();
-        for (task, code, run_at) in rows {
+        for (task, code, run_at, job) in rows {
             let state = row::state_of(code)?;
             if state == TaskState::Blocked {
                 continue;
@@ -84,6 +85,7 @@ pub(crate) async fn resolve(
                 front.push((task, code));
             }
             moved.push(Moved {
+                job: JobId(job),
                 task: TaskId(task),
                 state,
                 run_at: Timestamp::from_unix_ms(run_at),

@@ -2,7 +2,7 @@
 //!
 //! It does not push: whoever watches asks again from the last number it saw.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use apflow_model::clock::Timestamp;
 use apflow_model::event::{Event, Happening};
@@ -95,10 +95,10 @@ struct Append {
 impl Write for Append {
     type Output = u64;
 
-    async fn apply(self, connection: &mut SqliteConnection) -> Result<u64, StoreError> {
+    async fn apply(&self, connection: &mut SqliteConnection) -> Result<u64, StoreError> {
         let job = hold(connection, self.task, self.attempt).await?;
         let of_attempt = |new| Draft::of_attempt(job, self.task, self.attempt, new);
-        let drafts = self.events.into_iter().map(of_attempt).collect();
+        let drafts = self.events.iter().map(of_attempt).collect();
         append(connection, job, drafts).await
     }
 }
@@ -114,8 +114,8 @@ pub(crate) struct Draft {
 
 impl Draft {
     /// Something that happened in an attempt.
-    pub(crate) fn of_attempt(job: JobId, task: TaskId, attempt: u32, new: NewEvent) -> Self {
-        Self { job, task, attempt, at: new.at, what: new.what }
+    pub(crate) fn of_attempt(job: JobId, task: TaskId, attempt: u32, new: &NewEvent) -> Self {
+        Self { job, task, attempt, at: new.at, what: new.what.clone() }
     }
 
     /// That a task which no attempt holds moved to another state.
@@ -160,7 +160,8 @@ pub(crate) async fn append(
         "UPDATE job SET event_count = event_count + $2 WHERE id = $1 RETURNING event_count";
     let added = row::count(drafts.len() as u64);
     let (last,): (i64,) = query_as(SQL).bind(job.0).bind(added).fetch_one(&mut *connection).await?;
-    insert(connection, last - added + 1, drafts).await?;
+    let numbered: Vec<_> = (last - added + 1..).zip(drafts).collect();
+    insert(connection, [items(&numbered)?.as_str()].into_iter()).await?;
     row::narrow(last, "event_count")
 }
 
@@ -172,20 +173,31 @@ pub(crate) async fn append_each(
     const SQL: &str = "UPDATE job SET event_count = event_count + (added.value->>1) \
                        FROM json_each($1) AS added WHERE job.id = added.value->>0 \
                        RETURNING job.id, job.event_count";
-    if drafts.is_empty() {
-        return Ok(());
-    }
-    let mut added = BTreeMap::<i64, i64>::new();
-    for draft in &drafts {
-        *added.entry(draft.job.0).or_default() += 1;
-    }
+    let added = count_by_job(&drafts);
     let counts: Vec<_> = added.iter().collect();
     let lasts: Vec<(i64, i64)> =
         query_as(SQL).bind(row::text(&counts)?).fetch_all(&mut *connection).await?;
-    let mut next: BTreeMap<i64, i64> = lasts
-        .into_iter()
-        .map(|(job, last)| (job, last - added.get(&job).copied().unwrap_or_default() + 1))
-        .collect();
+    insert_each(connection, drafts, lasts).await
+}
+
+/// How many of the events belong to each job.
+pub(crate) fn count_by_job(drafts: &[Draft]) -> BTreeMap<i64, i64> {
+    let mut counts = BTreeMap::new();
+    for draft in drafts {
+        *counts.entry(draft.job.0).or_default() += 1;
+    }
+    counts
+}
+
+/// Stores the events of many jobs, given the number that the last event of each job has then.
+pub(crate) async fn insert_each(
+    connection: &mut SqliteConnection,
+    drafts: Vec<Draft>,
+    lasts: Vec<(i64, i64)>,
+) -> Result<(), StoreError> {
+    let added = count_by_job(&drafts);
+    let first = |(job, last)| (job, last - added.get(&job).copied().unwrap_or_default() + 1);
+    let mut next: HashMap<i64, i64> = lasts.into_iter().map(first).collect();
     let mut numbered = Vec::with_capacity(drafts.len());
     for draft in drafts {
         let n = next
@@ -194,35 +206,28 @@ pub(crate) async fn append_each(
         numbered.push((*n, draft));
         *n += 1;
     }
-    insert_numbered(connection, numbered).await
+    insert(connection, [items(&numbered)?.as_str()].into_iter()).await
 }
 
-/// Stores events whose first number is `first`.
-pub(crate) async fn insert(
+/// Stores events: the [`items`] of any number of jobs.
+pub(crate) async fn insert<'a>(
     connection: &mut SqliteConnection,
-    first: i64,
-    drafts: Vec<Draft>,
-) -> Result<(), StoreError> {
-    insert_numbered(connection, (first..).zip(drafts).collect()).await
-}
-
-async fn insert_numbered(
-    connection: &mut SqliteConnection,
-    numbered: Vec<(i64, Draft)>,
+    items: impl Iterator<Item = &'a str>,
 ) -> Result<(), StoreError> {
     const SQL: &str = "INSERT INTO event (job_id, n, at, task_id, attempt, what) \
                        SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5 \
                        FROM json_each($1)";
-    if numbered.is_empty() {
-        return Ok(());
+    if let Some(rows) = row::array(items) {
+        query(SQL).bind(rows).execute(connection).await?;
     }
-    let rows = numbered
-        .iter()
-        .map(|(n, draft)| {
-            let what = row::text(&draft.what)?;
-            Ok((draft.job.0, n, draft.at.unix_ms(), draft.task.0, draft.attempt, what))
-        })
-        .collect::<Result<Vec<_>, StoreError>>()?;
-    query(SQL).bind(row::text(&rows)?).execute(connection).await?;
     Ok(())
+}
+
+/// Writes numbered events as the items of a JSON array.
+pub(crate) fn items(numbered: &[(i64, Draft)]) -> Result<String, StoreError> {
+    let event = |(n, draft): &(i64, Draft)| {
+        let what = row::text(&draft.what)?;
+        Ok((draft.job.0, *n, draft.at.unix_ms(), draft.task.0, draft.attempt, what))
+    };
+    row::items(numbered.iter().map(event))
 }

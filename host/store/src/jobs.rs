@@ -17,7 +17,7 @@ use crate::events::{self, Draft};
 use crate::row;
 use crate::store::Store;
 use crate::tasks;
-use crate::writer::Write;
+use crate::writer::{Answers, WriteGroup};
 
 /// The most jobs one page holds.
 pub const JOBS_PER_PAGE_MAX: u32 = 1_000;
@@ -72,7 +72,9 @@ impl Store {
     /// Once queued, the write happens even when the returned future is dropped.
     pub async fn submit(&self, job: NewJob, now: Timestamp) -> Result<Job, StoreError> {
         let ids = self.ids(now, job.spec.tasks.len() + 1);
-        self.write(Submit::plan(&job, &ids, now)?).await
+        let (job, rows) = plan(&job, &ids, now)?;
+        self.write(rows).await?;
+        Ok(job)
     }
 
     /// Finds a job with its tasks, their attempts, usage and outputs, all as of one moment.
@@ -162,51 +164,51 @@ fn read(row: &SqliteRow) -> Result<Job, StoreError> {
     })
 }
 
-/// A submission, turned into rows before the writer is asked, so that it has little to do.
+/// The rows of a job, as the items of JSON arrays: made before the writer is asked, so that it
+/// has little to do, and can store many jobs at once.
 struct Submit {
-    job: Job,
-    grants: String,
+    job: String,
     tasks: String,
     inputs: String,
-    dependencies: Option<String>,
+    dependencies: String,
+    events: String,
 }
 
-impl Submit {
-    /// Plans the rows of a job. `ids` are the job's and then its tasks'.
-    fn plan(new: &NewJob, ids: &[i64], now: Timestamp) -> Result<Self, StoreError> {
-        let (id, ids) = ids.split_first().ok_or_else(|| StoreError::corrupt("a job has no id"))?;
-        let id = JobId(*id);
-        let specs = &new.spec.tasks;
-        let tasks: Vec<Task> =
-            specs.iter().zip(ids).map(|(spec, own)| plan_task(id, *own, spec, ids, now)).collect();
-        let pairs = || tasks.iter().zip(specs);
-        let rows =
-            pairs().map(|(task, spec)| task_row(task, spec)).collect::<Result<Vec<_>, _>>()?;
-        let inputs = pairs()
-            .map(|(task, spec)| Ok((task.id.0, row::text(&spec.inputs)?)))
-            .collect::<Result<Vec<_>, StoreError>>()?;
-        let edges: Vec<_> = tasks
-            .iter()
-            .flat_map(|task| task.dependencies.iter().map(|edge| (edge, task.id)))
-            .map(|(edge, task)| (edge.id.0, task.0, edge.required))
-            .collect();
-        Ok(Self {
-            grants: row::text(&new.grants)?,
-            tasks: row::text(&rows)?,
-            inputs: row::text(&inputs)?,
-            dependencies: (!edges.is_empty()).then(|| row::text(&edges)).transpose()?,
-            job: Job {
-                id,
-                name: new.spec.name.clone(),
-                state: JobState::Pending,
-                principal: new.principal.clone(),
-                created_at: now,
-                ended_at: None,
-                task_count: tasks.len() as u64,
-                tasks,
-            },
-        })
-    }
+/// Plans a job and its rows. `ids` are the job's and then its tasks'.
+fn plan(new: &NewJob, ids: &[i64], now: Timestamp) -> Result<(Job, Submit), StoreError> {
+    let (id, ids) = ids.split_first().ok_or_else(|| StoreError::corrupt("a job has no id"))?;
+    let id = JobId(*id);
+    let specs = &new.spec.tasks;
+    let tasks: Vec<Task> =
+        specs.iter().zip(ids).map(|(spec, own)| plan_task(id, *own, spec, ids, now)).collect();
+    let pairs = || tasks.iter().zip(specs);
+    let edges = tasks.iter().flat_map(|task| {
+        task.dependencies.iter().map(|edge| Ok((edge.id.0, task.id.0, edge.required)))
+    });
+    let first_state = |task: &Task| Draft::of_state(id, task.id, task.state, now);
+    let events: Vec<_> = (1..).zip(tasks.iter().map(first_state)).collect();
+    let count = tasks.len();
+    let (name, state) = (&new.spec.name, JobState::Pending);
+    let job =
+        (id.0, name, &new.principal, state.name(), row::text(&new.grants)?, count, now.unix_ms());
+    let rows = Submit {
+        job: row::text(&job)?,
+        tasks: row::items(pairs().map(|(task, spec)| task_row(task, spec)))?,
+        inputs: row::items(pairs().map(|(task, spec)| Ok((task.id.0, row::text(&spec.inputs)?))))?,
+        dependencies: row::items(edges)?,
+        events: events::items(&events)?,
+    };
+    let job = Job {
+        id,
+        name: name.clone(),
+        state,
+        principal: new.principal.clone(),
+        created_at: now,
+        ended_at: None,
+        task_count: count as u64,
+        tasks,
+    };
+    Ok((job, rows))
 }
 
 fn plan_task(job: JobId, id: i64, spec: &TaskSpec, ids: &[i64], now: Timestamp) -> Task {
@@ -271,10 +273,11 @@ fn task_row(task: &Task, spec: &TaskSpec) -> Result<Value, StoreError> {
     ]))
 }
 
-const INSERT_JOB: &str = "\
+const INSERT_JOBS: &str = "\
     INSERT INTO job (id, name, principal, state, grants, task_count, open_count, event_count, \
                      created_at) \
-    VALUES ($1, $2, $3, $4, $5, $6, $6, $6, $7)";
+    SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>5, \
+           value->>5, value->>6 FROM json_each($1)";
 
 const INSERT_TASKS: &str = "\
     INSERT INTO task (id, job_id, reference, name, executor, state, parent_id, priority, run_at, \
@@ -291,30 +294,30 @@ const INSERT_DEPENDENCIES: &str = "\
     INSERT INTO dependency (dependency_id, task_id, required) \
     SELECT value->>0, value->>1, value->>2 FROM json_each($1)";
 
-impl Write for Submit {
-    type Output = Job;
+impl WriteGroup for Submit {
+    type Output = ();
 
-    async fn apply(self, connection: &mut SqliteConnection) -> Result<Job, StoreError> {
-        let job = self.job;
-        query(INSERT_JOB)
-            .bind(job.id.0)
-            .bind(&job.name)
-            .bind(&job.principal)
-            .bind(job.state.name())
-            .bind(self.grants)
-            .bind(row::count(job.task_count))
-            .bind(job.created_at.unix_ms())
-            .execute(&mut *connection)
-            .await?;
-        query(INSERT_TASKS).bind(self.tasks).execute(&mut *connection).await?;
-        query(INSERT_INPUTS).bind(self.inputs).execute(&mut *connection).await?;
-        if let Some(dependencies) = self.dependencies {
-            query(INSERT_DEPENDENCIES).bind(dependencies).execute(&mut *connection).await?;
-        }
-        let first_state =
-            |task: &Task| Draft::of_state(job.id, task.id, task.state, job.created_at);
-        let drafts = job.tasks.iter().map(first_state).collect();
-        events::insert(connection, 1, drafts).await?;
-        Ok(job)
+    async fn apply_group(
+        writes: &[Self],
+        connection: &mut SqliteConnection,
+    ) -> Result<Answers<()>, StoreError> {
+        insert(connection, INSERT_JOBS, writes.iter().map(|rows| rows.job.as_str())).await?;
+        insert(connection, INSERT_TASKS, writes.iter().map(|rows| rows.tasks.as_str())).await?;
+        insert(connection, INSERT_INPUTS, writes.iter().map(|rows| rows.inputs.as_str())).await?;
+        let dependencies = writes.iter().map(|rows| rows.dependencies.as_str());
+        insert(connection, INSERT_DEPENDENCIES, dependencies).await?;
+        events::insert(connection, writes.iter().map(|rows| rows.events.as_str())).await?;
+        Ok(writes.iter().map(|_| Ok(())).collect())
     }
+}
+
+async fn insert(
+    connection: &mut SqliteConnection,
+    sql: &'static str,
+    items: impl Iterator<Item = &str>,
+) -> Result<(), StoreError> {
+    if let Some(rows) = row::array(items) {
+        query(sql).bind(rows).execute(connection).await?;
+    }
+    Ok(())
 }

@@ -3,25 +3,29 @@
 //! It decides nothing that `apflow-model` can decide, reads no clock (every moment is passed in)
 //! and wakes nobody: each write returns what became ready, and the engine wakes.
 
-mod error;
-mod row;
-mod schema;
-mod writer;
-
 mod store;
-
-mod events;
 
 mod jobs;
 
-mod dependents;
 mod tasks;
 
 mod attempts;
+mod settle;
+
+mod dependents;
+
 mod checkpoints;
+mod events;
+
 mod sessions;
 
 mod plugins;
+
+mod writer;
+
+mod error;
+mod row;
+mod schema;
 
 pub use crate::attempts::{End, Settled, Settlement};
 pub use crate::checkpoints::{CHECKPOINT_BYTES_MAX, CHECKPOINTS_MAX, Checkpoint};

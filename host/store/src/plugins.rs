@@ -75,7 +75,7 @@ struct Put {
 impl Write for Put {
     type Output = ();
 
-    async fn apply(self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    async fn apply(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
         const SQL: &str = "INSERT INTO plugin (name, version, digest, world, manifest, \
                            descriptor, grants, builtin, loaded_at) \
                            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
@@ -84,7 +84,7 @@ impl Write for Put {
                            manifest = excluded.manifest, descriptor = excluded.descriptor, \
                            grants = excluded.grants, builtin = excluded.builtin, \
                            loaded_at = excluded.loaded_at";
-        let plugin = self.plugin;
+        let plugin = &self.plugin;
         query(SQL)
             .bind(&plugin.manifest.name)
             .bind(plugin.manifest.version.to_string())
@@ -108,9 +108,9 @@ struct Remove {
 impl Write for Remove {
     type Output = Option<Plugin>;
 
-    async fn apply(self, connection: &mut SqliteConnection) -> Result<Option<Plugin>, StoreError> {
+    async fn apply(&self, connection: &mut SqliteConnection) -> Result<Option<Plugin>, StoreError> {
         const SQL: &str = "DELETE FROM plugin WHERE name = $1 RETURNING *";
-        let removed = query(SQL).bind(self.name).fetch_optional(connection).await?;
+        let removed = query(SQL).bind(&self.name).fetch_optional(connection).await?;
         removed.as_ref().map(read).transpose()
     }
 }

@@ -83,6 +83,27 @@ pub(crate) fn text<T: Serialize + ?Sized>(value: &T) -> Result<String, StoreErro
         .map_err(|error| StoreError::corrupt(format!("a value to be stored: {error}")))
 }
 
+/// Writes values as the items of a JSON array, without its brackets, so that arrays are joined
+/// without being read.
+pub(crate) fn items<T: Serialize>(
+    values: impl Iterator<Item = Result<T, StoreError>>,
+) -> Result<String, StoreError> {
+    let mut items = String::new();
+    for value in values {
+        if !items.is_empty() {
+            items.push(',');
+        }
+        items.push_str(&text(&value?)?);
+    }
+    Ok(items)
+}
+
+/// Joins the items of JSON arrays to one array. None when there is no item.
+pub(crate) fn array<'a>(all: impl Iterator<Item = &'a str>) -> Option<String> {
+    let all: Vec<_> = all.filter(|items| !items.is_empty()).collect();
+    (!all.is_empty()).then(|| format!("[{}]", all.join(",")))
+}
+
 /// Fits a count into a column; a count that large does not occur.
 pub(crate) fn count(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)

@@ -15,7 +15,7 @@ use crate::attempts::{End, Ending};
 use crate::error::StoreError;
 use crate::row;
 use crate::store::Store;
-use crate::writer::Write;
+use crate::writer::{Write, WriteGroup};
 
 /// How many times a task may take its host down before it is quarantined.
 pub const HOST_LOSSES_MAX: u32 = 2;
@@ -70,7 +70,7 @@ struct OpenSession {
 impl Write for OpenSession {
     type Output = SessionId;
 
-    async fn apply(self, connection: &mut SqliteConnection) -> Result<SessionId, StoreError> {
+    async fn apply(&self, connection: &mut SqliteConnection) -> Result<SessionId, StoreError> {
         const SQL: &str = "INSERT INTO session (started_at) VALUES ($1) RETURNING id";
         let (id,) = query_as(SQL).bind(self.now.unix_ms()).fetch_one(connection).await?;
         Ok(SessionId(id))
@@ -90,11 +90,12 @@ const COUNT_LOSSES: &str = "\
 impl Write for Recover {
     type Output = Recovered;
 
-    async fn apply(self, connection: &mut SqliteConnection) -> Result<Recovered, StoreError> {
+    async fn apply(&self, connection: &mut SqliteConnection) -> Result<Recovered, StoreError> {
         let rows = query(COUNT_LOSSES).bind(self.session.0).fetch_all(&mut *connection).await?;
         let mut left = rows.iter().map(read_left).collect::<Result<Vec<_>, _>>()?;
         left.sort_unstable_by_key(|left| left.task);
         let mut recovered = Recovered::default();
+        let mut endings = Vec::with_capacity(left.len());
         for Left { task, attempt, attempts_max, backoff, host_losses } in left {
             let end = after_loss(attempt, attempts_max, &backoff, host_losses, self.now);
             let lists = &mut recovered;
@@ -105,8 +106,10 @@ impl Write for Recover {
                 }
             }
             let (now, events) = (self.now, Vec::new());
-            let ending = Ending { task, attempt, now, end, usage: None, events };
-            let settled = ending.apply(connection).await?;
+            endings.push(Ending { task, attempt, now, end, usage: None, events });
+        }
+        for settled in Ending::apply_group(&endings, connection).await? {
+            let settled = settled?;
             recovered.jobs_ended.extend(settled.job_ended.map(|end| (settled.job, end)));
         }
         Ok(recovered)

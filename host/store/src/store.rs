@@ -15,7 +15,7 @@ use sqlx::{ConnectOptions, SqliteConnection, SqlitePool};
 
 use crate::error::StoreError;
 use crate::schema;
-use crate::writer::{Write, Writer};
+use crate::writer::{WriteGroup, Writer};
 
 /// The most reads at once.
 const READERS_MAX: u32 = 4;
@@ -35,6 +35,31 @@ const WRITER_CACHE: &str = "-32768";
 /// The database of one host.
 ///
 /// Cheap to clone; all clones write through the same queue.
+///
+/// # Examples
+///
+/// ```
+/// use apflow_model::clock::Timestamp;
+/// use apflow_model::job::JobSpec;
+/// use apflow_store::{NewJob, Store};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// let store = Store::open(&folder.path().join("apflow.db")).await?;
+/// let now = Timestamp::from_unix_ms(1_800_000_000_000);
+/// let session = store.open_session(now).await?;
+///
+/// let spec = JobSpec::parse(serde_json::json!({"executor": "noop_executor"}))?;
+/// let job = NewJob { spec, principal: "ada".to_owned(), grants: Vec::new() };
+/// let job = store.submit(job, now).await?;
+///
+/// let claimed = store.claim(session, now, 16).await?;
+/// assert_eq!(claimed[0].task, job.tasks[0].id);
+/// store.close().await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Store {
     writer: Writer,
@@ -93,7 +118,7 @@ impl Store {
     }
 
     /// Applies a write and answers once it is durable.
-    pub(crate) async fn write<W: Write>(&self, write: W) -> Result<W::Output, StoreError> {
+    pub(crate) async fn write<W: WriteGroup>(&self, write: W) -> Result<W::Output, StoreError> {
         self.writer.write(write).await
     }
 

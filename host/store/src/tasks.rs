@@ -156,7 +156,7 @@ const SHOW_USED: &str = "\
 impl Write for Claim {
     type Output = Vec<Claimed>;
 
-    async fn apply(self, connection: &mut SqliteConnection) -> Result<Vec<Claimed>, StoreError> {
+    async fn apply(&self, connection: &mut SqliteConnection) -> Result<Vec<Claimed>, StoreError> {
         let mut drafts = self.promote(connection).await?;
         let claimed = self.take(connection).await?;
         drafts.extend(claimed.iter().map(|claimed| {
@@ -324,4 +324,40 @@ fn read_attempt(row: &SqliteRow) -> Result<Attempt, StoreError> {
         fault: row::perhaps_json(row, "fault")?,
         usage: row::perhaps_json(row, "usage")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{AssertSqlSafe, Row};
+
+    use super::*;
+
+    /// How the database goes about a statement, step by step.
+    async fn plan(sql: &str) -> Vec<String> {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("apflow.db")).await.unwrap();
+        let rows = query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")))
+            .fetch_all(store.readers())
+            .await
+            .unwrap();
+        rows.iter().map(|row| row.get("detail")).collect()
+    }
+
+    #[tokio::test]
+    async fn the_next_tasks_are_read_off_an_index_in_order() {
+        for (sql, index) in [(PROMOTE, "task_scheduled"), (TAKE, "task_ready")] {
+            let steps = plan(sql).await;
+            assert!(steps.iter().any(|step| step.contains(index)), "{steps:?}");
+            assert!(!steps.iter().any(|step| step.contains("ORDER BY")), "{steps:?}");
+            assert!(!steps.iter().any(|step| step == "SCAN task"), "{steps:?}");
+        }
+    }
+
+    #[test]
+    fn the_states_in_the_statements_are_the_models() {
+        let codes = [TaskState::Scheduled, TaskState::Ready, TaskState::Running];
+        assert_eq!(codes.map(TaskState::code), [1, 2, 3]);
+        let codes = [TaskState::Blocked, TaskState::Completed, TaskState::Skipped];
+        assert_eq!(codes.map(TaskState::code), [0, 8, 11]);
+    }
 }

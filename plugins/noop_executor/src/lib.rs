@@ -19,7 +19,7 @@ impl Guest for Noop {
             name: "No-op".into(),
             description: "Does nothing and returns null.".into(),
             version: env!("CARGO_PKG_VERSION").into(),
-            input_schema: "true".into(),
+            input_schema: "{}".into(),
             output_schema: r#"{"type":"null"}"#.into(),
             tags: Vec::new(),
         }

@@ -65,6 +65,9 @@ fn finish(plan: &Plan, response: Response, fail_on_status: bool) -> Result<Outpu
     Err(match verdict {
         Verdict::Retry(Some(wait)) => Fault::retryable_after(message, wait),
         Verdict::Retry(None) => Fault::retryable(message),
+        Verdict::TooLate => {
+            Fault::permanent(format!("{message} (it asks to wait for more than a day)"))
+        }
         Verdict::Fail if is_redirect(response.status) => {
             Fault::permanent(format!("{message} (this redirect is not followed)"))
         }
@@ -153,6 +156,14 @@ mod tests {
         assert!(
             matches!(fault(Answer::status(302)), Fault::Permanent(text) if text.contains("redirect"))
         );
+    }
+
+    #[test]
+    fn a_failure_that_its_status_does_not_explain_says_why() {
+        let wait = Answer::status(429).header("retry-after", "100000");
+        for (answer, reason) in [(wait, "more than a day"), (Answer::status(302), "not followed")] {
+            assert!(matches!(fault(answer), Fault::Permanent(text) if text.contains(reason)));
+        }
     }
 
     #[test]

@@ -17,18 +17,20 @@ pub enum Verdict {
     Fine,
     /// Another try may be answered better, after this wait if the server named one.
     Retry(Option<Duration>),
+    /// Another try may be answered better, but only in more than a day.
+    TooLate,
     /// It will be answered so again.
     Fail,
 }
 
 /// Judges an answer by its status and its headers `Retry-After` and `Date`.
 ///
-/// 408, 425, 429 and every 5xx may be better another time, unless the server asks for more than a
-/// day. Other 4xx, and a redirect that was not followed, fail.
+/// 408, 425, 429 and every 5xx may be better another time. Other 4xx, and a redirect that was not
+/// followed, fail.
 pub fn judge(status: u16, retry_after: Option<&str>, date: Option<&str>) -> Verdict {
     match status {
         408 | 425 | 429 | 500..=599 => match retry_after.and_then(|text| wait(text, date)) {
-            Some(wait) if wait > WAIT_MAX => Verdict::Fail,
+            Some(wait) if wait > WAIT_MAX => Verdict::TooLate,
             wait => Verdict::Retry(wait),
         },
         400..=499 => Verdict::Fail,
@@ -89,8 +91,8 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_of_more_than_a_day_fails() {
+    fn a_wait_of_more_than_a_day_is_too_long() {
         assert_eq!(judge(429, Some("86400"), None), Verdict::Retry(Some(WAIT_MAX)));
-        assert_eq!(judge(429, Some("86401"), None), Verdict::Fail);
+        assert_eq!(judge(429, Some("86401"), None), Verdict::TooLate);
     }
 }

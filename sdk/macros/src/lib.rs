@@ -37,7 +37,7 @@ use crate::signature::Signature;
 /// /// Calls HTTP APIs.
 /// #[apflow_sdk::executor(id = "rest_executor", name = "REST", tags = ["http"])]
 /// async fn rest(input: Input) -> Result<Output, Fault> {
-///     …
+///     Ok(Output::of(http::Request::get(input.url).send_async().await?))
 /// }
 /// ```
 #[proc_macro_attribute]
@@ -49,7 +49,16 @@ pub fn executor(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// find function".
 fn expand(arguments: Tokens, item: &Tokens) -> Tokens {
     match exports(arguments, item) {
-        Ok(exports) => quote!(#item #exports),
+        Ok(exports) => quote! {
+            #[allow(
+                clippy::needless_pass_by_value,
+                clippy::unnecessary_wraps,
+                clippy::unused_async,
+                reason = "the shape of an executor is not its own choice"
+            )]
+            #item
+            #exports
+        },
         Err(error) => {
             let error = error.to_compile_error();
             quote!(#item #error)
@@ -67,23 +76,27 @@ fn exports(arguments: Tokens, item: &Tokens) -> syn::Result<Tokens> {
     let checks = checks(&signature);
     let function = signature.name;
 
+    // Names of the plugin are used in here too, so those of this crate look like no other.
     Ok(quote! {
         const _: () = {
-            const IDENTITY: ::apflow_sdk::entry::Identity = ::apflow_sdk::entry::Identity {
-                id: #id,
-                name: #name,
-                description: #description,
-                version: #version,
-                tags: &[#(#tags),*],
-            };
-
             #checks
+        };
 
-            fn describe() -> ::apflow_sdk::entry::Descriptor {
-                ::apflow_sdk::entry::describe(&IDENTITY, &#function)
+        const _: () = {
+            const __APFLOW_IDENTITY: ::apflow_sdk::entry::Identity =
+                ::apflow_sdk::entry::Identity {
+                    id: #id,
+                    name: #name,
+                    description: #description,
+                    version: #version,
+                    tags: &[#(#tags),*],
+                };
+
+            fn __apflow_describe() -> ::apflow_sdk::entry::Descriptor {
+                ::apflow_sdk::entry::describe(&__APFLOW_IDENTITY, &#function)
             }
 
-            fn execute(
+            fn __apflow_execute(
                 task: ::apflow_sdk::entry::Task,
                 input: ::std::string::String,
             ) -> ::apflow_sdk::entry::Ending {
@@ -95,27 +108,27 @@ fn exports(arguments: Tokens, item: &Tokens) -> syn::Result<Tokens> {
             const _: (
                 fn() -> ::apflow_sdk::entry::Descriptor,
                 fn(::apflow_sdk::entry::Task, ::std::string::String) -> ::apflow_sdk::entry::Ending,
-            ) = (describe, execute);
+            ) = (__apflow_describe, __apflow_execute);
 
             #[cfg(target_family = "wasm")]
-            struct Component;
+            struct __ApflowComponent;
 
             #[cfg(target_family = "wasm")]
-            impl ::apflow_sdk::entry::Guest for Component {
+            impl ::apflow_sdk::entry::Guest for __ApflowComponent {
                 fn describe() -> ::apflow_sdk::entry::Descriptor {
-                    describe()
+                    __apflow_describe()
                 }
 
                 fn execute(
                     task: ::apflow_sdk::entry::Task,
                     input: ::std::string::String,
                 ) -> ::apflow_sdk::entry::Ending {
-                    execute(task, input)
+                    __apflow_execute(task, input)
                 }
             }
 
             #[cfg(target_family = "wasm")]
-            ::apflow_sdk::bindings::export!(Component with_types_in ::apflow_sdk::bindings);
+            ::apflow_sdk::bindings::export!(__ApflowComponent with_types_in ::apflow_sdk::bindings);
         };
     })
 }

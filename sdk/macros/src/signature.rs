@@ -30,6 +30,12 @@ impl<'a> Signature<'a> {
         let types = parameters(function)?;
         let (task, input) = match types.as_slice() {
             [input] => (None, *input),
+            [task, input] if is_named_task(input) && !is_named_task(task) => {
+                return Err(Error::new_spanned(
+                    input,
+                    "the task comes first: `(task: Task, input: I)`",
+                ));
+            }
             [task, input] => (Some(*task), *input),
             [] => {
                 return Err(Error::new_spanned(
@@ -61,7 +67,10 @@ fn refuse_modifiers(function: &ItemFn) -> syn::Result<()> {
         return refuse(constness, "an executor cannot be `const`");
     }
     if let Some(unsafety) = &signature.unsafety {
-        return refuse(unsafety, "an executor cannot be `unsafe`: the host calls it with any input");
+        return refuse(
+            unsafety,
+            "an executor cannot be `unsafe`: the host calls it with any input",
+        );
     }
     if let Some(abi) = &signature.abi {
         return refuse(abi, "an executor cannot be `extern`: the attribute writes the exports");
@@ -99,6 +108,11 @@ fn parameters(function: &ItemFn) -> syn::Result<Vec<&Type>> {
             }
         })
         .collect()
+}
+
+/// Looks at the name only; the types are checked where they are used.
+fn is_named_task(kind: &Type) -> bool {
+    matches!(kind, Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == "Task"))
 }
 
 fn refuse<T>(part: &impl ToTokens, why: &str) -> syn::Result<T> {

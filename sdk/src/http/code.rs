@@ -76,3 +76,41 @@ fn words(code: &ErrorCode) -> String {
     }
     words
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_denial_is_not_a_lost_connection() {
+        assert!(matches!(Error::from(ErrorCode::HttpRequestDenied), Error::Denied(_)));
+        assert!(matches!(Error::from(ErrorCode::DestinationIpProhibited), Error::Denied(_)));
+        let refused = Error::from(ErrorCode::ConnectionRefused);
+        assert_eq!(refused, Error::Connect("connection refused".to_owned()));
+    }
+
+    #[test]
+    fn every_kind_of_lateness_is_a_timeout() {
+        for code in [
+            ErrorCode::DnsTimeout,
+            ErrorCode::ConnectionTimeout,
+            ErrorCode::ConnectionReadTimeout,
+            ErrorCode::ConnectionWriteTimeout,
+            ErrorCode::HttpResponseTimeout,
+        ] {
+            assert!(matches!(Error::from(code), Error::Timeout(_)));
+        }
+    }
+
+    #[test]
+    fn sizes_are_too_large_and_the_rest_is_the_protocol() {
+        let large = Error::from(ErrorCode::HttpResponseBodySize(Some(9)));
+        assert_eq!(large, Error::TooLarge("http response body size".to_owned()));
+        let invalid = Error::from(ErrorCode::HttpRequestUriInvalid);
+        assert_eq!(invalid, Error::Invalid("http request uri invalid".to_owned()));
+        let tls = Error::from(ErrorCode::TlsCertificateError);
+        assert_eq!(tls, Error::Protocol("tls certificate error".to_owned()));
+        let other = Error::from(ErrorCode::InternalError(Some("disk on fire".to_owned())));
+        assert_eq!(other, Error::Protocol("disk on fire".to_owned()));
+    }
+}

@@ -66,7 +66,8 @@ fn checked_authority(authority: &str) -> Result<String, String> {
     if authority.contains('@') {
         return Err("the URL holds a user; send an `authorization` header instead".to_owned());
     }
-    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
+    let fits =
+        |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
     let host = authority.strip_suffix(|c: char| c.is_ascii_digit()).unwrap_or(authority);
     let host = host.trim_end_matches(|c: char| c.is_ascii_digit());
     if authority.is_empty() || host == ":" {
@@ -111,7 +112,10 @@ mod tests {
 
     #[test]
     fn a_url_keeps_its_parts() {
-        assert_eq!(parsed("https://example.com:8443/a/b?c=d#e"), "https://example.com:8443/a/b?c=d");
+        assert_eq!(
+            parsed("https://example.com:8443/a/b?c=d#e"),
+            "https://example.com:8443/a/b?c=d"
+        );
         assert_eq!(parsed("HTTP://Example.com"), "http://example.com/");
         assert_eq!(parsed("http://[::1]:80?x"), "http://[::1]:80/?x");
     }

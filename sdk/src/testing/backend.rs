@@ -78,17 +78,16 @@ impl Hold {
         self.amount
     }
 
-    pub(crate) fn commit(self, used: Usage) {
+    pub(crate) fn commit(mut self, used: Usage) {
         let mut script = self.host.script.borrow_mut();
         script.spent.input.0 = script.spent.input.0.saturating_add(used.input.0);
         script.spent.output.0 = script.spent.output.0.saturating_add(used.output.0);
-        // The drop below gives the whole amount back first.
         if let Some(left) = &mut script.left {
             left.0 = left.0.saturating_add(self.amount.0).saturating_sub(used.total().0);
         }
         drop(script);
-        let mut this = self;
-        this.amount = Tokens(0);
+        // Settled: the drop of the reservation has nothing left to give back.
+        self.amount = Tokens(0);
     }
 }
 

@@ -76,10 +76,8 @@ impl Script {
     ///
     /// A text for the test's author when there is none.
     pub(super) fn answer(&mut self, sent: &Sent) -> Result<Answer, String> {
-        let found = self
-            .expected
-            .iter()
-            .position(|one| one.method == sent.method && one.url == sent.url);
+        let found =
+            self.expected.iter().position(|one| one.method == sent.method && one.url == sent.url);
         if let Some(index) = found {
             return Ok(self.expected.remove(index).answer);
         }

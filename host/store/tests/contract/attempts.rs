@@ -2,6 +2,7 @@
 
 use apflow_model::event::{Happening, Level, LogLine};
 use apflow_model::fault::{Fault, FaultCode};
+use apflow_model::job::TASKS_MAX;
 use apflow_model::state::{JobState, TaskState};
 use apflow_model::usage::Usage;
 use apflow_store::{End, NewEvent, Settlement, StoreError};
@@ -145,6 +146,21 @@ async fn a_skipped_branch_skips_its_dependents() {
         ended = host.settle(claimed, 3, completed()).await.job_ended;
     }
     assert_eq!(ended, Some(JobState::Completed), "the failure was excused by an optional one");
+}
+
+#[tokio::test]
+async fn a_chain_as_long_as_a_job_may_be_is_skipped_whole() {
+    let host = Host::start().await;
+    let task = |place: usize| match place.checked_sub(1) {
+        Some(before) => json!({"id": place.to_string(), "executor": "x",
+            "dependencies": [before.to_string()]}),
+        None => json!({"id": "0", "executor": "x"}),
+    };
+    let job = host.submit(json!({"tasks": (0..TASKS_MAX).map(task).collect::<Vec<_>>()})).await;
+    let settled = host.settle(&host.claim_one(0).await, 1, failed()).await;
+    assert_eq!(settled.job_ended, Some(JobState::Failed));
+    let states = host.job(job.id).await.tasks.into_iter().map(|task| task.state);
+    assert_eq!(states.filter(|state| *state == TaskState::Skipped).count(), TASKS_MAX - 1);
 }
 
 #[tokio::test]

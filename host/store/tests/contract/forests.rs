@@ -1,12 +1,16 @@
 //! Random forests with random ends settle to the states that the pure rules predict.
 
+use apflow_model::clock::Timestamp;
 use apflow_model::event::Happening;
 use apflow_model::fault::{Fault, FaultCode};
+use apflow_model::id::TaskId;
 use apflow_model::job::Job;
 use apflow_model::state::{Edge, JobState, TaskState};
-use apflow_store::{Claimed, End, StoreError};
+use apflow_model::usage::Usage;
+use apflow_store::{Claimed, End, Settlement, StoreError};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use crate::host::{Host, at, completed, failed, retryable};
 
@@ -18,6 +22,20 @@ struct Plan {
     retries: u32,
     end: TaskState,
     later_ms: u64,
+}
+
+impl Plan {
+    fn end_of(&self, attempt: u32, run_at: Timestamp) -> End {
+        if attempt <= self.retries {
+            End::Retry { fault: retryable("again"), run_at }
+        } else if self.end == TaskState::Completed {
+            completed()
+        } else if self.end == TaskState::Failed {
+            failed()
+        } else {
+            End::Cancelled { fault: Fault::new(FaultCode::Cancelled, "asked to") }
+        }
+    }
 }
 
 fn plan() -> impl Strategy<Value = Plan> {
@@ -82,57 +100,84 @@ impl Dice {
     }
 }
 
-/// Runs the job to its end in a random order, with a host that sometimes ends and old attempts
-/// that come too late. Returns how the job ended as the store answered it.
-async fn run(mut host: Host, plans: &[Plan], mut dice: Dice) -> (Host, Vec<JobState>) {
+/// What the store answered while a job ran.
+#[derive(Default)]
+struct Answers {
+    ends: Vec<JobState>,
+    became_ready: Vec<TaskId>,
+}
+
+/// Runs the job to its end in a random order: several attempts end at once, the host ends once,
+/// and old attempts come too late or twice.
+async fn run(mut host: Host, plans: &[Plan], mut dice: Dice) -> (Host, Answers) {
     let (mut held, mut stale) = (Vec::<Claimed>::new(), Vec::<Claimed>::new());
-    let (mut answers, mut losses, mut now) = (Vec::new(), 0, 0);
-    for _ in 0..10_000 {
+    let (mut answers, mut has_lost, mut now) = (Answers::default(), false, 0);
+    for _ in 0..1_000 {
         now += dice.below(5);
-        let limit = u32::try_from(dice.below(4)).unwrap();
+        let limit = u32::try_from(dice.below(6)).unwrap();
         held.extend(host.claim(now, limit).await);
-        if let Some(stale) = stale.last() {
-            let lost = host.try_settle(stale, now, completed()).await;
-            assert!(matches!(lost, Err(StoreError::AttemptLost)));
-        }
-        if losses == 0 && dice.below(20) == 0 {
+        if !has_lost && dice.below(20) == 0 {
             // Only once: a second loss would quarantine, which the prediction leaves out.
-            losses += 1;
+            has_lost = true;
             host = host.restart().await;
             let recovered = host.store.recover(host.session, at(now)).await.unwrap();
             assert_eq!((recovered.retried.len(), recovered.failed.len()), (held.len(), 0));
+            answers.became_ready.extend(recovered.retried);
             stale.append(&mut held);
         }
         if held.is_empty() {
-            if host.store.next_run_at().await.unwrap().is_none()
-                && host.claim(now, 0).await.is_empty()
-                && !answers.is_empty()
-            {
+            let is_waiting = host.store.next_run_at().await.unwrap().is_some();
+            if !is_waiting && !answers.ends.is_empty() {
                 break;
             }
             continue;
         }
-        let picked = dice.below(held.len() as u64);
-        let claimed = held.swap_remove(usize::try_from(picked).unwrap());
-        let plan = &plans[claimed.reference.parse::<usize>().unwrap()];
+        let ending = usize::try_from(1 + dice.below(held.len() as u64)).unwrap();
+        let ending = held.split_off(held.len() - ending);
         let run_at = at(now + dice.below(3));
-        let end = if claimed.attempt <= plan.retries {
-            End::Retry { fault: retryable("again"), run_at }
-        } else if plan.end == TaskState::Completed {
-            completed()
-        } else if plan.end == TaskState::Failed {
-            failed()
-        } else {
-            End::Cancelled { fault: Fault::new(FaultCode::Cancelled, "asked to") }
-        };
-        answers.extend(host.settle(&claimed, now, end).await.job_ended);
-        stale.push(claimed);
+        settle_at_once(&host, plans, (&ending, &stale), now, run_at, &mut answers).await;
+        stale = ending;
     }
     (host, answers)
 }
 
-/// Checks that the events alone tell the same story as the rows.
-async fn check_history(host: &Host, job: &Job) {
+/// Ends attempts all at once, the first of them twice, and stale ones that must not count.
+async fn settle_at_once(
+    host: &Host,
+    plans: &[Plan],
+    (ending, stale): (&[Claimed], &[Claimed]),
+    now: u64,
+    run_at: Timestamp,
+    answers: &mut Answers,
+) {
+    let mut settling = JoinSet::new();
+    for claimed in stale.iter().chain(&ending[..1]).chain(ending) {
+        let plan = &plans[claimed.reference.parse::<usize>().unwrap()];
+        let settlement = Settlement {
+            task: claimed.task,
+            attempt: claimed.attempt,
+            now: at(now),
+            end: plan.end_of(claimed.attempt, run_at),
+            usage: Usage::default(),
+            events: Vec::new(),
+        };
+        let store = host.store.clone();
+        settling.spawn(async move { store.settle(settlement).await });
+    }
+    let (settled, lost): (Vec<_>, Vec<_>) =
+        settling.join_all().await.into_iter().partition(Result::is_ok);
+    assert_eq!((settled.len(), lost.len()), (ending.len(), stale.len() + 1));
+    assert!(lost.iter().all(|lost| matches!(lost, Err(StoreError::AttemptLost))));
+    for settled in settled {
+        let settled = settled.unwrap();
+        answers.ends.extend(settled.job_ended);
+        answers.became_ready.extend(settled.became_ready);
+    }
+}
+
+/// Checks that the events alone tell the same story as the rows and the answers.
+async fn check_history(host: &Host, job: &Job, mut became_ready: Vec<TaskId>) {
+    let mut made_ready = Vec::new();
     let events = host.events(job.id).await;
     assert!(events.iter().map(|event| event.n).eq(1..=events.len() as u64));
     let place = |id| job.tasks.iter().position(|task| Some(task.id) == id).unwrap();
@@ -149,10 +194,17 @@ async fn check_history(host: &Host, job: &Job) {
         }
         let last = &mut states[place(event.task_id)];
         assert!(!last.is_some_and(TaskState::is_end), "an ended task moved");
+        // A scheduled task is made ready by a claim, and a first state by the submission.
+        if state == TaskState::Ready && last.is_some_and(|last| last != TaskState::Scheduled) {
+            made_ready.push(task.id);
+        }
         *last = Some(state);
     }
     let rows: Vec<_> = job.tasks.iter().map(|task| Some(task.state)).collect();
     assert_eq!(states, rows);
+    made_ready.sort_unstable();
+    became_ready.sort_unstable();
+    assert_eq!(became_ready, made_ready, "what became ready was told");
     for task in &job.tasks {
         let numbers: Vec<_> = task.attempts.iter().map(|attempt| attempt.n as usize).collect();
         assert_eq!(numbers, (1..=numbers.len()).collect::<Vec<_>>());
@@ -178,8 +230,8 @@ proptest! {
             let edges: Vec<_> =
                 plans.iter().enumerate().flat_map(|(place, plan)| edges_of(place, plan)).collect();
             let end = JobState::of_ended(&states, &edges);
-            assert_eq!((job.state, answers), (end, vec![end]));
-            check_history(&host, &job).await;
+            assert_eq!((job.state, answers.ends), (end, vec![end]));
+            check_history(&host, &job, answers.became_ready).await;
         });
     }
 }

@@ -69,19 +69,24 @@ fn forget(id: u64) {
 }
 
 /// Blocks until at least one waiting future is ready, and wakes it.
+///
+/// A woken future leaves the list: it comes back when it is polled and finds that it must. Else one
+/// that cannot be polled now, because it stands outside a nested `block_on`, would be woken forever.
 pub(crate) fn sleep_until_something_is_ready() {
-    let wakers: Vec<Waker> = WAITING.with_borrow(|waiting| {
+    let woken: Vec<Waiting> = WAITING.with_borrow_mut(|waiting| {
         // In a component nothing else could wake the executor any more.
         assert!(!waiting.is_empty(), "the executor waits for something that cannot happen");
         let pollables: Vec<&Pollable> = waiting.iter().map(|entry| &*entry.pollable).collect();
-        poll(&pollables)
-            .into_iter()
-            .filter_map(|index| waiting.get(usize::try_from(index).ok()?))
-            .map(|entry| entry.waker.clone())
-            .collect()
+        let ready = poll(&pollables);
+        let mut index = 0;
+        let is_ready = |_: &mut Waiting| {
+            index += 1;
+            ready.contains(&(index - 1))
+        };
+        waiting.extract_if(.., is_ready).collect()
     });
-    for waker in wakers {
-        waker.wake();
+    for entry in woken {
+        entry.waker.wake();
     }
 }
 

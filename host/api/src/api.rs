@@ -1,0 +1,55 @@
+//! The one way to every verb.
+
+use std::sync::Arc;
+
+use apflow_engine::{Engine, Live};
+use apflow_model::access::{Permission, Principal};
+use tokio::sync::broadcast;
+
+use crate::error::ApiError;
+use crate::operation::Operation;
+
+/// All verbs of a host.
+#[derive(Clone)]
+pub struct Api {
+    engine: Arc<Engine>,
+}
+
+impl Api {
+    /// Makes the verbs of an engine.
+    pub fn new(engine: Arc<Engine>) -> Self {
+        Self { engine }
+    }
+
+    /// Does a verb for a caller who is allowed to.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Forbidden`] when the caller is not allowed to; else what the verb says.
+    pub async fn invoke<O: Operation>(
+        &self,
+        operation: O,
+        caller: &Principal,
+    ) -> Result<O::Output, ApiError> {
+        if !caller.may(O::PERMISSION) {
+            return Err(ApiError::Forbidden { operation: O::NAME, permission: O::PERMISSION });
+        }
+        let result = operation.run(&self.engine, caller).await;
+        let code = result.as_ref().err().map(|error| error.code().name());
+        tracing::info!(operation = O::NAME, principal = caller.name, code, "invoked");
+        result
+    }
+
+    /// Listens to what happens to jobs from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Forbidden`] when the caller may not read jobs.
+    pub fn subscribe(&self, caller: &Principal) -> Result<broadcast::Receiver<Live>, ApiError> {
+        let permission = Permission::JobsRead;
+        if !caller.may(permission) {
+            return Err(ApiError::Forbidden { operation: "jobs.watch", permission });
+        }
+        Ok(self.engine.subscribe())
+    }
+}

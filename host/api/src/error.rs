@@ -1,0 +1,100 @@
+//! Why a verb was not done, in the words of a caller.
+
+use apflow_engine::EngineError;
+use apflow_model::access::Permission;
+use apflow_model::id::JobId;
+use apflow_model::reader::FileFault;
+
+use crate::code::Code;
+
+/// Why a verb was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// The caller may not do this.
+    #[error("{operation} needs the permission `{}`", permission.name())]
+    Forbidden {
+        /// The verb.
+        operation: &'static str,
+        /// What the caller lacks.
+        permission: Permission,
+    },
+    /// The request cannot be read.
+    #[error("{0}")]
+    InvalidRequest(String),
+    /// There is no such job.
+    #[error("there is no job `{0}`")]
+    UnknownJob(JobId),
+    /// A component came without a manifest.
+    #[error("{0}")]
+    MissingManifest(String),
+    /// The engine refused.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+impl ApiError {
+    /// The stable code.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Forbidden { .. } => Code::Forbidden,
+            Self::InvalidRequest(_) => Code::InvalidRequest,
+            Self::UnknownJob(_) => Code::UnknownJob,
+            Self::MissingManifest(_) => Code::MissingManifest,
+            Self::Engine(error) => match error {
+                EngineError::InvalidJob(_) => Code::InvalidJob,
+                EngineError::InvalidInput(_) => Code::InvalidInput,
+                EngineError::UnknownExecutor(_) => Code::UnknownExecutor,
+                EngineError::UnknownPlugin(_) => Code::UnknownPlugin,
+                EngineError::BuiltinPlugin(_) => Code::BuiltinPlugin,
+                EngineError::InvalidManifest { .. } => Code::InvalidManifest,
+                EngineError::Component { .. } => Code::ComponentRefused,
+                EngineError::InvalidSchema { .. } => Code::InvalidSchema,
+                EngineError::GrantNotAsked { .. } => Code::GrantNotAsked,
+                EngineError::Locked => Code::HostLocked,
+                EngineError::DataDir { .. } => Code::DataDirUnusable,
+                EngineError::Store(_) | EngineError::Sandbox(_) | EngineError::Background(_) => {
+                    Code::Internal
+                }
+            },
+        }
+    }
+
+    /// The place in the caller's JSON that is wrong, as a JSON pointer.
+    pub fn pointer(&self) -> Option<&str> {
+        match self {
+            Self::Engine(
+                EngineError::InvalidJob(fault)
+                | EngineError::InvalidInput(fault)
+                | EngineError::UnknownExecutor(fault),
+            ) => Some(&fault.path),
+            _ => None,
+        }
+    }
+
+    /// Every fault of a manifest.
+    pub fn faults(&self) -> &[FileFault] {
+        match self {
+            Self::Engine(EngineError::InvalidManifest { faults, .. }) => faults,
+            _ => &[],
+        }
+    }
+
+    /// What a caller may read: the sentence and its causes, unless they are the host's own.
+    pub fn detail(&self) -> String {
+        if self.code() == Code::Internal {
+            return "the host failed; its log says why".to_owned();
+        }
+        self.chain()
+    }
+
+    /// The sentence with all its causes, for the operator.
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        text
+    }
+}

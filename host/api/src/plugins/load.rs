@@ -1,0 +1,71 @@
+//! `plugins.load`: installs a plugin.
+
+use std::sync::Arc;
+
+use apflow_engine::{Engine, LoadPlugin as Load};
+use apflow_model::access::{Permission, Principal};
+use apflow_model::capability::Grant;
+use apflow_model::plugin::Plugin;
+use serde::Serialize;
+
+use crate::error::ApiError;
+use crate::operation::Operation;
+
+/// Installs a plugin, or replaces the one of its name.
+pub struct LoadPlugin {
+    /// The bytes of the component.
+    pub component: Vec<u8>,
+    /// What to call the component in messages.
+    pub component_file: String,
+    /// The text of its `plugin.yaml`. None: there is none, and the error holds one to paste.
+    pub manifest: Option<String>,
+    /// What to call the manifest in messages.
+    pub manifest_file: String,
+    /// What the operator allows it.
+    pub grants: Vec<Grant>,
+    /// Whether the operator allows all that it asks for.
+    pub grant_all: bool,
+}
+
+/// A plugin that was installed, and how long its code took.
+#[derive(Debug, Serialize)]
+pub struct LoadedPlugin {
+    /// What is installed now.
+    pub plugin: Plugin,
+    /// Whether its compiled code was in the cache.
+    pub is_cached: bool,
+    /// How long it took to have its code, in microseconds.
+    pub compile_us: u64,
+}
+
+impl Operation for LoadPlugin {
+    const NAME: &'static str = "plugins.load";
+    const PERMISSION: Permission = Permission::PluginsManage;
+    type Output = LoadedPlugin;
+
+    async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<LoadedPlugin, ApiError> {
+        let Some(manifest) = self.manifest else {
+            let component = self.component;
+            let draft = engine.draft_manifest(component, &self.component_file).await?;
+            return Err(ApiError::MissingManifest(format!(
+                "there is no {} beside {}; this one would do:\n\n{draft}",
+                self.manifest_file, self.component_file
+            )));
+        };
+        let loaded = engine
+            .load(Load {
+                component: self.component,
+                component_file: self.component_file,
+                manifest,
+                manifest_file: self.manifest_file,
+                grants: self.grants,
+                grant_all: self.grant_all,
+            })
+            .await?;
+        Ok(LoadedPlugin {
+            plugin: loaded.plugin,
+            is_cached: loaded.is_cached,
+            compile_us: u64::try_from(loaded.took.as_micros()).unwrap_or(u64::MAX),
+        })
+    }
+}

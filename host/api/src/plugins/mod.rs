@@ -1,0 +1,13 @@
+//! Verbs on plugins.
+
+mod grant;
+mod list;
+mod load;
+mod remove;
+mod show;
+
+pub use grant::GrantPlugin;
+pub use list::{ListPlugins, PluginList};
+pub use load::{LoadPlugin, LoadedPlugin};
+pub use remove::RemovePlugin;
+pub use show::ShowPlugin;

@@ -1,0 +1,37 @@
+//! `plugins.remove`: takes a plugin away.
+
+use std::sync::Arc;
+
+use apflow_engine::Engine;
+use apflow_model::access::{Permission, Principal};
+use apflow_model::plugin::Plugin;
+
+use crate::error::ApiError;
+use crate::operation::Operation;
+use crate::remote::{Input, Method, Remote};
+
+/// Removes one plugin. Tasks that still wait for it will fail.
+#[derive(Debug)]
+pub struct RemovePlugin {
+    /// Its name.
+    pub name: String,
+}
+
+impl Operation for RemovePlugin {
+    const NAME: &'static str = "plugins.remove";
+    const PERMISSION: Permission = Permission::PluginsManage;
+    type Output = Plugin;
+
+    async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<Plugin, ApiError> {
+        Ok(engine.remove(&self.name).await?)
+    }
+}
+
+impl Remote for RemovePlugin {
+    const METHOD: Method = Method::Delete;
+    const PATH: &'static str = "/api/v1/plugins/{name}";
+
+    fn read(input: &mut Input) -> Result<Self, ApiError> {
+        Ok(Self { name: input.require("name")? })
+    }
+}

@@ -1,0 +1,132 @@
+//! How a verb is called from afar: by a method, a path, fields and a body.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::str::FromStr;
+
+use serde_json::Value;
+
+use crate::error::ApiError;
+use crate::operation::Operation;
+
+/// A verb that can be called from afar.
+pub trait Remote: Operation {
+    /// The method.
+    const METHOD: Method;
+    /// The path, with fields in braces: `/api/v1/jobs/{id}`.
+    const PATH: &'static str;
+
+    /// Reads the verb's input. Fields that it leaves over are refused afterwards.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::InvalidRequest`] for what cannot be read.
+    fn read(input: &mut Input) -> Result<Self, ApiError>;
+
+    /// The HTTP status of a good answer.
+    fn status(_: &Self::Output) -> u16 {
+        200
+    }
+}
+
+/// An HTTP method that verbs are called with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// `GET`.
+    Get,
+    /// `POST`.
+    Post,
+    /// `DELETE`.
+    Delete,
+}
+
+/// What came with a request.
+#[derive(Debug, Default)]
+pub struct Input {
+    /// The fields of the path and of the query.
+    pub fields: BTreeMap<String, String>,
+    /// The body, if there was one.
+    pub body: Option<Value>,
+}
+
+impl Input {
+    /// Takes a field out.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::InvalidRequest`] when it is there but cannot be read.
+    pub fn take<T>(&mut self, name: &str) -> Result<Option<T>, ApiError>
+    where
+        T: FromStr<Err: Display>,
+    {
+        let Some(text) = self.fields.remove(name) else { return Ok(None) };
+        text.parse().map(Some).map_err(|error| invalid(name, &text, &error))
+    }
+
+    /// Takes out a field that is a word or a moment of the JSON shapes.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::InvalidRequest`] when it is there but cannot be read.
+    pub fn take_json<T>(&mut self, name: &str) -> Result<Option<T>, ApiError>
+    where
+        T: serde::de::DeserializeOwned,
+    {
+        let Some(text) = self.fields.remove(name) else { return Ok(None) };
+        let read = serde_json::from_value(Value::String(text.clone()));
+        read.map(Some).map_err(|error| invalid(name, &text, &error))
+    }
+
+    /// Takes out a field that must be there.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::InvalidRequest`] when it is not there or cannot be read.
+    pub fn require<T>(&mut self, name: &str) -> Result<T, ApiError>
+    where
+        T: FromStr<Err: Display>,
+    {
+        let missing = || ApiError::InvalidRequest(format!("`{name}` is missing"));
+        self.take(name)?.ok_or_else(missing)
+    }
+
+    /// Refuses what is left over.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::InvalidRequest`] naming the first field that no verb has taken.
+    pub fn finish(&self) -> Result<(), ApiError> {
+        match self.fields.keys().next() {
+            Some(name) => Err(ApiError::InvalidRequest(format!("`{name}` is not known here"))),
+            None if self.body.is_some() => {
+                Err(ApiError::InvalidRequest("a body is not expected here".to_owned()))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+fn invalid(name: &str, text: &str, error: &impl Display) -> ApiError {
+    ApiError::InvalidRequest(format!("`{name}` is `{text}`: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_verb_takes_is_refused() {
+        let fields = BTreeMap::from([("limit".to_owned(), "7".to_owned())]);
+        let mut input = Input { fields, body: None };
+        assert!(input.finish().unwrap_err().to_string().contains("`limit` is not known"));
+        assert_eq!(input.take::<u32>("limit").unwrap(), Some(7));
+        assert!(input.finish().is_ok());
+    }
+
+    #[test]
+    fn a_field_that_cannot_be_read_is_named() {
+        let fields = BTreeMap::from([("limit".to_owned(), "many".to_owned())]);
+        let error = Input { fields, body: None }.take::<u32>("limit").unwrap_err().to_string();
+        assert!(error.starts_with("`limit` is `many`"), "{error}");
+    }
+}

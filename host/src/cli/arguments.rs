@@ -1,0 +1,216 @@
+//! What can be typed.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use apflow_model::capability::Grant;
+use apflow_model::clock::Timestamp;
+use apflow_model::id::JobId;
+use apflow_model::state::JobState;
+use clap::{Args, Parser, Subcommand};
+
+use super::json;
+
+/// Runs untrusted executors safely: every one is a WASI component that gets only what was granted.
+#[derive(Debug, Parser)]
+#[command(name = "apflow-host", version, propagate_version = true)]
+pub(crate) struct Arguments {
+    /// Print JSON.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Where the database, plugins and compiled code are [default: the XDG data folder].
+    #[arg(
+        long,
+        global = true,
+        value_name = "PATH",
+        env = "APFLOW_DATA_DIR",
+        hide_env_values = true
+    )]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Where config.yaml is [default: the XDG config folder].
+    #[arg(
+        long,
+        global = true,
+        value_name = "PATH",
+        env = "APFLOW_CONFIG_DIR",
+        hide_env_values = true
+    )]
+    pub(crate) config_dir: Option<PathBuf>,
+    /// What the log on standard error holds, for example `info`.
+    #[arg(long, global = true, value_name = "FILTER", env = "APFLOW_LOG", hide_env_values = true)]
+    pub(crate) log: Option<String>,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Check, compile and install a plugin.
+    Load(Load),
+    /// List, show and remove installed plugins.
+    Plugins {
+        #[command(subcommand)]
+        verb: PluginsVerb,
+    },
+    /// Run one task now, or a batch of them.
+    Run(Run),
+    /// List and show jobs.
+    Jobs {
+        #[command(subcommand)]
+        verb: JobsVerb,
+    },
+    /// Serve the HTTP API and run what is submitted to it.
+    Serve(Serve),
+    /// Start a plugin of your own.
+    Plugin {
+        #[command(subcommand)]
+        verb: PluginVerb,
+    },
+    /// Measure this machine.
+    Bench {
+        #[command(subcommand)]
+        verb: BenchVerb,
+    },
+    /// Explain an error code.
+    Explain {
+        /// The code, for example `capability-denied`.
+        code: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Load {
+    /// A folder with a plugin.yaml, a plugin.yaml, a component beside one, or the name of a plugin
+    /// that came with the host.
+    pub(crate) path: String,
+    /// What to allow it: http=https://api.example.com, fs.in=PATH or env=NAME. Can be repeated.
+    #[arg(long = "grant", value_name = "KIND=VALUE")]
+    pub(crate) grants: Vec<Grant>,
+    /// Allow every destination and variable that its manifest asks for.
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PluginsVerb {
+    /// List the installed plugins.
+    List,
+    /// Show one plugin: its capabilities, grants, limits and schemas.
+    Show {
+        /// The name of the plugin.
+        name: String,
+    },
+    /// Remove a plugin.
+    Remove {
+        /// The name of the plugin.
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(crate) struct Run {
+    #[command(subcommand)]
+    pub(crate) batch: Option<RunVerb>,
+    /// The executor.
+    #[arg(required = true)]
+    pub(crate) executor: Option<String>,
+    /// Its input: JSON, @FILE, or - for standard input.
+    #[arg(long, value_name = "JSON|@FILE|-", default_value = "{}")]
+    pub(crate) input: json::Source,
+    /// What to allow this run alone. Can be repeated.
+    #[arg(long = "grant", value_name = "KIND=VALUE")]
+    pub(crate) grants: Vec<Grant>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunVerb {
+    /// Run a forest of tasks, drawn as a tree.
+    Batch(Batch),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Batch {
+    /// The job or the list of its tasks: JSON, @FILE, or - for standard input.
+    #[arg(long, value_name = "JSON|@FILE|-")]
+    pub(crate) tasks: json::Source,
+    /// What to allow this run alone. Can be repeated.
+    #[arg(long = "grant", value_name = "KIND=VALUE")]
+    pub(crate) grants: Vec<Grant>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum JobsVerb {
+    /// List jobs, newest first.
+    List(ListJobs),
+    /// Show one job with its tasks.
+    Show {
+        /// The id of the job, for example `j_01h2xcejqtf2n`.
+        id: JobId,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListJobs {
+    /// Only jobs in this state.
+    #[arg(long, value_parser = json::word::<JobState>)]
+    pub(crate) state: Option<JobState>,
+    /// Only jobs with a task of this executor.
+    #[arg(long)]
+    pub(crate) executor: Option<String>,
+    /// Only jobs that this caller submitted.
+    #[arg(long)]
+    pub(crate) principal: Option<String>,
+    /// Only jobs accepted at this moment or later, in RFC 3339.
+    #[arg(long, value_parser = json::word::<Timestamp>)]
+    pub(crate) since: Option<Timestamp>,
+    /// Only jobs accepted before this moment, in RFC 3339.
+    #[arg(long, value_parser = json::word::<Timestamp>)]
+    pub(crate) until: Option<Timestamp>,
+    /// How many, from 1 to 1000.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) limit: u32,
+    /// The cursor that the page before ended with.
+    #[arg(long)]
+    pub(crate) cursor: Option<JobId>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// The address to listen on.
+    #[arg(long, default_value = "127.0.0.1")]
+    pub(crate) host: IpAddr,
+    /// The port to listen on; 0 for any free one.
+    #[arg(long, default_value_t = 8000)]
+    pub(crate) port: u16,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PluginVerb {
+    /// Make a folder with a plugin that says hello.
+    New(New),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct New {
+    /// The name: lower case letters, digits, `_` and `-`. The folder gets the same name.
+    pub(crate) name: String,
+    /// Where apflow-sdk is, to depend on it by path instead of by its repository.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) sdk: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchVerb {
+    /// What a sandbox costs, beside bare wasmtime and beside processes.
+    Sandbox(Bench),
+    /// What loading a component costs, compiled anew and from the cache.
+    Load(Bench),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// How many rounds; each measures every row in turn.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) rounds: u32,
+}

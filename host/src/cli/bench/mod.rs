@@ -1,0 +1,11 @@
+//! `bench`: what things cost on this machine.
+//!
+//! Rows are measured in turn, round by round, so that a busy moment of the machine meets all alike.
+
+mod load;
+mod process;
+mod report;
+mod sandbox;
+
+pub(crate) use load::load;
+pub(crate) use sandbox::sandbox;

@@ -1,0 +1,75 @@
+//! The exit codes.
+
+use std::process::ExitCode;
+
+use apflow_api::Code;
+use apflow_model::fault::FaultCode;
+use apflow_model::job::Job;
+use apflow_model::state::JobState;
+
+/// How the process ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Done.
+    Ok,
+    /// The thing itself failed: a job, a manifest, something that is not there.
+    Failed,
+    /// What was typed cannot be read.
+    Usage,
+    /// Refused: a permission, a grant, a budget.
+    Refused,
+    /// Cancelled.
+    Cancelled,
+    /// The host failed.
+    Internal,
+}
+
+impl Exit {
+    /// How a refused verb ends the process.
+    pub(crate) fn of_code(code: Code) -> Self {
+        match code {
+            Code::InvalidRequest | Code::InvalidGrant => Self::Usage,
+            Code::Unauthorized
+            | Code::Forbidden
+            | Code::GrantNotAsked
+            | Code::CapabilityDenied
+            | Code::BudgetExhausted => Self::Refused,
+            Code::Cancelled => Self::Cancelled,
+            Code::DataDirUnusable | Code::Internal => Self::Internal,
+            _ => Self::Failed,
+        }
+    }
+
+    /// How a job's end ends the process: as refused when that is all that went wrong.
+    pub(crate) fn of_job(job: &Job) -> Self {
+        match job.state {
+            JobState::Completed => Self::Ok,
+            JobState::Cancelled => Self::Cancelled,
+            JobState::Pending | JobState::Running => Self::Failed,
+            JobState::Failed => {
+                let mut faults = job.tasks.iter().filter_map(|task| task.fault.as_ref()).peekable();
+                let is_refusal = faults.peek().is_some()
+                    && faults.all(|fault| {
+                        matches!(
+                            fault.code,
+                            FaultCode::CapabilityDenied | FaultCode::BudgetExhausted
+                        )
+                    });
+                if is_refusal { Self::Refused } else { Self::Failed }
+            }
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Ok => Self::SUCCESS,
+            Exit::Failed => Self::FAILURE,
+            Exit::Usage => Self::from(2),
+            Exit::Refused => Self::from(3),
+            Exit::Cancelled => Self::from(5),
+            Exit::Internal => Self::from(70),
+        }
+    }
+}

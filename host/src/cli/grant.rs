@@ -1,0 +1,23 @@
+//! Grants as they are typed: folders become whole paths.
+
+use apflow_model::capability::Grant;
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
+
+use super::error::CliError;
+
+/// Makes the folders of grants absolute, so that they mean the same wherever the host runs.
+pub(crate) fn resolve(grants: Vec<Grant>) -> Result<Vec<Grant>, CliError> {
+    grants.into_iter().map(resolve_one).collect()
+}
+
+fn resolve_one(grant: Grant) -> Result<Grant, CliError> {
+    let Grant::FsIn(path) = &grant else { return Ok(grant) };
+    let unusable = |source| CliError::Io { what: format!("grant `{grant}`"), source };
+    Dir::open_ambient_dir(path, ambient_authority()).map_err(unusable)?;
+    let absolute = std::path::Path::new(path).canonicalize().map_err(unusable)?;
+    let absolute = absolute.into_os_string().into_string().map_err(|_| {
+        CliError::Usage(format!("grant `{grant}`: the path of the folder is not UTF-8"))
+    })?;
+    Ok(Grant::FsIn(absolute))
+}

@@ -1,0 +1,59 @@
+//! `jobs list`, `jobs show`.
+
+use apflow_api::{FindJob, ListJobs};
+use apflow_model::access::Principal;
+use apflow_model::id::JobId;
+use apflow_model::job::Job;
+
+use super::arguments;
+use super::error::CliError;
+use super::exit::Exit;
+use super::output::{Output, columns};
+use super::tree;
+use crate::assemble::Host;
+use crate::config::Config;
+
+pub(crate) async fn list(
+    config: &Config,
+    list: arguments::ListJobs,
+    output: &Output,
+) -> Result<Exit, CliError> {
+    let host = Host::open(config).await?;
+    let operation = ListJobs {
+        states: list.state.into_iter().collect(),
+        executor: list.executor,
+        principal: list.principal,
+        since: list.since,
+        until: list.until,
+        limit: Some(list.limit),
+        cursor: list.cursor,
+    };
+    let page = host.api.invoke(operation, &Principal::admin("operator")).await?;
+    host.close().await;
+    output.result(&page, || {
+        let row = |job: &Job| {
+            vec![
+                job.id.to_string(),
+                job.state.name().to_owned(),
+                job.task_count.to_string(),
+                job.created_at.to_string(),
+                job.principal.clone(),
+                job.name.clone().unwrap_or_default(),
+            ]
+        };
+        let rows = page.jobs.iter().map(row).collect();
+        columns(&["JOB", "STATE", "TASKS", "ACCEPTED", "BY", "NAME"], rows, &[2])
+    });
+    if let Some(cursor) = page.cursor {
+        output.note(&format!("there are more: --cursor {cursor}"));
+    }
+    Ok(Exit::Ok)
+}
+
+pub(crate) async fn show(config: &Config, id: &JobId, output: &Output) -> Result<Exit, CliError> {
+    let host = Host::open(config).await?;
+    let job = host.api.invoke(FindJob { id: *id }, &Principal::admin("operator")).await?;
+    host.close().await;
+    output.result(&job, || tree::draw(&job));
+    Ok(Exit::Ok)
+}

@@ -1,0 +1,155 @@
+//! `load`: check, compile and install a plugin.
+
+use std::path::{Path, PathBuf};
+
+use apflow_api::{GrantPlugin, ListPlugins, LoadPlugin, LoadedPlugin};
+use apflow_model::access::Principal;
+use apflow_model::capability::Grant;
+use apflow_model::manifest::Manifest;
+use apflow_model::plugin::Plugin;
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
+
+use super::arguments::Load;
+use super::error::CliError;
+use super::exit::Exit;
+use super::grant;
+use super::output::Output;
+use crate::assemble::Host;
+use crate::config::Config;
+
+const MANIFEST: &str = "plugin.yaml";
+/// Where cargo leaves a component, from the folder of its package.
+const BUILD_FOLDERS: [&str; 2] = ["target/wasm32-wasip2/release", "target/wasm32-wasip2/debug"];
+
+pub(crate) async fn run(config: &Config, load: Load, output: &Output) -> Result<Exit, CliError> {
+    let grants = grant::resolve(load.grants)?;
+    let operator = Principal::admin("operator");
+    let found = find(&load.path);
+    let host = Host::open(config).await?;
+    let files = match found {
+        Ok(files) => files,
+        Err(missing) => {
+            // Only a name that is no path can mean a plugin that came with the host.
+            let installed = host.api.invoke(ListPlugins, &operator).await?;
+            let is_builtin = |plugin: &Plugin| plugin.builtin && plugin.manifest.name == load.path;
+            if !installed.plugins.iter().any(is_builtin) {
+                return Err(missing);
+            }
+            let grant = GrantPlugin { name: load.path, grants, grant_all: load.yes };
+            let plugin = host.api.invoke(grant, &operator).await?;
+            host.close().await;
+            output.result(&plugin, || describe(&plugin, "granted"));
+            return Ok(Exit::Ok);
+        }
+    };
+    let loading = LoadPlugin {
+        component: files.component,
+        component_file: files.component_file,
+        manifest: files.manifest,
+        manifest_file: files.manifest_file,
+        grants,
+        grant_all: load.yes,
+    };
+    let loaded = host.api.invoke(loading, &operator).await?;
+    host.close().await;
+    output.result(&loaded, || describe(&loaded.plugin, &how(&loaded)));
+    Ok(Exit::Ok)
+}
+
+/// What `load` found on disk.
+struct Files {
+    component: Vec<u8>,
+    component_file: String,
+    manifest: Option<String>,
+    manifest_file: String,
+}
+
+/// Finds the component and the manifest that a path means.
+fn find(path: &str) -> Result<Files, CliError> {
+    let at = Path::new(path);
+    let is_folder = Dir::open_ambient_dir(at, ambient_authority()).is_ok();
+    let parent = at.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let folder = if is_folder { at } else { parent.unwrap_or(Path::new(".")) };
+    let is_manifest = at.extension().is_some_and(|extension| extension == "yaml");
+    let manifest_at = if is_manifest { at.to_owned() } else { folder.join(MANIFEST) };
+    let manifest_file = manifest_at.display().to_string();
+    if !is_folder && !is_manifest {
+        // A component by its own name: its bytes count, whatever the manifest calls them.
+        let (component, component_file) = (read(at)?, path.to_owned());
+        let manifest = read_text(&manifest_at).ok();
+        return Ok(Files { component, component_file, manifest, manifest_file });
+    }
+    let manifest = read_text(&manifest_at)?;
+    // A manifest with faults names no component; the verb reports its faults.
+    let Ok(parsed) = Manifest::parse(&manifest) else {
+        let component_file = String::new();
+        return Ok(Files {
+            component: Vec::new(),
+            component_file,
+            manifest: Some(manifest),
+            manifest_file,
+        });
+    };
+    let (component, component_file) = read_component(folder, &parsed.component)?;
+    Ok(Files { component, component_file, manifest: Some(manifest), manifest_file })
+}
+
+/// Reads the component beside its manifest, or where cargo has just built it.
+fn read_component(folder: &Path, name: &str) -> Result<(Vec<u8>, String), CliError> {
+    let beside = folder.join(name);
+    let built = BUILD_FOLDERS.iter().map(|build| folder.join(build).join(name));
+    let mut missing = None;
+    for candidate in std::iter::once(beside).chain(built) {
+        match read(&candidate) {
+            Ok(bytes) => return Ok((bytes, candidate.display().to_string())),
+            Err(error) => {
+                missing.get_or_insert(error);
+            }
+        }
+    }
+    Err(missing.unwrap_or_else(|| CliError::NotFound(name.to_owned())))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, CliError> {
+    let unusable = |source| CliError::Io { what: path.display().to_string(), source };
+    let (folder, name) = (path.parent().unwrap_or(Path::new(".")), path.file_name());
+    let folder = if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder.to_owned() };
+    let name =
+        name.ok_or_else(|| CliError::NotFound(format!("`{}` is no file", path.display())))?;
+    Dir::open_ambient_dir(folder, ambient_authority())
+        .and_then(|folder| folder.read(name))
+        .map_err(unusable)
+}
+
+fn read_text(path: &Path) -> Result<String, CliError> {
+    String::from_utf8(read(path)?)
+        .map_err(|_| CliError::Usage(format!("{} is not UTF-8 text", path.display())))
+}
+
+fn how(loaded: &LoadedPlugin) -> String {
+    let from = if loaded.is_cached { "from the code cache" } else { "compiled" };
+    format!("loaded, {from} in {}", super::tree::duration(loaded.compile_us))
+}
+
+fn describe(plugin: &Plugin, how: &str) -> String {
+    let manifest = &plugin.manifest;
+    let asks = manifest.capabilities.lines();
+    let granted: Vec<String> = plugin.grants.iter().map(Grant::to_string).collect();
+    let list = |items: &[String]| match items {
+        [] => "nothing".to_owned(),
+        items => items.join(", "),
+    };
+    let mut text = format!(
+        "{} {} ({}) {how}\n  asks for  {}\n  granted   {}",
+        manifest.name,
+        manifest.version,
+        plugin.world.name(),
+        list(&asks),
+        list(&granted)
+    );
+    if !asks.is_empty() && granted.is_empty() {
+        text.push_str("\n  allow what it asks for with `--grant KIND=VALUE`, here or at `run`");
+    }
+    text
+}

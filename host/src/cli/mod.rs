@@ -1,0 +1,72 @@
+//! The command line: a verb a file.
+
+mod arguments;
+mod bench;
+mod error;
+mod exit;
+mod explain;
+mod grant;
+mod jobs;
+mod json;
+mod load;
+mod new;
+mod output;
+mod plugins;
+mod run;
+mod serve;
+mod tree;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::config::Config;
+use crate::telemetry;
+use arguments::{Arguments, BenchVerb, JobsVerb, PluginVerb, PluginsVerb, Verb};
+use error::CliError;
+use exit::Exit;
+use output::Output;
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    // A wrong argument ends the process here, with clap's own words and exit code 2.
+    let arguments = Arguments::parse();
+    let output = Output::new(arguments.json);
+    let usual = if matches!(arguments.verb, Verb::Serve(_)) { "info" } else { "warn" };
+    telemetry::start(arguments.log.as_deref(), usual);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            output.error(&CliError::Io { what: "the runtime".to_owned(), source: error });
+            return Exit::Internal.into();
+        }
+    };
+    let exit = runtime.block_on(dispatch(arguments, &output)).unwrap_or_else(|error| {
+        output.error(&error);
+        error.exit()
+    });
+    runtime.shutdown_background();
+    exit.into()
+}
+
+async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliError> {
+    let config = || Config::new(arguments.data_dir.clone(), arguments.config_dir.clone());
+    match arguments.verb {
+        Verb::Load(load) => load::run(&config()?, load, output).await,
+        Verb::Plugins { verb: PluginsVerb::List } => plugins::list(&config()?, output).await,
+        Verb::Plugins { verb: PluginsVerb::Show { name } } => {
+            plugins::show(&config()?, name, output).await
+        }
+        Verb::Plugins { verb: PluginsVerb::Remove { name } } => {
+            plugins::remove(&config()?, name, output).await
+        }
+        Verb::Run(verb) => run::run(&config()?, verb, output).await,
+        Verb::Jobs { verb: JobsVerb::List(list) } => jobs::list(&config()?, list, output).await,
+        Verb::Jobs { verb: JobsVerb::Show { id } } => jobs::show(&config()?, &id, output).await,
+        Verb::Serve(verb) => serve::run(&config()?, verb, output).await,
+        Verb::Plugin { verb: PluginVerb::New(new) } => new::run(&new, output),
+        Verb::Bench { verb: BenchVerb::Sandbox(bench) } => bench::sandbox(bench, output).await,
+        Verb::Bench { verb: BenchVerb::Load(bench) } => bench::load(bench, output).await,
+        Verb::Explain { code } => explain::run(&code, output),
+    }
+}

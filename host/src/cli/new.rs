@@ -1,0 +1,59 @@
+//! `plugin new`: a folder with a plugin that says hello.
+
+use std::io::Write;
+
+use apflow_model::manifest;
+use cap_std::ambient_authority;
+use cap_std::fs::{Dir, OpenOptions};
+use serde_json::json;
+
+use super::arguments::New;
+use super::error::CliError;
+use super::exit::Exit;
+use super::output::Output;
+
+/// The files of a new plugin. What stands in double braces is filled in.
+const FILES: [(&str, &str); 4] = [
+    ("Cargo.toml", include_str!("../../templates/plugin/Cargo.toml.in")),
+    ("plugin.yaml", include_str!("../../templates/plugin/plugin.yaml.in")),
+    ("src/lib.rs", include_str!("../../templates/plugin/lib.rs.in")),
+    (".gitignore", "/target\n"),
+];
+
+pub(crate) fn run(new: &New, output: &Output) -> Result<Exit, CliError> {
+    let name = manifest::check_name(&new.name).map_err(CliError::Usage)?;
+    let sdk = match &new.sdk {
+        None => format!("git = \"{}\"", env!("CARGO_PKG_REPOSITORY")),
+        Some(path) => {
+            let unusable = |source| CliError::Io { what: path.display().to_string(), source };
+            format!("path = {:?}", path.canonicalize().map_err(unusable)?)
+        }
+    };
+    let unusable = |source| CliError::Io { what: format!("the folder `{name}`"), source };
+    let here = Dir::open_ambient_dir(".", ambient_authority()).map_err(unusable)?;
+    // Refused when it is there: nobody's files are written over.
+    here.create_dir(&name).map_err(unusable)?;
+    let folder = here.open_dir(&name).map_err(unusable)?;
+    folder.create_dir("src").map_err(unusable)?;
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    for (file, template) in FILES {
+        // Cargo writes `-` as `_` in the names of what it builds.
+        let component = name.replace('-', "_");
+        let filled = [("{{name}}", &name), ("{{component}}", &component), ("{{sdk}}", &sdk)];
+        let text = filled
+            .iter()
+            .fold(template.to_owned(), |text, (mark, value)| text.replace(mark, value));
+        let written =
+            folder.open_with(file, &options).and_then(|mut file| file.write_all(text.as_bytes()));
+        written.map_err(unusable)?;
+    }
+    output.result(&json!({ "folder": name }), || {
+        format!(
+            "made {name}/\n  cargo test --manifest-path {name}/Cargo.toml\n  cargo build \
+             --manifest-path {name}/Cargo.toml --release --target wasm32-wasip2\n  apflow-host \
+             load {name}"
+        )
+    });
+    Ok(Exit::Ok)
+}

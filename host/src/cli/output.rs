@@ -1,0 +1,146 @@
+//! The only file that prints: results on standard output, everything else on standard error.
+
+use std::io::{IsTerminal, Write, stderr, stdout};
+
+use apflow_api::Code;
+use comfy_table::{CellAlignment, Table, presets};
+use serde::Serialize;
+use serde_json::json;
+
+use super::error::CliError;
+
+/// How to print.
+pub(crate) struct Output {
+    is_json: bool,
+    /// Whether standard error is a terminal that may be redrawn.
+    is_live: bool,
+}
+
+impl Output {
+    pub(crate) fn new(is_json: bool) -> Self {
+        Self { is_json, is_live: stderr().is_terminal() && !is_json }
+    }
+
+    /// Whether what happens may be drawn again and again.
+    pub(crate) fn is_live(&self) -> bool {
+        self.is_live
+    }
+
+    /// Prints a result: as JSON if that was asked for, else as text.
+    pub(crate) fn result(&self, value: &impl Serialize, text: impl FnOnce() -> String) {
+        if self.is_json {
+            print(&pretty(value));
+        } else {
+            print(text().trim_end());
+        }
+    }
+
+    /// Prints a result only as JSON: as text, everything about it has been said.
+    pub(crate) fn json_only(&self, value: &impl Serialize) {
+        if self.is_json {
+            print(&pretty(value));
+        }
+    }
+
+    /// Says something on the way. Silent when JSON was asked for.
+    pub(crate) fn note(&self, text: &str) {
+        if !self.is_json {
+            say(text);
+        }
+    }
+
+    /// Says what went wrong, and where to read more.
+    pub(crate) fn error(&self, error: &CliError) {
+        let faults = match error {
+            CliError::Api(error) => error.faults(),
+            CliError::Usage(_)
+            | CliError::NotFound(_)
+            | CliError::Io { .. }
+            | CliError::Config(_) => &[],
+        };
+        let code = error.code().map(Code::name);
+        if self.is_json {
+            let pointer = match error {
+                CliError::Api(error) => error.pointer(),
+                _ => None,
+            };
+            let message = error.to_string();
+            let error = json!({
+                "code": code, "message": message, "pointer": pointer, "faults": faults,
+            });
+            say(&pretty(&json!({ "error": error })));
+            return;
+        }
+        match code {
+            Some(code) => say(&format!("error[{code}]: {error}")),
+            None => say(&format!("error: {error}")),
+        }
+        for fault in faults {
+            say(&format!("  {fault}"));
+        }
+        if let Some(code) = code {
+            say(&format!("  `apflow-host explain {code}` says more"));
+        }
+    }
+
+    /// Draws over what was drawn before. `lines_before` is how many lines that had.
+    pub(crate) fn redraw(&self, lines_before: usize, text: &str) {
+        if self.is_live {
+            let up = if lines_before > 0 {
+                format!("\x1b[{lines_before}F\x1b[J")
+            } else {
+                String::new()
+            };
+            say(&format!("{up}{}", text.trim_end()));
+        }
+    }
+}
+
+/// Lays rows out in columns. The columns named in `right` are aligned to the right.
+pub(crate) fn columns(head: &[&str], rows: Vec<Vec<String>>, right: &[usize]) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    if !head.is_empty() {
+        table.set_header(head.iter().copied());
+    }
+    table.add_rows(rows);
+    for (index, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 2));
+        if right.contains(&index) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table.trim_fmt()
+}
+
+/// Cuts a text to so many characters, and shows that it was cut.
+pub(crate) fn shorten(text: &str, characters_max: usize) -> String {
+    if text.chars().count() <= characters_max {
+        return text.to_owned();
+    }
+    text.chars().take(characters_max.saturating_sub(1)).chain(['…']).collect()
+}
+
+fn pretty(value: &impl Serialize) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_else(|error| format!("no JSON: {error}"))
+}
+
+fn print(text: &str) {
+    // A reader that has gone away, like `head`, is no fault of this program.
+    drop(writeln!(stdout().lock(), "{text}"));
+}
+
+fn say(text: &str) {
+    drop(writeln!(stderr().lock(), "{text}"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_cut_by_characters() {
+        assert_eq!(shorten("grün", 4), "grün");
+        assert_eq!(shorten("grüner", 4), "grü…");
+    }
+}

@@ -1,0 +1,94 @@
+//! `plugins list`, `plugins show`, `plugins remove`.
+
+use apflow_api::{ListPlugins, RemovePlugin, ShowPlugin};
+use apflow_model::access::Principal;
+use apflow_model::capability::Grant;
+use apflow_model::limit::{Bytes, Span};
+use apflow_model::plugin::Plugin;
+
+use super::error::CliError;
+use super::exit::Exit;
+use super::output::{Output, columns, shorten};
+use crate::assemble::Host;
+use crate::config::Config;
+
+/// How much of a description a list shows.
+const DESCRIPTION_CHARACTERS_MAX: usize = 60;
+
+pub(crate) async fn list(config: &Config, output: &Output) -> Result<Exit, CliError> {
+    let host = Host::open(config).await?;
+    let listed = host.api.invoke(ListPlugins, &Principal::admin("operator")).await?;
+    host.close().await;
+    output.result(&listed, || {
+        let row = |plugin: &Plugin| {
+            let manifest = &plugin.manifest;
+            vec![
+                manifest.name.clone(),
+                manifest.version.to_string(),
+                plugin.world.name().to_owned(),
+                if plugin.builtin { "host" } else { "loaded" }.to_owned(),
+                grants(plugin),
+                shorten(&manifest.description, DESCRIPTION_CHARACTERS_MAX),
+            ]
+        };
+        let rows = listed.plugins.iter().map(row).collect();
+        columns(&["NAME", "VERSION", "WORLD", "FROM", "GRANTED", "DESCRIPTION"], rows, &[])
+    });
+    Ok(Exit::Ok)
+}
+
+pub(crate) async fn show(config: &Config, name: String, output: &Output) -> Result<Exit, CliError> {
+    let host = Host::open(config).await?;
+    let plugin = host.api.invoke(ShowPlugin { name }, &Principal::admin("operator")).await?;
+    host.close().await;
+    output.result(&plugin, || detail(&plugin));
+    Ok(Exit::Ok)
+}
+
+pub(crate) async fn remove(
+    config: &Config,
+    name: String,
+    output: &Output,
+) -> Result<Exit, CliError> {
+    let host = Host::open(config).await?;
+    let removed = host.api.invoke(RemovePlugin { name }, &Principal::admin("operator")).await?;
+    host.close().await;
+    output.result(&removed, || {
+        format!("{} {} removed", removed.manifest.name, removed.manifest.version)
+    });
+    Ok(Exit::Ok)
+}
+
+fn grants(plugin: &Plugin) -> String {
+    match plugin.grants.as_slice() {
+        [] => "-".to_owned(),
+        grants => grants.iter().map(Grant::to_string).collect::<Vec<_>>().join(" "),
+    }
+}
+
+fn detail(plugin: &Plugin) -> String {
+    let (manifest, limits) = (&plugin.manifest, &plugin.manifest.limits);
+    let asks = manifest.capabilities.lines();
+    let asks = if asks.is_empty() { "nothing".to_owned() } else { asks.join(", ") };
+    let fuel = limits.fuel.map_or_else(|| "none".to_owned(), |fuel| fuel.to_string());
+    let rows = [
+        ("name", manifest.name.clone()),
+        ("version", manifest.version.to_string()),
+        ("description", plugin.descriptor.description.clone()),
+        ("world", plugin.world.name().to_owned()),
+        ("from", if plugin.builtin { "the host" } else { "load" }.to_owned()),
+        ("sha256", plugin.digest.to_string()),
+        ("asks for", asks),
+        ("granted", grants(plugin)),
+        ("memory", Bytes(limits.memory_bytes).to_string()),
+        ("timeout", Span(limits.timeout).to_string()),
+        ("fuel", fuel),
+        ("output", Bytes(limits.output_bytes).to_string()),
+        ("log", Bytes(limits.log_bytes).to_string()),
+        ("http requests", limits.http_requests.to_string()),
+        ("http body", Bytes(limits.http_body_bytes).to_string()),
+    ];
+    let rows = rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
+    let input = serde_json::to_string_pretty(&plugin.descriptor.input_schema).unwrap_or_default();
+    format!("{}\n\ninput schema\n{input}", columns(&[], rows, &[]))
+}

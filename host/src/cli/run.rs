@@ -1,0 +1,136 @@
+//! `run` and `run batch`: submit, watch, report.
+
+use std::time::Duration;
+
+use apflow_api::{ApiError, FindJob, Live, SubmitJob};
+use apflow_model::access::Principal;
+use apflow_model::capability::Grant;
+use apflow_model::event::Happening;
+use apflow_model::id::JobId;
+use apflow_model::job::{Job, Task};
+use serde_json::{Value, json};
+use tokio::sync::broadcast::Receiver;
+
+use super::arguments::{Batch, Run, RunVerb};
+use super::error::CliError;
+use super::exit::Exit;
+use super::output::Output;
+use super::{grant, tree};
+use crate::assemble::Host;
+use crate::config::Config;
+
+/// How often a tree is drawn again at most, and how often a job is looked up in case its end was
+/// missed.
+const REDRAW: Duration = Duration::from_millis(100);
+
+pub(crate) async fn run(config: &Config, run: Run, output: &Output) -> Result<Exit, CliError> {
+    if let Some(RunVerb::Batch(batch)) = run.batch {
+        return run_batch(config, batch, output).await;
+    }
+    let input = run.input.read()?;
+    let task =
+        json!({ "id": "task", "executor": run.executor, "inputs": input, "max_attempts": 1 });
+    let job = run_job(config, task, run.grants, output, false).await?;
+    let exit = Exit::of_job(&job);
+    let Some(task) = job.tasks.into_iter().next() else { return Ok(exit) };
+    report(&task, exit, output);
+    Ok(exit)
+}
+
+async fn run_batch(config: &Config, batch: Batch, output: &Output) -> Result<Exit, CliError> {
+    let job = match batch.tasks.read()? {
+        tasks @ Value::Array(_) => json!({ "tasks": tasks }),
+        job => job,
+    };
+    let job = run_job(config, job, batch.grants, output, output.is_live()).await?;
+    output.result(&job, || tree::draw(&job));
+    Ok(Exit::of_job(&job))
+}
+
+/// Prints the task: its output on standard output, or its fault on standard error.
+fn report(task: &Task, exit: Exit, output: &Output) {
+    if let (Some(fault), true) = (&task.fault, exit != Exit::Ok) {
+        output.note(&format!("error[{}]: {}", fault.code, fault.message));
+        output.note(&format!("  `apflow-host explain {}` says more", fault.code));
+        output.json_only(task);
+        return;
+    }
+    let value = task.output.clone().unwrap_or_default();
+    output.result(task, || serde_json::to_string_pretty(&value).unwrap_or_default());
+}
+
+/// Runs a job to its end, and shows what happens on the way.
+async fn run_job(
+    config: &Config,
+    job: Value,
+    grants: Vec<Grant>,
+    output: &Output,
+    is_tree: bool,
+) -> Result<Job, CliError> {
+    let grants = grant::resolve(grants)?;
+    let operator = Principal::admin("operator");
+    let host = Host::open(config).await?;
+    let mut news = host.api.subscribe(&operator)?;
+    let submit = SubmitJob { job, grants, wait: None };
+    let submitted = host.api.invoke(submit, &operator).await?;
+    host.start().await?;
+    let watching = watch(&host, &operator, submitted.id, &mut news, output, is_tree);
+    let ended = watching.await?;
+    host.close().await;
+    Ok(ended)
+}
+
+/// Follows a job until it has ended.
+async fn watch(
+    host: &Host,
+    operator: &Principal,
+    id: JobId,
+    news: &mut Receiver<Live>,
+    output: &Output,
+    is_tree: bool,
+) -> Result<Job, ApiError> {
+    let mut lines_drawn = 0;
+    loop {
+        let job = host.api.invoke(FindJob { id }, operator).await?;
+        if is_tree {
+            let text = tree::draw(&job);
+            output.redraw(lines_drawn, &text);
+            lines_drawn = text.trim_end().lines().count();
+        }
+        if job.state.is_end() {
+            if is_tree {
+                // The whole tree follows as the result.
+                output.redraw(lines_drawn, "");
+            }
+            return Ok(job);
+        }
+        let told = async {
+            while let Ok(live) = news.recv().await {
+                match live {
+                    Live::JobEnded { job, .. } if job == id => return,
+                    Live::Task { job, what, .. } if job == id && !is_tree => tell(&what, output),
+                    Live::JobEnded { .. } | Live::Task { .. } => {}
+                }
+            }
+        };
+        // Running out of time is fine: it is time to look again.
+        drop(tokio::time::timeout(REDRAW, told).await);
+    }
+}
+
+/// Shows one happening as a line.
+fn tell(what: &Happening, output: &Output) {
+    match what {
+        Happening::Log(line) => {
+            let fields: String =
+                line.fields.iter().map(|(name, value)| format!(" {name}={value}")).collect();
+            let level = format!("{:?}", line.level).to_lowercase();
+            output.note(&format!("{level:>5} {}{fields}", line.message));
+        }
+        Happening::Progress { fraction, message } => {
+            output.note(&format!("{:>4.0} % {message}", fraction * 100.0));
+        }
+        Happening::Denied { message } => output.note(&format!(" denied {message}")),
+        Happening::State { .. } | Happening::Checkpoint { .. } => {}
+    }
+}

@@ -1,0 +1,111 @@
+//! Draws a job as a tree: each task with its state, time, memory and result.
+
+use apflow_model::id::TaskId;
+use apflow_model::job::{Job, Task};
+use apflow_model::limit::Bytes;
+use apflow_model::state::TaskState;
+
+use super::output::{columns, shorten};
+
+/// How much of an output or a fault a line shows.
+const RESULT_CHARACTERS_MAX: usize = 64;
+
+/// Draws a job, and below it every fault in full.
+pub(crate) fn draw(job: &Job) -> String {
+    let mut rows = Vec::new();
+    let roots: Vec<&Task> = job.tasks.iter().filter(|task| task.parent.is_none()).collect();
+    add(job, &roots, "", &mut rows);
+    let name = job.name.as_deref().unwrap_or("job");
+    let head = format!("{name} {} {}", job.id, job.state.name());
+    let took = job.ended_at.map(|ended| ended.since(job.created_at));
+    let took = took.map(|took| format!(" in {}", duration(micros(took)))).unwrap_or_default();
+    let faults: Vec<String> = job
+        .tasks
+        .iter()
+        .filter_map(|task| task.fault.as_ref().map(|fault| format!("{}: {fault}", task.reference)))
+        .collect();
+    let tree = columns(&[], rows, &[2, 3]);
+    if faults.is_empty() {
+        return format!("{head}{took}\n{tree}");
+    }
+    format!("{head}{took}\n{tree}\n\n{}", faults.join("\n"))
+}
+
+/// Adds the rows of tasks and of all that is below them.
+///
+/// A parent always stands before its children in a checked job, so this ends.
+fn add(job: &Job, tasks: &[&Task], indent: &str, rows: &mut Vec<Vec<String>>) {
+    for (index, task) in tasks.iter().enumerate() {
+        let is_last = index + 1 == tasks.len();
+        let (branch, trunk) = if is_last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
+        rows.push(row(task, &format!("{indent}{branch}{}", task.reference)));
+        add(job, &children(job, task.id), &format!("{indent}{trunk}"), rows);
+    }
+}
+
+fn children(job: &Job, parent: TaskId) -> Vec<&Task> {
+    job.tasks.iter().filter(|task| task.parent == Some(parent)).collect()
+}
+
+fn row(task: &Task, place: &str) -> Vec<String> {
+    let has_run = task.usage.wall_us > 0;
+    let when_run = |text: String| if has_run { text } else { String::new() };
+    let attempts = match task.attempts.len() {
+        0 | 1 => String::new(),
+        count => format!(" ({count} attempts)"),
+    };
+    let result = match (&task.output, &task.fault) {
+        (Some(output), _) => output.to_string(),
+        (None, Some(fault)) => fault.to_string(),
+        (None, None) => String::new(),
+    };
+    vec![
+        place.to_owned(),
+        format!("{} {}{attempts}", glyph(task.state), task.state),
+        when_run(duration(task.usage.wall_us)),
+        when_run(Bytes(task.usage.memory_bytes_peak).to_string()),
+        shorten(&result.replace('\n', " "), RESULT_CHARACTERS_MAX),
+    ]
+}
+
+fn glyph(state: TaskState) -> char {
+    match state {
+        TaskState::Blocked | TaskState::Scheduled | TaskState::Ready | TaskState::Parked => '·',
+        TaskState::Running => '▸',
+        TaskState::Completed => '✓',
+        TaskState::Failed => '✗',
+        TaskState::Cancelled | TaskState::Skipped => '–',
+    }
+}
+
+/// Microseconds with the unit that reads best.
+pub(crate) fn duration(us: u64) -> String {
+    match us {
+        0..1_000 => format!("{us} µs"),
+        1_000..10_000 => format!("{}.{} ms", us / 1_000, us % 1_000 / 100),
+        10_000..1_000_000 => format!("{} ms", us / 1_000),
+        _ => format!("{}.{} s", us / 1_000_000, us % 1_000_000 / 100_000),
+    }
+}
+
+fn micros(span: std::time::Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_has_the_unit_that_reads_best() {
+        for (us, text) in [
+            (0, "0 µs"),
+            (999, "999 µs"),
+            (1_250, "1.2 ms"),
+            (31_999, "31 ms"),
+            (2_345_000, "2.3 s"),
+        ] {
+            assert_eq!(duration(us), text);
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Where things are and how the host is set: defaults, then `config.yaml`, then the environment,
+//! then flags.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use cap_std::ambient_authority;
+use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
+use serde::Deserialize;
+
+const CONFIG_FILE: &str = "config.yaml";
+const APP: &str = "apflow-host";
+
+/// The settings of one process.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    /// Database, plugins and code cache.
+    pub(crate) data_dir: PathBuf,
+    /// `config.yaml`.
+    pub(crate) config_dir: PathBuf,
+    /// The environment that `env` grants take their values from.
+    pub(crate) environment: BTreeMap<String, String>,
+}
+
+/// What keeps the settings from being read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    /// Neither a home nor the folders themselves are set.
+    #[error("there is no home folder: set `APFLOW_DATA_DIR` and `APFLOW_CONFIG_DIR`")]
+    NoHome,
+    /// A folder or file cannot be read or written.
+    #[error("`{}` cannot be used: {source}", path.display())]
+    Unusable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// `config.yaml` has a fault.
+    #[error("`{}` is not valid: {reason}", path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// Where and what.
+        reason: String,
+    },
+    /// The system gives no random numbers for a token.
+    #[error("the system gives no random numbers: {0}")]
+    NoRandom(String),
+}
+
+/// What `config.yaml` may hold.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ConfigFile {
+    /// The token of the operator, for the HTTP API.
+    pub(crate) admin_token: Option<String>,
+}
+
+impl Config {
+    /// Settles where things are. Flags win over the environment, which wins over the XDG folders.
+    pub(crate) fn new(
+        data_dir: Option<PathBuf>,
+        config_dir: Option<PathBuf>,
+    ) -> Result<Self, ConfigError> {
+        let environment: BTreeMap<String, String> = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        let below = |xdg: &str, home: &str| -> Result<PathBuf, ConfigError> {
+            let absolute = |path: &&String| Path::new(path).is_absolute();
+            match (environment.get(xdg).filter(absolute), environment.get("HOME")) {
+                (Some(base), _) => Ok(Path::new(base).join(APP)),
+                (None, Some(base)) => Ok(Path::new(base).join(home).join(APP)),
+                (None, None) => Err(ConfigError::NoHome),
+            }
+        };
+        let or_xdg = |dir: Option<PathBuf>, xdg, home| dir.map_or_else(|| below(xdg, home), Ok);
+        let data_dir = or_xdg(data_dir, "XDG_DATA_HOME", ".local/share")?;
+        let config_dir = or_xdg(config_dir, "XDG_CONFIG_HOME", ".config")?;
+        Ok(Self { data_dir, config_dir, environment })
+    }
+
+    /// Reads the operator's token, and makes one when there is none. True when it was made now.
+    pub(crate) fn admin_token(&self) -> Result<(String, bool), ConfigError> {
+        let path = self.config_file();
+        let unusable = |source| ConfigError::Unusable { path: path.clone(), source };
+        let folder = open_folder(&self.config_dir).map_err(unusable)?;
+        let mut file = match folder.read_to_string(CONFIG_FILE) {
+            Ok(text) => serde_saphyr::from_str(&text).map_err(|error| ConfigError::Invalid {
+                path: path.clone(),
+                reason: error.to_string(),
+            })?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => ConfigFile::default(),
+            Err(error) => return Err(unusable(error)),
+        };
+        if let Some(token) = file.admin_token {
+            return Ok((token, false));
+        }
+        let token = make_token()?;
+        file.admin_token = Some(token.clone());
+        write_private(&folder, &file).map_err(unusable)?;
+        Ok((token, true))
+    }
+
+    /// Where `config.yaml` is.
+    pub(crate) fn config_file(&self) -> PathBuf {
+        self.config_dir.join(CONFIG_FILE)
+    }
+}
+
+/// Opens a folder of the host's own, and makes it when it is not there.
+pub(crate) fn open_folder(path: &Path) -> io::Result<Dir> {
+    Dir::create_ambient_dir_all(path, ambient_authority())?;
+    Dir::open_ambient_dir(path, ambient_authority())
+}
+
+/// Writes beside, then renames: a token is never half written, nor readable by others.
+fn write_private(folder: &Dir, file: &ConfigFile) -> io::Result<()> {
+    let beside = format!("{CONFIG_FILE}.{}.new", std::process::id());
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let token = file.admin_token.as_deref().unwrap_or_default();
+    let mut written = folder.open_with(&beside, &options)?;
+    writeln!(written, "# The operator's token for the HTTP API. Keep it secret.")?;
+    writeln!(written, "admin_token: {token}")?;
+    written.sync_all()?;
+    folder.rename(&beside, folder, CONFIG_FILE)
+}
+
+/// 256 random bits, in hexadecimal.
+fn make_token() -> Result<String, ConfigError> {
+    let mut bytes = [0_u8; 32];
+    getrandom::fill(&mut bytes).map_err(|error| ConfigError::NoRandom(error.to_string()))?;
+    Ok(bytes.iter().fold("apf_".to_owned(), |token, byte| format!("{token}{byte:02x}")))
+}

@@ -1,0 +1,91 @@
+//! The HTTP door: one route for every verb of the table, and nothing of its own.
+
+mod auth;
+mod problem;
+mod route;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use apflow_api::{Api, TABLE};
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderName, HeaderValue};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+pub(crate) use auth::Token;
+use problem::Problem;
+
+/// The largest request body, in bytes.
+const BODY_BYTES_MAX: usize = 16 << 20;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What every request needs.
+#[derive(Clone)]
+pub(crate) struct Door {
+    pub(crate) api: Api,
+    pub(crate) token: Arc<Token>,
+    requests: Arc<Requests>,
+}
+
+impl Door {
+    pub(crate) fn new(api: Api, token: Token) -> Self {
+        Self { api, token: Arc::new(token), requests: Arc::new(Requests::new()) }
+    }
+}
+
+/// Numbers the requests, so that a response can be found in the log.
+struct Requests {
+    start: u32,
+    next: AtomicU64,
+}
+
+impl Requests {
+    /// Two starts of the host count from different places.
+    fn new() -> Self {
+        Self { start: std::process::id(), next: AtomicU64::new(1) }
+    }
+
+    fn id(&self) -> String {
+        format!("{:x}-{:x}", self.start, self.next.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// The routes of all verbs.
+pub(crate) fn router(door: Door) -> Router {
+    let mut router = Router::new().route("/health", get(health));
+    for entry in TABLE {
+        router = router.route(entry.path, route::of(entry));
+    }
+    router
+        .fallback(async || Problem::unknown_route())
+        .method_not_allowed_fallback(async || Problem::unknown_route())
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn_with_state(door.clone(), identify))
+        .with_state(door)
+}
+
+async fn health() -> Response {
+    axum::Json(serde_json::json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }))
+        .into_response()
+}
+
+/// Gives every response the id of its request.
+async fn identify(State(door): State<Door>, mut request: Request, next: Next) -> Response {
+    let id = door.requests.id();
+    request.extensions_mut().insert(RequestId(id.clone()));
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let mut response = next.run(request).await;
+    tracing::info!(request = id, %method, path, status = response.status().as_u16(), "answered");
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    response
+}
+
+/// The id of a request.
+#[derive(Clone)]
+pub(crate) struct RequestId(pub(crate) String);

@@ -1,0 +1,77 @@
+//! Errors as RFC 9457 problem details.
+
+use apflow_api::{ApiError, Code};
+use apflow_model::reader::FileFault;
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+/// The body of every error.
+#[derive(Debug, Serialize)]
+pub(crate) struct Problem {
+    #[serde(rename = "type")]
+    kind: String,
+    title: String,
+    status: u16,
+    code: &'static str,
+    detail: String,
+    /// The place in the caller's JSON, as a JSON pointer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pointer: Option<String>,
+    /// Every fault of a manifest.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    faults: Vec<FileFault>,
+    /// The id of the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance: Option<String>,
+}
+
+impl Problem {
+    pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
+        let title = code.name().replace('-', " ");
+        Self {
+            kind: format!("https://apflow.dev/errors/{}", code.name()),
+            title,
+            status: code.status(),
+            code: code.name(),
+            detail: detail.into(),
+            pointer: None,
+            faults: Vec::new(),
+            instance: None,
+        }
+    }
+
+    pub(crate) fn unknown_route() -> Self {
+        Self::new(Code::UnknownRoute, "there is no such path, or not with this method")
+    }
+
+    pub(crate) fn of(error: &ApiError, request: &str) -> Self {
+        if error.code() == Code::Internal {
+            tracing::error!(request, error = error.chain(), "the host failed");
+        }
+        Self {
+            pointer: error.pointer().map(str::to_owned),
+            faults: error.faults().to_vec(),
+            ..Self::new(error.code(), error.detail())
+        }
+    }
+
+    pub(crate) fn in_request(self, id: String) -> Self {
+        Self { instance: Some(id), ..self }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, Json(self)).into_response();
+        let kind = HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        if status == StatusCode::UNAUTHORIZED {
+            let scheme = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        response
+    }
+}

@@ -1,0 +1,81 @@
+//! From a request to a verb of the table, and back.
+
+use std::collections::BTreeMap;
+
+use apflow_api::{Code, Entry, Input, Method};
+use axum::Json;
+use axum::RequestPartsExt;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequest, Path, Query, Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodFilter, MethodRouter, on};
+
+use super::problem::Problem;
+use super::{Door, RequestId};
+
+/// The route of a verb.
+pub(super) fn of(entry: &'static Entry) -> MethodRouter<Door> {
+    let method = match entry.method {
+        Method::Get => MethodFilter::GET,
+        Method::Post => MethodFilter::POST,
+        Method::Delete => MethodFilter::DELETE,
+    };
+    on(method, |State(door): State<Door>, request: Request| answer(entry, door, request))
+}
+
+async fn answer(entry: &Entry, door: Door, request: Request) -> Response {
+    let id = request.extensions().get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
+    match invoke(entry, door, request, &id).await {
+        Ok((status, body)) => (status, Json(body)).into_response(),
+        Err(problem) => problem.in_request(id).into_response(),
+    }
+}
+
+async fn invoke(
+    entry: &Entry,
+    door: Door,
+    request: Request,
+    id: &str,
+) -> Result<(StatusCode, serde_json::Value), Problem> {
+    // Before the body is read: strangers cannot make the host read and parse megabytes.
+    let caller = door.token.principal(request.headers()).ok_or_else(|| {
+        let detail = "send the header `Authorization: Bearer TOKEN`; `serve` prints where its \
+                      token is";
+        Problem::new(Code::Unauthorized, detail)
+    })?;
+    let input = read(request).await?;
+    let answered = (entry.invoke)(door.api, caller, input).await;
+    let (status, body) = answered.map_err(|error| Problem::of(&error, id))?;
+    Ok((StatusCode::from_u16(status).unwrap_or(StatusCode::OK), body))
+}
+
+async fn read(request: Request) -> Result<Input, Problem> {
+    type Fields = BTreeMap<String, String>;
+    let invalid = |error: String| Problem::new(Code::InvalidRequest, error);
+    let (mut parts, body) = request.into_parts();
+    let path = parts.extract::<Path<Fields>>().await.map_err(|error| invalid(error.body_text()))?;
+    let query =
+        parts.extract::<Query<Fields>>().await.map_err(|error| invalid(error.body_text()))?;
+    let bytes = Bytes::from_request(Request::from_parts(parts, body), &()).await;
+    let bytes = bytes.map_err(|error| too_large(&error))?;
+    let body = match bytes.len() {
+        0 => None,
+        _ => Some(
+            serde_json::from_slice(&bytes)
+                .map_err(|error| invalid(format!("the body is not JSON: {error}")))?,
+        ),
+    };
+    let mut fields = query.0;
+    fields.extend(path.0);
+    Ok(Input { fields, body })
+}
+
+fn too_large(error: &BytesRejection) -> Problem {
+    let code = match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Code::PayloadTooLarge,
+        _ => Code::InvalidRequest,
+    };
+    Problem::new(code, error.body_text())
+}

@@ -1,0 +1,282 @@
+//! The ends of many attempts, stored by one set of statements, with all that follows from them.
+//!
+//! It does not decide about retries, and tells nobody: what became ready is answered.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use apflow_model::clock::Timestamp;
+use apflow_model::id::{JobId, TaskId};
+use apflow_model::state::{JobState, TaskState};
+use sqlx::{SqliteConnection, query, query_as};
+
+use crate::attempts::{End, Ending, Settled};
+use crate::dependents::{self, Moved};
+use crate::error::StoreError;
+use crate::events::{self, Draft};
+use crate::row;
+use crate::writer::{Answers, WriteGroup};
+
+/// Only the attempt that holds a task ends it: this is the fence.
+const END_TASKS: &str = "\
+    UPDATE task SET state = ending.value->>2, session_id = NULL, \
+                    run_at = coalesce(ending.value->>3, run_at), fault = ending.value->>4, \
+                    ended_at = ending.value->>5 \
+    FROM json_each($1) AS ending \
+    WHERE task.id = ending.value->>0 AND task.attempt = ending.value->>1 AND task.state = 3 \
+    RETURNING id, job_id, \
+              (SELECT task_count FROM job WHERE job.id = job_id) = 1, \
+              EXISTS (SELECT 1 FROM checkpoint WHERE task_id = task.id)";
+
+const END_ATTEMPTS: &str = "\
+    UPDATE attempt SET ended_at = ending.value->>2, fault = ending.value->>3, \
+                       usage = ending.value->>4 \
+    FROM json_each($1) AS ending \
+    WHERE attempt.task_id = ending.value->>0 AND attempt.n = ending.value->>1";
+
+const INSERT_OUTPUTS: &str =
+    "INSERT INTO task_output (task_id, body) SELECT value->>0, value->>1 FROM json_each($1)";
+
+const DROP_CHECKPOINTS: &str =
+    "DELETE FROM checkpoint WHERE task_id IN (SELECT value FROM json_each($1))";
+
+const CHANGE_JOBS: &str = "\
+    UPDATE job SET event_count = event_count + (change.value->>1), \
+                   open_count = open_count - (change.value->>2), \
+                   state = coalesce(change.value->>3, state), \
+                   ended_at = coalesce(change.value->>4, ended_at) \
+    FROM json_each($1) AS change WHERE job.id = change.value->>0 \
+    RETURNING job.id, job.event_count, job.open_count";
+
+const END_JOB: &str = "UPDATE job SET state = $2, ended_at = $3 WHERE id = $1";
+
+impl WriteGroup for Ending {
+    type Output = Settled;
+
+    async fn apply_group(
+        writes: &[Self],
+        connection: &mut SqliteConnection,
+    ) -> Result<Answers<Settled>, StoreError> {
+        // Two ends of one task meet the fence one after the other, never in one statement.
+        let mut answers = Vec::with_capacity(writes.len());
+        let mut rest = writes;
+        while !rest.is_empty() {
+            let mut seen = HashSet::new();
+            let different = rest.iter().take_while(|ending| seen.insert(ending.task)).count();
+            let (first, later) = rest.split_at(different);
+            answers.extend(settle(connection, first).await?);
+            rest = later;
+        }
+        Ok(answers)
+    }
+}
+
+/// An end that passed the fence.
+struct Held<'a> {
+    ending: &'a Ending,
+    job: JobId,
+    /// Whether the task is the only one of its job.
+    is_alone: bool,
+    has_checkpoints: bool,
+}
+
+/// Stores the ends of different tasks. Each answer is that of the ending in the same place.
+async fn settle(
+    connection: &mut SqliteConnection,
+    endings: &[Ending],
+) -> Result<Answers<Settled>, StoreError> {
+    let held = end_tasks(connection, endings).await?;
+    if held.is_empty() {
+        return Ok(endings.iter().map(|_| Err(StoreError::AttemptLost)).collect());
+    }
+    end_attempts(connection, &held).await?;
+    store_outputs(connection, &held).await?;
+    let moved = move_dependents(connection, &held).await?;
+    let jobs_ended = change_jobs(connection, &held, &moved).await?;
+    Ok(answer(endings, &held, moved, jobs_ended))
+}
+
+async fn end_tasks<'a>(
+    connection: &mut SqliteConnection,
+    endings: &'a [Ending],
+) -> Result<Vec<Held<'a>>, StoreError> {
+    let rows = endings.iter().map(|ending| {
+        let state = ending.state();
+        let fault = ending.end.fault().filter(|_| state.is_end()).map(row::text).transpose()?;
+        let run_at = ending.end.run_at().map(Timestamp::unix_ms);
+        let ended_at = state.is_end().then_some(ending.now.unix_ms());
+        Ok((ending.task.0, ending.attempt, state.code(), run_at, fault, ended_at))
+    });
+    let rows = format!("[{}]", row::items(rows)?);
+    let passed: Vec<(i64, i64, bool, bool)> =
+        query_as(END_TASKS).bind(rows).fetch_all(connection).await?;
+    let mut passed: HashMap<i64, _> = passed.into_iter().map(|row| (row.0, row)).collect();
+    let hold = |ending: &'a Ending| {
+        let (_, job, is_alone, has_checkpoints) = passed.remove(&ending.task.0)?;
+        Some(Held { ending, job: JobId(job), is_alone, has_checkpoints })
+    };
+    Ok(endings.iter().filter_map(hold).collect())
+}
+
+async fn end_attempts(
+    connection: &mut SqliteConnection,
+    held: &[Held<'_>],
+) -> Result<(), StoreError> {
+    let rows = held.iter().map(|Held { ending, .. }| {
+        let fault = ending.end.fault().map(row::text).transpose()?;
+        let usage = ending.usage.as_ref().map(row::text).transpose()?;
+        Ok((ending.task.0, ending.attempt, ending.now.unix_ms(), fault, usage))
+    });
+    let rows = format!("[{}]", row::items(rows)?);
+    query(END_ATTEMPTS).bind(rows).execute(connection).await?;
+    Ok(())
+}
+
+/// Stores what completed tasks returned, and drops the checkpoints that they need no more.
+async fn store_outputs(
+    connection: &mut SqliteConnection,
+    held: &[Held<'_>],
+) -> Result<(), StoreError> {
+    let mut outputs = Vec::new();
+    let mut checkpointed = Vec::new();
+    for Held { ending, has_checkpoints, .. } in held {
+        if let End::Completed { output } = &ending.end {
+            outputs.push((ending.task.0, row::text(output)?));
+            checkpointed.extend(has_checkpoints.then_some(ending.task.0));
+        }
+    }
+    if !outputs.is_empty() {
+        query(INSERT_OUTPUTS).bind(row::text(&outputs)?).execute(&mut *connection).await?;
+    }
+    if !checkpointed.is_empty() {
+        query(DROP_CHECKPOINTS).bind(row::text(&checkpointed)?).execute(connection).await?;
+    }
+    Ok(())
+}
+
+/// Moves what waited for the ended tasks. A task that is tried again moves itself.
+async fn move_dependents(
+    connection: &mut SqliteConnection,
+    held: &[Held<'_>],
+) -> Result<Vec<Moved>, StoreError> {
+    let is_waited_for = |held: &&Held<'_>| !held.is_alone && held.ending.state().is_end();
+    let ended: Vec<_> = held.iter().filter(is_waited_for).collect();
+    // The whole group happens at its last moment.
+    let now = ended.iter().map(|held| held.ending.now).max();
+    let Some(now) = now else { return Ok(Vec::new()) };
+    let ended = ended.iter().map(|held| (held.ending.task.0, held.ending.state().code()));
+    dependents::resolve(connection, ended.collect(), now).await
+}
+
+/// What the group does to one job.
+#[derive(Default)]
+struct Change {
+    ended: i64,
+    end: Option<JobState>,
+    at: Option<Timestamp>,
+}
+
+/// Adds the events to their jobs, and ends the jobs whose last tasks have ended.
+async fn change_jobs(
+    connection: &mut SqliteConnection,
+    held: &[Held<'_>],
+    moved: &[Moved],
+) -> Result<BTreeMap<i64, JobState>, StoreError> {
+    let mut changes = BTreeMap::<i64, Change>::new();
+    for Held { ending, job, is_alone, .. } in held {
+        let change = changes.entry(job.0).or_default();
+        let state = ending.state();
+        change.ended += i64::from(state.is_end());
+        change.at = change.at.max(Some(ending.now));
+        if *is_alone && state.is_end() {
+            // Most jobs are one task, and end with it: they need no further statement.
+            change.end = Some(JobState::of_ended(&[state], &[]));
+        }
+    }
+    for moved in moved {
+        changes.entry(moved.job.0).or_default().ended += i64::from(moved.state.is_end());
+    }
+    let drafts = drafts(held, moved, &changes);
+    let added = events::count_by_job(&drafts);
+    let rows = changes.iter().map(|(job, change)| {
+        let at = change.at.filter(|_| change.end.is_some()).map(Timestamp::unix_ms);
+        Ok((job, added.get(job), change.ended, change.end.map(JobState::name), at))
+    });
+    let rows = format!("[{}]", row::items(rows)?);
+    let counts: Vec<(i64, i64, i64)> =
+        query_as(CHANGE_JOBS).bind(rows).fetch_all(&mut *connection).await?;
+    let lasts = counts.iter().map(|(job, last, _)| (*job, *last)).collect();
+    events::insert_each(connection, drafts, lasts).await?;
+    let mut ends = BTreeMap::new();
+    for (job, _, open) in counts {
+        let Some(Change { end, at: Some(at), .. }) = changes.get(&job) else { continue };
+        if open > 0 {
+            continue;
+        }
+        let end = match end {
+            Some(end) => *end,
+            None => end_job(connection, JobId(job), *at).await?,
+        };
+        ends.insert(job, end);
+    }
+    Ok(ends)
+}
+
+async fn end_job(
+    connection: &mut SqliteConnection,
+    job: JobId,
+    at: Timestamp,
+) -> Result<JobState, StoreError> {
+    let end = dependents::job_end(connection, job).await?;
+    query(END_JOB).bind(job.0).bind(end.name()).bind(at.unix_ms()).execute(connection).await?;
+    Ok(end)
+}
+
+/// The events of the group: what happened in each attempt, its end, and then what that moved.
+fn drafts(held: &[Held<'_>], moved: &[Moved], changes: &BTreeMap<i64, Change>) -> Vec<Draft> {
+    let mut drafts = Vec::new();
+    for Held { ending, job, .. } in held {
+        let (task, attempt) = (ending.task, ending.attempt);
+        let of_attempt = |new| Draft::of_attempt(*job, task, attempt, new);
+        drafts.extend(ending.events.iter().map(of_attempt));
+        let fault = ending.end.fault().cloned();
+        let state = ending.state();
+        drafts.push(Draft::of_attempt_state((*job, task, attempt), state, fault, ending.now));
+    }
+    drafts.extend(moved.iter().filter_map(|moved| {
+        let at = changes.get(&moved.job.0)?.at?;
+        Some(Draft::of_state(moved.job, moved.task, moved.state, at))
+    }));
+    drafts
+}
+
+/// Answers each ending. What a group of one job's ends moved is told with the last of them.
+fn answer(
+    endings: &[Ending],
+    held: &[Held<'_>],
+    moved: Vec<Moved>,
+    mut jobs_ended: BTreeMap<i64, JobState>,
+) -> Answers<Settled> {
+    let mut moved_of = HashMap::<JobId, Vec<Moved>>::new();
+    for moved in moved {
+        moved_of.entry(moved.job).or_default().push(moved);
+    }
+    let mut settled = HashMap::<TaskId, Settled>::new();
+    for Held { ending, job, .. } in held.iter().rev() {
+        let (task, state) = (ending.task, ending.state());
+        let mut moved = moved_of.remove(job).unwrap_or_default();
+        if let Some(run_at) = ending.end.run_at() {
+            moved.push(Moved { job: *job, task, state, run_at });
+        }
+        let in_state = |state| moved.iter().filter(move |moved| moved.state == state);
+        let answer = Settled {
+            job: *job,
+            state,
+            became_ready: in_state(TaskState::Ready).map(|moved| moved.task).collect(),
+            next_run_at: in_state(TaskState::Scheduled).map(|moved| moved.run_at).min(),
+            job_ended: jobs_ended.remove(&job.0),
+        };
+        settled.insert(task, answer);
+    }
+    let answer = |ending: &Ending| settled.remove(&ending.task).ok_or(StoreError::AttemptLost);
+    endings.iter().map(answer).collect()
+}
