@@ -15,10 +15,10 @@ const APP: &str = "apflow-host";
 /// The settings of one process.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
-    /// Database, plugins and code cache.
+    /// The folder of the database, the plugins and the code cache.
     pub(crate) data_dir: PathBuf,
-    /// `config.yaml`.
-    pub(crate) config_dir: PathBuf,
+    /// The folder of `config.yaml`.
+    settings_dir: PathBuf,
     /// The environment that `env` grants take their values from.
     pub(crate) environment: BTreeMap<String, String>,
 }
@@ -77,15 +77,15 @@ impl Config {
         };
         let or_xdg = |dir: Option<PathBuf>, xdg, home| dir.map_or_else(|| below(xdg, home), Ok);
         let data_dir = or_xdg(data_dir, "XDG_DATA_HOME", ".local/share")?;
-        let config_dir = or_xdg(config_dir, "XDG_CONFIG_HOME", ".config")?;
-        Ok(Self { data_dir, config_dir, environment })
+        let settings_dir = or_xdg(config_dir, "XDG_CONFIG_HOME", ".config")?;
+        Ok(Self { data_dir, settings_dir, environment })
     }
 
     /// Reads the operator's token, and makes one when there is none. True when it was made now.
     pub(crate) fn admin_token(&self) -> Result<(String, bool), ConfigError> {
         let path = self.config_file();
         let unusable = |source| ConfigError::Unusable { path: path.clone(), source };
-        let folder = open_folder(&self.config_dir).map_err(unusable)?;
+        let folder = open_folder(&self.settings_dir).map_err(unusable)?;
         let mut file = match folder.read_to_string(CONFIG_FILE) {
             Ok(text) => serde_saphyr::from_str(&text).map_err(|error| ConfigError::Invalid {
                 path: path.clone(),
@@ -105,7 +105,7 @@ impl Config {
 
     /// Where `config.yaml` is.
     pub(crate) fn config_file(&self) -> PathBuf {
-        self.config_dir.join(CONFIG_FILE)
+        self.settings_dir.join(CONFIG_FILE)
     }
 }
 

@@ -5,13 +5,13 @@ use std::io::{IsTerminal, stderr};
 use tracing_subscriber::EnvFilter;
 
 /// Starts the log. `APFLOW_LOG` says what it holds, for example `info` or `apflow_engine=debug`;
-/// without it, `usual` does.
-pub(crate) fn start(filter: Option<&str>, usual: &str) {
+/// without it, `usual` does. A plain log has no colours, not even on a terminal.
+pub(crate) fn start(filter: Option<&str>, usual: &str, is_plain: bool) {
     let filter = EnvFilter::try_new(filter.unwrap_or(usual)).unwrap_or_else(|_| usual.into());
     let started = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(stderr)
-        .with_ansi(stderr().is_terminal())
+        .with_ansi(stderr().is_terminal() && !is_plain)
         .with_target(false)
         .try_init();
     // It fails only when a log was started before, which then serves as well.

@@ -58,9 +58,7 @@ codes! {
     /// A schema of a plugin is no JSON Schema.
     InvalidSchema = "invalid-schema" 422;
     /// A grant allows something that nobody asks for.
-    GrantNotAsked = "grant-not-asked" 422;
-    /// A grant cannot be read.
-    InvalidGrant = "invalid-grant" 422;
+    GrantNotAsked = "grant-not-asked" 403;
     /// Another process works on the data directory.
     HostLocked = "host-locked" 409;
     /// The data directory cannot be used.
@@ -77,45 +75,24 @@ codes! {
     PayloadTooLarge = "payload-too-large" 413;
     /// The host failed.
     Internal = "internal" 500;
-    /// A task's executor met something that another try may mend.
-    Retryable = "retryable" 500;
-    /// A task's executor says that it will never work.
-    Permanent = "permanent" 500;
-    /// A task was cancelled.
-    Cancelled = "cancelled" 500;
-    /// A task's budget is used up.
-    BudgetExhausted = "budget-exhausted" 500;
-    /// A task was refused something that it was not granted.
-    CapabilityDenied = "capability-denied" 500;
-    /// A task went over one of its limits.
-    LimitExceeded = "limit-exceeded" 500;
-    /// A task's executor crashed.
-    Trapped = "trapped" 500;
-    /// A `$from` pointer found nothing.
-    ReferenceUnresolved = "reference-unresolved" 500;
-    /// The host ended while a task was running.
-    HostLost = "host-lost" 500;
-    /// A task's plugin cannot be used.
-    PluginUnavailable = "plugin-unavailable" 500;
-    /// A manifest is not YAML.
-    InvalidYaml = "invalid-yaml" 422;
-    /// A manifest has a field that is not known.
-    UnknownField = "unknown-field" 422;
-    /// A manifest lacks a field.
-    MissingField = "missing-field" 422;
-    /// A manifest has a value of another type.
-    WrongType = "wrong-type" 422;
-    /// A manifest has a value that is not accepted.
-    InvalidValue = "invalid-value" 422;
-    /// A manifest asks for something that this version does not enforce.
-    NotEnforced = "not-enforced" 422;
 }
 
-impl Code {
-    /// The code of this name.
-    pub fn find(name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|code| code.name() == name)
-    }
+macro_rules! pages {
+    ($($name:literal)*) => {
+        &[$(($name, include_str!(concat!("../../../docs/errors/", $name, ".md"))),)*]
+    };
+}
+
+/// The pages of what no request is refused with: faults of tasks, then faults in manifests.
+const MORE_PAGES: &[(&str, &str)] = pages![
+    "retryable" "permanent" "cancelled" "budget-exhausted" "capability-denied" "limit-exceeded"
+    "trapped" "reference-unresolved" "host-lost" "plugin-unavailable"
+    "invalid-yaml" "unknown-field" "missing-field" "wrong-type" "invalid-value" "not-enforced"
+];
+
+/// Every code that has a page, with it.
+pub fn pages() -> impl Iterator<Item = (&'static str, &'static str)> {
+    Code::ALL.iter().map(|code| (code.name(), code.page())).chain(MORE_PAGES.iter().copied())
 }
 
 #[cfg(test)]
@@ -126,28 +103,15 @@ mod tests {
 
     #[test]
     fn every_page_is_headed_by_its_code() {
-        for code in Code::ALL {
-            let heading = format!("# {}\n", code.name());
-            assert!(code.page().starts_with(&heading), "{}", code.name());
+        for (name, page) in pages() {
+            assert!(page.starts_with(&format!("# {name}\n")), "{name}");
         }
     }
 
     #[test]
     fn every_fault_of_a_task_has_a_page() {
-        for fault in [
-            FaultCode::InvalidInput,
-            FaultCode::Retryable,
-            FaultCode::Permanent,
-            FaultCode::Cancelled,
-            FaultCode::BudgetExhausted,
-            FaultCode::CapabilityDenied,
-            FaultCode::LimitExceeded,
-            FaultCode::Trapped,
-            FaultCode::ReferenceUnresolved,
-            FaultCode::HostLost,
-            FaultCode::PluginUnavailable,
-        ] {
-            assert!(Code::find(fault.name()).is_some(), "{fault}");
+        for fault in FaultCode::ALL {
+            assert!(pages().any(|(name, _)| name == fault.name()), "{fault}");
         }
     }
 }

@@ -61,22 +61,21 @@ impl ApiError {
 
     /// The place in the caller's JSON that is wrong, as a JSON pointer.
     pub fn pointer(&self) -> Option<&str> {
-        match self {
-            Self::Engine(
-                EngineError::InvalidJob(fault)
-                | EngineError::InvalidInput(fault)
-                | EngineError::UnknownExecutor(fault),
-            ) => Some(&fault.path),
-            _ => None,
-        }
+        let Self::Engine(
+            EngineError::InvalidJob(fault)
+            | EngineError::InvalidInput(fault)
+            | EngineError::UnknownExecutor(fault),
+        ) = self
+        else {
+            return None;
+        };
+        Some(&fault.path)
     }
 
     /// Every fault of a manifest.
     pub fn faults(&self) -> &[FileFault] {
-        match self {
-            Self::Engine(EngineError::InvalidManifest { faults, .. }) => faults,
-            _ => &[],
-        }
+        let Self::Engine(EngineError::InvalidManifest { faults, .. }) = self else { return &[] };
+        faults
     }
 
     /// What a caller may read: the sentence and its causes, unless they are the host's own.

@@ -13,7 +13,7 @@ mod remote;
 mod table;
 
 pub use api::Api;
-pub use code::Code;
+pub use code::{Code, pages};
 pub use error::ApiError;
 pub use jobs::{FindJob, JobList, ListJobs, SubmitJob};
 pub use operation::Operation;

@@ -35,6 +35,21 @@ pub enum FaultCode {
 }
 
 impl FaultCode {
+    /// Every kind.
+    pub const ALL: [Self; 11] = [
+        Self::InvalidInput,
+        Self::Retryable,
+        Self::Permanent,
+        Self::Cancelled,
+        Self::BudgetExhausted,
+        Self::CapabilityDenied,
+        Self::LimitExceeded,
+        Self::Trapped,
+        Self::ReferenceUnresolved,
+        Self::HostLost,
+        Self::PluginUnavailable,
+    ];
+
     /// Whether another attempt may end better.
     pub const fn is_retryable(self) -> bool {
         match self {

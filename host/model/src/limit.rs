@@ -72,6 +72,14 @@ pub enum Breach {
     /// The output was too large.
     #[error("it returned more than {}; `limits.output` in its plugin.yaml sets this", Bytes(*.0))]
     Output(u64),
+    /// The guest sent too many HTTP requests.
+    #[error(
+        "it sent more than {0} HTTP requests; `limits.http_requests` in its plugin.yaml sets this"
+    )]
+    HttpRequests(u64),
+    /// An HTTP body was too large.
+    #[error("an HTTP body had more than {}; `limits.http_body` in its plugin.yaml sets this", Bytes(*.0))]
+    HttpBody(u64),
     /// A host call carried too much.
     #[error("one of its host calls carried more than {}, which is fixed in this version", Bytes(*.0))]
     HostCall(u64),

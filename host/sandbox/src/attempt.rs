@@ -14,7 +14,7 @@ use wasmtime::{Store, UpdateDeadline};
 use crate::bindings::ExecutorPre;
 use crate::bindings::apflow::plugin::types;
 use crate::call::{Call, Called, Ended, Returned};
-use crate::egress::{Egress, Tls};
+use crate::egress::{Egress, Refusal, Tls};
 use crate::link::{Plugin, Program};
 use crate::port::TaskPort;
 use crate::state::State;
@@ -162,12 +162,16 @@ fn settle(called: Called, store: &Store<State>, usage: &mut Usage) -> Result<Val
     })
 }
 
-/// Puts a denial before what the guest made of it: the operator needs to read which grant is
-/// missing, whatever words the guest found.
+/// Puts a refusal before what the guest made of it: the operator needs to read which grant is
+/// missing or which limit was met, whatever words the guest found.
 fn explain(fault: Fault, state: &State) -> Fault {
-    match (fault.code, state.egress.ledger.first_denial()) {
-        (FaultCode::LimitExceeded | FaultCode::Cancelled, _) | (_, None) => fault,
-        (_, Some(denial)) => Fault::new(FaultCode::CapabilityDenied, denial),
+    if matches!(fault.code, FaultCode::LimitExceeded | FaultCode::Cancelled) {
+        return fault;
+    }
+    match state.egress.ledger.refusal() {
+        Refusal::None => fault,
+        Refusal::Denied(denial) => Fault::new(FaultCode::CapabilityDenied, denial),
+        Refusal::Breach(breach) => Fault::new(FaultCode::LimitExceeded, breach.to_string()),
     }
 }
 

@@ -11,7 +11,8 @@ use apflow_model::limit::Limits;
 use apflow_model::manifest::Manifest;
 use apflow_model::plugin::World;
 use wasmtime::Engine;
-use wasmtime::component::{Component, HasData, HasSelf, Linker, ResourceTable};
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, HasData, HasSelf, Linker, ResourceTable, ResourceType};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
 use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView};
@@ -21,6 +22,7 @@ use wasmtime_wasi::random::{WasiRandom, WasiRandomView};
 use crate::bindings::{Executor, ExecutorPre};
 use crate::compile::Compiled;
 use crate::error::SandboxError;
+use crate::import::Family;
 use crate::plan::Plan;
 use crate::state::State;
 
@@ -85,13 +87,40 @@ fn pre(engine: &Engine, compiled: &Compiled, asked: &Capabilities) -> wasmtime::
     if !asked.http.is_empty() {
         wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     }
-    // What is left are imports of types and resources that no function of the component uses.
-    linker.define_unknown_imports_as_traps(component)?;
+    define_unused_resources(&mut linker, component, asked)?;
     let pre = linker.instantiate_pre(component)?;
     Ok(match compiled.world {
         World::Executor => Program::Executor(ExecutorPre::new(pre)?),
         World::Command => Program::Command(CommandPre::new(pre)?),
     })
+}
+
+/// Names the resources of interfaces that the component imports no function of. It can never hold
+/// one, but its type mentions them.
+fn define_unused_resources(
+    linker: &mut Linker<State>,
+    component: &Component,
+    asked: &Capabilities,
+) -> wasmtime::Result<()> {
+    let engine = component.engine();
+    let mut known = Vec::new();
+    for (name, import) in component.component_type().imports(engine) {
+        let ComponentItem::ComponentInstance(instance) = import.ty else { continue };
+        let is_linked = Family::of(name).is_asked(asked);
+        for (resource, export) in instance.exports(engine) {
+            let ComponentItem::Resource(ty) = export.ty else { continue };
+            // An interface repeats the resources of those it uses; they are defined there.
+            if known.contains(&ty) {
+                continue;
+            }
+            known.push(ty);
+            if !is_linked {
+                let nothing = ResourceType::host::<()>();
+                linker.instance(name)?.resource(resource, nothing, |_, _| Ok(()))?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Streams and polling need the table alone, so using them does not make a whole WASI context.

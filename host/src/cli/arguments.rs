@@ -39,6 +39,9 @@ pub(crate) struct Arguments {
     /// What the log on standard error holds, for example `info`.
     #[arg(long, global = true, value_name = "FILTER", env = "APFLOW_LOG", hide_env_values = true)]
     pub(crate) log: Option<String>,
+    /// See <https://no-color.org>.
+    #[arg(long, global = true, hide = true, env = "NO_COLOR", hide_env = true)]
+    pub(crate) no_color: Option<String>,
     #[command(subcommand)]
     pub(crate) verb: Verb,
 }

@@ -42,6 +42,11 @@ impl CliError {
         }
     }
 
+    /// The error of the verb, if it is one.
+    pub(crate) fn api(&self) -> Option<&ApiError> {
+        if let Self::Api(error) = self { Some(error) } else { None }
+    }
+
     /// How the process ends.
     pub(crate) fn exit(&self) -> Exit {
         match self {

@@ -27,15 +27,10 @@ pub(crate) enum Exit {
 impl Exit {
     /// How a refused verb ends the process.
     pub(crate) fn of_code(code: Code) -> Self {
-        match code {
-            Code::InvalidRequest | Code::InvalidGrant => Self::Usage,
-            Code::Unauthorized
-            | Code::Forbidden
-            | Code::GrantNotAsked
-            | Code::CapabilityDenied
-            | Code::BudgetExhausted => Self::Refused,
-            Code::Cancelled => Self::Cancelled,
-            Code::DataDirUnusable | Code::Internal => Self::Internal,
+        match code.status() {
+            400 => Self::Usage,
+            401 | 403 => Self::Refused,
+            500.. => Self::Internal,
             _ => Self::Failed,
         }
     }

@@ -1,6 +1,5 @@
 //! `explain CODE`: the page of an error code.
 
-use apflow_api::Code;
 use serde_json::json;
 
 use super::error::CliError;
@@ -8,12 +7,11 @@ use super::exit::Exit;
 use super::output::Output;
 
 pub(crate) fn run(code: &str, output: &Output) -> Result<Exit, CliError> {
-    let Some(found) = Code::find(code) else {
-        let names: Vec<&str> = Code::ALL.iter().map(|code| code.name()).collect();
+    let Some((name, page)) = apflow_api::pages().find(|(name, _)| *name == code) else {
+        let names: Vec<&str> = apflow_api::pages().map(|(name, _)| name).collect();
         let message = format!("there is no code `{code}`; there are {}", names.join(", "));
         return Err(CliError::NotFound(message));
     };
-    output
-        .result(&json!({ "code": found.name(), "page": found.page() }), || found.page().to_owned());
+    output.result(&json!({ "code": name, "page": page }), || page.to_owned());
     Ok(Exit::Ok)
 }

@@ -44,7 +44,7 @@ impl Source {
             Self::Text(text) => ("the argument".to_owned(), text.clone()),
             Self::File(path) => {
                 let file = File::open_ambient(path, ambient_authority());
-                let text = file.and_then(|file| read(file).map_err(Into::into));
+                let text = file.and_then(read);
                 (path.clone(), text.map_err(|source| CliError::Io { what: path.clone(), source })?)
             }
             Self::Stdin => {

@@ -1,8 +1,9 @@
 //! `load`: check, compile and install a plugin.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
-use apflow_api::{GrantPlugin, ListPlugins, LoadPlugin, LoadedPlugin};
+use apflow_api::{ApiError, GrantPlugin, ListPlugins, LoadPlugin, LoadedPlugin};
 use apflow_model::access::Principal;
 use apflow_model::capability::Grant;
 use apflow_model::manifest::Manifest;
@@ -80,7 +81,20 @@ fn find(path: &str) -> Result<Files, CliError> {
         let manifest = read_text(&manifest_at).ok();
         return Ok(Files { component, component_file, manifest, manifest_file });
     }
-    let manifest = read_text(&manifest_at)?;
+    let manifest = read_text(&manifest_at).map_err(|error| match error {
+        CliError::Io { source, .. } if is_folder && source.kind() == io::ErrorKind::NotFound => {
+            let message = format!(
+                "there is no {MANIFEST} in {path}; load its component by name to see one that would \
+                 do"
+            );
+            ApiError::MissingManifest(message).into()
+        }
+        error @ (CliError::Io { .. }
+        | CliError::Usage(_)
+        | CliError::NotFound(_)
+        | CliError::Config(_)
+        | CliError::Api(_)) => error,
+    })?;
     // A manifest with faults names no component; the verb reports its faults.
     let Ok(parsed) = Manifest::parse(&manifest) else {
         let component_file = String::new();

@@ -33,7 +33,8 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let output = Output::new(arguments.json);
     let usual = if matches!(arguments.verb, Verb::Serve(_)) { "info" } else { "warn" };
-    telemetry::start(arguments.log.as_deref(), usual);
+    let is_plain = arguments.no_color.as_ref().is_some_and(|value| !value.is_empty());
+    telemetry::start(arguments.log.as_deref(), usual, is_plain);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

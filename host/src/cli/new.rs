@@ -26,7 +26,9 @@ pub(crate) fn run(new: &New, output: &Output) -> Result<Exit, CliError> {
         None => format!("git = \"{}\"", env!("CARGO_PKG_REPOSITORY")),
         Some(path) => {
             let unusable = |source| CliError::Io { what: path.display().to_string(), source };
-            format!("path = {:?}", path.canonicalize().map_err(unusable)?)
+            let path = path.canonicalize().map_err(unusable)?.display().to_string();
+            // A TOML string escapes the same characters as a JSON one.
+            format!("path = {}", json!(path))
         }
     };
     let unusable = |source| CliError::Io { what: format!("the folder `{name}`"), source };

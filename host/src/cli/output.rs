@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, Write, stderr, stdout};
 
-use apflow_api::Code;
+use apflow_api::{ApiError, Code};
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 use serde_json::json;
@@ -51,19 +51,10 @@ impl Output {
 
     /// Says what went wrong, and where to read more.
     pub(crate) fn error(&self, error: &CliError) {
-        let faults = match error {
-            CliError::Api(error) => error.faults(),
-            CliError::Usage(_)
-            | CliError::NotFound(_)
-            | CliError::Io { .. }
-            | CliError::Config(_) => &[],
-        };
+        let faults = error.api().map(ApiError::faults).unwrap_or_default();
         let code = error.code().map(Code::name);
         if self.is_json {
-            let pointer = match error {
-                CliError::Api(error) => error.pointer(),
-                _ => None,
-            };
+            let pointer = error.api().and_then(ApiError::pointer);
             let message = error.to_string();
             let error = json!({
                 "code": code, "message": message, "pointer": pointer, "faults": faults,

@@ -38,10 +38,8 @@ pub(crate) async fn run(config: &Config, run: Run, output: &Output) -> Result<Ex
 }
 
 async fn run_batch(config: &Config, batch: Batch, output: &Output) -> Result<Exit, CliError> {
-    let job = match batch.tasks.read()? {
-        tasks @ Value::Array(_) => json!({ "tasks": tasks }),
-        job => job,
-    };
+    let tasks = batch.tasks.read()?;
+    let job = if tasks.is_array() { json!({ "tasks": tasks }) } else { tasks };
     let job = run_job(config, job, batch.grants, output, output.is_live()).await?;
     output.result(&job, || tree::draw(&job));
     Ok(Exit::of_job(&job))
@@ -71,9 +69,10 @@ async fn run_job(
     let operator = Principal::admin("operator");
     let host = Host::open(config).await?;
     let mut news = host.api.subscribe(&operator)?;
+    // Before the job is stored: where another host works, this one stores nothing.
+    host.start().await?;
     let submit = SubmitJob { job, grants, wait: None };
     let submitted = host.api.invoke(submit, &operator).await?;
-    host.start().await?;
     let watching = watch(&host, &operator, submitted.id, &mut news, output, is_tree);
     let ended = watching.await?;
     host.close().await;
@@ -122,8 +121,9 @@ async fn watch(
 fn tell(what: &Happening, output: &Output) {
     match what {
         Happening::Log(line) => {
-            let fields: String =
-                line.fields.iter().map(|(name, value)| format!(" {name}={value}")).collect();
+            let fields = line.fields.iter();
+            let fields =
+                fields.fold(String::new(), |text, (name, value)| format!("{text} {name}={value}"));
             let level = format!("{:?}", line.level).to_lowercase();
             output.note(&format!("{level:>5} {}{fields}", line.message));
         }

@@ -7,7 +7,7 @@ mod route;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use apflow_api::{Api, TABLE};
+use apflow_api::{Api, Code, TABLE};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderName, HeaderValue};
@@ -61,8 +61,8 @@ pub(crate) fn router(door: Door) -> Router {
         router = router.route(entry.path, route::of(entry));
     }
     router
-        .fallback(async || Problem::unknown_route())
-        .method_not_allowed_fallback(async || Problem::unknown_route())
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(unknown_route)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(door.clone(), identify))
         .with_state(door)
@@ -71,6 +71,11 @@ pub(crate) fn router(door: Door) -> Router {
 async fn health() -> Response {
     axum::Json(serde_json::json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }))
         .into_response()
+}
+
+async fn unknown_route(request: Request) -> Problem {
+    let detail = "there is no such path, or not with this method";
+    Problem::new(Code::UnknownRoute, detail).in_request(RequestId::of(&request))
 }
 
 /// Gives every response the id of its request.
@@ -88,4 +93,10 @@ async fn identify(State(door): State<Door>, mut request: Request, next: Next) ->
 
 /// The id of a request.
 #[derive(Clone)]
-pub(crate) struct RequestId(pub(crate) String);
+struct RequestId(String);
+
+impl RequestId {
+    fn of(request: &Request) -> String {
+        request.extensions().get::<Self>().map(|id| id.0.clone()).unwrap_or_default()
+    }
+}

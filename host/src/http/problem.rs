@@ -42,10 +42,6 @@ impl Problem {
         }
     }
 
-    pub(crate) fn unknown_route() -> Self {
-        Self::new(Code::UnknownRoute, "there is no such path, or not with this method")
-    }
-
     pub(crate) fn of(error: &ApiError, request: &str) -> Self {
         if error.code() == Code::Internal {
             tracing::error!(request, error = error.chain(), "the host failed");

@@ -26,7 +26,7 @@ pub(super) fn of(entry: &'static Entry) -> MethodRouter<Door> {
 }
 
 async fn answer(entry: &Entry, door: Door, request: Request) -> Response {
-    let id = request.extensions().get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
+    let id = RequestId::of(&request);
     match invoke(entry, door, request, &id).await {
         Ok((status, body)) => (status, Json(body)).into_response(),
         Err(problem) => problem.in_request(id).into_response(),

@@ -6,12 +6,13 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use apflow_model::limit::Breach;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 use wasmtime_wasi_http::Error;
 
-use super::Ledger;
+use super::{Ledger, Refusal};
 
 /// Which way a body goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +50,7 @@ impl<B> Bounded<B> {
         if self.bytes <= self.bytes_max {
             return Ok(());
         }
+        self.ledger.refuse(Refusal::Breach(Breach::HttpBody(self.bytes_max)));
         Err(match self.way {
             Way::Out => Error::HttpRequestBodySize(Some(self.bytes)),
             Way::In => Error::HttpResponseBodySize(Some(self.bytes)),

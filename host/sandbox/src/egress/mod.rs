@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use apflow_model::capability::{Grant, HttpPattern, Scheme};
+use apflow_model::limit::Breach;
 use http::Request;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
@@ -34,18 +35,33 @@ pub(crate) struct Egress {
 pub(crate) struct Ledger {
     pub(crate) requests: AtomicU64,
     pub(crate) body_bytes: AtomicU64,
-    denials: Mutex<Vec<String>>,
+    denials: AtomicU64,
+    refusal: Mutex<Refusal>,
 }
 
-/// The most denials that are kept of one attempt.
-const DENIALS_MAX: usize = 16;
+/// What the guest was refused last, and has not got over.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Refusal {
+    #[default]
+    None,
+    /// Something that is not granted. The sentence says what to grant.
+    Denied(String),
+    /// Something over a limit.
+    Breach(Breach),
+}
 
 impl Ledger {
-    /// The first thing that was refused.
-    pub(crate) fn first_denial(&self) -> Option<String> {
-        self.denials.lock().unwrap_or_else(PoisonError::into_inner).first().cloned()
+    pub(crate) fn refusal(&self) -> Refusal {
+        self.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn refuse(&self, refusal: Refusal) {
+        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = refusal;
     }
 }
+
+/// The most denials of one attempt that are told.
+const DENIALS_MAX: u64 = 16;
 
 /// Where a request goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,9 +105,8 @@ impl Egress {
 
     /// Notes that the guest was refused something.
     pub(crate) fn deny(&self, message: &str) {
-        let mut denials = self.ledger.denials.lock().unwrap_or_else(PoisonError::into_inner);
-        if denials.len() < DENIALS_MAX {
-            denials.push(message.to_owned());
+        self.ledger.refuse(Refusal::Denied(message.to_owned()));
+        if self.ledger.denials.fetch_add(1, Ordering::Relaxed) < DENIALS_MAX {
             self.port.denied(message);
         }
     }
@@ -125,19 +140,20 @@ impl Egress {
         Ok(is_literal && granted.iter().any(|pattern| pattern.names(&to.host)))
     }
 
-    /// Counts the request, or says that there were too many.
+    /// Counts a request that is admitted, or refuses it when there were too many.
     fn count_request(&self) -> Result<(), Error> {
         let most = self.plan.limits.http_requests;
         let count = |sent: u64| (sent < most).then_some(sent + 1);
         let counted =
             self.ledger.requests.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count);
-        counted.map(|_| ()).map_err(|_| {
-            self.deny(&format!(
-                "request {} was refused: `limits.http_requests` in its plugin.yaml is {most}",
-                most.saturating_add(1)
-            ));
-            Error::ConnectionLimitReached
-        })
+        let is_counted = counted.is_ok();
+        // A guest that goes on to something it may do has got over what it was refused.
+        self.ledger.refuse(if is_counted {
+            Refusal::None
+        } else {
+            Refusal::Breach(Breach::HttpRequests(most))
+        });
+        if is_counted { Ok(()) } else { Err(Error::ConnectionLimitReached) }
     }
 }
 

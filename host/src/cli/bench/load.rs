@@ -79,6 +79,7 @@ fn remove(folder: &str) {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "`map_err` passes it so")]
 fn refused(error: SandboxError) -> CliError {
     CliError::NotFound(error.to_string())
 }

@@ -82,7 +82,8 @@ impl Report {
         let rows = self.rows.iter().map(row).collect();
         let table = columns(&["", "MEDIAN µs", "P99 µs", "N"], rows, &[1, 2, 3]);
         let ratios = self.ratios.iter();
-        let ratios: String = ratios.map(|(name, ratio)| format!("\n{name}: {ratio:.2}")).collect();
+        let ratios =
+            ratios.fold(String::new(), |text, (name, ratio)| format!("{text}\n{name}: {ratio:.2}"));
         let Machine { cpu, cores, os, build } = &self.machine;
         let warning = if *build == "debug" {
             "\nThis is a debug build: its figures say little. Build with --release to measure."
