@@ -1,16 +1,20 @@
-//! The seam between this crate's words and whoever answers them: the host, through the contract's
-//! imports, or natively the script of a test.
+//! The seam between this crate's words and whoever answers them: the host, or natively the script
+//! of a test.
+//!
+//! Both have the functions and the types of the contract's interfaces, and beside them `exchange`
+//! for HTTP and `sleep` for time. The words turn these into what plugins see; nothing here knows a
+//! word.
 
 #[cfg(target_family = "wasm")]
 mod component;
 #[cfg(target_family = "wasm")]
 pub(crate) use component::{
-    Hold, deadline, exchange, is_cancelled, load, progress, remaining, reserve, save, sleep,
-    sleep_until_something_is_ready, write,
+    budget, checkpoint, control, exchange, log, sleep, sleep_until_something_is_ready,
 };
 
 #[cfg(not(target_family = "wasm"))]
-pub(crate) use crate::testing::backend::{
-    Hold, deadline, exchange, is_cancelled, load, progress, remaining, reserve, save, sleep,
-    sleep_until_something_is_ready, write,
+pub(crate) mod script;
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use script::{
+    budget, checkpoint, control, exchange, log, sleep, sleep_until_something_is_ready,
 };

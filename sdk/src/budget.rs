@@ -20,21 +20,13 @@
 
 use std::fmt;
 
-use crate::{Usage, backend};
-
-/// A number of model tokens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Tokens(pub u64);
-
-impl fmt::Display for Tokens {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
+use crate::backend;
+pub use crate::tokens::Tokens;
+use crate::tokens::Usage;
 
 /// How many tokens are neither spent nor reserved. None when the task has no budget.
 pub fn remaining() -> Option<Tokens> {
-    backend::remaining()
+    backend::budget::remaining().map(Tokens)
 }
 
 /// Sets `amount` tokens aside for one call.
@@ -43,19 +35,22 @@ pub fn remaining() -> Option<Tokens> {
 ///
 /// [`Error::Exhausted`] when fewer are left. Nothing is reserved then.
 pub fn reserve(amount: Tokens) -> Result<Reservation, Error> {
-    backend::reserve(amount).map(Reservation)
+    backend::budget::reserve(amount.0).map(Reservation).map_err(|error| {
+        let backend::budget::Error::Exhausted(left) = error;
+        Error::Exhausted { asked: amount, left: Tokens(left) }
+    })
 }
 
 /// Tokens that are set aside for one call. Dropping it without [`commit`](Self::commit) gives them
 /// all back.
 #[derive(Debug)]
 #[must_use = "dropping a reservation gives its tokens back"]
-pub struct Reservation(backend::Hold);
+pub struct Reservation(backend::budget::Reservation);
 
 impl Reservation {
     /// How many tokens are set aside.
     pub fn amount(&self) -> Tokens {
-        self.0.amount()
+        Tokens(self.0.amount())
     }
 
     /// Ends the reservation and charges what was truly used.
@@ -63,7 +58,7 @@ impl Reservation {
     /// The rest goes back to the budget. Use beyond [`amount`](Self::amount) is charged as well,
     /// and can leave the budget with nothing.
     pub fn commit(self, used: Usage) {
-        self.0.commit(used);
+        backend::budget::Reservation::commit(self.0, used.into());
     }
 }
 

@@ -57,7 +57,7 @@ pub fn save(step: impl AsRef<str>, value: &(impl Serialize + ?Sized)) -> Result<
 /// another attempt has taken over, [`Error::Unavailable`] when the host cannot store it now.
 /// Nothing is saved then.
 pub fn save_bytes(step: impl AsRef<str>, value: &[u8]) -> Result<(), Error> {
-    backend::save(step.as_ref(), value)
+    Ok(backend::checkpoint::save(step.as_ref(), value)?)
 }
 
 /// Loads the value of the newest checkpoint, whatever its step; none when nothing was saved yet.
@@ -80,7 +80,7 @@ pub fn load<T: DeserializeOwned>() -> Result<Option<T>, Error> {
 /// [`Error::Fenced`] when another attempt has taken over, [`Error::Unavailable`] when the host
 /// cannot read it now.
 pub fn load_saved() -> Result<Option<Saved>, Error> {
-    backend::load()
+    Ok(backend::checkpoint::load()?.map(Saved::from))
 }
 
 impl Saved {
@@ -92,6 +92,13 @@ impl Saved {
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Error> {
         serde_json::from_slice(&self.value)
             .map_err(|error| Error::NotReadable(format!("step `{}`: {error}", self.step)))
+    }
+}
+
+impl From<backend::checkpoint::Saved> for Saved {
+    fn from(saved: backend::checkpoint::Saved) -> Self {
+        let backend::checkpoint::Saved { step, attempt, value } = saved;
+        Self { step, attempt, value }
     }
 }
 
@@ -131,3 +138,14 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+impl From<backend::checkpoint::Error> for Error {
+    fn from(error: backend::checkpoint::Error) -> Self {
+        match error {
+            backend::checkpoint::Error::TooLarge(bytes_max) => Self::TooLarge { bytes_max },
+            backend::checkpoint::Error::TooMany(count_max) => Self::TooMany { count_max },
+            backend::checkpoint::Error::Fenced => Self::Fenced,
+            backend::checkpoint::Error::Unavailable(reason) => Self::Unavailable(reason),
+        }
+    }
+}

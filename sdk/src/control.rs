@@ -9,12 +9,12 @@ use crate::{Fault, backend};
 /// A plugin that sees it should clean up and return [`Fault::Cancelled`]. One that does not is
 /// stopped after a grace period.
 pub fn is_cancelled() -> bool {
-    backend::is_cancelled()
+    backend::control::is_cancelled()
 }
 
 /// How long the attempt may still run before it is stopped. Zero when the time is up.
 pub fn deadline() -> Duration {
-    backend::deadline()
+    Duration::from_millis(backend::control::deadline())
 }
 
 /// Ends a cancelled attempt by `?`.

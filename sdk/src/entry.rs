@@ -5,8 +5,10 @@
 
 use std::future::Future;
 
-use schemars::{JsonSchema, generate::SchemaSettings};
+use schemars::transform::RecursiveTransform;
+use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
 
 pub use crate::bindings::apflow::plugin::types::{Descriptor, Task};
 pub use crate::bindings::exports::apflow::plugin::run::Guest;
@@ -210,14 +212,27 @@ pub(crate) fn attempt<Form, F: Executor<Form>>(
 
 /// The JSON Schema (draft 2020-12) of what is read into `I`.
 pub(crate) fn input_schema<I: JsonSchema>() -> String {
-    let settings = SchemaSettings::draft2020_12().for_deserialize();
-    settings.into_generator().into_root_schema_for::<I>().as_value().to_string()
+    schema::<I>(SchemaSettings::draft2020_12().for_deserialize())
 }
 
 /// The JSON Schema (draft 2020-12) of what `O` is written as.
 pub(crate) fn output_schema<O: JsonSchema>() -> String {
-    let settings = SchemaSettings::draft2020_12().for_serialize();
-    settings.into_generator().into_root_schema_for::<O>().as_value().to_string()
+    schema::<O>(SchemaSettings::draft2020_12().for_serialize())
+}
+
+fn schema<T: JsonSchema>(settings: SchemaSettings) -> String {
+    let settings = settings.with_transform(RecursiveTransform(join_lines));
+    settings.into_generator().into_root_schema_for::<T>().as_value().to_string()
+}
+
+/// Makes one line of each paragraph of a description: doc comments break lines where the source
+/// does, which means nothing to those who read the schema.
+fn join_lines(schema: &mut Schema) {
+    if let Some(Value::String(text)) = schema.get_mut("description") {
+        let paragraphs: Vec<String> =
+            text.split("\n\n").map(|paragraph| paragraph.replace('\n', " ")).collect();
+        *text = paragraphs.join("\n\n");
+    }
 }
 
 /// Compiles when `I` can be an input.

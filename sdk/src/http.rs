@@ -6,13 +6,7 @@
 //! Several requests overlap when their futures are awaited together, for example by
 //! [`wait::join_all`](crate::wait::join_all).
 
-mod code;
-mod error;
 mod request;
-mod response;
-mod url;
 
-pub use error::Error;
-pub(crate) use request::Call;
+pub use crate::exchange::{Error, Response};
 pub use request::{BODY_BYTES_MAX_DEFAULT, Request, TIMEOUT_DEFAULT};
-pub use response::Response;

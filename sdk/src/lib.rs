@@ -44,30 +44,36 @@
 //! The modules have the names of the interfaces in the contract (`wit/`): [`checkpoint`],
 //! [`budget`], [`log`] and [`control`]. A component imports only what its code calls.
 
-pub mod bindings;
+// From the top down: what runs an executor, the words that it calls and the values they share, and
+// below them who answers.
+#[doc(hidden)]
+pub mod entry;
+#[cfg(not(target_family = "wasm"))]
+pub mod testing;
 
 pub mod budget;
 pub mod checkpoint;
 pub mod control;
-mod fault;
 pub mod http;
 pub mod log;
-mod outcome;
-mod task;
 mod trace;
 pub mod wait;
 
-#[cfg(not(target_family = "wasm"))]
-pub mod testing;
+mod fault;
+mod outcome;
+mod task;
+mod tokens;
 
 mod backend;
-#[doc(hidden)]
-pub mod entry;
+mod exchange;
+
+pub mod bindings;
 
 pub use apflow_sdk_macros::executor;
 pub use fault::{Fault, OrFault};
-pub use outcome::{Outcome, Usage};
+pub use outcome::Outcome;
 pub use schemars::{self, JsonSchema};
 pub use serde_json;
 pub use task::Task;
+pub use tokens::Usage;
 pub use tracing;

@@ -5,7 +5,7 @@
 
 use std::fmt::Display;
 
-use crate::backend;
+use crate::backend::{self, log::Field};
 
 /// How much a line matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,6 +22,18 @@ pub enum Level {
     Error,
 }
 
+impl From<Level> for backend::log::Level {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Trace => Self::Trace,
+            Level::Debug => Self::Debug,
+            Level::Info => Self::Info,
+            Level::Warn => Self::Warn,
+            Level::Error => Self::Error,
+        }
+    }
+}
+
 /// Writes one line with named values.
 ///
 /// # Examples
@@ -33,8 +45,11 @@ pub enum Level {
 /// # });
 /// ```
 pub fn write(level: Level, message: impl AsRef<str>, fields: &[(&str, &dyn Display)]) {
-    let fields = fields.iter().map(|(name, value)| ((*name).to_owned(), value.to_string()));
-    backend::write(level, message.as_ref(), fields.collect());
+    let fields: Vec<Field> = fields
+        .iter()
+        .map(|(name, value)| Field { name: (*name).to_owned(), value: value.to_string() })
+        .collect();
+    backend::log::write(level.into(), message.as_ref(), &fields);
 }
 
 /// Writes a line for the plugin's author.
@@ -67,5 +82,5 @@ pub fn error(message: impl AsRef<str>) {
 /// `fraction` goes from 0.0 to 1.0; values outside are clamped and NaN counts as 0.0.
 pub fn progress(fraction: f64, message: impl AsRef<str>) {
     let fraction = if fraction.is_nan() { 0.0 } else { fraction.clamp(0.0, 1.0) };
-    backend::progress(fraction, message.as_ref());
+    backend::log::progress(fraction, message.as_ref());
 }

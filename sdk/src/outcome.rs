@@ -1,7 +1,6 @@
 //! The good end of an attempt.
 
-use crate::bindings::apflow::plugin::types;
-use crate::budget::Tokens;
+use crate::tokens::Usage;
 
 /// An output together with what it cost.
 ///
@@ -24,32 +23,5 @@ impl<O> Outcome<O> {
     #[must_use]
     pub fn with_usage(self, usage: Usage) -> Self {
         Self { usage: Some(usage), ..self }
-    }
-}
-
-/// Model tokens that a call used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
-    /// Tokens sent to the model.
-    pub input: Tokens,
-    /// Tokens received from it.
-    pub output: Tokens,
-}
-
-impl Usage {
-    /// Counts `input` tokens sent and `output` tokens received.
-    pub fn new(input: u64, output: u64) -> Self {
-        Self { input: Tokens(input), output: Tokens(output) }
-    }
-
-    /// Both together.
-    pub fn total(self) -> Tokens {
-        Tokens(self.input.0.saturating_add(self.output.0))
-    }
-}
-
-impl From<Usage> for types::TokenUsage {
-    fn from(usage: Usage) -> Self {
-        Self { input: usage.input.0, output: usage.output.0 }
     }
 }

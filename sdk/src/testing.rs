@@ -28,34 +28,25 @@
 //! assert!(matches!(fault, Fault::InvalidInput(text) if text.starts_with("`url`: ")));
 //! ```
 
-mod answer;
-pub(crate) mod backend;
-mod script;
-
-use std::cell::RefCell;
 use std::fmt::Display;
-use std::rc::Rc;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-pub use self::answer::{Answer, Sent};
-use self::script::{Expected, Script};
+use crate::backend::checkpoint::Error as Refused;
+pub use crate::backend::script::{Answer, Sent};
+use crate::backend::script::{Expected, Script, Written};
 use crate::checkpoint::Saved;
 use crate::entry::{self, Executor};
 use crate::trace::Lines;
-use crate::{Fault, Outcome, Task, Usage, budget::Tokens, checkpoint, log};
-
-thread_local! {
-    static INSTALLED: RefCell<Vec<Host>> = const { RefCell::new(Vec::new()) };
-}
+use crate::{Fault, Outcome, Task, Usage, backend, budget::Tokens, checkpoint, log};
 
 /// A host that follows a script. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Host {
-    script: Rc<RefCell<Script>>,
+    script: Script,
 }
 
 /// A line that the plugin wrote.
@@ -69,6 +60,20 @@ pub struct Line {
     pub fields: Vec<(String, String)>,
 }
 
+impl From<&Written> for Line {
+    fn from(line: &Written) -> Self {
+        let level = match line.level {
+            backend::log::Level::Trace => log::Level::Trace,
+            backend::log::Level::Debug => log::Level::Debug,
+            backend::log::Level::Info => log::Level::Info,
+            backend::log::Level::Warn => log::Level::Warn,
+            backend::log::Level::Error => log::Level::Error,
+        };
+        let fields = line.fields.iter().map(|field| (field.name.clone(), field.value.clone()));
+        Self { level, message: line.message.clone(), fields: fields.collect() }
+    }
+}
+
 /// A host that is installed until this is dropped.
 #[derive(Debug)]
 #[must_use = "the host is gone once this is dropped"]
@@ -76,7 +81,7 @@ pub struct Installed(());
 
 impl Drop for Installed {
     fn drop(&mut self) {
-        INSTALLED.with_borrow_mut(|hosts| drop(hosts.pop()));
+        Script::uninstall();
     }
 }
 
@@ -90,21 +95,21 @@ impl Host {
     /// Sets the task that [`run`](Self::run) hands to the executor.
     #[must_use]
     pub fn task(self, task: Task) -> Self {
-        self.script.borrow_mut().task = task;
+        self.script.state().task = task;
         self
     }
 
     /// Sets how long the attempt may run, in virtual time.
     #[must_use]
     pub fn deadline(self, deadline: Duration) -> Self {
-        self.script.borrow_mut().deadline = deadline;
+        self.script.state().deadline = deadline;
         self
     }
 
     /// Gives the task a budget of `tokens`.
     #[must_use]
     pub fn budget(self, tokens: u64) -> Self {
-        self.script.borrow_mut().left = Some(Tokens(tokens));
+        self.script.state().left = Some(tokens);
         self
     }
 
@@ -117,7 +122,7 @@ impl Host {
     /// Cancels the task once `elapsed` of virtual time has passed.
     #[must_use]
     pub fn cancelled_after(self, elapsed: Duration) -> Self {
-        self.script.borrow_mut().cancelled_at = Some(elapsed);
+        self.script.state().cancelled_at = Some(elapsed);
         self
     }
 
@@ -138,15 +143,31 @@ impl Host {
     /// Adds a checkpoint of an earlier attempt, as [`checkpoint::save_bytes`] writes it.
     #[must_use]
     pub fn checkpoint_bytes(self, step: &str, value: impl Into<Vec<u8>>) -> Self {
-        let saved = Saved { step: step.to_owned(), attempt: 0, value: value.into() };
-        self.script.borrow_mut().checkpoints.push(saved);
+        let (step, value) = (step.to_owned(), value.into());
+        let saved = backend::checkpoint::Saved { step, attempt: 0, value };
+        self.script.state().checkpoints.push(saved);
         self
     }
 
     /// Refuses every checkpoint with `error`.
+    ///
+    /// # Panics
+    ///
+    /// When `error` is [`NotReadable`](checkpoint::Error::NotReadable), which no host ever says:
+    /// [`checkpoint_bytes`](Self::checkpoint_bytes) adds a checkpoint that cannot be read.
     #[must_use]
+    #[expect(clippy::panic, reason = "a mistake in a test's script fails the test")]
     pub fn refuse_checkpoints(self, error: checkpoint::Error) -> Self {
-        self.script.borrow_mut().refused = Some(error);
+        let refused = match error {
+            checkpoint::Error::TooLarge { bytes_max } => Refused::TooLarge(bytes_max),
+            checkpoint::Error::TooMany { count_max } => Refused::TooMany(count_max),
+            checkpoint::Error::Fenced => Refused::Fenced,
+            checkpoint::Error::Unavailable(reason) => Refused::Unavailable(reason),
+            checkpoint::Error::NotReadable(_) => {
+                panic!("no host refuses by `NotReadable`: add unreadable bytes as a checkpoint")
+            }
+        };
+        self.script.state().refused = Some(refused);
         self
     }
 
@@ -157,7 +178,7 @@ impl Host {
     #[must_use]
     pub fn expect(self, method: &str, url: &str, answer: Answer) -> Self {
         let expected = Expected { method: method.to_owned(), url: url.to_owned(), answer };
-        self.script.borrow_mut().expected.push(expected);
+        self.script.state().expected.push(expected);
         self
     }
 }
@@ -181,7 +202,7 @@ impl Host {
         executor: impl Executor<Form>,
         input: impl Display,
     ) -> Result<Outcome<Value>, Fault> {
-        let task = self.script.borrow().task.clone();
+        let task = self.script.state().task.clone();
         let input = input.to_string();
         let outcome = self.within(|| {
             tracing::subscriber::with_default(Lines, || entry::attempt(&executor, task, &input))
@@ -198,13 +219,13 @@ impl Host {
 
     /// Puts this host in place, on this thread, until the guard is dropped.
     pub fn install(&self) -> Installed {
-        INSTALLED.with_borrow_mut(|hosts| hosts.push(self.clone()));
+        self.script.install();
         Installed(())
     }
 
     /// Cancels the task now.
     pub fn cancel(&self) {
-        let mut script = self.script.borrow_mut();
+        let mut script = self.script.state();
         script.cancelled_at = Some(script.now);
     }
 }
@@ -213,43 +234,43 @@ impl Host {
 impl Host {
     /// The requests that were sent, in order.
     pub fn requests(&self) -> Vec<Sent> {
-        self.script.borrow().sent.clone()
+        self.script.state().sent.clone()
     }
 
     /// The expected requests that were not sent, as `METHOD URL`.
     pub fn not_sent(&self) -> Vec<String> {
-        let script = self.script.borrow();
+        let script = self.script.state();
         script.expected.iter().map(|one| format!("{} {}", one.method, one.url)).collect()
     }
 
     /// The lines that were written.
     pub fn lines(&self) -> Vec<Line> {
-        self.script.borrow().lines.clone()
+        self.script.state().lines.iter().map(Line::from).collect()
     }
 
     /// The progress that was reported.
     pub fn progress(&self) -> Vec<(f64, String)> {
-        self.script.borrow().progress.clone()
+        self.script.state().progress.clone()
     }
 
     /// All checkpoints, oldest first; those that the script began with have attempt 0.
     pub fn checkpoints(&self) -> Vec<Saved> {
-        self.script.borrow().checkpoints.clone()
+        self.script.state().checkpoints.iter().cloned().map(Saved::from).collect()
     }
 
     /// What was charged to the budget.
     pub fn spent(&self) -> Usage {
-        self.script.borrow().spent
+        self.script.state().spent
     }
 
     /// What is neither spent nor reserved.
     pub fn remaining(&self) -> Option<Tokens> {
-        self.script.borrow().left
+        self.script.state().left.map(Tokens)
     }
 
     /// How much virtual time has passed.
     pub fn elapsed(&self) -> Duration {
-        self.script.borrow().now
+        self.script.state().now
     }
 }
 

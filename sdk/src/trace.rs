@@ -7,7 +7,7 @@ use tracing_core::field::{Field, Visit};
 use tracing_core::span::{Attributes, Id, Record};
 use tracing_core::{Dispatch, Event, Level, Metadata, Subscriber, dispatcher};
 
-use crate::{backend, log};
+use crate::backend::log;
 
 /// Makes [`Lines`] the subscriber of this component, once.
 pub(crate) fn install() {
@@ -36,8 +36,8 @@ impl Subscriber for Lines {
         let mut line = Line::default();
         event.record(&mut line);
         let metadata = event.metadata();
-        line.fields.push(("target".to_owned(), metadata.target().to_owned()));
-        backend::write(level(*metadata.level()), &line.message, line.fields);
+        line.push("target", metadata.target().to_owned());
+        log::write(level(*metadata.level()), &line.message, &line.fields);
     }
 
     fn enter(&self, _: &Id) {}
@@ -58,7 +58,7 @@ fn level(level: Level) -> log::Level {
 #[derive(Default)]
 struct Line {
     message: String,
-    fields: Vec<(String, String)>,
+    fields: Vec<log::Field>,
 }
 
 impl Line {
@@ -67,8 +67,12 @@ impl Line {
             // Writing to a String cannot fail.
             _ = self.message.write_fmt(value);
         } else {
-            self.fields.push((field.name().to_owned(), value.to_string()));
+            self.push(field.name(), value.to_string());
         }
+    }
+
+    fn push(&mut self, name: &str, value: String) {
+        self.fields.push(log::Field { name: name.to_owned(), value });
     }
 }
 

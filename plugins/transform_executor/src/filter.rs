@@ -5,14 +5,14 @@
 
 use std::collections::BTreeMap;
 
-use jaq_core::data::HasLut;
 use jaq_core::load::{self, Arena, File, Loader, lex};
-use jaq_core::{Compiler, Ctx, DataT, Lut, Vars, compile};
+use jaq_core::{Compiler, Ctx, Vars, compile};
 use jaq_json::Val;
 use serde_json::Value;
 
 use crate::natives;
 use crate::place::{line_and_column, offset_in, point};
+use crate::reach::{Kind, Reach};
 use crate::value::{ValueError, from_json, to_json};
 
 /// The longest filter, in bytes.
@@ -63,28 +63,6 @@ pub struct Filter {
     code: jaq_core::Filter<Kind>,
     /// The values of its variables, in the order of their names.
     variables: Vec<Val>,
-}
-
-/// What native filters can reach while they run.
-pub struct Kind;
-
-impl DataT for Kind {
-    type V<'a> = Val;
-    type Data<'a> = Reach<'a>;
-}
-
-/// The compiled filter and the log.
-#[derive(Clone, Copy)]
-pub struct Reach<'a> {
-    code: &'a Lut<Kind>,
-    /// Where `debug` and `stderr` write.
-    pub log: &'a dyn Fn(&str),
-}
-
-impl<'a> HasLut<'a, Kind> for Reach<'a> {
-    fn lut(&self) -> &'a Lut<Kind> {
-        self.code
-    }
 }
 
 impl Filter {

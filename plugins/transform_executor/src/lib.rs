@@ -5,6 +5,7 @@
 pub mod filter;
 mod natives;
 mod place;
+mod reach;
 pub mod request;
 pub mod source;
 pub mod value;

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::url::Url;
-use super::{Error, Response};
+use crate::exchange::{Call, Error, Response, Url, header};
 use crate::{backend, wait};
 
 /// How long an exchange may take unless [`Request::timeout`] says otherwise.
@@ -110,7 +109,7 @@ impl Request {
     pub fn json(mut self, value: &(impl Serialize + ?Sized)) -> Self {
         self.body = serde_json::to_vec(value)
             .map_err(|error| format!("the body has no JSON form: {error}"));
-        if !has(&self.headers, "content-type") {
+        if header(&self.headers, "content-type").is_none() {
             self = self.header("content-type", "application/json");
         }
         self
@@ -164,27 +163,6 @@ impl Request {
     }
 }
 
-/// A request without mistakes.
-#[derive(Clone, Debug)]
-pub(crate) struct Call {
-    pub(crate) method: String,
-    pub(crate) url: Url,
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) body: Vec<u8>,
-    pub(crate) timeout: Duration,
-    pub(crate) body_bytes_max: usize,
-}
-
-impl Call {
-    /// Whether `content-length` must be added: servers do not like to guess at bodies, and a method
-    /// that usually has one should say when it is empty.
-    #[cfg_attr(not(target_family = "wasm"), expect(dead_code, reason = "scripts need no length"))]
-    pub(crate) fn announces_length(&self) -> bool {
-        let expected = matches!(self.method.as_str(), "POST" | "PUT" | "PATCH");
-        (expected || !self.body.is_empty()) && !has(&self.headers, "content-length")
-    }
-}
-
 impl TryFrom<Request> for Call {
     type Error = Error;
 
@@ -203,10 +181,6 @@ impl TryFrom<Request> for Call {
         let body = body.map_err(Error::Invalid)?;
         Ok(Self { method, url, headers, body, timeout, body_bytes_max })
     }
-}
-
-fn has(headers: &[(String, String)], name: &str) -> bool {
-    headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name))
 }
 
 /// The `token` of RFC 9110, section 5.6.2.

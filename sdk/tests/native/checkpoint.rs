@@ -45,3 +45,9 @@ fn a_refusal_reaches_the_plugin_as_it_is() {
         assert_eq!(matches!(Fault::from(error), Fault::Retryable { .. }), is_retryable);
     }
 }
+
+#[test]
+#[should_panic(expected = "no host refuses by `NotReadable`")]
+fn a_refusal_that_no_host_gives_fails_the_test() {
+    drop(Host::new().refuse_checkpoints(Error::NotReadable("never".to_owned())));
+}

@@ -98,6 +98,40 @@ fn schemas_are_of_draft_2020_12_and_carry_doc_comments() {
 }
 
 #[test]
+fn a_paragraph_of_a_doc_comment_is_one_line_of_the_schema() {
+    /// What is wanted,
+    /// and why.
+    ///
+    /// Another
+    /// paragraph.
+    #[derive(Serialize, Deserialize, JsonSchema)]
+    struct Broken {
+        /// A choice
+        /// of two.
+        choice: Choice,
+        /// Named like
+        /// the keyword.
+        description: String,
+    }
+    #[derive(Serialize, Deserialize, JsonSchema)]
+    enum Choice {
+        /// The one
+        /// or
+        One,
+        /// the other.
+        Other,
+    }
+    for schema in [input_schema::<Broken>(), output_schema::<Broken>()] {
+        assert_eq!(schema["description"], "What is wanted, and why.\n\nAnother paragraph.");
+        let properties = &schema["properties"];
+        assert_eq!(properties["choice"]["description"], "A choice of two.");
+        assert_eq!(properties["description"]["description"], "Named like the keyword.");
+        let first = &schema["$defs"]["Choice"]["oneOf"][0];
+        assert_eq!(first["description"], "The one or");
+    }
+}
+
+#[test]
 fn schemas_tell_what_is_read_from_what_is_written() {
     #[derive(Serialize, Deserialize, JsonSchema)]
     struct Both {

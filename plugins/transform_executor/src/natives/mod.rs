@@ -15,7 +15,7 @@ use jaq_core::load::parse::Def;
 use jaq_core::native::{Fun, run, v};
 use jaq_json::{Error, Val};
 
-use crate::filter::Kind;
+use crate::reach::Kind;
 
 /// Definitions of jaq-std that call what is not here: rare functions of C's mathematics.
 const LEFT_OUT: [&str; 4] = ["drem", "gamma", "logb", "significand"];

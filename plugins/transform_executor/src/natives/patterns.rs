@@ -6,7 +6,7 @@ use jaq_core::{Bind, Cv, ValT as _};
 use jaq_json::{Error, Map, Val};
 use regex_bites::bytes::{Captures, Regex, RegexBuilder};
 
-use crate::filter::Kind;
+use crate::reach::Kind;
 
 use super::{Native, text};
 

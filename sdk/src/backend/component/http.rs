@@ -9,15 +9,15 @@ use wasip2::http::types::{
 };
 use wasip2::io::streams::StreamError;
 
-use super::deadline;
+use super::control::deadline;
 use super::poll::ready;
-use crate::http::{Call, Error, Response};
+use crate::exchange::{Call, Error, Response};
 
 const CHUNK_BYTES: u64 = 64 * 1024;
 
 /// Sends `call` and reads the whole answer.
 pub(crate) async fn exchange(call: Call) -> Result<Response, Error> {
-    let clock = Clock { deadline_at_start: deadline(), timeout: call.timeout };
+    let clock = Clock { deadline_at_start_ms: deadline(), timeout: call.timeout };
     let origin = call.url.origin();
     let answer = exchange_by(&clock, call).await;
     answer.map_err(|error| error.about(&origin))
@@ -54,13 +54,14 @@ async fn exchange_by(clock: &Clock, call: Call) -> Result<Response, Error> {
 
 /// Measures the whole exchange without asking for a clock: the attempt's own deadline runs anyway.
 struct Clock {
-    deadline_at_start: Duration,
+    deadline_at_start_ms: u64,
     timeout: Duration,
 }
 
 impl Clock {
     fn check(&self) -> Result<(), Error> {
-        if self.deadline_at_start.saturating_sub(deadline()) > self.timeout {
+        let passed_ms = self.deadline_at_start_ms.saturating_sub(deadline());
+        if Duration::from_millis(passed_ms) > self.timeout {
             return Err(Error::Timeout("the answer took too long".to_owned()));
         }
         Ok(())

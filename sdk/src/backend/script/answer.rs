@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::http::{Error, Response};
+use crate::exchange::{self, Error, Response};
 
 /// How an expected request is answered.
 #[derive(Clone, Debug)]
@@ -83,7 +83,6 @@ pub struct Sent {
 impl Sent {
     /// The first value of a header, whatever the case of its name.
     pub fn header(&self, name: &str) -> Option<&str> {
-        let found = self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
-        found.map(|(_, value)| value.as_str())
+        exchange::header(&self.headers, name)
     }
 }

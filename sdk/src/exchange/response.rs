@@ -16,8 +16,7 @@ pub struct Response {
 impl Response {
     /// The first value of a header, whatever the case of its name.
     pub fn header(&self, name: &str) -> Option<&str> {
-        let found = self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
-        found.map(|(_, value)| value.as_str())
+        super::header(&self.headers, name)
     }
 
     /// True for a status from 200 to 299.

@@ -1,49 +1,59 @@
-//! The state of a scripted host. It decides nothing about waiting; `backend` does.
+//! What a script holds: what the plugin will find, and what it did.
 
 use std::task::Waker;
 use std::time::Duration;
 
-use super::{Answer, Line, Sent};
-use crate::budget::Tokens;
-use crate::checkpoint::{self, Saved};
-use crate::{Task, Usage};
+use super::answer::{Answer, Sent};
+use crate::bindings::apflow::plugin::{checkpoint, log};
+use crate::task::Task;
+use crate::tokens::Usage;
 
 const DEADLINE_DEFAULT: Duration = Duration::from_mins(5);
 
+/// The world of one scripted attempt.
 #[derive(Debug)]
-pub(super) struct Script {
-    pub(super) task: Task,
+pub(crate) struct State {
+    pub(crate) task: Task,
     /// Virtual time since the attempt began.
-    pub(super) now: Duration,
-    pub(super) deadline: Duration,
-    pub(super) cancelled_at: Option<Duration>,
-    pub(super) left: Option<Tokens>,
-    pub(super) spent: Usage,
-    pub(super) checkpoints: Vec<Saved>,
-    pub(super) refused: Option<checkpoint::Error>,
-    pub(super) expected: Vec<Expected>,
-    pub(super) sent: Vec<Sent>,
-    pub(super) lines: Vec<Line>,
-    pub(super) progress: Vec<(f64, String)>,
-    pub(super) sleepers: Vec<Sleeper>,
+    pub(crate) now: Duration,
+    pub(crate) deadline: Duration,
+    pub(crate) cancelled_at: Option<Duration>,
+    /// Tokens that are neither spent nor reserved; none without a budget.
+    pub(crate) left: Option<u64>,
+    pub(crate) spent: Usage,
+    pub(crate) checkpoints: Vec<checkpoint::Saved>,
+    pub(crate) refused: Option<checkpoint::Error>,
+    pub(crate) expected: Vec<Expected>,
+    pub(crate) sent: Vec<Sent>,
+    pub(crate) lines: Vec<Written>,
+    pub(crate) progress: Vec<(f64, String)>,
+    pub(crate) sleepers: Vec<Sleeper>,
 }
 
 /// A request that may come, once.
 #[derive(Debug)]
-pub(super) struct Expected {
-    pub(super) method: String,
-    pub(super) url: String,
-    pub(super) answer: Answer,
+pub(crate) struct Expected {
+    pub(crate) method: String,
+    pub(crate) url: String,
+    pub(crate) answer: Answer,
+}
+
+/// A line of the log.
+#[derive(Debug)]
+pub(crate) struct Written {
+    pub(crate) level: log::Level,
+    pub(crate) message: String,
+    pub(crate) fields: Vec<log::Field>,
 }
 
 /// A future that waits for the virtual clock.
 #[derive(Debug)]
-pub(super) struct Sleeper {
-    pub(super) due: Duration,
-    pub(super) waker: Waker,
+pub(crate) struct Sleeper {
+    pub(crate) due: Duration,
+    pub(crate) waker: Waker,
 }
 
-impl Default for Script {
+impl Default for State {
     fn default() -> Self {
         Self {
             task: Task {
@@ -69,16 +79,15 @@ impl Default for Script {
     }
 }
 
-impl Script {
+impl State {
     /// Takes the answer of the first expectation that `sent` meets.
     ///
     /// # Errors
     ///
     /// A text for the test's author when there is none.
-    pub(super) fn answer(&mut self, sent: &Sent) -> Result<Answer, String> {
-        let found =
-            self.expected.iter().position(|one| one.method == sent.method && one.url == sent.url);
-        if let Some(index) = found {
+    pub(crate) fn answer(&mut self, sent: &Sent) -> Result<Answer, String> {
+        let is_met = |one: &Expected| one.method == sent.method && one.url == sent.url;
+        if let Some(index) = self.expected.iter().position(is_met) {
             return Ok(self.expected.remove(index).answer);
         }
         let known: Vec<String> =
@@ -88,7 +97,7 @@ impl Script {
     }
 
     /// Moves the clock to the next moment that somebody waits for, and hands over who does.
-    pub(super) fn advance(&mut self) -> Vec<Waker> {
+    pub(crate) fn advance(&mut self) -> Vec<Waker> {
         let Some(next) = self.sleepers.iter().map(|sleeper| sleeper.due).min() else {
             return Vec::new();
         };

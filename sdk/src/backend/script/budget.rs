@@ -1,0 +1,53 @@
+//! A budget as the host keeps it: what is reserved is neither left nor spent.
+
+use super::{Script, installed};
+use crate::bindings::apflow::plugin::types::TokenUsage;
+use crate::tokens::Usage;
+
+pub(crate) use crate::bindings::apflow::plugin::budget::Error;
+
+pub(crate) fn remaining() -> Option<u64> {
+    installed().state().left
+}
+
+pub(crate) fn reserve(amount: u64) -> Result<Reservation, Error> {
+    let script = installed();
+    if let Some(left) = &mut script.state().left {
+        *left = left.checked_sub(amount).ok_or(Error::Exhausted(*left))?;
+    }
+    Ok(Reservation { amount, script })
+}
+
+/// Tokens set aside; dropping it gives them back.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    amount: u64,
+    script: Script,
+}
+
+impl Reservation {
+    pub(crate) fn amount(&self) -> u64 {
+        self.amount
+    }
+
+    pub(crate) fn commit(mut reservation: Self, used: TokenUsage) {
+        let used = Usage::new(used.input, used.output);
+        let mut state = reservation.script.state();
+        state.spent.input.0 = state.spent.input.0.saturating_add(used.input.0);
+        state.spent.output.0 = state.spent.output.0.saturating_add(used.output.0);
+        if let Some(left) = &mut state.left {
+            *left = left.saturating_add(reservation.amount).saturating_sub(used.total().0);
+        }
+        drop(state);
+        // Settled: the drop of the reservation has nothing left to give back.
+        reservation.amount = 0;
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if let Some(left) = &mut self.script.state().left {
+            *left = left.saturating_add(self.amount);
+        }
+    }
+}
