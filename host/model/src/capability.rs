@@ -8,7 +8,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// What a plugin's manifest asks for. Nothing is allowed by asking.
+/// What a plugin's manifest asks for. Asking alone allows only `clocks` and `random`, which reach
+/// nothing outside the instance.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Capabilities {

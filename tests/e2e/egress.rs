@@ -1,0 +1,205 @@
+//! The only way out: what `rest_executor` reaches, and what it does not.
+
+use serde_json::{Value, json};
+
+use crate::host::{Ended, TestHost};
+use crate::server::{Reply, Server};
+
+#[test]
+fn a_granted_request_brings_status_headers_and_json() {
+    let server = Server::start(|_| Reply::json(&json!({ "parts": 7 })).with("X-Flavour", "sour"));
+    let input = json!({
+        "url": server.url("/items?a=b"),
+        "method": "POST",
+        "headers": { "Authorization": "Bearer secret" },
+        "json": { "name": "bolt" },
+    });
+    let task = request(&TestHost::new(), &input, &[&server.origin()]).is_ok().json();
+    assert_eq!(task["output"]["status"], 200);
+    assert_eq!(task["output"]["headers"]["x-flavour"], "sour");
+    assert_eq!(task["output"]["json"], json!({ "parts": 7 }));
+    assert_eq!(task["usage"]["http_requests"], 1);
+    let hits = server.hits();
+    assert_eq!(hits.len(), 1);
+    assert_eq!((hits[0].method.as_str(), hits[0].path.as_str()), ("POST", "/items?a=b"));
+    assert_eq!(hits[0].headers["authorization"], "Bearer secret");
+    assert_eq!(hits[0].headers["idempotency-key"], task["id"].as_str().unwrap());
+    assert_eq!(serde_json::from_slice::<Value>(&hits[0].body).unwrap(), json!({ "name": "bolt" }));
+}
+
+#[test]
+fn without_a_grant_nothing_reaches_the_server_and_the_grant_is_named() {
+    let server = untouched();
+    let host = TestHost::new();
+    let input = json!({ "url": server.url("/") }).to_string();
+    let grant = format!("--grant http={}", server.origin());
+    host.run(&["run", "rest_executor", "--input", &input])
+        .exits(3)
+        .says(&["error[capability-denied]: ", &grant, "explain capability-denied"]);
+    assert_eq!(server.hits().len(), 0);
+}
+
+#[test]
+fn a_grant_of_load_holds_until_the_next_load() {
+    let server = Server::start(|_| Reply::status(204));
+    let host = TestHost::new();
+    let input = json!({ "url": server.url("/") });
+    let grant = format!("http={}", server.origin());
+    host.run(&["load", "rest_executor", "--grant", &grant]).is_ok();
+    request(&host, &input, &[]).is_ok();
+    host.run(&["load", "rest_executor"]).is_ok();
+    request(&host, &input, &[]).exits(3);
+    assert_eq!(server.hits().len(), 1);
+}
+
+#[test]
+fn a_grant_of_one_run_does_not_help_the_next() {
+    let server = Server::start(|_| Reply::status(204));
+    let host = TestHost::new();
+    let input = json!({ "url": server.url("/") });
+    request(&host, &input, &[&server.origin()]).is_ok();
+    request(&host, &input, &[]).exits(3);
+    assert_eq!(server.hits().len(), 1);
+}
+
+#[test]
+fn a_grant_of_another_port_scheme_or_name_does_not_help() {
+    let server = untouched();
+    let host = TestHost::new();
+    let port = server.port();
+    let other = if port == u16::MAX { port - 1 } else { port + 1 };
+    for grant in [
+        format!("http://127.0.0.1:{other}"),
+        "http://127.0.0.1".to_owned(),
+        format!("https://127.0.0.1:{port}"),
+        format!("http://localhost:{port}"),
+        format!("http://127.0.0.2:{port}"),
+    ] {
+        denied(&host, &server.url("/"), &grant);
+    }
+    assert_eq!(server.hits().len(), 0);
+}
+
+#[test]
+fn a_star_never_grants_a_private_address() {
+    let server = untouched();
+    let host = TestHost::new();
+    let port = server.port();
+    for host_name in ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "0.0.0.0"] {
+        denied(&host, &format!("http://{host_name}:{port}/"), "http://*:*");
+    }
+    assert_eq!(server.hits().len(), 0);
+}
+
+#[test]
+fn a_name_that_leads_to_a_private_address_is_refused_although_it_is_granted() {
+    let server = untouched();
+    let host = TestHost::new();
+    let port = server.port();
+    // The resolver of the system takes the first three for 127.0.0.1.
+    for name in ["2130706433", "0x7f000001", "127.1", "localhost.localdomain"] {
+        let url = format!("http://{name}:{port}");
+        let ended = request(&host, &json!({ "url": url }), &[&url]);
+        assert_ne!(ended.code, Some(0), "{name} was reached");
+    }
+    assert_eq!(server.hits().len(), 0);
+}
+
+#[test]
+fn a_name_is_no_other_way_to_a_granted_address() {
+    let server = untouched();
+    let host = TestHost::new();
+    denied(&host, &format!("http://localhost:{}/", server.port()), &server.origin());
+    assert_eq!(server.hits().len(), 0);
+}
+
+#[test]
+fn a_redirect_must_be_granted_like_the_first_request() {
+    let target = untouched();
+    let to = target.url("/stolen");
+    let server = Server::start(move |_| Reply::status(302).with("Location", to.clone()));
+    let host = TestHost::new();
+    let input = json!({ "url": server.url("/"), "headers": { "Authorization": "Bearer secret" } });
+    let task = request(&host, &input, &[&server.origin()]).exits(3).json();
+    let message = task["fault"]["message"].as_str().unwrap();
+    assert!(message.contains(&format!("--grant http={}", target.origin())), "{message}");
+    assert_eq!((server.hits().len(), target.hits().len()), (1, 0));
+}
+
+#[test]
+fn a_granted_redirect_to_another_origin_loses_its_secrets() {
+    let target = Server::start(|_| Reply::json(&json!("found")));
+    let to = target.url("/moved");
+    let server = Server::start(move |_| Reply::status(302).with("Location", to.clone()));
+    let host = TestHost::new();
+    let headers = json!({ "Authorization": "Bearer secret", "X-Api-Key": "k", "Accept": "text/x" });
+    let input = json!({ "url": server.url("/"), "headers": headers });
+    let task = request(&host, &input, &[&server.origin(), &target.origin()]).is_ok().json();
+    assert_eq!(task["output"]["json"], "found");
+    let hit = target.hits().remove(0);
+    assert_eq!(hit.headers.get("accept").map(String::as_str), Some("text/x"));
+    assert!(!hit.headers.contains_key("authorization") && !hit.headers.contains_key("x-api-key"));
+}
+
+#[test]
+fn a_circle_of_redirects_ends() {
+    let server = Server::start(|_| Reply::status(302).with("Location", "/again"));
+    let host = TestHost::new();
+    request(&host, &json!({ "url": server.url("/") }), &[&server.origin()]).exits(1);
+    assert_eq!(server.hits().len(), 6, "the request and five redirects");
+}
+
+#[test]
+fn a_body_over_the_limit_fails_the_task() {
+    let server = Server::start(|_| Reply::text(200, vec![b'x'; 9 << 20]));
+    let host = TestHost::new();
+    let input = json!({ "url": server.url("/") });
+    let task = request(&host, &input, &[&server.origin()]).exits(1).json();
+    assert_eq!(task["fault"]["code"], "limit-exceeded");
+    let message = task["fault"]["message"].as_str().unwrap();
+    assert!(message.contains("8 MiB") && message.contains("limits.http_body"), "{message}");
+    let received = task["usage"]["http_body_bytes"].as_u64().unwrap();
+    assert!(received <= 9 << 20, "{received}");
+}
+
+#[test]
+fn a_server_that_is_not_there_can_be_tried_again() {
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let origin = format!("http://{gone}");
+    let task = request(&TestHost::new(), &json!({ "url": origin }), &[&origin]).exits(1).json();
+    assert_eq!(task["fault"]["code"], "retryable", "{task:#}");
+}
+
+#[test]
+fn a_status_that_will_not_change_fails_with_what_the_server_said() {
+    let server = Server::start(|_| Reply::text(404, "no such part"));
+    let task = request(&TestHost::new(), &json!({ "url": server.url("/") }), &[&server.origin()])
+        .exits(1)
+        .json();
+    assert_eq!(task["fault"]["code"], "permanent");
+    let message = task["fault"]["message"].as_str().unwrap();
+    assert!(message.contains("404") && message.contains("no such part"), "{message}");
+}
+
+/// A server that nobody may reach.
+fn untouched() -> Server {
+    Server::start(|_| Reply::json(&json!("reached")))
+}
+
+/// Runs one request with these destinations granted.
+fn request(host: &TestHost, input: &Value, origins: &[&str]) -> Ended {
+    let input = input.to_string();
+    let grants: Vec<String> = origins.iter().map(|origin| format!("http={origin}")).collect();
+    let mut arguments = vec!["run", "rest_executor", "--json", "--input", &input];
+    for grant in &grants {
+        arguments.extend(["--grant", grant]);
+    }
+    host.run(&arguments)
+}
+
+/// Fails unless a request with this grant is refused for want of another.
+#[track_caller]
+fn denied(host: &TestHost, url: &str, origin: &str) {
+    let task = request(host, &json!({ "url": url }), &[origin]).exits(3).json();
+    assert_eq!(task["fault"]["code"], "capability-denied", "{url} by {origin}: {task:#}");
+}

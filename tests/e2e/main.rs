@@ -1,0 +1,34 @@
+//! apflow-host from outside: the real program, real HTTP, hostile guests.
+//!
+//! Each test has a data directory of its own. What the host does inside is tested where it is
+//! written.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests start the real program, and read and write its files"
+)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails; clippy knows tests only by their own functions"
+)]
+
+mod guests;
+mod host;
+mod server;
+mod serving;
+
+mod author;
+mod batches;
+mod code_cache;
+mod commands;
+mod crashes;
+mod door;
+mod egress;
+mod hostile;
+mod jobs;
+mod quickstart;
+mod refused_jobs;
+mod refused_plugins;
+mod retries;
+mod words;

@@ -1,0 +1,167 @@
+//! A host that serves, and a client of its HTTP API.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::host::TestHost;
+use crate::server::read_headers;
+
+/// The longest that a test waits for a job.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A host that serves on a free port until this is dropped.
+pub(crate) struct Serving {
+    child: Child,
+    address: String,
+    token: String,
+}
+
+impl Serving {
+    /// Starts `serve` and waits until it says where.
+    pub(crate) fn start(host: &TestHost) -> Self {
+        let mut command = host.command();
+        command.args(["serve", "--port", "0", "--json", "--log", "warn"]);
+        let mut child =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut said = String::new();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        while !said.ends_with("}\n") {
+            assert!(stdout.read_line(&mut said).unwrap() > 0, "the host ended: {said}");
+        }
+        let said: Value = serde_json::from_str(&said).unwrap();
+        let address = said["url"].as_str().unwrap().strip_prefix("http://").unwrap().to_owned();
+        assert_eq!(said["token_file"], host.config_file().to_str().unwrap());
+        Self { child, address, token: token(host) }
+    }
+
+    /// The operator's token.
+    pub(crate) fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// Asks as the operator.
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        self.ask(&format!("GET {path}"), Some(&self.token), b"")
+    }
+
+    /// Submits a job as the operator. `query` is empty or starts with `?`.
+    pub(crate) fn submit(&self, query: &str, job: &Value) -> Answer {
+        self.post(query, job.to_string().as_bytes())
+    }
+
+    /// Sends these bytes as a job, as the operator.
+    pub(crate) fn post(&self, query: &str, body: &[u8]) -> Answer {
+        self.ask(&format!("POST /api/v1/jobs{query}"), Some(&self.token), body)
+    }
+
+    /// Asks with this token or none. `what` is a method and a path.
+    pub(crate) fn ask(&self, what: &str, token: Option<&str>, body: &[u8]) -> Answer {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        let mut head = format!("{what} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.address);
+        if let Some(token) = token {
+            head += &format!("Authorization: Bearer {token}\r\n");
+        }
+        head += &format!("Content-Length: {}\r\n\r\n", body.len());
+        stream.write_all(head.as_bytes()).unwrap();
+        // A host that refuses the head need not read the body.
+        drop(stream.write_all(body));
+        Answer::read(stream)
+    }
+
+    /// Looks a job up until it has ended.
+    pub(crate) fn ended(&self, id: &str) -> Value {
+        let start = Instant::now();
+        loop {
+            let job = self.get(&format!("/api/v1/jobs/{id}")).is(200).json();
+            if !matches!(job["state"].as_str(), Some("pending" | "running")) {
+                return job;
+            }
+            assert!(start.elapsed() < PATIENCE, "{id} did not end: {job:#}");
+            std::thread::yield_now();
+        }
+    }
+
+    /// Kills it as a power cut would, without a word.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Asks it to end, and returns its exit code.
+    pub(crate) fn stop(mut self) -> Option<i32> {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// The operator's token, from the host's settings.
+fn token(host: &TestHost) -> String {
+    let settings = fs::read_to_string(host.config_file()).unwrap();
+    let line = settings.lines().find_map(|line| line.strip_prefix("admin_token: "));
+    line.unwrap().to_owned()
+}
+
+/// What the host answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// The status.
+    pub(crate) status: u16,
+    /// Names in lower case.
+    pub(crate) headers: BTreeMap<String, String>,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn read(stream: TcpStream) -> Self {
+        let mut reader = BufReader::new(stream);
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        let status = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+        let headers = read_headers(&mut reader).unwrap();
+        let mut body = Vec::new();
+        reader.read_to_end(&mut body).unwrap();
+        Self { status, headers, body }
+    }
+
+    /// Fails unless it has this status and the id of its request.
+    #[track_caller]
+    pub(crate) fn is(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.body));
+        assert!(self.headers.get("x-request-id").is_some_and(|id| !id.is_empty()), "{self:?}");
+        self
+    }
+
+    /// The body as JSON.
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    /// The body as a problem with this status and code.
+    #[track_caller]
+    pub(crate) fn problem(self, status: u16, code: &str) -> Value {
+        let answer = self.is(status);
+        assert_eq!(answer.headers["content-type"], "application/problem+json");
+        let problem = answer.json();
+        assert_eq!(problem["code"], code, "{problem:#}");
+        assert_eq!(problem["status"], status);
+        assert_eq!(problem["type"], format!("https://apflow.dev/errors/{code}"));
+        assert_eq!(problem["instance"], answer.headers["x-request-id"]);
+        problem
+    }
+}
