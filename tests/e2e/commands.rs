@@ -19,7 +19,7 @@ fn a_command_gets_its_arguments_and_input_and_gives_what_it_wrote() {
     let host = TestHost::new();
     BEHAVES.load(&host, "");
     let input = json!({ "args": ["-v", "two words"], "stdin": "grün\n" }).to_string();
-    let output = host.run(&["run", "behaves", "--input", &input]).is_ok().json();
+    let output = host.run(&["run", "behaves", "--input", &input]).succeeds().json();
     let expected = json!({
         "stdout": "behaves -v two words read \"grün\\n\"",
         "stderr": "nothing to complain about",
@@ -36,10 +36,10 @@ fn an_input_can_come_from_a_file_or_from_standard_input() {
     let file = folder.path().join("input.json");
     fs::write(&file, r#"{ "args": ["from a file"] }"#).unwrap();
     let at = format!("@{}", file.display());
-    let output = host.run(&["run", "behaves", "--input", &at]).is_ok().json();
+    let output = host.run(&["run", "behaves", "--input", &at]).succeeds().json();
     assert!(output["stdout"].as_str().unwrap().contains("from a file"), "{output}");
     let arguments = ["run", "behaves", "--input", "-"];
-    let ended = host.run_with(&arguments, r#"{ "args": ["from stdin"] }"#, &[]).is_ok();
+    let ended = host.run_with(&arguments, r#"{ "args": ["from stdin"] }"#, &[]).succeeds();
     assert!(ended.stdout.contains("from stdin"), "{}", ended.stdout);
 }
 
@@ -47,7 +47,7 @@ fn an_input_can_come_from_a_file_or_from_standard_input() {
 fn the_json_of_a_run_is_the_task() {
     let host = TestHost::new();
     BEHAVES.load(&host, "limits: { fuel: 100000000 }");
-    let run = || host.run(&["run", "behaves", "--json"]).is_ok().json();
+    let run = || host.run(&["run", "behaves", "--json"]).succeeds().json();
     let task = run();
     assert!(task["id"].as_str().unwrap().starts_with("t_"), "{task:#}");
     assert_eq!(task["state"], "completed");
@@ -63,9 +63,9 @@ fn the_json_of_a_run_is_the_task() {
 fn a_command_of_others_runs_as_it_is() {
     let host = TestHost::new();
     let folder = plugin_folder(JSONXF, &jsonxf(), "capabilities: { fs: { in: read } }");
-    host.run(&["load", path(&folder)]).is_ok();
+    host.run(&["load", path(&folder)]).succeeds();
     let input = json!({ "args": ["-m"], "stdin": "{ \"a\" : [ 1 , 2 ] }" }).to_string();
-    let output = host.run(&["run", JSONXF, "--input", &input]).is_ok().json();
+    let output = host.run(&["run", JSONXF, "--input", &input]).succeeds().json();
     assert_eq!(output["stdout"].as_str().unwrap().trim(), r#"{"a":[1,2]}"#);
 }
 
@@ -73,12 +73,12 @@ fn a_command_of_others_runs_as_it_is() {
 fn a_command_of_others_reads_the_folder_it_is_granted() {
     let host = TestHost::new();
     let folder = plugin_folder(JSONXF, &jsonxf(), "capabilities: { fs: { in: read } }");
-    host.run(&["load", path(&folder)]).is_ok();
+    host.run(&["load", path(&folder)]).succeeds();
     let files = TempDir::new().unwrap();
     fs::write(files.path().join("a.json"), "[ true ]").unwrap();
     let input = json!({ "args": ["-m", "-i", "/in/a.json"] }).to_string();
     let grant = format!("fs.in={}", path(&files));
-    let ended = host.run(&["run", JSONXF, "--input", &input, "--grant", &grant]).is_ok();
+    let ended = host.run(&["run", JSONXF, "--input", &input, "--grant", &grant]).succeeds();
     assert_eq!(ended.json()["stdout"].as_str().unwrap().trim(), "[true]");
     host.run(&["run", JSONXF, "--input", &input]).exits(3).says(&["--grant fs.in=PATH"]);
 }
@@ -110,7 +110,7 @@ fn a_component_without_a_manifest_is_answered_with_one_that_loads() {
     let manifest = paragraphs[1];
     assert!(manifest.contains("fs: { in: read }"), "{manifest}");
     fs::write(folder.path().join("plugin.yaml"), manifest).unwrap();
-    host.run(&["load", component]).is_ok();
+    host.run(&["load", component]).succeeds();
     assert_eq!(host.loaded(), [JSONXF]);
 }
 
@@ -121,7 +121,7 @@ fn a_component_that_imports_sockets_is_refused_whatever_its_manifest_asks_for() 
     OPENS_A_SOCKET.try_load(&host, asks).exits(1).says(&[
         "error[component-refused]: ",
         "`wasi:sockets/tcp@0.2.",
-        "`wasi:sockets/network@0.2.",
+        "`wasi:sockets/ip-name-lookup@0.2.",
         "is never granted by this version",
     ]);
     host.holds_nothing();

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::guests::CALLS_UNLISTED_HOSTS;
 use crate::host::{Ended, TestHost};
 use crate::server::{Reply, Server};
 
@@ -14,7 +15,7 @@ fn a_granted_request_brings_status_headers_and_json() {
         "headers": { "Authorization": "Bearer secret" },
         "json": { "name": "bolt" },
     });
-    let task = request(&TestHost::new(), &input, &[&server.origin()]).is_ok().json();
+    let task = request(&TestHost::new(), &input, &[&server.origin()]).succeeds().json();
     assert_eq!(task["output"]["status"], 200);
     assert_eq!(task["output"]["headers"]["x-flavour"], "sour");
     assert_eq!(task["output"]["json"], json!({ "parts": 7 }));
@@ -33,9 +34,11 @@ fn without_a_grant_nothing_reaches_the_server_and_the_grant_is_named() {
     let host = TestHost::new();
     let input = json!({ "url": server.url("/") }).to_string();
     let grant = format!("--grant http={}", server.origin());
-    host.run(&["run", "rest_executor", "--input", &input])
-        .exits(3)
-        .says(&["error[capability-denied]: ", &grant, "explain capability-denied"]);
+    host.run(&["run", "rest_executor", "--input", &input]).exits(3).says(&[
+        "error[capability-denied]: ",
+        &grant,
+        "explain capability-denied",
+    ]);
     assert_eq!(server.hits().len(), 0);
 }
 
@@ -45,9 +48,9 @@ fn a_grant_of_load_holds_until_the_next_load() {
     let host = TestHost::new();
     let input = json!({ "url": server.url("/") });
     let grant = format!("http={}", server.origin());
-    host.run(&["load", "rest_executor", "--grant", &grant]).is_ok();
-    request(&host, &input, &[]).is_ok();
-    host.run(&["load", "rest_executor"]).is_ok();
+    host.run(&["load", "rest_executor", "--grant", &grant]).succeeds();
+    request(&host, &input, &[]).succeeds();
+    host.run(&["load", "rest_executor"]).succeeds();
     request(&host, &input, &[]).exits(3);
     assert_eq!(server.hits().len(), 1);
 }
@@ -57,7 +60,7 @@ fn a_grant_of_one_run_does_not_help_the_next() {
     let server = Server::start(|_| Reply::status(204));
     let host = TestHost::new();
     let input = json!({ "url": server.url("/") });
-    request(&host, &input, &[&server.origin()]).is_ok();
+    request(&host, &input, &[&server.origin()]).succeeds();
     request(&host, &input, &[]).exits(3);
     assert_eq!(server.hits().len(), 1);
 }
@@ -134,7 +137,7 @@ fn a_granted_redirect_to_another_origin_loses_its_secrets() {
     let host = TestHost::new();
     let headers = json!({ "Authorization": "Bearer secret", "X-Api-Key": "k", "Accept": "text/x" });
     let input = json!({ "url": server.url("/"), "headers": headers });
-    let task = request(&host, &input, &[&server.origin(), &target.origin()]).is_ok().json();
+    let task = request(&host, &input, &[&server.origin(), &target.origin()]).succeeds().json();
     assert_eq!(task["output"]["json"], "found");
     let hit = target.hits().remove(0);
     assert_eq!(hit.headers.get("accept").map(String::as_str), Some("text/x"));
@@ -147,6 +150,36 @@ fn a_circle_of_redirects_ends() {
     let host = TestHost::new();
     request(&host, &json!({ "url": server.url("/") }), &[&server.origin()]).exits(1);
     assert_eq!(server.hits().len(), 6, "the request and five redirects");
+}
+
+#[test]
+fn a_guest_without_manners_gets_no_further() {
+    let (granted, other) = (untouched(), untouched());
+    let host = TestHost::new();
+    CALLS_UNLISTED_HOSTS.load(&host, "capabilities: { http: [\"http://127.0.0.1:*\"] }");
+    let (granted_at, other_at) = (authority(&granted), authority(&other));
+    let user = format!("user@{granted_at}");
+    let tricks = [other_at.as_str(), "example.com", "169.254.169.254", &user, &granted_at];
+    let task = call(&host, &tricks, &granted.origin()).succeeds().json();
+    let text = task["output"]["stdout"].as_str().unwrap();
+    assert_eq!(text.matches("was out of reach").count(), 4, "{text}");
+    assert!(text.contains(&format!("{granted_at} answered 200")), "{text}");
+    assert_eq!((granted.hits().len(), other.hits().len()), (1, 0));
+    assert_eq!(task["usage"]["http_requests"], 1);
+}
+
+#[test]
+fn a_request_over_the_limit_is_not_sent() {
+    let server = untouched();
+    let host = TestHost::new();
+    let asks = "capabilities: { http: [\"http://127.0.0.1:*\"] }\nlimits: { http_requests: 3 }";
+    CALLS_UNLISTED_HOSTS.load(&host, asks);
+    let authority = authority(&server);
+    let task = call(&host, &[authority.as_str(); 5], &server.origin()).succeeds().json();
+    let text = task["output"]["stdout"].as_str().unwrap();
+    assert_eq!(text.matches("answered 200").count(), 3, "{text}");
+    assert_eq!(text.matches("was out of reach").count(), 2, "{text}");
+    assert_eq!((server.hits().len(), &task["usage"]["http_requests"]), (3, &json!(3)));
 }
 
 #[test]
@@ -184,6 +217,18 @@ fn a_status_that_will_not_change_fails_with_what_the_server_said() {
 /// A server that nobody may reach.
 fn untouched() -> Server {
     Server::start(|_| Reply::json(&json!("reached")))
+}
+
+fn authority(server: &Server) -> String {
+    format!("127.0.0.1:{}", server.port())
+}
+
+/// Lets a guest call these authorities, with one destination granted.
+fn call(host: &TestHost, authorities: &[&str], origin: &str) -> Ended {
+    let input = json!({ "args": authorities }).to_string();
+    let grant = format!("http={origin}");
+    let name = CALLS_UNLISTED_HOSTS.name();
+    host.run(&["run", name, "--json", "--input", &input, "--grant", &grant])
 }
 
 /// Runs one request with these destinations granted.

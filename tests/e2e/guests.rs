@@ -25,6 +25,7 @@ macro_rules! guests {
 
 guests! {
     BEHAVES = "behaves";
+    CALLS_UNLISTED_HOSTS = "calls_unlisted_hosts";
     EATS_MEMORY = "eats_memory";
     EXITS_WITH_FAILURE = "exits_with_failure";
     FLOODS_STDERR = "floods_stderr";
@@ -60,7 +61,7 @@ impl Guest {
     /// Loads it with a manifest that ends with `asks`.
     #[track_caller]
     pub(crate) fn load(self, host: &TestHost, asks: &str) {
-        self.try_load(host, asks).is_ok();
+        self.try_load(host, asks).succeeds();
     }
 
     /// Tries to load it with a manifest that ends with `asks`.
@@ -92,8 +93,7 @@ pub(crate) fn path(folder: &TempDir) -> &str {
 pub(crate) fn cargo(target_dir: &Path) -> Command {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.env("CARGO_TARGET_DIR", target_dir);
-    let told =
-        ["CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER"];
+    let told = ["CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER"];
     for name in told.into_iter().chain(["CARGO_BUILD_TARGET"]) {
         cargo.env_remove(name);
     }

@@ -35,7 +35,7 @@ impl TestHost {
         static STARTED: OnceLock<TestHost> = OnceLock::new();
         let started = STARTED.get_or_init(|| {
             let host = Self::fresh();
-            host.run(&["plugins", "list"]).is_ok();
+            host.run(&["plugins", "list"]).succeeds();
             host
         });
         let host = Self::fresh();
@@ -98,7 +98,7 @@ impl TestHost {
 
     /// The names of the plugins that were loaded.
     pub(crate) fn loaded(&self) -> Vec<String> {
-        let listed = self.run(&["plugins", "list", "--json"]).is_ok().json();
+        let listed = self.run(&["plugins", "list", "--json"]).succeeds().json();
         let plugins = listed["plugins"].as_array().unwrap().iter();
         let loaded = plugins.filter(|plugin| plugin["builtin"] == false);
         loaded.map(|plugin| plugin["manifest"]["name"].as_str().unwrap().to_owned()).collect()
@@ -106,7 +106,7 @@ impl TestHost {
 
     /// The jobs that were accepted, newest first.
     pub(crate) fn jobs(&self) -> Vec<Value> {
-        let listed = self.run(&["jobs", "list", "--limit", "1000", "--json"]).is_ok().json();
+        let listed = self.run(&["jobs", "list", "--limit", "1000", "--json"]).succeeds().json();
         listed["jobs"].as_array().unwrap().clone()
     }
 
@@ -133,7 +133,7 @@ pub(crate) struct Ended {
 impl Ended {
     /// Fails unless it went well.
     #[track_caller]
-    pub(crate) fn is_ok(self) -> Self {
+    pub(crate) fn succeeds(self) -> Self {
         self.exits(0)
     }
 

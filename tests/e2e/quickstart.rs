@@ -10,7 +10,7 @@ const QUICKSTART: [&str; 6] =
 #[test]
 fn the_quickstart_completes_on_a_host_that_was_never_started() {
     let host = TestHost::fresh();
-    let job = host.run(&[&QUICKSTART[..], &["--json"]].concat()).is_ok().json();
+    let job = host.run(&[&QUICKSTART[..], &["--json"]].concat()).succeeds().json();
     assert_eq!(job["state"], "completed");
     let tasks = job["tasks"].as_array().unwrap();
     assert!(tasks.len() >= 4, "{} tasks", tasks.len());
@@ -30,7 +30,7 @@ fn the_quickstart_completes_on_a_host_that_was_never_started() {
 
 #[test]
 fn the_quickstart_is_drawn_as_a_tree_with_its_refusal_below() {
-    let ended = TestHost::new().run(&QUICKSTART).is_ok();
+    let ended = TestHost::new().run(&QUICKSTART).succeeds();
     for text in [
         "quickstart j_",
         "├─ lockfile",

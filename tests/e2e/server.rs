@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 /// The longest that a test waits for a request.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A request as it came.
 #[derive(Debug, Clone)]

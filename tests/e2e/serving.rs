@@ -13,7 +13,7 @@ use crate::host::TestHost;
 use crate::server::read_headers;
 
 /// The longest that a test waits for a job.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A host that serves on a free port until this is dropped.
 pub(crate) struct Serving {
@@ -27,8 +27,7 @@ impl Serving {
     pub(crate) fn start(host: &TestHost) -> Self {
         let mut command = host.command();
         command.args(["serve", "--port", "0", "--json", "--log", "warn"]);
-        let mut child =
-            command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let mut said = String::new();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         while !said.ends_with("}\n") {
@@ -63,11 +62,13 @@ impl Serving {
     /// Asks with this token or none. `what` is a method and a path.
     pub(crate) fn ask(&self, what: &str, token: Option<&str>, body: &[u8]) -> Answer {
         let mut stream = TcpStream::connect(&self.address).unwrap();
-        let mut head = format!("{what} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n", self.address);
-        if let Some(token) = token {
-            head += &format!("Authorization: Bearer {token}\r\n");
-        }
-        head += &format!("Content-Length: {}\r\n\r\n", body.len());
+        let token = token.map(|token| format!("Authorization: Bearer {token}\r\n"));
+        let head = format!(
+            "{what} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{}Content-Length: {}\r\n\r\n",
+            self.address,
+            token.unwrap_or_default(),
+            body.len()
+        );
         stream.write_all(head.as_bytes()).unwrap();
         // A host that refuses the head need not read the body.
         drop(stream.write_all(body));
@@ -94,9 +95,24 @@ impl Serving {
     }
 
     /// Asks it to end, and returns its exit code.
-    pub(crate) fn stop(mut self) -> Option<i32> {
+    pub(crate) fn stop(self) -> Option<i32> {
+        self.ask_to_end();
+        self.wait()
+    }
+
+    /// Asks it to end, and waits until it takes no more requests.
+    pub(crate) fn ask_to_end(&self) {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        let start = Instant::now();
+        while TcpStream::connect(&self.address).is_ok() {
+            assert!(start.elapsed() < PATIENCE, "it takes requests for ever");
+            std::thread::yield_now();
+        }
+    }
+
+    /// Waits until it has ended, and returns its exit code.
+    pub(crate) fn wait(mut self) -> Option<i32> {
         self.child.wait().unwrap().code()
     }
 }

@@ -184,7 +184,10 @@ fn receipt(usage: &mut Usage, store: &Store<State>) {
     // A guest may commit its tokens, report them at the end, or both: they are the same tokens.
     usage.tokens_input = usage.tokens_input.max(state.tokens_input);
     usage.tokens_output = usage.tokens_output.max(state.tokens_output);
-    if let (Some(fuel), Ok(left)) = (state.plan.limits.fuel, store.get_fuel()) {
-        usage.fuel = fuel.saturating_sub(left);
-    }
+    // Asking an unmetered store is an error, and making one costs as much as the whole attempt.
+    usage.fuel = state
+        .plan
+        .limits
+        .fuel
+        .map_or(0, |fuel| fuel.saturating_sub(store.get_fuel().unwrap_or(fuel)));
 }

@@ -9,7 +9,10 @@ const FILE: &str = "/in/notes.txt";
 fn main() -> Result<()> {
     let deeds: [(&str, Result<()>); 6] = [
         ("overwrites", fs::write(FILE, "gone")),
-        ("appends", OpenOptions::new().append(true).open(FILE).and_then(|mut file| file.write_all(b"!"))),
+        (
+            "appends",
+            OpenOptions::new().append(true).open(FILE).and_then(|mut file| file.write_all(b"!")),
+        ),
         ("creates", fs::write("/in/new.txt", "new")),
         ("renames", fs::rename(FILE, "/in/other.txt")),
         ("makes a folder", fs::create_dir("/in/folder")),

@@ -1,0 +1,156 @@
+//! A host that is killed, and what the next start makes of it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Condvar, Mutex};
+
+use serde_json::{Value, json};
+
+use crate::guests::BEHAVES;
+use crate::host::TestHost;
+use crate::server::{Reply, Server};
+use crate::serving::Serving;
+
+#[test]
+fn what_was_accepted_ends_exactly_once_although_the_host_is_killed_at_once() {
+    let host = TestHost::new();
+    BEHAVES.load(&host, "");
+    let serving = Serving::start(&host);
+    let ids: Vec<String> = (0..20)
+        .map(|n| {
+            let tasks: Vec<Value> = (0..3)
+                .map(|task| json!({ "executor": "behaves", "inputs": { "stdin": format!("{n} {task}") } }))
+                .collect();
+            let accepted = serving.submit("", &json!({ "tasks": tasks })).is(202).json();
+            accepted["id"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    serving.kill();
+    let serving = Serving::start(&host);
+    for (n, id) in ids.iter().enumerate() {
+        let job = serving.ended(id);
+        assert_eq!(job["state"], "completed", "{job:#}");
+        for (index, task) in job["tasks"].as_array().unwrap().iter().enumerate() {
+            let read = format!("behaves read \"{n} {index}\"");
+            assert_eq!(task["output"]["stdout"], read);
+            let mut faults = faults(task);
+            assert_eq!(faults.pop(), Some(""), "{task:#}");
+            assert!(faults.is_empty() || faults == ["host-lost"], "{task:#}");
+        }
+    }
+    assert_eq!(host.jobs().len(), 20);
+}
+
+#[test]
+fn only_what_was_running_is_tried_again() {
+    let gate = Gate::new();
+    let server = gate.server();
+    let host = TestHost::new();
+    let grant = format!("http={}", server.origin());
+    host.run(&["load", "rest_executor", "--grant", &grant]).succeeds();
+    let serving = Serving::start(&host);
+    let request = |id: &str, path: &str, dependencies: Value| {
+        json!({ "id": id, "executor": "rest_executor", "inputs": { "url": server.url(path) },
+                "dependencies": dependencies })
+    };
+    let job = json!({ "tasks": [
+        request("before", "/open", json!([])),
+        request("during", "/held", json!(["before"])),
+        request("after", "/open", json!(["during"])),
+    ] });
+    let accepted = serving.submit("", &job).is(202).json();
+    server.wait_for_hits(2);
+    serving.kill();
+    gate.open();
+    let serving = Serving::start(&host);
+    let ended = serving.ended(accepted["id"].as_str().unwrap());
+    assert_eq!(ended["state"], "completed");
+    let faults: BTreeMap<&str, Vec<&str>> = ended["tasks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|task| (task["reference"].as_str().unwrap(), faults(task)))
+        .collect();
+    let expected = [("after", vec![""]), ("before", vec![""]), ("during", vec!["host-lost", ""])];
+    assert_eq!(faults, BTreeMap::from(expected));
+    let held: Vec<_> = server.hits().into_iter().filter(|hit| hit.path == "/held").collect();
+    assert_eq!((server.hits().len(), held.len()), (4, 2));
+}
+
+#[test]
+fn a_task_that_was_running_when_the_host_ended_twice_is_quarantined() {
+    let gate = Gate::new();
+    let server = gate.server();
+    let host = TestHost::new();
+    let grant = format!("http={}", server.origin());
+    host.run(&["load", "rest_executor", "--grant", &grant]).succeeds();
+    let job = json!({ "executor": "rest_executor", "inputs": { "url": server.url("/held") },
+                      "max_attempts": 10 });
+    let serving = Serving::start(&host);
+    let accepted = serving.submit("", &job).is(202).json();
+    server.wait_for_hits(1);
+    serving.kill();
+    let serving = Serving::start(&host);
+    server.wait_for_hits(2);
+    serving.kill();
+    gate.open();
+    let serving = Serving::start(&host);
+    let ended = serving.ended(accepted["id"].as_str().unwrap());
+    assert_eq!(ended["state"], "failed");
+    let task = &ended["tasks"][0];
+    assert_eq!(task["fault"]["code"], "host-lost");
+    assert_eq!(faults(task), ["host-lost", "host-lost"]);
+    assert_eq!(server.hits().len(), 2);
+}
+
+#[test]
+fn a_host_that_is_asked_to_end_lets_running_attempts_finish() {
+    let gate = Gate::new();
+    let server = gate.server();
+    let host = TestHost::new();
+    let grant = format!("http={}", server.origin());
+    host.run(&["load", "rest_executor", "--grant", &grant]).succeeds();
+    let serving = Serving::start(&host);
+    let job = json!({ "executor": "rest_executor", "inputs": { "url": server.url("/held") } });
+    let accepted = serving.submit("", &job).is(202).json();
+    server.wait_for_hits(1);
+    serving.ask_to_end();
+    gate.open();
+    assert_eq!(serving.wait(), Some(0));
+    let id = accepted["id"].as_str().unwrap();
+    let ended = host.run(&["jobs", "show", id, "--json"]).succeeds().json();
+    assert_eq!(ended["state"], "completed", "{ended:#}");
+    assert_eq!(server.hits().len(), 1);
+}
+
+/// Holds requests to `/held` until it is opened.
+#[derive(Clone)]
+struct Gate(Arc<(Mutex<bool>, Condvar)>);
+
+impl Gate {
+    fn new() -> Self {
+        Self(Arc::default())
+    }
+
+    fn open(&self) {
+        *self.0.0.lock().unwrap() = true;
+        self.0.1.notify_all();
+    }
+
+    /// A server behind the gate.
+    fn server(&self) -> Server {
+        let gate = self.clone();
+        Server::start(move |hit| {
+            if hit.path == "/held" {
+                let is_open = gate.0.0.lock().unwrap();
+                drop(gate.0.1.wait_while(is_open, |is_open| !*is_open).unwrap());
+            }
+            Reply::json(&json!("through"))
+        })
+    }
+}
+
+/// The fault of each attempt; empty where it went well.
+fn faults(task: &Value) -> Vec<&str> {
+    let attempts = task["attempts"].as_array().unwrap().iter();
+    attempts.map(|attempt| attempt["fault"]["code"].as_str().unwrap_or_default()).collect()
+}
