@@ -1,6 +1,7 @@
 //! A host that is killed, and what the next start makes of it.
 
 use std::collections::BTreeMap;
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Condvar, Mutex};
 
 use serde_json::{Value, json};
@@ -38,6 +39,42 @@ fn what_was_accepted_ends_exactly_once_although_the_host_is_killed_at_once() {
         }
     }
     assert_eq!(host.jobs().len(), 20);
+}
+
+#[test]
+fn what_was_acknowledged_is_there_whenever_the_host_is_killed() {
+    let host = TestHost::new();
+    let mut acknowledged = Vec::new();
+    let mut sent = 0;
+    for acknowledged_min in [1, 3, 10, 25] {
+        let serving = Serving::start(&host);
+        let (said, heard) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                let (serving, said) = (&serving, said.clone());
+                scope.spawn(move || submit_until_killed(serving, &said));
+            }
+            drop(said);
+            acknowledged.extend(heard.iter().take(acknowledged_min));
+            serving.strike();
+            acknowledged.extend(heard.iter());
+        });
+        // Each of the three may have sent one that it heard nothing of.
+        sent += 3;
+    }
+    let serving = Serving::start(&host);
+    for id in &acknowledged {
+        let job = serving.ended(id);
+        assert_eq!((&job["state"], &job["tasks"][1]["output"]), (&json!("completed"), &json!(2)));
+    }
+    let stored = host.jobs();
+    let count = acknowledged.len();
+    assert!((count..=count + sent).contains(&stored.len()), "{} of {count}", stored.len());
+    for job in stored {
+        let job = serving.ended(job["id"].as_str().unwrap());
+        assert_eq!(job["state"], "completed", "half a job was stored: {job:#}");
+        assert_eq!(job["tasks"].as_array().unwrap().len(), 2);
+    }
 }
 
 #[test]
@@ -146,6 +183,21 @@ impl Gate {
             }
             Reply::json(&json!("through"))
         })
+    }
+}
+
+/// Submits jobs until the host does not answer any more, and says the id of each that it accepted.
+fn submit_until_killed(serving: &Serving<'_>, said: &Sender<String>) {
+    let job = json!({ "tasks": [
+        { "id": "a", "executor": "transform_executor", "inputs": { "filter": "1" } },
+        { "id": "b", "executor": "transform_executor", "dependencies": ["a"],
+          "inputs": { "filter": ". + 1", "input": { "$from": "a" } } },
+    ] });
+    let body = job.to_string();
+    let submit = || serving.try_ask("POST /api/v1/jobs", Some(serving.token()), body.as_bytes());
+    while let Some(answer) = submit() {
+        let id = answer.is(202).json()["id"].as_str().unwrap().to_owned();
+        said.send(id).unwrap();
     }
 }
 

@@ -163,7 +163,8 @@ fn a_body_over_16_mib_is_refused() {
 
 #[test]
 fn what_there_is_not_is_a_problem_too() {
-    let serving = Serving::start(&TestHost::new());
+    let host = TestHost::new();
+    let serving = Serving::start(&host);
     serving.get("/api/v1/jobs/j_0000000000000").problem(404, "unknown-job");
     serving.get("/api/v1/jobs/nonsense").problem(400, "invalid-request");
     serving.get("/api/v1/plugins/nobody").problem(404, "unknown-plugin");
@@ -176,7 +177,8 @@ fn what_there_is_not_is_a_problem_too() {
 
 #[test]
 fn plugins_are_listed_and_shown() {
-    let serving = Serving::start(&TestHost::new());
+    let host = TestHost::new();
+    let serving = Serving::start(&host);
     let listed = serving.get("/api/v1/plugins").is(200).json();
     let names: Vec<&str> = listed["plugins"]
         .as_array()

@@ -20,6 +20,7 @@ mod serving;
 
 mod author;
 mod batches;
+mod broken_folders;
 mod code_cache;
 mod commands;
 mod crashes;

@@ -5,7 +5,7 @@ use std::fs;
 use tempfile::TempDir;
 
 use crate::guests::{BEHAVES, path, plugin_folder};
-use crate::host::{Ended, TestHost};
+use crate::host::{Ended, TestHost, target_dir};
 
 /// A component with nothing in it.
 const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";
@@ -67,6 +67,21 @@ fn an_executor_that_does_not_have_its_functions_is_refused() {
     try_load(&host, &exporting("wasi:cli/run@0.2.0"))
         .exits(1)
         .says(&["error[component-refused]: "]);
+    host.holds_nothing();
+}
+
+#[test]
+fn an_executor_that_says_it_is_somebody_else_is_refused() {
+    let host = TestHost::new();
+    let built = target_dir().join("plugins/wasm32-wasip2/plugin/noop_executor.wasm");
+    let component = fs::read(built).unwrap();
+    try_load(&host, &component).exits(1).says(&[
+        "its `describe` says that the name is `noop_executor`, but its manifest says `odd`",
+    ]);
+    let folder = plugin_folder("noop_executor", &component, "");
+    host.run(&["load", path(&folder)])
+        .exits(1)
+        .says(&["says that the version is `0.1.0`, but its manifest says `1.0.0`"]);
     host.holds_nothing();
 }
 

@@ -1,7 +1,7 @@
 //! What is tried again, when, and how often.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use apflow_model::clock::Timestamp;
 use serde_json::{Value, json};
@@ -41,6 +41,18 @@ fn the_wait_that_a_server_names_is_kept() {
     };
     let waited = moment(1, "started_at").since(moment(0, "ended_at"));
     assert!(waited >= Duration::from_secs(1), "{waited:?}");
+}
+
+#[test]
+fn a_task_does_not_start_before_its_moment() {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let in_a_second = Timestamp::from_unix_ms(i64::try_from(now.as_millis()).unwrap() + 1_000);
+    let task = json!([{ "executor": "transform_executor", "inputs": { "filter": "1" },
+                        "run_at": in_a_second.to_string() }]);
+    let arguments = ["run", "batch", "--json", "--tasks", &task.to_string()];
+    let job = TestHost::new().run(&arguments).succeeds().json();
+    let started = serde_json::from_value(job["tasks"][0]["started_at"].clone()).unwrap();
+    assert!(in_a_second <= started, "{started} is before {in_a_second}");
 }
 
 #[test]

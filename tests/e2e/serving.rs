@@ -16,15 +16,17 @@ use crate::server::read_headers;
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A host that serves on a free port until this is dropped.
-pub(crate) struct Serving {
+pub(crate) struct Serving<'host> {
     child: Child,
     address: String,
     token: String,
+    /// Its folders are there as long as it works in them.
+    _host: &'host TestHost,
 }
 
-impl Serving {
+impl<'host> Serving<'host> {
     /// Starts `serve` and waits until it says where.
-    pub(crate) fn start(host: &TestHost) -> Self {
+    pub(crate) fn start(host: &'host TestHost) -> Self {
         let mut command = host.command();
         command.args(["serve", "--port", "0", "--json", "--log", "warn"]);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
@@ -36,7 +38,7 @@ impl Serving {
         let said: Value = serde_json::from_str(&said).unwrap();
         let address = said["url"].as_str().unwrap().strip_prefix("http://").unwrap().to_owned();
         assert_eq!(said["token_file"], host.config_file().to_str().unwrap());
-        Self { child, address, token: token(host) }
+        Self { child, address, token: token(host), _host: host }
     }
 
     /// The operator's token.
@@ -61,7 +63,12 @@ impl Serving {
 
     /// Asks with this token or none. `what` is a method and a path.
     pub(crate) fn ask(&self, what: &str, token: Option<&str>, body: &[u8]) -> Answer {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
+        self.try_ask(what, token, body).unwrap()
+    }
+
+    /// Asks a host that may be killed meanwhile. None when no whole answer came.
+    pub(crate) fn try_ask(&self, what: &str, token: Option<&str>, body: &[u8]) -> Option<Answer> {
+        let mut stream = TcpStream::connect(&self.address).ok()?;
         let token = token.map(|token| format!("Authorization: Bearer {token}\r\n"));
         let head = format!(
             "{what} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{}Content-Length: {}\r\n\r\n",
@@ -69,7 +76,7 @@ impl Serving {
             token.unwrap_or_default(),
             body.len()
         );
-        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(head.as_bytes()).ok()?;
         // A host that refuses the head need not read the body.
         drop(stream.write_all(body));
         Answer::read(stream)
@@ -89,9 +96,19 @@ impl Serving {
     }
 
     /// Kills it as a power cut would, without a word.
-    pub(crate) fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+    pub(crate) fn kill(self) {
+        self.strike();
+        assert_eq!(self.wait(), None);
+    }
+
+    /// Kills it under the hands of those who use it.
+    pub(crate) fn strike(&self) {
+        self.signal("-KILL");
+    }
+
+    fn signal(&self, signal: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
     }
 
     /// Asks it to end, and returns its exit code.
@@ -102,8 +119,7 @@ impl Serving {
 
     /// Asks it to end, and waits until it takes no more requests.
     pub(crate) fn ask_to_end(&self) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        self.signal("-TERM");
         let start = Instant::now();
         while TcpStream::connect(&self.address).is_ok() {
             assert!(start.elapsed() < PATIENCE, "it takes requests for ever");
@@ -117,7 +133,7 @@ impl Serving {
     }
 }
 
-impl Drop for Serving {
+impl Drop for Serving<'_> {
     fn drop(&mut self) {
         // It may have ended already.
         drop(self.child.kill());
@@ -143,15 +159,16 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    fn read(stream: TcpStream) -> Self {
+    fn read(stream: TcpStream) -> Option<Self> {
         let mut reader = BufReader::new(stream);
         let mut line = String::new();
-        reader.read_line(&mut line).unwrap();
-        let status = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-        let headers = read_headers(&mut reader).unwrap();
-        let mut body = Vec::new();
-        reader.read_to_end(&mut body).unwrap();
-        Self { status, headers, body }
+        reader.read_line(&mut line).ok()?;
+        let status = line.split_whitespace().nth(1)?.parse().ok()?;
+        let headers = read_headers(&mut reader).ok()?;
+        let length: usize = headers.get("content-length")?.parse().ok()?;
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).ok()?;
+        Some(Self { status, headers, body })
     }
 
     /// Fails unless it has this status and the id of its request.

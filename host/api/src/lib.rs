@@ -15,7 +15,7 @@ mod table;
 pub use api::Api;
 pub use code::{Code, pages};
 pub use error::ApiError;
-pub use jobs::{FindJob, JobList, ListJobs, SubmitJob};
+pub use jobs::{CancelJob, FindJob, JobList, ListJobs, SubmitJob};
 pub use operation::Operation;
 pub use plugins::{
     GrantPlugin, ListPlugins, LoadPlugin, LoadedPlugin, PluginList, RemovePlugin, ShowPlugin,

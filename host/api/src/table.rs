@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::api::Api;
 use crate::error::ApiError;
-use crate::jobs::{FindJob, ListJobs, SubmitJob};
+use crate::jobs::{CancelJob, FindJob, ListJobs, SubmitJob};
 use crate::plugins::{ListPlugins, RemovePlugin, ShowPlugin};
 use crate::remote::{Input, Method, Remote};
 
@@ -30,6 +30,7 @@ pub const TABLE: &[Entry] = &[
     entry::<SubmitJob>(),
     entry::<ListJobs>(),
     entry::<FindJob>(),
+    entry::<CancelJob>(),
     entry::<ListPlugins>(),
     entry::<ShowPlugin>(),
     entry::<RemovePlugin>(),

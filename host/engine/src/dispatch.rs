@@ -1,11 +1,12 @@
 //! Hands ready tasks out, as many at once as may run.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use apflow_model::event::Happening;
+use apflow_model::id::TaskId;
 use apflow_model::state::TaskState;
-use apflow_store::SessionId;
+use apflow_store::{Claimed, SessionId};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
@@ -103,7 +104,29 @@ async fn hand_out(engine: &Arc<Engine>, session: SessionId, running: &mut JoinSe
             attempt: task.attempt,
             what: Happening::State { state: TaskState::Running, fault: None },
         });
-        running.spawn(attempt::run(Arc::clone(engine), task));
+        let id = task.task;
+        // Under the lock, so that an attempt that ends at once is listed before it is taken off.
+        let mut list = engine.running.lock().unwrap_or_else(PoisonError::into_inner);
+        list.insert(id, running.spawn(run_one(Arc::clone(engine), task)));
+    }
+}
+
+/// Runs one attempt, and is known as running until it has ended or was aborted.
+async fn run_one(engine: Arc<Engine>, task: Claimed) {
+    let _listed = Listed { engine: Arc::clone(&engine), task: task.task };
+    attempt::run(engine, task).await;
+}
+
+/// Takes a task off the list of what is running, however its attempt ends.
+struct Listed {
+    engine: Arc<Engine>,
+    task: TaskId,
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        let mut running = self.engine.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.remove(&self.task);
     }
 }
 
@@ -116,7 +139,10 @@ async fn until_next(engine: &Engine) -> Duration {
 }
 
 fn report(ended: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = ended {
+    // An attempt is aborted when its job was cancelled; its end is stored.
+    if let Err(error) = ended
+        && !error.is_cancelled()
+    {
         tracing::error!(%error, "an attempt ended unexpectedly; its task is taken up at the next start");
     }
 }

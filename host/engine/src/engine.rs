@@ -1,16 +1,17 @@
 //! The engine as the verbs see it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use apflow_model::clock::{Clock, Timestamp};
-use apflow_model::id::JobId;
+use apflow_model::id::{JobId, TaskId};
 use apflow_model::job::Job;
 use apflow_model::plugin::Plugin;
 use apflow_sandbox::Sandbox;
 use apflow_store::{JobFilter, JobPage, Store};
 use tokio::sync::{Mutex, Notify, broadcast};
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::builtin::Builtin;
 use crate::components::Components;
@@ -48,6 +49,8 @@ pub struct Engine {
     pub(crate) hub: Hub,
     /// Rung when there may be something to dispatch.
     pub(crate) bell: Notify,
+    /// The attempts that run here, to be stopped when their job is cancelled.
+    pub(crate) running: std::sync::Mutex<HashMap<TaskId, AbortHandle>>,
     pub(crate) dispatcher: Mutex<Option<Dispatcher>>,
 }
 
@@ -78,6 +81,7 @@ impl Engine {
             registry: Registry::new(builtins),
             hub: Hub::new(),
             bell: Notify::new(),
+            running: std::sync::Mutex::default(),
             dispatcher: Mutex::default(),
         })
     }

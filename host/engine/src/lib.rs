@@ -8,6 +8,7 @@
 
 mod attempt;
 mod builtin;
+mod cancel;
 mod clock;
 mod components;
 mod dispatch;

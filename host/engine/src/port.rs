@@ -57,11 +57,13 @@ impl Port {
     /// Stores what happened so far. False when the attempt no longer holds its task.
     pub(crate) async fn store_events(&self) -> bool {
         let events = self.take_events();
-        if events.is_empty() {
-            return true;
-        }
-        match self.store.append_events(self.task, self.attempt, events).await {
-            Ok(_) => true,
+        let held = if events.is_empty() {
+            self.store.holds(self.task, self.attempt).await
+        } else {
+            self.store.append_events(self.task, self.attempt, events).await.map(|_| true)
+        };
+        match held {
+            Ok(is_held) => is_held,
             Err(StoreError::AttemptLost) => false,
             Err(error) => {
                 tracing::error!(task = %self.task, error = %chain(&error), "log lines were lost");

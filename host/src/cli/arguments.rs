@@ -151,6 +151,11 @@ pub(crate) enum JobsVerb {
         /// The id of the job, for example `j_01h2xcejqtf2n`.
         id: JobId,
     },
+    /// Cancel one job: its tasks that have not ended end now.
+    Cancel {
+        /// The id of the job.
+        id: JobId,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,6 @@
 //! `jobs list`, `jobs show`.
 
-use apflow_api::{FindJob, ListJobs};
+use apflow_api::{CancelJob, FindJob, ListJobs};
 use apflow_model::access::Principal;
 use apflow_model::id::JobId;
 use apflow_model::job::Job;
@@ -53,6 +53,14 @@ pub(crate) async fn list(
 pub(crate) async fn show(config: &Config, id: &JobId, output: &Output) -> Result<Exit, CliError> {
     let host = Host::open(config).await?;
     let job = host.api.invoke(FindJob { id: *id }, &Principal::admin("operator")).await?;
+    host.close().await;
+    output.result(&job, || tree::draw(&job));
+    Ok(Exit::Ok)
+}
+
+pub(crate) async fn cancel(config: &Config, id: JobId, output: &Output) -> Result<Exit, CliError> {
+    let host = Host::open(config).await?;
+    let job = host.api.invoke(CancelJob { id }, &Principal::admin("operator")).await?;
     host.close().await;
     output.result(&job, || tree::draw(&job));
     Ok(Exit::Ok)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use apflow_api::{ApiError, FindJob, Live, SubmitJob};
+use apflow_api::{ApiError, CancelJob, FindJob, Live, SubmitJob};
 use apflow_model::access::Principal;
 use apflow_model::capability::Grant;
 use apflow_model::event::Happening;
@@ -73,8 +73,12 @@ async fn run_job(
     host.start().await?;
     let submit = SubmitJob { job, grants, wait: None };
     let submitted = host.api.invoke(submit, &operator).await?;
-    let watching = watch(&host, &operator, submitted.id, &mut news, output, is_tree);
-    let ended = watching.await?;
+    let id = submitted.id;
+    let ended = tokio::select! {
+        ended = watch(&host, &operator, id, &mut news, output, is_tree) => ended?,
+        // Whoever interrupts a run wants its job to end, not to go on at the next start.
+        _ = tokio::signal::ctrl_c() => host.api.invoke(CancelJob { id }, &operator).await?,
+    };
     host.close().await;
     Ok(ended)
 }

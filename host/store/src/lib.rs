@@ -10,6 +10,7 @@ mod jobs;
 mod tasks;
 
 mod attempts;
+mod cancel;
 mod settle;
 
 mod dependents;
@@ -28,6 +29,7 @@ mod row;
 mod schema;
 
 pub use crate::attempts::{End, Settled, Settlement};
+pub use crate::cancel::Cancelled;
 pub use crate::checkpoints::{CHECKPOINT_BYTES_MAX, CHECKPOINTS_MAX, Checkpoint};
 pub use crate::error::StoreError;
 pub use crate::events::{EVENTS_PER_PAGE_MAX, NewEvent};

@@ -93,6 +93,17 @@ impl Store {
         Ok(next.map(Timestamp::from_unix_ms))
     }
 
+    /// Whether this attempt still holds its task: it has not ended, and no other took it over.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`].
+    pub async fn holds(&self, task: TaskId, attempt: u32) -> Result<bool, StoreError> {
+        const SQL: &str = "SELECT 1 FROM task WHERE id = $1 AND attempt = $2 AND state = 3";
+        let held = query(SQL).bind(task.0).bind(attempt).fetch_optional(self.readers()).await?;
+        Ok(held.is_some())
+    }
+
     /// The outputs of the tasks that `task` waits for, by the caller's references.
     ///
     /// None for a dependency that did not complete, which only an optional one can be.

@@ -1,9 +1,11 @@
 //! Verbs on jobs.
 
+mod cancel;
 mod find;
 mod list;
 mod submit;
 
+pub use cancel::CancelJob;
 pub use find::FindJob;
 pub use list::{JobList, ListJobs};
 pub use submit::SubmitJob;

@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod attempts;
 #[cfg(test)]
+mod cancel;
+#[cfg(test)]
 mod checkpoints;
 #[cfg(test)]
 mod events;

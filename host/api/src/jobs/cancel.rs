@@ -1,0 +1,38 @@
+//! `jobs.cancel`: ends a job before its time.
+
+use std::sync::Arc;
+
+use apflow_engine::Engine;
+use apflow_model::access::{Permission, Principal};
+use apflow_model::id::JobId;
+use apflow_model::job::Job;
+
+use crate::error::ApiError;
+use crate::operation::Operation;
+use crate::remote::{Input, Method, Remote};
+
+/// Cancels every task of a job that has not ended. A job that has ended stays as it is.
+#[derive(Debug)]
+pub struct CancelJob {
+    /// The job.
+    pub id: JobId,
+}
+
+impl Operation for CancelJob {
+    const NAME: &'static str = "jobs.cancel";
+    const PERMISSION: Permission = Permission::JobsSubmit;
+    type Output = Job;
+
+    async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<Job, ApiError> {
+        engine.cancel(self.id).await?.ok_or(ApiError::UnknownJob(self.id))
+    }
+}
+
+impl Remote for CancelJob {
+    const METHOD: Method = Method::Post;
+    const PATH: &'static str = "/api/v1/jobs/{id}/cancel";
+
+    fn read(input: &mut Input) -> Result<Self, ApiError> {
+        Ok(Self { id: input.require("id")? })
+    }
+}
