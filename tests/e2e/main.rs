@@ -21,6 +21,7 @@ mod serving;
 mod author;
 mod batches;
 mod broken_folders;
+mod cancelling;
 mod code_cache;
 mod commands;
 mod crashes;

@@ -84,13 +84,18 @@ impl<'host> Serving<'host> {
 
     /// Looks a job up until it has ended.
     pub(crate) fn ended(&self, id: &str) -> Value {
+        self.found(id, |job| !matches!(job["state"].as_str(), Some("pending" | "running")))
+    }
+
+    /// Looks a job up until this holds of it.
+    pub(crate) fn found(&self, id: &str, holds: impl Fn(&Value) -> bool) -> Value {
         let start = Instant::now();
         loop {
             let job = self.get(&format!("/api/v1/jobs/{id}")).is(200).json();
-            if !matches!(job["state"].as_str(), Some("pending" | "running")) {
+            if holds(&job) {
                 return job;
             }
-            assert!(start.elapsed() < PATIENCE, "{id} did not end: {job:#}");
+            assert!(start.elapsed() < PATIENCE, "{id} did not get so far: {job:#}");
             std::thread::yield_now();
         }
     }

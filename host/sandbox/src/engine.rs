@@ -74,6 +74,8 @@ pub(crate) fn make(
     Engine::new(&config).or_else(|error| {
         tracing::warn!(%error, "no room for a pool of instances: each one is allocated by itself");
         config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
+        // Memories then grow by moving, instead of reserving 4 GiB of addresses each.
+        config.memory_reservation(0).memory_guard_size(0).memory_may_move(true);
         Engine::new(&config).map_err(|error| SandboxError::Engine(format!("{error:#}")))
     })
 }

@@ -7,6 +7,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+const REPOSITORY: &str = env!("CARGO_PKG_REPOSITORY");
+
 /// The body of every error.
 #[derive(Debug, Serialize)]
 pub(crate) struct Problem {
@@ -31,7 +33,7 @@ impl Problem {
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
         let title = code.name().replace('-', " ");
         Self {
-            kind: format!("https://apflow.dev/errors/{}", code.name()),
+            kind: format!("{REPOSITORY}/blob/main/docs/errors/{}.md", code.name()),
             title,
             status: code.status(),
             code: code.name(),

@@ -8,12 +8,14 @@ mod body;
 mod send;
 mod tls;
 
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use apflow_model::capability::{Grant, HttpPattern, Scheme};
 use apflow_model::limit::Breach;
 use http::Request;
+use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::plan::Plan;
@@ -189,6 +191,35 @@ impl WasiHttpHooks for Egress {
             ledger: Arc::clone(&self.ledger),
         };
         Box::new(send::send(egress, to, may_be_private, request, options.unwrap_or_default()))
+    }
+
+    // The guest gets these as values, and its task says them: they are no news for the host's log,
+    // where the defaults would put them.
+
+    fn p2_error_from_connect(&mut self, error: &io::Error) -> ErrorCode {
+        let kind = error.kind();
+        if kind == io::ErrorKind::TimedOut {
+            return ErrorCode::ConnectionTimeout;
+        }
+        if matches!(kind, io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable) {
+            return ErrorCode::DestinationUnavailable;
+        }
+        ErrorCode::ConnectionRefused
+    }
+
+    fn p2_error_from_tls(&mut self, error: &io::Error) -> ErrorCode {
+        let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+        match cause {
+            Some(rustls::Error::InvalidCertificate(_)) => ErrorCode::TlsCertificateError,
+            _ => ErrorCode::TlsProtocolError,
+        }
+    }
+
+    fn p2_error_from_hyper(&mut self, error: &hyper::Error) -> ErrorCode {
+        if error.is_incomplete_message() {
+            return ErrorCode::HttpResponseIncomplete;
+        }
+        ErrorCode::HttpProtocolError
     }
 }
 

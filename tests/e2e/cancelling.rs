@@ -1,0 +1,96 @@
+//! Jobs that are ended before their time.
+
+use std::process::{Command, Stdio};
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::guests::{NEVER_ENDS, SLEEPS_FOREVER};
+use crate::host::TestHost;
+use crate::server::{Reply, Server};
+use crate::serving::Serving;
+
+/// Much less than the time limit of the guests, and than the time that a host grants at its end.
+const SOON: Duration = Duration::from_secs(8);
+
+#[test]
+fn a_cancelled_job_stops_its_guests_and_what_waits_for_them() {
+    let host = TestHost::new();
+    load(&host);
+    let serving = Serving::start(&host);
+    let id = submit(&serving);
+    serving.found(&id, |job| task_states(job)[..2] == ["running", "running"]);
+    let start = Instant::now();
+    let what = format!("POST /api/v1/jobs/{id}/cancel");
+    let cancelled = serving.ask(&what, Some(serving.token()), b"").is(200).json();
+    assert_eq!(cancelled["state"], "cancelled");
+    assert_eq!(task_states(&cancelled), ["cancelled"; 3]);
+    assert_eq!(serving.ask(&what, Some(serving.token()), b"").is(200).json(), cancelled);
+    let other = json!({ "executor": "transform_executor", "inputs": { "filter": "1" } });
+    let ended = serving.submit("?wait=30", &other).is(200).json();
+    let what = format!("POST /api/v1/jobs/{}/cancel", ended["id"].as_str().unwrap());
+    assert_eq!(serving.ask(&what, Some(serving.token()), b"").is(200).json(), ended);
+    assert_eq!(serving.stop(), Some(0));
+    assert!(start.elapsed() < SOON, "a guest went on: {:?}", start.elapsed());
+}
+
+#[test]
+fn a_job_can_be_cancelled_beside_the_host_that_runs_it() {
+    let host = TestHost::new();
+    load(&host);
+    let serving = Serving::start(&host);
+    let id = submit(&serving);
+    serving.found(&id, |job| task_states(job)[..2] == ["running", "running"]);
+    let job = host.run(&["jobs", "cancel", &id, "--json"]).succeeds().json();
+    assert_eq!(job["state"], "cancelled");
+    assert_eq!(serving.ended(&id)["state"], "cancelled");
+    let start = Instant::now();
+    assert_eq!(serving.stop(), Some(0));
+    assert!(start.elapsed() < SOON, "a guest went on: {:?}", start.elapsed());
+    host.run(&["jobs", "cancel", "j_0000000000000"]).exits(1).says(&["error[unknown-job]: "]);
+}
+
+#[test]
+fn an_interrupted_run_cancels_its_job() {
+    let (_release, held) = channel::<()>();
+    let held = std::sync::Mutex::new(held);
+    let server = Server::start(move |_| {
+        // Until the test has ended.
+        drop(held.lock().unwrap().recv());
+        Reply::status(204)
+    });
+    let host = TestHost::new();
+    let input = json!({ "url": server.url("/") }).to_string();
+    let grant = format!("http={}", server.origin());
+    let mut run = host.command();
+    run.args(["run", "rest_executor", "--input", &input, "--grant", &grant]);
+    let mut child = run.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    server.wait_for_hits(1);
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(5));
+    assert_eq!(host.jobs()[0]["state"], "cancelled");
+}
+
+/// Loads two guests that do not end by themselves.
+fn load(host: &TestHost) {
+    NEVER_ENDS.load(host, "limits: { timeout: 1h }");
+    SLEEPS_FOREVER.load(host, "capabilities: { clocks: true }\nlimits: { timeout: 1h }");
+}
+
+/// Submits two tasks that do not end, and one that waits for them.
+fn submit(serving: &Serving<'_>) -> String {
+    let job = json!({ "tasks": [
+        { "id": "works", "executor": "never_ends" },
+        { "id": "waits", "executor": "sleeps_forever" },
+        { "id": "after", "executor": "transform_executor", "dependencies": ["works", "waits"],
+          "inputs": { "filter": "1" } },
+    ] });
+    serving.submit("", &job).is(202).json()["id"].as_str().unwrap().to_owned()
+}
+
+fn task_states(job: &Value) -> Vec<&str> {
+    let tasks = job["tasks"].as_array().unwrap().iter();
+    tasks.map(|task| task["state"].as_str().unwrap()).collect()
+}
