@@ -38,6 +38,7 @@ fn the_token_is_private_and_made_once() {
     let host = TestHost::new();
     let first = Serving::start(&host);
     let token = first.token().to_owned();
+    first.get("/api/v1/jobs").is(200);
     let mode = fs::metadata(host.config_file()).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     assert!(token.len() >= 64, "{token}");

@@ -9,9 +9,11 @@ mod send;
 mod tls;
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use address::is_public;
 use apflow_model::capability::{Grant, HttpPattern, Scheme};
 use apflow_model::limit::Breach;
 use http::Request;
@@ -113,12 +115,12 @@ impl Egress {
         }
     }
 
-    /// Whether the destination may be reached, and if so whether at a private address as well.
+    /// Whether the destination was asked for and granted.
     ///
     /// # Errors
     ///
     /// The sentence that tells the operator what to grant.
-    fn admit(&self, to: &Destination) -> Result<bool, String> {
+    fn admit(&self, to: &Destination) -> Result<(), String> {
         let wanted = to.pattern();
         let matches = |pattern: &&HttpPattern| pattern.matches(to.scheme, &to.host, to.port);
         if !self.plan.asked.http.iter().any(|pattern| matches(&pattern)) {
@@ -128,18 +130,30 @@ impl Egress {
                 self.plan.name
             ));
         }
-        let granted = self.grants.iter().filter_map(|grant| match grant {
+        if self.granted().any(|pattern| matches(&pattern)) {
+            return Ok(());
+        }
+        Err(format!("a request to {wanted} was refused: allow it with `--grant http={wanted}`"))
+    }
+
+    /// Whether a destination that is admitted may be reached at this address: it is public, or a
+    /// grant names it. `localhost` is a name for loopback addresses.
+    fn admits_address(&self, to: &Destination, address: IpAddr) -> bool {
+        let literal = address.to_canonical().to_string();
+        let names = |host: &str| {
+            self.granted()
+                .any(|granted| granted.names(host) && granted.matches(to.scheme, host, to.port))
+        };
+        is_public(address)
+            || names(&literal)
+            || (to.host == "localhost" && address.is_loopback() && names("localhost"))
+    }
+
+    fn granted(&self) -> impl Iterator<Item = &HttpPattern> {
+        self.grants.iter().filter_map(|grant| match grant {
             Grant::Http(pattern) => Some(pattern),
             Grant::FsIn(_) | Grant::Env(_) => None,
-        });
-        let granted: Vec<&HttpPattern> = granted.filter(matches).collect();
-        if granted.is_empty() {
-            return Err(format!(
-                "a request to {wanted} was refused: allow it with `--grant http={wanted}`"
-            ));
-        }
-        let is_literal = to.host.parse::<std::net::IpAddr>().is_ok() || to.host == "localhost";
-        Ok(is_literal && granted.iter().any(|pattern| pattern.names(&to.host)))
+        })
     }
 
     /// Counts a request that is admitted, or refuses it when there were too many.
@@ -173,13 +187,10 @@ impl WasiHttpHooks for Egress {
             Ok(to) => to,
             Err(error) => return Box::new(async { Err(error) }),
         };
-        let may_be_private = match self.admit(&to) {
-            Ok(may_be_private) => may_be_private,
-            Err(denial) => {
-                self.deny(&denial);
-                return Box::new(async { Err(Error::HttpRequestDenied) });
-            }
-        };
+        if let Err(denial) = self.admit(&to) {
+            self.deny(&denial);
+            return Box::new(async { Err(Error::HttpRequestDenied) });
+        }
         if let Err(error) = self.count_request() {
             return Box::new(async { Err(error) });
         }
@@ -190,7 +201,7 @@ impl WasiHttpHooks for Egress {
             tls: Arc::clone(&self.tls),
             ledger: Arc::clone(&self.ledger),
         };
-        Box::new(send::send(egress, to, may_be_private, request, options.unwrap_or_default()))
+        Box::new(send::send(egress, to, request, options.unwrap_or_default()))
     }
 
     // The guest gets these as values, and its task says them: they are no news for the host's log,

@@ -15,7 +15,6 @@ use tokio::time::timeout;
 use wasmtime_wasi_http::io::TokioIo;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
-use super::address::is_public;
 use super::body::{Bounded, Way};
 use super::{Destination, Egress, Io};
 
@@ -30,7 +29,6 @@ const HEADER_BYTES_MAX: usize = 64 << 10;
 pub(super) async fn send(
     egress: Egress,
     to: Destination,
-    may_be_private: bool,
     request: Request<WasiBody>,
     options: RequestOptions,
 ) -> Result<(Response<WasiBody>, Io), Error> {
@@ -41,7 +39,7 @@ pub(super) async fn send(
     let (ledger, request) = (Arc::clone(&egress.ledger), origin_form(request)?);
     let request = request
         .map(|body| Bounded::new(body, Way::Out, bytes_max, SILENCE_MAX, Arc::clone(&ledger)));
-    let connecting = connect(&egress, &to, may_be_private);
+    let connecting = connect(&egress, &to);
     let stream = timeout(connect_max, connecting).await.map_err(|_| Error::ConnectionTimeout)??;
     let (mut sender, connection) = http1::Builder::new()
         .max_headers(HEADERS_MAX)
@@ -69,22 +67,18 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// Connects to an address that was checked, not to a name.
-async fn connect(
-    egress: &Egress,
-    to: &Destination,
-    may_be_private: bool,
-) -> Result<Box<dyn Stream>, Error> {
+async fn connect(egress: &Egress, to: &Destination) -> Result<Box<dyn Stream>, Error> {
     let found = tokio::net::lookup_host((to.host.as_str(), to.port)).await;
     let found: Vec<SocketAddr> =
         found.map_err(|_| Error::DnsError { rcode: None, info_code: None })?.collect();
     let reachable: Vec<SocketAddr> =
-        found.iter().copied().filter(|found| may_be_private || is_public(found.ip())).collect();
+        found.iter().copied().filter(|found| egress.admits_address(to, found.ip())).collect();
     if reachable.is_empty() {
         if let Some(address) = found.first() {
             let literal = HttpPattern::exactly(to.scheme, &address.ip().to_string(), to.port);
             egress.deny(&format!(
-                "a request to {} was refused: it leads to the private address {}, which only a \
-                 grant of the address itself allows: `--grant http={literal}`",
+                "a request to {} was refused: it leads to {}, which is not a public address; allow \
+                 that as well with `--grant http={literal}`",
                 to.pattern(),
                 address.ip()
             ));
