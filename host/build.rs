@@ -23,7 +23,15 @@ const PROFILE: &str = "plugin";
 fn main() -> Result<(), Box<dyn Error>> {
     let package = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").ok_or("not run by cargo")?);
     let workspace = package.parent().ok_or("the package is not inside the workspace")?;
-    for source in ["plugins", "sdk/src", "sdk/macros/src", "sdk/Cargo.toml", "wit", "Cargo.lock"] {
+    for source in [
+        "plugins",
+        "sdk/src",
+        "sdk/macros/src",
+        "sdk/Cargo.toml",
+        "wit",
+        "Cargo.toml",
+        "Cargo.lock",
+    ] {
         println!("cargo::rerun-if-changed={}", workspace.join(source).display());
     }
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("not run by cargo")?);
@@ -51,7 +59,14 @@ fn target_dir(out: &Path) -> Result<PathBuf, Box<dyn Error>> {
 
 fn build(workspace: &Path, target_dir: &Path) -> Result<(), Box<dyn Error>> {
     let mut cargo = Command::new(env::var_os("CARGO").ok_or("not run by cargo")?);
-    cargo.current_dir(workspace).args(["build", "--target", TARGET, "--profile", PROFILE]);
+    cargo.current_dir(workspace).args([
+        "build",
+        "--locked",
+        "--target",
+        TARGET,
+        "--profile",
+        PROFILE,
+    ]);
     cargo.arg("--target-dir").arg(target_dir);
     for plugin in PLUGINS {
         cargo.args(["--package", plugin]);

@@ -27,8 +27,19 @@ pub(crate) struct Host {
 }
 
 impl Host {
+    /// Opens a host, does something with it, and closes it whatever came of that.
+    pub(crate) async fn with<T, E: From<ApiError>>(
+        config: &Config,
+        work: impl AsyncFnOnce(&Self) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let host = Self::open(config).await?;
+        let done = work(&host).await;
+        host.engine.close().await;
+        done
+    }
+
     /// Opens the data directory, and makes it when it is not there.
-    pub(crate) async fn open(config: &Config) -> Result<Self, ApiError> {
+    async fn open(config: &Config) -> Result<Self, ApiError> {
         let path = &config.data_dir;
         let unusable = |source| EngineError::DataDir { what: path.display().to_string(), source };
         let folder = config::open_folder(path).map_err(unusable)?;
@@ -50,19 +61,15 @@ impl Host {
             builtins(),
             Arc::new(SystemClock),
         );
-        engine.install_builtins().await?;
+        engine.install_builtins(false).await?;
         Ok(Self { api: Api::new(Arc::clone(&engine)), engine, folder })
     }
 
-    /// Dispatches tasks from now on.
+    /// Dispatches tasks from now on, as the only host of the data directory.
     pub(crate) async fn start(&self) -> Result<(), ApiError> {
         let lock = DispatchLock::acquire(&self.folder)?;
+        self.engine.install_builtins(true).await?;
         Ok(self.engine.start(lock).await?)
-    }
-
-    /// Stops dispatching and closes the database.
-    pub(crate) async fn close(&self) {
-        self.engine.close().await;
     }
 }
 

@@ -1,16 +1,18 @@
-//! Where things are and how the host is set: defaults, then `config.yaml`, then the environment,
-//! then flags.
+//! Where things are: the XDG folders, unless the environment or a flag says otherwise. `config.yaml`
+//! holds the operator's token.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
+use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt, Permissions, PermissionsExt};
 use serde::Deserialize;
 
 const CONFIG_FILE: &str = "config.yaml";
 const APP: &str = "apflow-host";
+/// A shorter token could be guessed.
+const TOKEN_CHARACTERS_MIN: usize = 32;
 
 /// The settings of one process.
 #[derive(Debug, Clone)]
@@ -30,7 +32,7 @@ pub(crate) enum ConfigError {
     #[error("there is no home folder: set `APFLOW_DATA_DIR` and `APFLOW_CONFIG_DIR`")]
     NoHome,
     /// A folder or file cannot be read or written.
-    #[error("`{}` cannot be used: {source}", path.display())]
+    #[error("`{}` cannot be used", path.display())]
     Unusable {
         /// Which.
         path: PathBuf,
@@ -64,6 +66,7 @@ impl Config {
         data_dir: Option<PathBuf>,
         config_dir: Option<PathBuf>,
     ) -> Result<Self, ConfigError> {
+        #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
         let environment: BTreeMap<String, String> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
@@ -95,6 +98,10 @@ impl Config {
             Err(error) => return Err(unusable(error)),
         };
         if let Some(token) = file.admin_token {
+            if token.len() < TOKEN_CHARACTERS_MIN {
+                let reason = format!("`admin_token` is shorter than {TOKEN_CHARACTERS_MIN}");
+                return Err(ConfigError::Invalid { path, reason });
+            }
             return Ok((token, false));
         }
         let token = make_token()?;
@@ -109,10 +116,18 @@ impl Config {
     }
 }
 
-/// Opens a folder of the host's own, and makes it when it is not there.
+/// Opens a folder of the host's own. When it is not there, it is made for this user alone.
 pub(crate) fn open_folder(path: &Path) -> io::Result<Dir> {
-    Dir::create_ambient_dir_all(path, ambient_authority())?;
-    Dir::open_ambient_dir(path, ambient_authority())
+    let open = || Dir::open_ambient_dir(path, ambient_authority());
+    match open() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Dir::create_ambient_dir_all(path, ambient_authority())?;
+            let folder = open()?;
+            folder.set_permissions(".", Permissions::from_mode(0o700))?;
+            Ok(folder)
+        }
+        opened => opened,
+    }
 }
 
 /// Writes beside, then renames: a token is never half written, nor readable by others.

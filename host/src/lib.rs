@@ -1,7 +1,7 @@
 //! apflow-host: the doors and the assembly.
 //!
-//! `assemble` and `config` are the only files that know every floor; the doors know the verbs and
-//! the words.
+//! `assemble` is the only file that knows every floor; the doors know the verbs and the words, and
+//! the benchmarks the sandbox that they measure.
 
 mod assemble;
 mod cli;

@@ -4,10 +4,14 @@ use std::io::{IsTerminal, stderr};
 
 use tracing_subscriber::EnvFilter;
 
-/// Starts the log. `APFLOW_LOG` says what it holds, for example `info` or `apflow_engine=debug`;
-/// without it, `usual` does. A plain log has no colours, not even on a terminal.
-pub(crate) fn start(filter: Option<&str>, usual: &str, is_plain: bool) {
-    let filter = EnvFilter::try_new(filter.unwrap_or(usual)).unwrap_or_else(|_| usual.into());
+/// Starts the log. `filter` says what it holds, for example `info` or `apflow_engine=debug`; without
+/// it, `usual` does. A plain log has no colours, not even on a terminal.
+///
+/// # Errors
+///
+/// What is wrong with the filter.
+pub(crate) fn start(filter: Option<&str>, usual: &str, is_plain: bool) -> Result<(), String> {
+    let filter = EnvFilter::try_new(filter.unwrap_or(usual)).map_err(|error| error.to_string())?;
     let started = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(stderr)
@@ -16,4 +20,5 @@ pub(crate) fn start(filter: Option<&str>, usual: &str, is_plain: bool) {
         .try_init();
     // It fails only when a log was started before, which then serves as well.
     drop(started);
+    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::guests::BEHAVES;
+use crate::guests::{BEHAVES, EXITS_WITH_FAILURE};
 use crate::host::TestHost;
 
 #[test]
@@ -48,4 +48,17 @@ fn a_component_that_is_gone_is_named_and_disturbs_no_other() {
     }
     host.run(&["run", "behaves"]).exits(70).says(&["error[data-dir-unusable]: ", "`plugins/"]);
     host.run(&["run", "transform_executor", "--input", "{\"filter\": \"1\"}"]).succeeds();
+}
+
+#[test]
+fn a_component_that_somebody_changed_is_not_run() {
+    let host = TestHost::new();
+    BEHAVES.load(&host, "");
+    let mut files = fs::read_dir(host.data().join("plugins")).unwrap();
+    let file = files.next().unwrap().unwrap().path();
+    fs::write(&file, EXITS_WITH_FAILURE.component()).unwrap();
+    fs::remove_dir_all(host.data().join("code")).unwrap();
+    let ended = host.run(&["run", "behaves"]);
+    assert_ne!(ended.code, Some(0), "{ended:?}");
+    assert!(!ended.stderr.contains("cheese"), "another program was run: {ended:?}");
 }

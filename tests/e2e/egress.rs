@@ -197,6 +197,45 @@ fn a_body_over_the_limit_fails_the_task() {
 }
 
 #[test]
+fn a_request_body_over_the_limit_fails_the_task() {
+    let server = Server::start(|_| Reply::status(204));
+    let body = "x".repeat(9 << 20);
+    let input = json!({ "url": server.url("/"), "method": "PUT", "body": body });
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("input.json");
+    std::fs::write(&file, input.to_string()).unwrap();
+    let (at, grant) = (format!("@{}", file.display()), format!("http={}", server.origin()));
+    let arguments = ["run", "rest_executor", "--json", "--input", &at, "--grant", &grant];
+    let task = TestHost::new().run(&arguments).exits(1).json();
+    assert_eq!(task["fault"]["code"], "limit-exceeded", "{task:#}");
+    assert!(server.hits().iter().all(|hit| hit.body.len() <= 8 << 20), "it was sent");
+}
+
+#[test]
+fn an_answer_with_more_headers_than_are_read_fails_the_task() {
+    let host = TestHost::new();
+    for (count, bytes) in [(200, 10), (1, 200 << 10), (100, 2 << 10)] {
+        let server = Server::start(move |_| {
+            (0..count).fold(Reply::status(204), |reply, _| reply.with("X-Many", "x".repeat(bytes)))
+        });
+        let task = request(&host, &json!({ "url": server.url("/") }), &[&server.origin()]).exits(1);
+        assert_eq!(task.json()["state"], "failed");
+    }
+    let server = Server::start(|_| {
+        (0..100).fold(Reply::status(204), |reply, _| reply.with("X-Many", "x".repeat(100)))
+    });
+    request(&host, &json!({ "url": server.url("/") }), &[&server.origin()]).succeeds();
+}
+
+#[test]
+fn an_answer_that_is_cut_short_can_be_tried_again() {
+    let server = Server::start(|_| Reply::text(200, "half").with("Content-Length", "1000"));
+    let task = request(&TestHost::new(), &json!({ "url": server.url("/") }), &[&server.origin()]);
+    let task = task.exits(1).json();
+    assert_eq!(task["fault"]["code"], "retryable", "{task:#}");
+}
+
+#[test]
 fn a_server_that_is_not_there_can_be_tried_again() {
     let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let origin = format!("http://{gone}");

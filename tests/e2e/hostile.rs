@@ -133,6 +133,31 @@ fn a_guest_that_floods_its_output_is_stopped() {
 }
 
 #[test]
+fn an_output_over_its_limit_is_a_fault() {
+    let host = TestHost::new();
+    for (mebibytes, text) in [(33, "`limits.output`"), (48, "one of its host calls carried more")] {
+        let input = json!({ "filter": "\"0123456789abcdef\" * (. * 65536)", "input": mebibytes });
+        let arguments = ["run", "transform_executor", "--json", "--input", &input.to_string()];
+        let task = host.run(&arguments).exits(1).json();
+        assert_eq!(task["fault"]["code"], "limit-exceeded", "{}", task["fault"]);
+        let message = task["fault"]["message"].as_str().unwrap();
+        assert!(message.contains(text), "{message}");
+    }
+}
+
+#[test]
+fn a_log_over_its_limit_is_cut_and_the_task_goes_on() {
+    let host = TestHost::new();
+    let input =
+        r#"{"filter": "[range(50000) | \"a line that is worth nothing\" | debug] | length"}"#;
+    let task =
+        host.run(&["run", "transform_executor", "--json", "--input", input]).succeeds().json();
+    assert_eq!(task["output"], 50_000);
+    let logged = task["usage"]["log_bytes"].as_u64().unwrap();
+    assert!((1 << 19..=1 << 20).contains(&logged), "{logged} bytes");
+}
+
+#[test]
 fn a_panic_is_a_fault_with_its_last_words() {
     let host = TestHost::new();
     PANICS.load(&host, "");

@@ -1,6 +1,6 @@
 //! Why a verb was not done, in the words of a caller.
 
-use apflow_engine::EngineError;
+use apflow_engine::{EngineError, chain};
 use apflow_model::access::Permission;
 use apflow_model::id::JobId;
 use apflow_model::reader::FileFault;
@@ -27,6 +27,9 @@ pub enum ApiError {
     /// A component came without a manifest.
     #[error("{0}")]
     MissingManifest(String),
+    /// The answer has no JSON form.
+    #[error("the answer has no JSON form")]
+    Unserializable(#[source] serde_json::Error),
     /// The engine refused.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -40,6 +43,7 @@ impl ApiError {
             Self::InvalidRequest(_) => Code::InvalidRequest,
             Self::UnknownJob(_) => Code::UnknownJob,
             Self::MissingManifest(_) => Code::MissingManifest,
+            Self::Unserializable(_) => Code::Internal,
             Self::Engine(error) => match error {
                 EngineError::InvalidJob(_) => Code::InvalidJob,
                 EngineError::InvalidInput(_) => Code::InvalidInput,
@@ -47,7 +51,9 @@ impl ApiError {
                 EngineError::UnknownPlugin(_) => Code::UnknownPlugin,
                 EngineError::BuiltinPlugin(_) => Code::BuiltinPlugin,
                 EngineError::InvalidManifest { .. } => Code::InvalidManifest,
-                EngineError::Component { .. } => Code::ComponentRefused,
+                EngineError::Component { .. } | EngineError::ChangedComponent(_) => {
+                    Code::ComponentRefused
+                }
                 EngineError::InvalidSchema { .. } => Code::InvalidSchema,
                 EngineError::GrantNotAsked { .. } => Code::GrantNotAsked,
                 EngineError::Locked => Code::HostLocked,
@@ -83,17 +89,6 @@ impl ApiError {
         if self.code() == Code::Internal {
             return "the host failed; its log says why".to_owned();
         }
-        self.chain()
-    }
-
-    /// The sentence with all its causes, for the operator.
-    pub fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            text = format!("{text}: {error}");
-            cause = error.source();
-        }
-        text
+        chain(self)
     }
 }

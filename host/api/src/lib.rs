@@ -15,7 +15,7 @@ mod table;
 pub use api::Api;
 pub use code::{Code, pages};
 pub use error::ApiError;
-pub use jobs::{CancelJob, FindJob, JobList, ListJobs, SubmitJob};
+pub use jobs::{CancelJob, FindJob, JobList, ListJobs, ShowJobState, SubmitJob};
 pub use operation::Operation;
 pub use plugins::{
     GrantPlugin, ListPlugins, LoadPlugin, LoadedPlugin, PluginList, RemovePlugin, ShowPlugin,
@@ -23,4 +23,4 @@ pub use plugins::{
 pub use remote::{Input, Method, Remote};
 pub use table::{Answering, Entry, TABLE};
 
-pub use apflow_engine::Live;
+pub use apflow_engine::{Live, chain};

@@ -45,8 +45,7 @@ fn invoke<R: Remote>(api: Api, caller: Principal, mut input: Input) -> Answering
         let operation = R::read(&mut input)?;
         input.finish()?;
         let output = api.invoke(operation, &caller).await?;
-        let body = serde_json::to_value(&output)
-            .map_err(|error| ApiError::InvalidRequest(format!("the answer is no JSON: {error}")))?;
+        let body = serde_json::to_value(&output).map_err(ApiError::Unserializable)?;
         Ok((R::status(&output), body))
     })
 }

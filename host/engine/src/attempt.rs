@@ -21,16 +21,16 @@ use crate::{schema, settle};
 const STORE_EVERY: Duration = Duration::from_millis(500);
 
 /// Runs a claimed task and settles it.
-pub(crate) async fn run(engine: Arc<Engine>, claimed: Claimed) {
-    let port = Arc::new(Port::new(&engine, &claimed));
-    let ended = match prepare(&engine, &claimed).await {
-        Ok((plugin, inputs)) => match guard(&engine, &claimed, &plugin, &inputs, &port).await {
+pub(crate) async fn run(engine: &Arc<Engine>, claimed: &Claimed) {
+    let port = Arc::new(Port::new(engine, claimed));
+    let ended = match prepare(engine, claimed).await {
+        Ok((plugin, inputs)) => match guard(engine, claimed, &plugin, &inputs, &port).await {
             Some(ended) => ended,
             None => return,
         },
         Err(fault) => Ended { result: Err(fault), usage: Usage::default() },
     };
-    settle::settle(&engine, claimed, ended, port.take_events()).await;
+    settle::settle(engine, claimed, ended, port.take_events()).await;
 }
 
 /// Finds the plugin and the inputs of an attempt.
@@ -38,27 +38,43 @@ async fn prepare(
     engine: &Arc<Engine>,
     claimed: &Claimed,
 ) -> Result<(Arc<ReadyPlugin>, Value), Fault> {
-    let unavailable = |error: &EngineError| {
-        let message = format!("`{}` cannot be used: {}", claimed.executor, chain(error));
-        Fault::new(FaultCode::PluginUnavailable, message)
-    };
-    let plugin =
-        engine.ready_plugin(&claimed.executor).await.map_err(|error| unavailable(&error))?;
-    let plugin =
-        plugin.ok_or_else(|| unavailable(&EngineError::UnknownPlugin(claimed.executor.clone())))?;
-    let outputs = engine.store.dependency_outputs(claimed.task).await;
-    let outputs = outputs.map_err(|error| {
-        let message = format!("the outputs of dependencies cannot be read: {}", chain(&error));
-        Fault::new(FaultCode::Retryable, message)
-    })?;
-    let output = |task: &str| outputs.get(task).cloned().flatten();
-    let inputs = reference::resolve(claimed.inputs.clone(), &output)
-        .map_err(|fault| Fault::new(FaultCode::ReferenceUnresolved, format!("inputs{fault}")))?;
+    let plugin = engine.ready_plugin(&claimed.executor).await.and_then(|plugin| {
+        plugin.ok_or_else(|| EngineError::UnknownPlugin(claimed.executor.clone()))
+    });
+    let plugin = plugin.map_err(|error| unusable(claimed, &error))?;
+    let inputs = resolve(engine, claimed).await?;
     if let Some((at, message)) = schema::violation(&plugin.input, &inputs) {
         let message = format!("inputs{at}: {message}");
         return Err(Fault::new(FaultCode::InvalidInput, message));
     }
     Ok((plugin, inputs))
+}
+
+/// A plugin that is gone or broken stays so; trouble of the host's own may pass.
+fn unusable(claimed: &Claimed, error: &EngineError) -> Fault {
+    let executor = &claimed.executor;
+    if error.is_own() {
+        tracing::error!(task = %claimed.task, executor, error = chain(error), "no plugin");
+        let message = format!("the host could not make `{executor}` ready");
+        return Fault::new(FaultCode::Retryable, message);
+    }
+    let message = format!("`{executor}` cannot be used: {}", chain(error));
+    Fault::new(FaultCode::PluginUnavailable, message)
+}
+
+/// Puts the outputs of dependencies where the inputs refer to them.
+async fn resolve(engine: &Engine, claimed: &Claimed) -> Result<Value, Fault> {
+    let has_references = reference::find(&claimed.inputs).is_ok_and(|found| !found.is_empty());
+    if !has_references {
+        return Ok(claimed.inputs.clone());
+    }
+    let outputs = engine.store.dependency_outputs(claimed.task).await.map_err(|error| {
+        tracing::error!(task = %claimed.task, error = chain(&error), "no outputs");
+        Fault::new(FaultCode::Retryable, "the host could not read the outputs of dependencies")
+    })?;
+    let output = |task: &str| outputs.get(task).and_then(Option::as_ref);
+    reference::resolve(claimed.inputs.clone(), &output)
+        .map_err(|fault| Fault::new(FaultCode::ReferenceUnresolved, format!("inputs{fault}")))
 }
 
 /// Runs the guest, and meanwhile stores what it logs. None when the attempt was lost on the way:
@@ -82,23 +98,28 @@ async fn guard(
         grants: grants.into(),
     };
     let task_port: Arc<dyn TaskPort> = Arc::clone(port) as Arc<dyn TaskPort>;
-    let mut running = Box::pin(engine.sandbox.run(&plugin.program, call, task_port));
-    let mut ended = loop {
-        tokio::select! {
-            ended = &mut running => break ended,
-            () = tokio::time::sleep(STORE_EVERY) => {
-                if !port.store_events().await {
-                    tracing::warn!(task = task_id, attempt = claimed.attempt, "the attempt was lost");
-                    return None;
-                }
+    let storing = async {
+        loop {
+            tokio::time::sleep(STORE_EVERY).await;
+            if !port.store_events().await {
+                return;
             }
         }
     };
-    if let Ok(output) = &ended.result
-        && let Some((at, message)) = schema::violation(&plugin.output, output)
-    {
-        let message = format!("the output does not match its own schema: output{at}: {message}");
-        ended.result = Err(Fault::new(FaultCode::Permanent, message));
-    }
-    Some(ended)
+    let ended = tokio::select! {
+        ended = engine.sandbox.run(&plugin.program, call, task_port) => ended,
+        () = storing => {
+            tracing::warn!(task = task_id, attempt = claimed.attempt, "the attempt was lost");
+            return None;
+        }
+    };
+    Some(check_output(plugin, ended))
+}
+
+/// Refuses an output that the executor's own schema does not allow.
+fn check_output(plugin: &ReadyPlugin, ended: Ended) -> Ended {
+    let Ok(output) = &ended.result else { return ended };
+    let Some((at, message)) = schema::violation(&plugin.output, output) else { return ended };
+    let message = format!("the output does not match its own schema: output{at}: {message}");
+    Ended { result: Err(Fault::new(FaultCode::Permanent, message)), ..ended }
 }

@@ -26,9 +26,7 @@ impl Engine {
         if let Some(cancelled) = self.store.cancel_job(id, self.now()).await? {
             for task in cancelled.running {
                 let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-                if let Some(attempt) = running.get(&task) {
-                    attempt.abort();
-                }
+                running.iter().filter(|((of, _), _)| *of == task).for_each(|(_, run)| run.abort());
                 drop(running);
                 let fault = Some(Fault::new(FaultCode::Cancelled, "somebody cancelled the job"));
                 let what = Happening::State { state: TaskState::Cancelled, fault };

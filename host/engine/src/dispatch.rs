@@ -1,20 +1,24 @@
 //! Hands ready tasks out, as many at once as may run.
 
+use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use apflow_model::event::Happening;
+use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::id::TaskId;
 use apflow_model::state::TaskState;
+use apflow_model::usage::Usage;
+use apflow_sandbox::Ended;
 use apflow_store::{Claimed, SessionId};
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinError, JoinSet};
 
-use crate::attempt;
 use crate::engine::{Dispatcher, Engine};
 use crate::error::{EngineError, chain};
 use crate::lock::DispatchLock;
 use crate::watch::Live;
+use crate::{attempt, settle};
 
 /// How often to look for work although nobody rang: another process may have submitted a job.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -44,7 +48,7 @@ impl Engine {
 
     /// Stops dispatching, waits a while for running attempts, and closes the database.
     ///
-    /// Attempts that are still running then are stopped; the next start takes their tasks up.
+    /// Attempts that are still running then are stopped, and their tasks wait for the next start.
     pub async fn close(&self) {
         if let Some(Dispatcher { stop, running, lock }) = self.dispatcher.lock().await.take() {
             stop.notify_one();
@@ -60,73 +64,116 @@ impl Engine {
 }
 
 /// Dispatches until `stop` is rung, then waits for what is running.
+///
+/// What does not end in time is stopped and handed back: the next start runs it again, and does not
+/// hold it against the task.
 async fn run(engine: Arc<Engine>, session: SessionId, stop: Arc<Notify>) {
-    let mut running = JoinSet::new();
+    let mut running = Running::default();
     loop {
-        hand_out(&engine, session, &mut running).await;
+        let next = hand_out(&engine, session, &mut running).await;
         tokio::select! {
             () = stop.notified() => break,
             () = engine.bell.notified() => {}
-            Some(ended) = running.join_next() => report(ended),
-            () = tokio::time::sleep(until_next(&engine).await) => {}
+            Some(ended) = running.attempts.join_next_with_id() => {
+                running.report(&engine, ended).await;
+            }
+            () = tokio::time::sleep(next) => {}
         }
     }
     let draining = async {
-        while let Some(ended) = running.join_next().await {
-            report(ended);
+        while let Some(ended) = running.attempts.join_next_with_id().await {
+            running.report(&engine, ended).await;
         }
     };
-    if tokio::time::timeout(engine.settings.grace, draining).await.is_err() {
-        tracing::warn!(attempts = running.len(), "stopped attempts that did not end in time");
+    if tokio::time::timeout(engine.settings.grace, draining).await.is_ok() {
+        return;
+    }
+    running.attempts.shutdown().await;
+    match engine.store.release(session, engine.now()).await {
+        Ok(released) => {
+            tracing::warn!(tasks = released.len(), "handed back tasks that did not end in time");
+        }
+        Err(error) => {
+            tracing::error!(error = chain(&error), "unended tasks could not be handed back");
+        }
     }
 }
 
-async fn hand_out(engine: &Arc<Engine>, session: SessionId, running: &mut JoinSet<()>) {
-    while let Some(ended) = running.try_join_next() {
-        report(ended);
+/// The attempts that run, and what each was claimed as.
+#[derive(Default)]
+struct Running {
+    attempts: JoinSet<()>,
+    claimed: HashMap<Id, Arc<Claimed>>,
+}
+
+impl Running {
+    /// Takes note that an attempt has ended.
+    async fn report(&mut self, engine: &Arc<Engine>, ended: Result<(Id, ()), JoinError>) {
+        let id = ended.as_ref().map_or_else(JoinError::id, |(id, ())| *id);
+        let claimed = self.claimed.remove(&id);
+        let (Err(error), Some(claimed)) = (ended, claimed) else { return };
+        // An attempt is aborted when its job was cancelled: its end is stored already.
+        if error.is_panic() {
+            tracing::error!(task = %claimed.task, %error, "the host failed in an attempt");
+            let fault = Fault::new(FaultCode::Trapped, "the host failed while it ran the attempt");
+            let ended = Ended { result: Err(fault), usage: Usage::default() };
+            settle::settle(engine, &claimed, ended, Vec::new()).await;
+        }
     }
-    let busy = u32::try_from(running.len()).unwrap_or(u32::MAX);
+}
+
+/// Claims as many tasks as there are free places, and says when to look again at the latest.
+async fn hand_out(engine: &Arc<Engine>, session: SessionId, running: &mut Running) -> Duration {
+    while let Some(ended) = running.attempts.try_join_next_with_id() {
+        running.report(engine, ended).await;
+    }
+    let busy = u32::try_from(running.attempts.len()).unwrap_or(u32::MAX);
     let free = engine.settings.attempts_max.saturating_sub(busy);
     if free == 0 {
-        return;
+        // The end of an attempt wakes the dispatcher; until then there is no place to fill.
+        return LOOK_AGAIN;
     }
     let claimed = match engine.store.claim(session, engine.now(), free).await {
         Ok(claimed) => claimed,
         Err(error) => {
-            tracing::error!(error = %chain(&error), "no task could be claimed");
-            return;
+            tracing::error!(error = chain(&error), "no task could be claimed");
+            return LOOK_AGAIN;
         }
     };
     for task in claimed {
-        engine.hub.tell(Live::Task {
-            job: task.job,
-            task: task.task,
-            attempt: task.attempt,
-            what: Happening::State { state: TaskState::Running, fault: None },
-        });
-        let id = task.task;
-        // Under the lock, so that an attempt that ends at once is listed before it is taken off.
-        let mut list = engine.running.lock().unwrap_or_else(PoisonError::into_inner);
-        list.insert(id, running.spawn(run_one(Arc::clone(engine), task)));
+        start(engine, running, Arc::new(task));
     }
+    until_next(engine).await
+}
+
+fn start(engine: &Arc<Engine>, running: &mut Running, claimed: Arc<Claimed>) {
+    let (job, task, attempt) = (claimed.job, claimed.task, claimed.attempt);
+    let what = Happening::State { state: TaskState::Running, fault: None };
+    engine.hub.tell(Live::Task { job, task, attempt, what });
+    // Under the lock, so that an attempt that ends at once is listed before it is taken off.
+    let mut list = engine.running.lock().unwrap_or_else(PoisonError::into_inner);
+    let handle = running.attempts.spawn(run_one(Arc::clone(engine), Arc::clone(&claimed)));
+    running.claimed.insert(handle.id(), claimed);
+    list.insert((task, attempt), handle);
 }
 
 /// Runs one attempt, and is known as running until it has ended or was aborted.
-async fn run_one(engine: Arc<Engine>, task: Claimed) {
-    let _listed = Listed { engine: Arc::clone(&engine), task: task.task };
-    attempt::run(engine, task).await;
+async fn run_one(engine: Arc<Engine>, claimed: Arc<Claimed>) {
+    let attempt = (claimed.task, claimed.attempt);
+    let _listed = Listed { engine: Arc::clone(&engine), attempt };
+    attempt::run(&engine, &claimed).await;
 }
 
-/// Takes a task off the list of what is running, however its attempt ends.
+/// Takes an attempt off the list of what is running, however it ends.
 struct Listed {
     engine: Arc<Engine>,
-    task: TaskId,
+    attempt: (TaskId, u32),
 }
 
 impl Drop for Listed {
     fn drop(&mut self) {
         let mut running = self.engine.running.lock().unwrap_or_else(PoisonError::into_inner);
-        running.remove(&self.task);
+        running.remove(&self.attempt);
     }
 }
 
@@ -135,14 +182,5 @@ async fn until_next(engine: &Engine) -> Duration {
     match engine.store.next_run_at().await {
         Ok(Some(due)) => due.since(engine.now()).min(LOOK_AGAIN),
         Ok(None) | Err(_) => LOOK_AGAIN,
-    }
-}
-
-fn report(ended: Result<(), tokio::task::JoinError>) {
-    // An attempt is aborted when its job was cancelled; its end is stored.
-    if let Err(error) = ended
-        && !error.is_cancelled()
-    {
-        tracing::error!(%error, "an attempt ended unexpectedly; its task is taken up at the next start");
     }
 }

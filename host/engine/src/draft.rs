@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
-use apflow_sandbox::{Compiled, Family};
+use apflow_sandbox::{Compiled, ExcessImport, Family, Import, SandboxError};
+use serde_json::Value;
 
 use crate::engine::Engine;
 use crate::error::EngineError;
+
+/// The longest name of a plugin that a manifest may give.
+const NAME_CHARACTERS_MAX: usize = 64;
 
 impl Engine {
     /// Writes a `plugin.yaml` that asks for exactly what a component imports. `file` is its path.
@@ -23,6 +27,14 @@ impl Engine {
         let compiled = compiling
             .await?
             .map_err(|source| EngineError::Component { file: file.to_owned(), source })?;
+        let hopeless =
+            |import: &&Import| matches!(import.family, Family::Sockets | Family::Unknown);
+        let excess: Vec<ExcessImport> =
+            compiled.imports.iter().filter(hopeless).cloned().map(ExcessImport).collect();
+        if !excess.is_empty() {
+            let source = SandboxError::ExcessImports(excess);
+            return Err(EngineError::Component { file: file.to_owned(), source });
+        }
         Ok(draft(&compiled, file))
     }
 }
@@ -40,8 +52,9 @@ fn draft(compiled: &Compiled, file: &str) -> String {
         asks.into_iter().filter(|(family, _)| imports(*family)).map(|(_, line)| line).collect();
     let mut text = format!(
         "name: {}\nversion: 0.1.0\ndescription: What it does, in a sentence.\ncomponent: \
-         {component}\n",
-        name(component)
+         {}\n",
+        name(component),
+        Value::from(component)
     );
     if !asked.is_empty() {
         text.push_str("capabilities:\n");
@@ -55,9 +68,9 @@ fn name(component: &str) -> String {
     let stem = component.strip_suffix(".wasm").unwrap_or(component).to_ascii_lowercase();
     let is_allowed =
         |c: &char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-');
-    let name: String = stem.chars().filter(is_allowed).collect();
-    let name = name.trim_start_matches(|c: char| !c.is_ascii_lowercase());
-    if name.is_empty() { "my_plugin".to_owned() } else { name.to_owned() }
+    let allowed = stem.chars().filter(is_allowed).skip_while(|c| !c.is_ascii_lowercase());
+    let name: String = allowed.take(NAME_CHARACTERS_MAX).collect();
+    if name.is_empty() { "my_plugin".to_owned() } else { name }
 }
 
 #[cfg(test)]

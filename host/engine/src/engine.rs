@@ -8,8 +8,10 @@ use apflow_model::clock::{Clock, Timestamp};
 use apflow_model::id::{JobId, TaskId};
 use apflow_model::job::Job;
 use apflow_model::plugin::Plugin;
+use apflow_model::state::JobState;
 use apflow_sandbox::Sandbox;
 use apflow_store::{JobFilter, JobPage, Store};
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Mutex, Notify, broadcast};
 use tokio::task::{AbortHandle, JoinHandle};
 
@@ -50,7 +52,7 @@ pub struct Engine {
     /// Rung when there may be something to dispatch.
     pub(crate) bell: Notify,
     /// The attempts that run here, to be stopped when their job is cancelled.
-    pub(crate) running: std::sync::Mutex<HashMap<TaskId, AbortHandle>>,
+    pub(crate) running: std::sync::Mutex<HashMap<(TaskId, u32), AbortHandle>>,
     pub(crate) dispatcher: Mutex<Option<Dispatcher>>,
 }
 
@@ -137,22 +139,32 @@ impl Engine {
     pub async fn wait(&self, id: JobId) -> Result<Option<Job>, EngineError> {
         let mut news = self.hub.subscribe();
         loop {
-            match self.store.find_job(id).await? {
-                Some(job) if !job.state.is_end() => {}
-                ended => return Ok(ended),
+            match self.store.job_state(id).await? {
+                None => return Ok(None),
+                Some(state) if state.is_end() => return Ok(self.store.find_job(id).await?),
+                Some(_) => {}
             }
             let ended = async {
                 loop {
                     match news.recv().await {
                         Ok(Live::JobEnded { job, .. }) if job == id => return,
-                        Ok(_) => {}
-                        Err(_) => return,
+                        Ok(_) | Err(RecvError::Lagged(_)) => {}
+                        Err(RecvError::Closed) => std::future::pending().await,
                     }
                 }
             };
             // Running out of time is fine: the loop looks again.
             drop(tokio::time::timeout(LOOK_AGAIN, ended).await);
         }
+    }
+
+    /// Where a job stands. None when there is no such job.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Store`] when the database fails.
+    pub async fn job_state(&self, id: JobId) -> Result<Option<JobState>, EngineError> {
+        Ok(self.store.job_state(id).await?)
     }
 
     /// Listens to what happens from now on.

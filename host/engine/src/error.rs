@@ -43,6 +43,9 @@ pub enum EngineError {
         #[source]
         source: SandboxError,
     },
+    /// The file of an installed component is not what was installed.
+    #[error("the component of `{0}` was changed by somebody: load it again")]
+    ChangedComponent(String),
     /// A schema of the plugin is no JSON Schema. Nothing was stored.
     #[error("the {which} schema of `{plugin}` is not a JSON Schema: {reason}")]
     InvalidSchema {
@@ -89,8 +92,18 @@ pub enum EngineError {
     Background(#[from] tokio::task::JoinError),
 }
 
-/// An error with its causes, for the log.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+impl EngineError {
+    /// Whether it is trouble of the host's own, which may pass, and not what was asked of it.
+    pub(crate) fn is_own(&self) -> bool {
+        matches!(
+            self,
+            Self::Store(_) | Self::Sandbox(_) | Self::Background(_) | Self::DataDir { .. }
+        )
+    }
+}
+
+/// An error with its causes.
+pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -30,7 +30,7 @@ pub use builtin::Builtin;
 pub use clock::SystemClock;
 pub use components::Components;
 pub use engine::{Engine, Settings};
-pub use error::EngineError;
+pub use error::{EngineError, chain};
 pub use load::{LoadPlugin, Loaded};
 pub use lock::DispatchLock;
 pub use submit::NewSubmission;

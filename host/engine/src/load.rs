@@ -6,7 +6,7 @@ use std::time::Duration;
 use apflow_model::capability::Grant;
 use apflow_model::manifest::Manifest;
 use apflow_model::plugin::{Digest, Plugin};
-use apflow_sandbox::{Compiled, Plugin as Program, SandboxError};
+use apflow_sandbox::{Compiled, Linked, SandboxError};
 
 use crate::builtin::Builtin;
 use crate::engine::Engine;
@@ -119,19 +119,25 @@ impl Engine {
         Ok(removed)
     }
 
-    /// Installs each plugin that comes with the host, unless this very one is installed already.
+    /// Installs each plugin that comes with the host and is missing. With `replace`, one that came
+    /// with another version of the host is replaced as well.
+    ///
+    /// Only the host that dispatches replaces: another could still be running the other version. A
+    /// plugin that the operator loaded under the same name stays.
     ///
     /// # Errors
     ///
     /// [`EngineError::Component`] when one is refused, and [`EngineError::Store`].
-    pub async fn install_builtins(self: &Arc<Self>) -> Result<(), EngineError> {
+    pub async fn install_builtins(self: &Arc<Self>, replace: bool) -> Result<(), EngineError> {
         let installed = self.store.list_plugins().await?;
         for builtin in &self.registry.builtins {
             let manifest = builtin.manifest()?;
             let earlier = installed.iter().find(|plugin| plugin.manifest.name == manifest.name);
-            if earlier.is_some_and(|plugin| {
-                plugin.digest == builtin.digest && plugin.manifest == manifest
-            }) {
+            let stays = |plugin: &&Plugin| {
+                let is_same = plugin.digest == builtin.digest && plugin.manifest == manifest;
+                is_same || !replace || !plugin.builtin
+            };
+            if earlier.is_some_and(|plugin| stays(&plugin)) {
                 continue;
             }
             let file = format!("the component of `{}`", manifest.name);
@@ -165,7 +171,7 @@ impl Engine {
         bytes: Arc<[u8]>,
         file: &str,
         manifest: &Manifest,
-    ) -> Result<(Compiled, Program), EngineError> {
+    ) -> Result<(Compiled, Linked), EngineError> {
         let (sandbox, manifest) = (Arc::clone(&self.sandbox), manifest.clone());
         let preparing = tokio::task::spawn_blocking(move || {
             let compiled = sandbox.compile(&bytes, manifest.limits.fuel.is_some())?;
@@ -179,7 +185,7 @@ impl Engine {
     async fn describe(
         &self,
         compiled: &Compiled,
-        program: &Program,
+        program: &Linked,
         manifest: Manifest,
         grants: Vec<Grant>,
     ) -> Result<Plugin, SandboxError> {

@@ -22,6 +22,10 @@ impl Engine {
         if let Some(ready) = self.registry.find(&installed) {
             return Ok(Some(ready));
         }
+        let _making = self.registry.making.lock().await;
+        if let Some(ready) = self.registry.find(&installed) {
+            return Ok(Some(ready));
+        }
         let engine = Arc::clone(self);
         let making = tokio::task::spawn_blocking(move || engine.make_ready(installed));
         Ok(Some(making.await??))
@@ -35,6 +39,9 @@ impl Engine {
         let bytes = self.component_bytes(&installed.digest)?;
         let fuel = installed.manifest.limits.fuel.is_some();
         let compiled = self.sandbox.compile(&bytes, fuel).map_err(refused)?;
+        if compiled.digest != installed.digest {
+            return Err(EngineError::ChangedComponent(installed.manifest.name));
+        }
         let program = self.sandbox.link(&compiled, &installed.manifest).map_err(refused)?;
         Ok(self.registry.put(ReadyPlugin::new(installed, program)?))
     }

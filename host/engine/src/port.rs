@@ -66,7 +66,8 @@ impl Port {
             Ok(is_held) => is_held,
             Err(StoreError::AttemptLost) => false,
             Err(error) => {
-                tracing::error!(task = %self.task, error = %chain(&error), "log lines were lost");
+                let error = chain(&error);
+                tracing::error!(task = %self.task, error, "what happened could not be stored");
                 true
             }
         }
@@ -125,19 +126,19 @@ impl TaskPort for Port {
     }
 
     fn tokens_remaining(&self) -> Option<u64> {
-        self.budget.as_ref().map(|budget| lock(budget).left)
+        self.budget.as_ref().map(|budget| locked(budget).left)
     }
 
     fn reserve_tokens(&self, tokens: u64) -> Result<(), u64> {
         let Some(budget) = &self.budget else { return Ok(()) };
-        let mut budget = lock(budget);
+        let mut budget = locked(budget);
         budget.left = budget.left.checked_sub(tokens).ok_or(budget.left)?;
         Ok(())
     }
 
     fn settle_tokens(&self, reserved: u64, used: u64) {
         if let Some(budget) = &self.budget {
-            let mut budget = lock(budget);
+            let mut budget = locked(budget);
             budget.left = budget.left.saturating_add(reserved).saturating_sub(used);
         }
     }
@@ -159,7 +160,7 @@ impl TaskPort for Port {
     }
 }
 
-fn lock(budget: &Mutex<Budget>) -> MutexGuard<'_, Budget> {
+fn locked(budget: &Mutex<Budget>) -> MutexGuard<'_, Budget> {
     budget.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -176,7 +177,7 @@ fn refused(error: &StoreError) -> CheckpointError {
         | StoreError::Database(_)
         | StoreError::Migration(_)
         | StoreError::Corrupt { .. } => {
-            tracing::error!(error = %chain(error), "a checkpoint was not stored or loaded");
+            tracing::error!(error = chain(error), "a checkpoint was not stored or loaded");
             CheckpointError::Unavailable(error.to_string())
         }
     }

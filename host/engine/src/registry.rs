@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use apflow_model::plugin::Plugin;
-use apflow_sandbox::Plugin as Program;
+use apflow_sandbox::Linked;
 use jsonschema::Validator;
 
 use crate::builtin::Builtin;
@@ -19,7 +19,7 @@ pub(crate) struct ReadyPlugin {
     /// What is installed.
     pub(crate) plugin: Plugin,
     /// Its linked code.
-    pub(crate) program: Program,
+    pub(crate) program: Linked,
     /// What its inputs must match.
     pub(crate) input: Validator,
     /// What its outputs must match.
@@ -27,7 +27,7 @@ pub(crate) struct ReadyPlugin {
 }
 
 impl ReadyPlugin {
-    pub(crate) fn new(plugin: Plugin, program: Program) -> Result<Self, EngineError> {
+    pub(crate) fn new(plugin: Plugin, program: Linked) -> Result<Self, EngineError> {
         let name = &plugin.manifest.name;
         let input = schema::compile(name, "input", &plugin.descriptor.input_schema)?;
         let output = schema::compile(name, "output", &plugin.descriptor.output_schema)?;
@@ -39,11 +39,13 @@ impl ReadyPlugin {
 pub(crate) struct Registry {
     pub(crate) builtins: Vec<Builtin>,
     ready: Mutex<HashMap<String, Arc<ReadyPlugin>>>,
+    /// Held while a plugin is made ready, so that many tasks of a new one compile it once.
+    pub(crate) making: tokio::sync::Mutex<()>,
 }
 
 impl Registry {
     pub(crate) fn new(builtins: Vec<Builtin>) -> Self {
-        Self { builtins, ready: Mutex::default() }
+        Self { builtins, ready: Mutex::default(), making: tokio::sync::Mutex::default() }
     }
 
     pub(crate) fn put(&self, ready: ReadyPlugin) -> Arc<ReadyPlugin> {

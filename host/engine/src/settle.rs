@@ -2,21 +2,27 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::time::Duration;
 
 use apflow_model::event::Happening;
 use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::retry::{self, Retry};
 use apflow_sandbox::Ended;
-use apflow_store::{Claimed, End, NewEvent, Settlement, StoreError};
+use apflow_store::{Claimed, End, NewEvent, Settled, Settlement, StoreError};
 
 use crate::engine::Engine;
 use crate::error::chain;
 use crate::watch::Live;
 
+/// How long to wait before storing an end again, at first and at most. Nothing else can end the
+/// task, so the end is not given up.
+const STORE_AGAIN: Duration = Duration::from_millis(100);
+const STORE_AGAIN_MAX: Duration = Duration::from_secs(5);
+
 /// Stores how an attempt ended and all that follows from it.
 pub(crate) async fn settle(
     engine: &Arc<Engine>,
-    claimed: Claimed,
+    claimed: &Claimed,
     ended: Ended,
     events: Vec<NewEvent>,
 ) {
@@ -25,24 +31,14 @@ pub(crate) async fn settle(
     let end = match ended.result {
         Ok(output) => End::Completed { output },
         Err(fault) if fault.code == FaultCode::Cancelled => End::Cancelled { fault },
-        Err(fault) => match after(&claimed, &fault) {
+        Err(fault) => match after(claimed, &fault) {
             Retry::After(wait) => End::Retry { fault, run_at: now.after(wait) },
             Retry::GiveUp => End::Failed { fault },
         },
     };
     let (task, attempt) = (claimed.task, claimed.attempt);
     let settlement = Settlement { task, attempt, now, end, usage: ended.usage, events };
-    let settled = match engine.store.settle(settlement).await {
-        Ok(settled) => settled,
-        Err(StoreError::AttemptLost) => {
-            tracing::warn!(%task, attempt, "another attempt took over: this end is dropped");
-            return;
-        }
-        Err(error) => {
-            tracing::error!(%task, attempt, error = %chain(&error), "an end could not be stored");
-            return;
-        }
-    };
+    let Some(settled) = store(engine, settlement).await else { return };
     if !settled.became_ready.is_empty() || settled.next_run_at.is_some() {
         engine.bell.notify_one();
     }
@@ -50,6 +46,26 @@ pub(crate) async fn settle(
     engine.hub.tell(Live::Task { job: settled.job, task, attempt, what });
     if let Some(state) = settled.job_ended {
         engine.hub.tell(Live::JobEnded { job: settled.job, state });
+    }
+}
+
+/// Stores an end, however often the database refuses. None when it counts no more.
+async fn store(engine: &Engine, settlement: Settlement) -> Option<Settled> {
+    let (task, attempt) = (settlement.task, settlement.attempt);
+    let mut wait = STORE_AGAIN;
+    loop {
+        match engine.store.settle(settlement.clone()).await {
+            Ok(settled) => return Some(settled),
+            Err(error @ (StoreError::AttemptLost | StoreError::Closed)) => {
+                tracing::warn!(%task, attempt, error = chain(&error), "an end was dropped");
+                return None;
+            }
+            Err(error) => {
+                tracing::error!(%task, attempt, error = chain(&error), "an end waits to be stored");
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(STORE_AGAIN_MAX);
+            }
+        }
     }
 }
 

@@ -34,15 +34,6 @@ pub enum Live {
     },
 }
 
-impl Live {
-    /// The job it happened in.
-    pub fn job(&self) -> JobId {
-        match self {
-            Self::Task { job, .. } | Self::JobEnded { job, .. } => *job,
-        }
-    }
-}
-
 /// Hands happenings on to all listeners.
 #[derive(Debug, Clone)]
 pub(crate) struct Hub {

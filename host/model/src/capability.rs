@@ -4,6 +4,7 @@
 //! Enforcement is the sandbox's.
 
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -141,10 +142,12 @@ impl Scheme {
 }
 
 /// A set of HTTP destinations: `https://api.example.com`, `https://*.example.com`,
-/// `http://127.0.0.1:8080`, `http://*:*`.
+/// `http://127.0.0.1:8080`, `http://[::1]`, `http://*:*`.
 ///
-/// A host is a name, an address, `*.` and a name (any name below it), or `*` (any host). Without a
-/// port it is the scheme's own; `:*` is any port. Paths are not part of a pattern in this version.
+/// A host is a name, an address, `*.` and a name (any name below it), or `*` (any host). An IPv6
+/// address stands in brackets, and nothing else does. Without a port it is the scheme's own; `:*`
+/// is any port. Paths are not part of a pattern in this version. What is read is written as
+/// something that reads back as the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpPattern {
     scheme: Scheme,
@@ -224,7 +227,7 @@ impl FromStr for HttpPattern {
                 "`{text}`: a pattern ends after the port; this version has no rules for paths"
             ));
         }
-        let (host, port) = split_port(rest)?;
+        let (host, port) = parse_authority(rest)?;
         let port = match port {
             None => Some(scheme.port()),
             Some("*") => None,
@@ -233,20 +236,29 @@ impl FromStr for HttpPattern {
                 _ => return Err(format!("`{digits}` is not a port: expected 1 to 65535, or `*`")),
             },
         };
-        Ok(Self { scheme, host: parse_host(host)?, port })
+        Ok(Self { scheme, host, port })
     }
 }
 
-fn split_port(authority: &str) -> Result<(&str, Option<&str>), String> {
+/// Reads the host, and finds the text of the port.
+fn parse_authority(authority: &str) -> Result<(HostPattern, Option<&str>), String> {
     if let Some(rest) = authority.strip_prefix('[') {
         let (address, after) =
             rest.split_once(']').ok_or(format!("`{authority}`: the `[` is never closed"))?;
-        return Ok((address, after.strip_prefix(':')));
+        let address: Ipv6Addr = address.parse().map_err(|_| {
+            format!("`{address}` is not an IPv6 address, and only such stand in brackets")
+        })?;
+        let port = after.strip_prefix(':');
+        if port.is_none() && !after.is_empty() {
+            return Err(format!("`{authority}`: after `]` comes `:` and a port, or nothing"));
+        }
+        // Its canonical text, since that is what destinations are compared by.
+        return Ok((HostPattern::Exactly(address.to_string()), port));
     }
-    Ok(match authority.split_once(':') {
-        Some((host, port)) => (host, Some(port)),
-        None => (authority, None),
-    })
+    match authority.split_once(':') {
+        Some((host, port)) => Ok((parse_host(host)?, Some(port))),
+        None => Ok((parse_host(authority)?, None)),
+    }
 }
 
 fn parse_host(host: &str) -> Result<HostPattern, String> {
@@ -258,7 +270,7 @@ fn parse_host(host: &str) -> Result<HostPattern, String> {
         Some(parent) => (true, parent.to_owned()),
         None => (false, host),
     };
-    let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     if name.is_empty() || !name.chars().all(is_allowed) {
         return Err(format!(
             "`{name}` is not a host: expected a name, an address, `*.` and a name, or `*`"
@@ -298,6 +310,10 @@ impl<'de> Deserialize<'de> for HttpPattern {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv6Addr;
+
+    use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
+
     use super::*;
 
     fn pattern(text: &str) -> HttpPattern {
@@ -336,6 +352,30 @@ mod tests {
     }
 
     #[test]
+    fn brackets_hold_an_address_and_nothing_else() {
+        for text in [
+            "http://[*.::1]",
+            "http://[example.com]",
+            "http://[]",
+            "http://[::1]8080",
+            "http://[::1]]",
+            "http://[::1",
+            "http://::1",
+            "http://a:b:80",
+        ] {
+            assert!(text.parse::<HttpPattern>().is_err(), "{text}");
+        }
+        assert_eq!(pattern("http://[::1]:*").to_string(), "http://[::1]:*");
+    }
+
+    #[test]
+    fn an_address_matches_however_it_is_written() {
+        let long = pattern("https://[2001:DB8:0:0::0001]");
+        assert_eq!(long, pattern("https://[2001:db8::1]:443/"));
+        assert!(long.matches(Scheme::Https, "2001:db8::1", 443));
+    }
+
+    #[test]
     fn a_pattern_with_a_path_or_userinfo_is_refused() {
         for text in [
             "https://example.com/v1",
@@ -360,5 +400,37 @@ mod tests {
         assert!("http=https://example.com".parse::<Grant>().unwrap().is_asked(&asked));
         assert!(!"http=http://example.com".parse::<Grant>().unwrap().is_asked(&asked));
         assert!(!"fs.in=.".parse::<Grant>().unwrap().is_asked(&asked));
+    }
+
+    /// What is written is stored, so it must be readable whatever was read.
+    fn reads_back(text: &str) -> bool {
+        let pattern = text.parse::<HttpPattern>();
+        let grant = text.parse::<Grant>();
+        pattern.is_ok_and(|pattern| pattern.to_string().parse() == Ok(pattern))
+            || grant.is_ok_and(|grant| grant.to_string().parse() == Ok(grant))
+    }
+
+    proptest! {
+        #[test]
+        fn a_pattern_that_parses_reads_back_as_written(
+            text in r"https?://(\*\.|\[|\[\*\.)?[a-cA-C0-9.:_*-]{0,9}\]?(:(\*|[0-9]{1,5}))?/?"
+        ) {
+            prop_assert!(text.parse::<HttpPattern>().is_err() || reads_back(&text));
+        }
+
+        #[test]
+        fn a_grant_that_parses_reads_back_as_written(
+            text in r"(http=https?://(\*\.|\[)?[a-c:.]{0,5}\]?(:\*)?|(fs\.in|env|http)=?\PC{0,9})"
+        ) {
+            prop_assert!(text.parse::<Grant>().is_err() || reads_back(&text));
+        }
+
+        #[test]
+        fn every_address_is_a_pattern(bits: u128, port in 1..=u16::MAX) {
+            let address = Ipv6Addr::from(bits);
+            let read = pattern(&format!("http://[{address}]:{port}"));
+            prop_assert!(read.matches(Scheme::Http, &address.to_string(), port));
+            prop_assert_eq!(&pattern(&read.to_string()), &read);
+        }
     }
 }

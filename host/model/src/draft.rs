@@ -8,7 +8,7 @@ use crate::retry::Backoff;
 
 /// A task as it is written, unchecked.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with the fields of a task")]
 pub(crate) struct RawTask {
     pub(crate) id: Option<String>,
     pub(crate) name: Option<String>,

@@ -6,6 +6,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+/// The longest message of a fault, in bytes: 16 KiB. What is longer is cut.
+pub const MESSAGE_BYTES_MAX: usize = 16 * 1024;
+
 /// The kind of a fault. Stable: it is never renamed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -94,7 +97,8 @@ impl fmt::Display for FaultCode {
 pub struct Fault {
     /// What kind of fault it is.
     pub code: FaultCode,
-    /// What went wrong and, where it is known, what to do about it.
+    /// What went wrong and, where it is known, what to do about it. At most
+    /// [`MESSAGE_BYTES_MAX`], since only [`Fault::new`] sets it.
     pub message: String,
     /// The least time to wait before another attempt, in milliseconds, as the executor said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -103,13 +107,47 @@ pub struct Fault {
 
 impl Fault {
     /// A fault without a time to wait.
+    ///
+    /// A message over [`MESSAGE_BYTES_MAX`] is cut between two characters, and ends with `…` then:
+    /// it may come from a guest, and is stored and shown many times.
     pub fn new(code: FaultCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), retry_after_ms: None }
+        Self { code, message: cut(message.into()), retry_after_ms: None }
     }
+}
+
+fn cut(mut message: String) -> String {
+    const MARK: char = '…';
+    if message.len() > MESSAGE_BYTES_MAX {
+        message.truncate(message.floor_char_boundary(MESSAGE_BYTES_MAX - MARK.len_utf8()));
+        message.push(MARK);
+    }
+    message
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}: {}", self.code, self.message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_message_is_cut_between_two_characters() {
+        for character in ["a", "é", "€", "🦀"] {
+            let fault = Fault::new(FaultCode::Permanent, character.repeat(MESSAGE_BYTES_MAX + 1));
+            let kept = fault.message.strip_suffix('…').unwrap();
+            assert!(kept.len() > MESSAGE_BYTES_MAX - 8, "{}", kept.len());
+            assert!(fault.message.len() <= MESSAGE_BYTES_MAX, "{}", fault.message.len());
+            assert_eq!(kept.replace(character, ""), "");
+        }
+    }
+
+    #[test]
+    fn a_message_that_fits_is_kept() {
+        let message = "a".repeat(MESSAGE_BYTES_MAX);
+        assert_eq!(Fault::new(FaultCode::Permanent, message.clone()).message, message);
     }
 }

@@ -2,12 +2,12 @@
 //!
 //! Several roots are fine; a circle is not. All of it takes time linear in tasks and edges.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use crate::draft::{RawDependency, RawTask};
 use crate::job::{Dependency, SpecFault, TaskSpec};
-use crate::reference;
+use crate::{pointer, reference};
 
 /// The longest time a task may ask for: one day, in seconds.
 const TIMEOUT_SECONDS_MAX: f64 = 86_400.0;
@@ -15,8 +15,11 @@ const TIMEOUT_SECONDS_MAX: f64 = 86_400.0;
 /// The most attempts a task may ask for.
 const ATTEMPTS_MAX: u32 = 100;
 
-/// The longest reference or name, in bytes.
+/// The longest reference, name of a job, task or model, in bytes.
 const NAME_BYTES_MAX: usize = 256;
+
+/// The most tasks that one may stand under, since trees are drawn from it.
+const PARENTS_DEEP_MAX: usize = 32;
 
 /// Checks raw tasks and turns their references into places.
 pub(crate) fn link(
@@ -40,7 +43,22 @@ pub(crate) fn link(
     {
         return Err(circle_fault(&tasks, &circle, path, "parent_id", "is under"));
     }
+    if let Some(task) = find_too_deep(tasks.len(), |task| tasks[task].parent) {
+        let message = format!("is too deep: a task stands under at most {PARENTS_DEEP_MAX} others");
+        return Err(SpecFault::new(format!("{}/parent_id", path(task)), message));
+    }
     Ok(tasks)
+}
+
+/// Refuses a text that is longer than a name may be.
+pub(crate) fn check_length(at: &str, text: Option<&str>) -> Result<(), SpecFault> {
+    match text.map(str::len) {
+        Some(bytes) if bytes > NAME_BYTES_MAX => {
+            let message = format!("has {bytes} bytes, but may have at most {NAME_BYTES_MAX}");
+            Err(SpecFault::new(at, message))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Gives every task its reference, made up as `task-1`, `task-2` … where the caller gave none.
@@ -71,11 +89,18 @@ struct Links<'a> {
 }
 
 impl Links<'_> {
+    /// The pointer of a field of the task.
+    fn at(&self, field: &str) -> String {
+        pointer::key(&self.path, field)
+    }
+
     fn fault(&self, field: &str, message: impl Into<String>) -> SpecFault {
-        SpecFault::new(format!("{}/{field}", self.path), message)
+        SpecFault::new(self.at(field), message)
     }
 
     fn check(&self, reference: String, raw: RawTask) -> Result<TaskSpec, SpecFault> {
+        check_length(&self.at("name"), raw.name.as_deref())?;
+        check_length(&self.at("model"), raw.model.as_deref())?;
         let executor = match (raw.executor, raw.tool) {
             (Some(executor), None) => executor,
             (None, Some(tool)) => {
@@ -99,7 +124,7 @@ impl Links<'_> {
         if let Some(message) = raw.backoff.fault() {
             return Err(self.fault("backoff", message));
         }
-        let parent = raw.parent_id.map(|id| self.place("parent_id", &id)).transpose()?;
+        let parent = raw.parent_id.map(|id| self.place(self.at("parent_id"), &id)).transpose()?;
         let dependencies = self.dependencies(&raw.dependencies)?;
         self.check_inputs(&raw.inputs, &dependencies)?;
         Ok(TaskSpec {
@@ -127,18 +152,20 @@ impl Links<'_> {
         Err(self.fault("timeout_seconds", message))
     }
 
-    fn place(&self, field: &str, id: &str) -> Result<usize, SpecFault> {
-        let unknown = || self.fault(field, format!("no task of this job has the id `{id}`"));
+    fn place(&self, at: String, id: &str) -> Result<usize, SpecFault> {
+        let unknown = || SpecFault::new(at, format!("no task of this job has the id `{id}`"));
         self.places.get(id).copied().ok_or_else(unknown)
     }
 
     fn dependencies(&self, raws: &[RawDependency]) -> Result<Vec<Dependency>, SpecFault> {
-        let mut dependencies: Vec<Dependency> = Vec::with_capacity(raws.len());
+        let list = self.at("dependencies");
+        let mut seen = HashSet::with_capacity(raws.len());
+        let mut dependencies = Vec::with_capacity(raws.len());
         for (index, raw) in raws.iter().enumerate() {
-            let field = format!("dependencies/{index}");
-            let task = self.place(&field, &raw.id)?;
-            if dependencies.iter().any(|known| known.task == task) {
-                return Err(self.fault(&field, format!("`{}` is listed twice", raw.id)));
+            let at = pointer::item(&list, index);
+            let task = self.place(at.clone(), &raw.id)?;
+            if !seen.insert(task) {
+                return Err(SpecFault::new(at, format!("`{}` is listed twice", raw.id)));
             }
             dependencies.push(Dependency { task, required: raw.required });
         }
@@ -154,15 +181,17 @@ impl Links<'_> {
         if !inputs.is_object() {
             return Err(self.fault("inputs", "must be an object"));
         }
+        let root = self.at("inputs");
         let found = reference::find(inputs)
-            .map_err(|fault| self.fault(&format!("inputs{}", fault.at), fault.to_string()))?;
+            .map_err(|fault| SpecFault::new(format!("{root}{}", fault.at), fault.reason))?;
+        let known: HashSet<_> = dependencies.iter().map(|dependency| dependency.task).collect();
         for reference in found {
-            let field = format!("inputs{}/$from", reference.at);
-            let task = self.place(&field, &reference.task)?;
-            if !dependencies.iter().any(|dependency| dependency.task == task) {
+            let at = pointer::key(&format!("{root}{}", reference.at), reference::FROM);
+            let task = self.place(at.clone(), &reference.task)?;
+            if !known.contains(&task) {
                 let name = reference.task;
                 let message = format!("`{name}` is not a dependency: add it to `dependencies`");
-                return Err(self.fault(&field, message));
+                return Err(SpecFault::new(at, message));
             }
         }
         Ok(())
@@ -191,6 +220,27 @@ fn find_circle(count: usize, next: impl Fn(usize) -> Vec<usize>) -> Option<Vec<u
                 is_on_path[step] = true;
                 path.push((step, next(step)));
             }
+        }
+    }
+    None
+}
+
+/// Finds a task that stands under more than [`PARENTS_DEEP_MAX`] others. No parents form a circle.
+fn find_too_deep(count: usize, parent: impl Fn(usize) -> Option<usize>) -> Option<usize> {
+    let mut depths: Vec<Option<usize>> = vec![None; count];
+    for start in 0..count {
+        let mut path = Vec::new();
+        let mut next = Some(start);
+        while let Some(task) = next.filter(|task| depths[*task].is_none()) {
+            path.push(task);
+            next = parent(task);
+        }
+        let first = next.and_then(|task| depths[task]).map_or(0, |above| above + 1);
+        for (depth, task) in (first..).zip(path.into_iter().rev()) {
+            if depth > PARENTS_DEEP_MAX {
+                return Some(task);
+            }
+            depths[task] = Some(depth);
         }
     }
     None
@@ -306,6 +356,62 @@ mod tests {
     fn repeated_ids_are_refused() {
         let (path, message) = fault(json!({"tasks": [task("a", &[]), task("a", &[])]}));
         assert_eq!((path.as_str(), message.contains("/tasks/0")), ("/tasks/1/id", true));
+    }
+
+    #[test]
+    fn a_malformed_reference_is_named_once() {
+        let inputs = json!({"a/b": [{"$from": 3}]});
+        let (path, message) = fault(json!({"tasks": [{"executor": "x", "inputs": inputs}]}));
+        assert_eq!(
+            (path.as_str(), message.as_str()),
+            ("/tasks/0/inputs/a~1b/0", "`$from` must name a task")
+        );
+    }
+
+    #[test]
+    fn a_long_name_is_refused_with_its_place() {
+        for field in ["name", "model"] {
+            let job =
+                |bytes: usize| json!({"tasks": [{"executor": "x", field: "é".repeat(bytes / 2)}]});
+            assert!(JobSpec::parse(job(256)).is_ok());
+            let (path, message) = fault(job(258));
+            assert_eq!(path, format!("/tasks/0/{field}"));
+            assert!(message.contains("258 bytes") && message.contains("at most 256"), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_dependency_that_is_listed_twice_is_refused_with_its_place() {
+        let (path, _) = fault(json!({"tasks": [task("a", &[]), task("b", &["a", "a"])]}));
+        assert_eq!(path, "/tasks/1/dependencies/1");
+    }
+
+    #[test]
+    fn a_tree_that_is_too_deep_to_draw_is_refused() {
+        let tree = |deep: usize| {
+            let task = |n: usize| match n {
+                0 => json!({"id": "t0", "executor": "x"}),
+                _ => {
+                    json!({"id": format!("t{n}"), "executor": "x", "parent_id": format!("t{}", n - 1)})
+                }
+            };
+            json!({"tasks": (0..=deep).rev().map(task).collect::<Vec<_>>()})
+        };
+        assert!(JobSpec::parse(tree(32)).is_ok());
+        let (path, message) = fault(tree(33));
+        assert_eq!(path, "/tasks/0/parent_id");
+        assert!(message.contains("at most 32"), "{message}");
+        assert_eq!(fault(tree(9_999)).0, format!("/tasks/{}/parent_id", 9_999 - 33));
+    }
+
+    #[test]
+    fn a_task_may_wait_for_all_others_and_refer_to_each() {
+        let mut tasks: Vec<Value> = (1..10_000).map(|n| task(&format!("t{n}"), &[])).collect();
+        let names: Vec<String> = (1..10_000).map(|n| format!("t{n}")).collect();
+        let inputs: Vec<Value> = names.iter().map(|name| json!({"$from": name})).collect();
+        tasks.push(json!({"executor": "x", "dependencies": names, "inputs": {"all": inputs}}));
+        let spec = JobSpec::parse(json!({"tasks": tasks})).unwrap();
+        assert_eq!(spec.tasks[9_999].dependencies.len(), 9_999);
     }
 
     #[test]

@@ -68,9 +68,9 @@ pub struct Dependency {
 
 /// What is wrong with a submission, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
-#[error("{path}: {message}")]
+#[error("{path}{}{message}", if path.is_empty() { "" } else { ": " })]
 pub struct SpecFault {
-    /// The place in the submitted JSON, as a JSON pointer.
+    /// The place in the submitted JSON, as a JSON pointer (RFC 6901): empty for all of it.
     pub path: String,
     /// What is wrong with it.
     pub message: String,
@@ -134,7 +134,8 @@ pub struct Task {
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
-    /// How often it is tried at most.
+    /// How often it is tried at most: one more than was asked for with every attempt that a clean
+    /// stop of the host cut short.
     pub max_attempts: u32,
     /// What it returned.
     pub output: Option<Value>,

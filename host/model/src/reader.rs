@@ -35,13 +35,13 @@ impl std::fmt::Display for FileFault {
 
 /// Collects the faults of one file.
 #[derive(Debug, Default)]
-pub struct Reader {
+pub(crate) struct Reader {
     faults: Vec<FileFault>,
 }
 
 /// A mapping whose keys have been checked.
 #[derive(Debug)]
-pub struct Section<'a> {
+pub(crate) struct Section<'a> {
     path: String,
     place: Place,
     entries: &'a [(serde_saphyr::Spanned<String>, Node)],
@@ -49,12 +49,12 @@ pub struct Section<'a> {
 
 impl<'a> Section<'a> {
     /// The value of a key.
-    pub fn get(&self, key: &str) -> Option<&'a Node> {
+    pub(crate) fn get(&self, key: &str) -> Option<&'a Node> {
         self.entries.iter().find(|(name, _)| name.value == key).map(|(_, node)| node)
     }
 
     /// The path of a key below this section.
-    pub fn path(&self, key: &str) -> String {
+    pub(crate) fn path(&self, key: &str) -> String {
         join(&self.path, key)
     }
 }
@@ -65,13 +65,13 @@ fn join(path: &str, key: &str) -> String {
 
 impl Reader {
     /// The faults found, in the order of the file.
-    pub fn into_faults(mut self) -> Vec<FileFault> {
+    pub(crate) fn into_faults(mut self) -> Vec<FileFault> {
         self.faults.sort_by_key(|fault| (fault.line, fault.column));
         self.faults
     }
 
     /// Notes a fault.
-    pub fn fault(
+    pub(crate) fn fault(
         &mut self,
         place: Place,
         path: impl Into<String>,
@@ -91,7 +91,7 @@ impl Reader {
     }
 
     /// Reads a mapping and reports every key that is not among `known`.
-    pub fn section<'a>(
+    pub(crate) fn section<'a>(
         &mut self,
         node: &'a Node,
         path: &str,
@@ -123,7 +123,11 @@ impl Reader {
     }
 
     /// Reads a text that must be there.
-    pub fn required_text<'a>(&mut self, section: &Section<'a>, key: &str) -> Option<&'a str> {
+    pub(crate) fn required_text<'a>(
+        &mut self,
+        section: &Section<'a>,
+        key: &str,
+    ) -> Option<&'a str> {
         if let Some(node) = section.get(key) {
             return self.text(node, &section.path(key));
         }
@@ -138,7 +142,7 @@ impl Reader {
     }
 
     /// Reads a text.
-    pub fn text<'a>(&mut self, node: &'a Node, path: &str) -> Option<&'a str> {
+    pub(crate) fn text<'a>(&mut self, node: &'a Node, path: &str) -> Option<&'a str> {
         match node.kind() {
             Kind::Text(text) => Some(text),
             Kind::Number(number) => {
@@ -154,7 +158,7 @@ impl Reader {
     }
 
     /// Reads a text with `parse`, whose error says what is expected.
-    pub fn parsed<T>(
+    pub(crate) fn parsed<T>(
         &mut self,
         section: &Section<'_>,
         key: &str,
@@ -172,7 +176,7 @@ impl Reader {
     }
 
     /// Reads a whole number from 0.
-    pub fn number(&mut self, section: &Section<'_>, key: &str) -> Option<u64> {
+    pub(crate) fn number(&mut self, section: &Section<'_>, key: &str) -> Option<u64> {
         let node = section.get(key)?;
         if let Kind::Number(digits) = node.kind()
             && let Ok(number) = digits.parse()
@@ -184,7 +188,7 @@ impl Reader {
     }
 
     /// Reads `true` or `false`, which is the value when the key is left out.
-    pub fn flag(&mut self, section: &Section<'_>, key: &str) -> bool {
+    pub(crate) fn flag(&mut self, section: &Section<'_>, key: &str) -> bool {
         match section.get(key).map(|node| (node, node.kind())) {
             None => false,
             Some((_, Kind::Bool(value))) => *value,
@@ -196,7 +200,11 @@ impl Reader {
     }
 
     /// Reads a list of texts, each with its place.
-    pub fn texts<'a>(&mut self, section: &Section<'a>, key: &str) -> Vec<(&'a Node, &'a str)> {
+    pub(crate) fn texts<'a>(
+        &mut self,
+        section: &Section<'a>,
+        key: &str,
+    ) -> Vec<(&'a Node, &'a str)> {
         let Some(node) = section.get(key) else { return Vec::new() };
         let Kind::List(items) = node.kind() else {
             self.wrong_type(node, &section.path(key), "a list", "write `[first, second]`");
@@ -210,12 +218,12 @@ impl Reader {
     }
 
     /// Notes that a value cannot be what it is.
-    pub fn invalid(&mut self, node: &Node, path: &str, message: impl Into<String>) {
+    pub(crate) fn invalid(&mut self, node: &Node, path: &str, message: impl Into<String>) {
         self.fault(node.place(), path, "invalid-value", message, "correct the value");
     }
 
     /// Notes that a key has no effect in this version, which is why it is refused.
-    pub fn unenforced(&mut self, node: &Node, path: &str) {
+    pub(crate) fn unenforced(&mut self, node: &Node, path: &str) {
         self.fault(
             node.place(),
             path,

@@ -2,10 +2,20 @@
 //!
 //! It looks nothing up by itself: outputs are passed in.
 
+use std::borrow::Borrow;
+use std::io;
+
 use serde_json::{Map, Value};
 
+use crate::limit::Bytes;
+use crate::pointer;
+
+/// The most that all references of one task may stand for together, in bytes of JSON: 64 MiB. An
+/// output counts once for every reference to it.
+pub const INPUT_BYTES_MAX: u64 = 64 << 20;
+
 /// The key that makes an object a reference.
-const FROM: &str = "$from";
+pub(crate) const FROM: &str = "$from";
 
 /// A reference found in inputs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +34,8 @@ pub struct Reference {
 pub struct ReferenceFault {
     /// Where in the inputs it stands, as a JSON pointer.
     pub at: String,
-    reason: String,
+    /// What is wrong with it.
+    pub reason: String,
 }
 
 /// Finds every reference in `inputs`.
@@ -44,24 +55,27 @@ pub fn find(inputs: &Value) -> Result<Vec<Reference>, ReferenceFault> {
 ///
 /// # Errors
 ///
-/// A pointer that finds nothing in the output.
-pub fn resolve(
+/// A pointer that finds nothing in the output, and the first reference with which they stand for
+/// more than [`INPUT_BYTES_MAX`] together.
+pub fn resolve<V: Borrow<Value>>(
     inputs: Value,
-    output: &impl Fn(&str) -> Option<Value>,
+    output: &impl Fn(&str) -> Option<V>,
 ) -> Result<Value, ReferenceFault> {
-    resolve_at(inputs, "", output)
+    Resolution { output, bytes_max: INPUT_BYTES_MAX, bytes_left: INPUT_BYTES_MAX }.at(inputs, "")
 }
 
 fn visit(value: &Value, at: &str, found: &mut Vec<Reference>) -> Result<(), ReferenceFault> {
     match value {
         Value::Object(map) => match read(map, at)? {
             Some(reference) => found.push(reference),
-            None => map.iter().try_for_each(|(key, value)| visit(value, &below(at, key), found))?,
+            None => map
+                .iter()
+                .try_for_each(|(key, value)| visit(value, &pointer::key(at, key), found))?,
         },
         Value::Array(items) => items
             .iter()
             .enumerate()
-            .try_for_each(|(index, value)| visit(value, &format!("{at}/{index}"), found))?,
+            .try_for_each(|(index, value)| visit(value, &pointer::item(at, index), found))?,
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
     Ok(())
@@ -83,48 +97,85 @@ fn read(map: &Map<String, Value>, at: &str) -> Result<Option<Reference>, Referen
     Ok(Some(Reference { at, task, pointer }))
 }
 
-fn resolve_at(
-    value: Value,
-    at: &str,
-    output: &impl Fn(&str) -> Option<Value>,
-) -> Result<Value, ReferenceFault> {
-    match value {
-        Value::Object(map) => match read(&map, at)? {
-            Some(reference) => follow(&reference, output),
-            None => map
+/// What references are resolved with, and how much they may still stand for.
+struct Resolution<'a, F> {
+    output: &'a F,
+    bytes_max: u64,
+    bytes_left: u64,
+}
+
+impl<F, V> Resolution<'_, F>
+where
+    F: Fn(&str) -> Option<V>,
+    V: Borrow<Value>,
+{
+    /// Resolves what stands at a place of the inputs.
+    fn at(&mut self, value: Value, at: &str) -> Result<Value, ReferenceFault> {
+        match value {
+            Value::Object(map) => match read(&map, at)? {
+                Some(reference) => self.follow(&reference),
+                None => map
+                    .into_iter()
+                    .map(|(key, value)| {
+                        let value = self.at(value, &pointer::key(at, &key))?;
+                        Ok((key, value))
+                    })
+                    .collect::<Result<Map<_, _>, _>>()
+                    .map(Value::Object),
+            },
+            Value::Array(items) => items
                 .into_iter()
-                .map(|(key, value)| Ok((key.clone(), resolve_at(value, &below(at, &key), output)?)))
-                .collect::<Result<Map<_, _>, _>>()
-                .map(Value::Object),
-        },
-        Value::Array(items) => items
-            .into_iter()
-            .enumerate()
-            .map(|(index, value)| resolve_at(value, &format!("{at}/{index}"), output))
-            .collect::<Result<Vec<_>, _>>()
-            .map(Value::Array),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(value),
+                .enumerate()
+                .map(|(index, value)| self.at(value, &pointer::item(at, index)))
+                .collect::<Result<Vec<_>, _>>()
+                .map(Value::Array),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(value),
+        }
+    }
+
+    fn follow(&mut self, reference: &Reference) -> Result<Value, ReferenceFault> {
+        // An optional dependency that did not complete is null as a whole, whatever the pointer.
+        let Some(whole) = (self.output)(&reference.task) else { return Ok(Value::Null) };
+        let fault = |reason: String| ReferenceFault { at: reference.at.clone(), reason };
+        let part = whole.borrow().pointer(&reference.pointer).ok_or_else(|| {
+            let Reference { task, pointer, .. } = reference;
+            fault(format!("the output of `{task}` has nothing at `{pointer}`"))
+        })?;
+        // Charged before it is copied: a few references to one output must not fill the memory.
+        self.charge(part).map_err(|_| {
+            let most = Bytes(self.bytes_max);
+            fault(format!(
+                "the outputs that the inputs refer to have more than {most} together, \
+                 which is the most: point at the parts that are needed"
+            ))
+        })?;
+        Ok(part.clone())
+    }
+
+    /// Takes the size of a value off what is left. Looks no further than that goes.
+    fn charge(&mut self, value: &Value) -> serde_json::Result<()> {
+        let mut counter = Counter { bytes_left: self.bytes_left };
+        serde_json::to_writer(&mut counter, value)?;
+        self.bytes_left = counter.bytes_left;
+        Ok(())
     }
 }
 
-fn follow(
-    reference: &Reference,
-    output: &impl Fn(&str) -> Option<Value>,
-) -> Result<Value, ReferenceFault> {
-    // An optional dependency that did not complete is null as a whole, whatever the pointer.
-    let Some(whole) = output(&reference.task) else { return Ok(Value::Null) };
-    whole.pointer(&reference.pointer).cloned().ok_or_else(|| ReferenceFault {
-        at: reference.at.clone(),
-        reason: format!(
-            "the output of `{}` has nothing at `{}`",
-            reference.task, reference.pointer
-        ),
-    })
+/// Counts what is written to it, and refuses more than is left.
+struct Counter {
+    bytes_left: u64,
 }
 
-/// The pointer of a key below `at`, escaped as RFC 6901 says.
-fn below(at: &str, key: &str) -> String {
-    format!("{at}/{}", key.replace('~', "~0").replace('/', "~1"))
+impl io::Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let left = self.bytes_left.checked_sub(bytes.len() as u64);
+        self.bytes_left = left.ok_or(io::ErrorKind::StorageFull)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -164,6 +215,32 @@ mod tests {
     fn a_task_that_did_not_complete_is_null() {
         let inputs = json!({"n": {"$from": "optional", "pointer": "/text"}});
         assert_eq!(resolve(inputs, &outputs).unwrap(), json!({"n": null}));
+    }
+
+    #[test]
+    fn an_output_is_not_multiplied_without_bound() {
+        // As JSON, a byte less than an eighth of what is allowed; eight of them are 8 bytes less.
+        let bytes = usize::try_from(INPUT_BYTES_MAX / 8).unwrap() - 3;
+        let whole = json!({"text": "a".repeat(bytes), "n": 1_234_567, "m": 12_345_678});
+        let output = |_: &str| Some(&whole);
+        let text = json!({"$from": "a", "pointer": "/text"});
+        let mut items = vec![text; 8];
+        items.push(json!({"$from": "a", "pointer": "/m"}));
+        assert!(resolve(json!(items), &output).is_ok(), "all of it may be used");
+        items.push(json!({"$from": "a", "pointer": "/n"}));
+        let fault = resolve(json!({"all": items}), &output).unwrap_err();
+        assert_eq!(fault.at, "/all/9");
+        assert!(fault.reason.contains("more than 64 MiB together"), "{fault}");
+    }
+
+    #[test]
+    fn a_large_output_may_be_pointed_into() {
+        let large = "a".repeat(usize::try_from(INPUT_BYTES_MAX).unwrap());
+        let whole = json!({"large": large, "small": 7});
+        let output = |_: &str| Some(&whole);
+        let small = json!({"$from": "a", "pointer": "/small"});
+        assert_eq!(resolve(small, &output).unwrap(), json!(7));
+        assert!(resolve(json!({"$from": "a"}), &output).is_err());
     }
 
     #[test]

@@ -11,6 +11,9 @@ use crate::fault::Fault;
 /// The longest wait a caller may ask for: one day.
 const WAIT_SECONDS_MAX: f64 = 86_400.0;
 
+/// The longest wait an executor may ask for: one day.
+const RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
+
 /// How the wait grows from one attempt to the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -91,7 +94,8 @@ pub enum Retry {
 
 /// Decides what follows the failed attempt number `attempt` of at most `attempts_max`.
 ///
-/// A `retry_after_ms` of the fault is the least wait, whatever the backoff says.
+/// A `retry_after_ms` of the fault is the least wait, whatever the backoff says; more than one day
+/// counts as one day.
 pub fn after(
     fault: &Fault,
     attempt: u32,
@@ -103,12 +107,12 @@ pub fn after(
         return Retry::GiveUp;
     }
     let asked = Duration::from_millis(fault.retry_after_ms.unwrap_or(0));
-    Retry::After(backoff.wait(attempt, jitter).max(asked))
+    Retry::After(backoff.wait(attempt, jitter).max(asked.min(RETRY_AFTER_MAX)))
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::{prop_assert, proptest};
+    use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
 
     use super::*;
     use crate::fault::FaultCode;
@@ -158,6 +162,21 @@ mod tests {
         fn a_wait_never_passes_its_maximum(n in 1..10_000_u32, jitter in 0.0..=1.0_f64) {
             for strategy in [Strategy::Fixed, Strategy::Linear, Strategy::Exponential] {
                 prop_assert!(backoff(strategy).wait(n, jitter) <= Duration::from_secs(10));
+            }
+        }
+
+        #[test]
+        fn an_executor_cannot_ask_for_more_than_a_day(ms: u64, jitter in 0.0..=1.0_f64) {
+            let mut fault = Fault::new(FaultCode::Retryable, "busy");
+            fault.retry_after_ms = Some(ms);
+            let Retry::After(wait) = after(&fault, 1, 3, &backoff(Strategy::Exponential), jitter)
+            else {
+                panic!("attempts are left");
+            };
+            prop_assert!(wait <= Duration::from_hours(24));
+            let asked = Duration::from_millis(ms);
+            if asked > Duration::from_secs(10) {
+                prop_assert_eq!(wait, asked.min(Duration::from_hours(24)));
             }
         }
     }

@@ -2,10 +2,12 @@
 
 use serde::Deserialize;
 use serde_json::Value;
+use serde_path_to_error::Segment;
 
 use crate::draft::RawTask;
 use crate::forest;
 use crate::job::{JobSpec, SpecFault, TASKS_MAX};
+use crate::pointer;
 
 impl JobSpec {
     /// Reads a submission: the fields of one task, or `tasks` with a list of them.
@@ -15,12 +17,18 @@ impl JobSpec {
     /// The first fault, with its place: a wrong type, an unknown field, a value out of range, a
     /// reference that names no task, a repeated id, or tasks that wait for each other in a circle.
     pub fn parse(value: Value) -> Result<Self, SpecFault> {
+        if !value.is_object() {
+            let message =
+                "must be an object: the fields of one task, or `tasks` with a list of them";
+            return Err(SpecFault::new("", message));
+        }
         let is_forest = value.as_object().is_some_and(|map| map.contains_key("tasks"));
         let (name, raws, base) = if is_forest {
-            let raw: RawJob = deserialize(value, "")?;
+            let raw: RawJob = deserialize(value)?;
+            forest::check_length("/name", raw.name.as_deref())?;
             (raw.name, raw.tasks, "/tasks/")
         } else {
-            let raw: RawTask = deserialize(value, "")?;
+            let raw: RawTask = deserialize(value)?;
             (raw.name.clone(), vec![raw], "")
         };
         if raws.is_empty() || raws.len() > TASKS_MAX {
@@ -34,17 +42,15 @@ impl JobSpec {
     }
 }
 
-fn deserialize<'de, T: Deserialize<'de>>(value: Value, base: &str) -> Result<T, SpecFault> {
+fn deserialize<'de, T: Deserialize<'de>>(value: Value) -> Result<T, SpecFault> {
     serde_path_to_error::deserialize(value).map_err(|error| {
-        let mut path = base.to_owned();
-        for segment in error.path() {
-            let text = segment.to_string();
-            path = format!("{path}/{}", text.trim_matches(['[', ']']));
-        }
-        SpecFault::new(
-            if path.is_empty() { "/".to_owned() } else { path },
-            error.inner().to_string(),
-        )
+        let at = error.path().iter().fold(String::new(), |at, segment| match segment {
+            Segment::Map { key } => pointer::key(&at, key),
+            Segment::Seq { index } => pointer::item(&at, *index),
+            // No key of the document: a word that was expected, or a place that nobody knows.
+            Segment::Enum { .. } | Segment::Unknown => at,
+        });
+        SpecFault::new(at, error.inner().to_string())
     })
 }
 
@@ -53,4 +59,46 @@ fn deserialize<'de, T: Deserialize<'de>>(value: Value, base: &str) -> Result<T, 
 struct RawJob {
     name: Option<String>,
     tasks: Vec<RawTask>,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn place(value: Value) -> String {
+        JobSpec::parse(value).unwrap_err().path
+    }
+
+    #[test]
+    fn the_whole_document_is_the_empty_pointer() {
+        for value in [json!(3), json!([]), json!(null)] {
+            let fault = JobSpec::parse(value).unwrap_err();
+            assert_eq!(fault.path, "");
+            assert!(fault.to_string().starts_with("must be an object"), "{fault}");
+        }
+    }
+
+    #[test]
+    fn a_place_is_a_json_pointer_whatever_the_keys_are() {
+        for (key, pointer) in [("a/b", "a~1b"), ("~", "~0"), ("[0]", "[0]"), ("[", "["), ("", "")] {
+            let task = json!({"executor": "x", key: 1});
+            assert_eq!(place(task.clone()), format!("/{pointer}"));
+            assert_eq!(place(json!({"tasks": [task]})), format!("/tasks/0/{pointer}"));
+        }
+    }
+
+    #[test]
+    fn a_wrong_word_is_at_its_key() {
+        let task = json!({"executor": "x", "backoff": {"strategy": "fibonacci"}});
+        assert_eq!(place(json!({"tasks": [{"executor": "x"}, task]})), "/tasks/1/backoff/strategy");
+    }
+
+    #[test]
+    fn a_long_name_of_a_job_is_refused() {
+        let job = |bytes| json!({"name": "a".repeat(bytes), "tasks": [{"executor": "x"}]});
+        assert!(JobSpec::parse(job(256)).is_ok());
+        assert_eq!(place(job(257)), "/name");
+    }
 }

@@ -9,11 +9,11 @@ use serde_saphyr::Spanned;
 
 /// A value and where it stands.
 #[derive(Debug)]
-pub struct Node(Spanned<Kind>);
+pub(crate) struct Node(Spanned<Kind>);
 
 /// What a value is.
 #[derive(Debug)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// `null`, `~` or nothing.
     Null,
     /// `true` or `false`.
@@ -29,7 +29,7 @@ pub enum Kind {
 }
 
 /// A place in a file: line and column, both from 1.
-pub type Place = (u64, u64);
+pub(crate) type Place = (u64, u64);
 
 impl Node {
     /// Reads one document.
@@ -37,7 +37,7 @@ impl Node {
     /// # Errors
     ///
     /// The place and the reason when the text is not YAML, or repeats a key.
-    pub fn parse(text: &str) -> Result<Self, (Place, String)> {
+    pub(crate) fn parse(text: &str) -> Result<Self, (Place, String)> {
         serde_saphyr::from_str(text).map_err(|error| {
             let place = error.location().map_or((1, 1), |at| (at.line(), at.column()));
             let message = error.to_string();
@@ -46,18 +46,18 @@ impl Node {
     }
 
     /// What the value is.
-    pub fn kind(&self) -> &Kind {
+    pub(crate) fn kind(&self) -> &Kind {
         &self.0.value
     }
 
     /// Where the value stands.
-    pub fn place(&self) -> Place {
+    pub(crate) fn place(&self) -> Place {
         place(&self.0)
     }
 }
 
 /// Where a spanned value stands.
-pub fn place<T>(spanned: &Spanned<T>) -> Place {
+pub(crate) fn place<T>(spanned: &Spanned<T>) -> Place {
     (spanned.referenced.line(), spanned.referenced.column())
 }
 

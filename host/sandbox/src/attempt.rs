@@ -6,16 +6,16 @@ use std::time::{Duration, Instant};
 
 use apflow_model::capability::Grant;
 use apflow_model::fault::{Fault, FaultCode};
-use apflow_model::limit::Breach;
+use apflow_model::limit::{Breach, Limits};
 use apflow_model::usage::Usage;
 use serde_json::Value;
 use wasmtime::{Store, UpdateDeadline};
 
 use crate::bindings::ExecutorPre;
 use crate::bindings::apflow::plugin::types;
-use crate::call::{Call, Called, Ended, Returned};
-use crate::egress::{Egress, Refusal, Tls};
-use crate::link::{Plugin, Program};
+use crate::call::{Call, Called, Ended, Output, Returned};
+use crate::egress::{Egress, Outside, Refusal};
+use crate::link::{Linked, Program};
 use crate::port::TaskPort;
 use crate::state::State;
 use crate::{command, trap, wasi};
@@ -27,15 +27,15 @@ const HANDLES_MAX: usize = 10_000;
 
 /// Runs one attempt. Dropping the future stops the guest at the next tick of its epoch.
 pub(crate) async fn run(
-    plugin: &Plugin,
-    tls: &Arc<Tls>,
+    plugin: &Linked,
+    outside: &Arc<Outside>,
     call: Call<'_>,
     port: Arc<dyn TaskPort>,
 ) -> Ended {
     let started = Instant::now();
     let limits = plugin.plan.limits;
     let wall = call.timeout.map_or(limits.timeout, |own| own.min(limits.timeout));
-    let mut store = match store(plugin, tls, &call.grants, port, wall) {
+    let mut store = match new_store(plugin, outside, &call.grants, port, wall) {
         Ok(store) => store,
         Err(fault) => return Ended { result: Err(fault), usage: Usage::default() },
     };
@@ -50,7 +50,7 @@ pub(crate) async fn run(
         }
     };
     let called = entered.unwrap_or_else(|_| Err(wasmtime::Error::new(Breach::Timeout(wall))));
-    let result = settle(called, &store, &mut usage);
+    let result = judge(called, &store, &mut usage);
     receipt(&mut usage, &store);
     drop(store);
     usage.wall_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -58,23 +58,17 @@ pub(crate) async fn run(
 }
 
 /// Makes the store of an attempt, with every limit set before any guest code can run.
-pub(crate) fn store(
-    plugin: &Plugin,
-    tls: &Arc<Tls>,
+pub(crate) fn new_store(
+    plugin: &Linked,
+    outside: &Arc<Outside>,
     grants: &Arc<[Grant]>,
     port: Arc<dyn TaskPort>,
     wall: Duration,
 ) -> Result<Store<State>, Fault> {
     let (plan, deadline) = (&plugin.plan, Instant::now() + wall);
     let egress =
-        Egress::new(Arc::clone(plan), Arc::clone(grants), Arc::clone(&port), Arc::clone(tls));
-    let mut state = State::new(Arc::clone(plan), Arc::clone(grants), port, egress, deadline);
-    if let Some(folder) = wasi::folder(plan, grants) {
-        let mut builder = wasi::base(plan, grants, state.stderr.clone());
-        wasi::mount(&mut builder, folder)
-            .map_err(|message| Fault::new(FaultCode::CapabilityDenied, message))?;
-        state.set_wasi(builder.build());
-    }
+        Egress::new(Arc::clone(plan), Arc::clone(grants), Arc::clone(&port), Arc::clone(outside));
+    let state = State::new(Arc::clone(plan), Arc::clone(grants), port, egress, deadline);
     let mut store = Store::new(&plugin.engine, state);
     store.limiter(|state| &mut state.limiter);
     store.set_hostcall_fuel(usize::try_from(hostcall_bytes_max(&store)).unwrap_or(usize::MAX));
@@ -102,6 +96,9 @@ async fn execute(
     call: &Call<'_>,
     input: &String,
 ) -> Called {
+    if let Err(fault) = mount_folder(store.data_mut()) {
+        return Ok(Err(fault));
+    }
     let task = types::Task {
         id: call.task_id.to_owned(),
         job_id: call.job_id.to_owned(),
@@ -112,9 +109,20 @@ async fn execute(
     let executor = pre.instantiate_async(&mut *store).await?;
     let result = executor.apflow_plugin_run().call_execute(store, &task, input).await?;
     Ok(result.map_err(Fault::from).map(|outcome| Returned {
-        output: outcome.output,
+        output: Output::Text(outcome.output),
         tokens: outcome.usage.map(|usage| (usage.input, usage.output)),
     }))
+}
+
+/// Makes the WASI context ahead of the call when it holds a folder, so that one that cannot be
+/// opened is a fault. Without a folder it is made when the guest first asks for it.
+fn mount_folder(state: &mut State) -> Result<(), Fault> {
+    if let Some(folder) = wasi::folder(&state.plan, &state.grants) {
+        let mut builder = wasi::base(&state.plan, &state.grants, state.stderr.clone());
+        wasi::mount(&mut builder, folder)?;
+        state.set_wasi(builder.build());
+    }
+    Ok(())
 }
 
 impl From<types::Fault> for Fault {
@@ -137,29 +145,40 @@ impl From<types::Fault> for Fault {
 }
 
 /// Judges what came back: a trap, a fault, an output that breaks a limit, or an output.
-fn settle(called: Called, store: &Store<State>, usage: &mut Usage) -> Result<Value, Fault> {
+fn judge(called: Called, store: &Store<State>, usage: &mut Usage) -> Result<Value, Fault> {
     let state = store.data();
-    let limits = &state.plan.limits;
-    let returned = match called {
-        Ok(Ok(returned)) => returned,
-        Ok(Err(fault)) => return Err(explain(fault, state)),
+    let judged = match called {
+        Ok(Ok(returned)) => accept(returned, &state.plan.limits, usage),
+        Ok(Err(fault)) => Err(fault),
         Err(error) => {
             let breach = state.limiter.breach.as_ref();
             let bytes_max = hostcall_bytes_max(store);
             let stderr = state.stderr.take();
-            let fault = trap::fault(&error, breach, limits.fuel, bytes_max, &stderr);
-            return Err(explain(fault, state));
+            Err(trap::fault(&error, breach, state.plan.limits.fuel, bytes_max, &stderr))
         }
     };
-    usage.output_bytes = returned.output.len() as u64;
+    judged.map_err(|fault| explain(fault, state))
+}
+
+/// Takes what a guest returned, when it is JSON within its limit.
+fn accept(returned: Returned, limits: &Limits, usage: &mut Usage) -> Result<Value, Fault> {
     (usage.tokens_input, usage.tokens_output) = returned.tokens.unwrap_or_default();
-    if usage.output_bytes > limits.output_bytes {
-        let breach = Breach::Output(limits.output_bytes);
-        return Err(Fault::new(FaultCode::LimitExceeded, breach.to_string()));
+    match returned.output {
+        Output::Value { value, bytes } => {
+            usage.output_bytes = bytes;
+            Ok(value)
+        }
+        Output::Text(text) => {
+            usage.output_bytes = text.len() as u64;
+            if usage.output_bytes > limits.output_bytes {
+                let breach = Breach::Output(limits.output_bytes);
+                return Err(Fault::new(FaultCode::LimitExceeded, breach.to_string()));
+            }
+            serde_json::from_str(&text).map_err(|error| {
+                Fault::new(FaultCode::Permanent, format!("the output is not JSON: {error}"))
+            })
+        }
     }
-    serde_json::from_str(&returned.output).map_err(|error| {
-        Fault::new(FaultCode::Permanent, format!("the output is not JSON: {error}"))
-    })
 }
 
 /// Puts a refusal before what the guest made of it: the operator needs to read which grant is
@@ -167,6 +186,10 @@ fn settle(called: Called, store: &Store<State>, usage: &mut Usage) -> Result<Val
 fn explain(fault: Fault, state: &State) -> Fault {
     if matches!(fault.code, FaultCode::LimitExceeded | FaultCode::Cancelled) {
         return fault;
+    }
+    // Growth that was refused is not got over: the guest had to do with less to its end.
+    if let Some(breach) = &state.limiter.breach {
+        return Fault::new(FaultCode::LimitExceeded, breach.to_string());
     }
     match state.egress.ledger.refusal() {
         Refusal::None => fault,
@@ -190,4 +213,66 @@ fn receipt(usage: &mut Usage, store: &Store<State>) {
         .limits
         .fuel
         .map_or(0, |fuel| fuel.saturating_sub(store.get_fuel().unwrap_or(fuel)));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::fixture;
+    use crate::sandbox::{Sandbox, Settings};
+
+    async fn run(body: &str) -> Ended {
+        let settings = Settings { instances_max: 1, cache: None, environment: BTreeMap::new() };
+        let sandbox = Sandbox::new(settings).unwrap();
+        let compiled = sandbox.compile(&fixture::command(body), false).unwrap();
+        let linked = sandbox.link(&compiled, &fixture::manifest("")).unwrap();
+        let call = Call {
+            task_id: "t_0000000000000",
+            job_id: "j_0000000000000",
+            attempt: 1,
+            model: None,
+            input: &serde_json::json!({}),
+            timeout: None,
+            grants: Arc::default(),
+        };
+        sandbox.run(&linked, call, Arc::new(fixture::Lines::default())).await
+    }
+
+    #[tokio::test]
+    async fn a_refused_growth_explains_the_guests_own_failure() {
+        let fault = run("(drop (memory.grow (i32.const 2000))) i32.const 1").await.result;
+        let fault = fault.unwrap_err();
+        assert_eq!(fault.code, FaultCode::LimitExceeded, "{fault}");
+        assert!(fault.message.contains("`limits.memory`"), "{fault}");
+    }
+
+    #[tokio::test]
+    async fn a_guest_may_do_with_less_memory() {
+        let ended = run("(drop (memory.grow (i32.const 2000))) i32.const 0").await;
+        assert_eq!(ended.result.unwrap()["exit_code"], 0);
+    }
+
+    #[tokio::test]
+    async fn a_failure_without_a_refusal_keeps_its_own_words() {
+        let fault = run("i32.const 1").await.result.unwrap_err();
+        assert_eq!(fault.code, FaultCode::Permanent, "{fault}");
+    }
+
+    #[test]
+    fn only_the_text_of_an_executor_is_measured_at_the_end() {
+        let limits = Limits { output_bytes: 4, ..Limits::default() };
+        let accept = |output| {
+            let mut usage = Usage::default();
+            let accepted = accept(Returned { output, tokens: None }, &limits, &mut usage);
+            (accepted.map_err(|fault| fault.code), usage.output_bytes)
+        };
+        let (accepted, bytes) = accept(Output::Text("12345".to_owned()));
+        assert_eq!((accepted, bytes), (Err(FaultCode::LimitExceeded), 5));
+        // Both streams of a command may be as long as the limit, and the JSON around them is free.
+        let value = serde_json::json!({ "stdout": "1234", "stderr": "1234", "exit_code": 0 });
+        let (accepted, bytes) = accept(Output::Value { value: value.clone(), bytes: 8 });
+        assert_eq!((accepted, bytes), (Ok(value), 8));
+    }
 }

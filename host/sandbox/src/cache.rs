@@ -5,9 +5,10 @@
 
 use std::hash::{Hash, Hasher};
 use std::io::{self, Read, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use apflow_model::plugin::Digest;
-use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
+use cap_std::fs::{Dir, File, OpenOptions, OpenOptionsExt};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
@@ -33,8 +34,9 @@ impl CodeCache {
     /// [`SandboxError::Cache`] when the key cannot be read or made.
     pub fn open(folder: Dir) -> Result<Self, SandboxError> {
         let key = match read_key(&folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => make_key(&folder),
-            read => read,
+            Ok(Some(key)) => Ok(key),
+            Ok(None) => make_key(&folder),
+            Err(error) => Err(error),
         };
         Ok(Self { key: key.map_err(SandboxError::Cache)?, folder })
     }
@@ -82,39 +84,68 @@ impl CodeCache {
 
     /// Writes beside, then renames: a reader sees a whole file or none.
     fn write(&self, name: &str, parts: &[&[u8]]) -> io::Result<()> {
-        let beside = format!("{name}.{}.new", std::process::id());
-        let mut file = private(&self.folder, &beside)?;
-        parts.iter().try_for_each(|part| file.write_all(part))?;
-        self.folder.rename(&beside, &self.folder, name)
+        beside(&self.folder, name, |written, mut file| {
+            parts.iter().try_for_each(|part| file.write_all(part))?;
+            self.folder.rename(written, &self.folder, name)
+        })
     }
 }
 
-fn read_key(folder: &Dir) -> io::Result<[u8; KEY_BYTES]> {
-    let mut key = [0; KEY_BYTES];
-    folder.open(KEY_FILE)?.read_exact(&mut key)?;
-    Ok(key)
+/// Reads the key. None when there is none, or one that was not written to its end.
+fn read_key(folder: &Dir) -> io::Result<Option<[u8; KEY_BYTES]>> {
+    let file = match folder.open(KEY_FILE) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    let mut bytes = Vec::with_capacity(KEY_BYTES + 1);
+    file.take(KEY_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes.try_into().ok())
 }
 
+/// Makes the key, in a way that leaves a whole one or none wherever the host is stopped.
 fn make_key(folder: &Dir) -> io::Result<[u8; KEY_BYTES]> {
     let mut key = [0; KEY_BYTES];
     getrandom::fill(&mut key).map_err(io::Error::other)?;
-    match private(folder, KEY_FILE) {
-        Ok(mut file) => {
-            file.write_all(&key)?;
-            file.sync_all()?;
-            Ok(key)
+    beside(folder, KEY_FILE, |written, mut file| {
+        file.write_all(&key)?;
+        file.sync_all()?;
+        // A link replaces nothing: another host on the same folder may have been faster.
+        if folder.hard_link(written, folder, KEY_FILE).is_err() && read_key(folder)?.is_none() {
+            // What is there is no key, or the folder knows no links.
+            folder.rename(written, folder, KEY_FILE)?;
         }
-        // Another host on the same folder was faster: its key is the key.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => read_key(folder),
-        Err(error) => Err(error),
-    }
+        read_key(folder)?.ok_or_else(|| io::Error::other("the new key cannot be read back"))
+    })
 }
 
-/// Makes a new file that only the host's user can read.
-fn private(folder: &Dir, name: &str) -> io::Result<cap_std::fs::File> {
+/// Makes a new file beside `name` for `write`, which moves it to where it belongs. Nothing is left
+/// beside, however `write` ends.
+fn beside<T>(
+    folder: &Dir,
+    name: &str,
+    write: impl FnOnce(&str, File) -> io::Result<T>,
+) -> io::Result<T> {
+    let (beside, file) = new_beside(folder, name)?;
+    let written = write(&beside, file);
+    // It is gone already when it was renamed.
+    drop(folder.remove_file(&beside));
+    written
+}
+
+/// Makes a new file beside `name` that only the host's user can read.
+fn new_beside(folder: &Dir, name: &str) -> io::Result<(String, File)> {
+    static MADE: AtomicU64 = AtomicU64::new(0);
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(0o600);
-    folder.open_with(name, &options)
+    loop {
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let beside = format!("{name}.{}.{number}.new", std::process::id());
+        match folder.open_with(&beside, &options) {
+            // An earlier process of the same id was stopped while it wrote.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => return made.map(|file| (beside, file)),
+        }
+    }
 }
 
 /// `SHA256-ENGINE.cwasm`, where ENGINE is a hash of the engine's version and settings.
@@ -195,5 +226,54 @@ mod tests {
         let dir = Dir::open_ambient_dir(folder.path(), ambient_authority()).unwrap();
         assert_eq!(dir.metadata(KEY_FILE).unwrap().mode() & 0o777, 0o600);
         assert_eq!(CodeCache::open(dir).unwrap().key, cache.key);
+    }
+
+    fn names(cache: &CodeCache) -> Vec<String> {
+        let entries = cache.folder.entries().unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_half_made_key_is_replaced() {
+        for half in [&b""[..], &[7; KEY_BYTES - 1], &[7; KEY_BYTES + 1]] {
+            let (_folder, cache) = cache();
+            cache.folder.write(KEY_FILE, half).unwrap();
+            let open = || CodeCache::open(cache.folder.try_clone().unwrap()).unwrap();
+            let key = open().key;
+            assert_ne!(key, cache.key);
+            assert_eq!(open().key, key);
+            assert_eq!(names(&cache), [KEY_FILE]);
+        }
+    }
+
+    #[test]
+    fn the_first_key_wins() {
+        let (_folder, cache) = cache();
+        assert_eq!(make_key(&cache.folder).unwrap(), cache.key);
+        assert_eq!(names(&cache), [KEY_FILE]);
+    }
+
+    #[test]
+    fn what_a_stopped_process_left_blocks_no_later_store() {
+        let (_folder, cache) = cache();
+        let (left, _) = new_beside(&cache.folder, "name").unwrap();
+        let number: u64 = left.split('.').nth(2).unwrap().parse().unwrap();
+        for next in number..number + 100 {
+            let left = format!("name.{}.{next}.new", std::process::id());
+            cache.folder.write(left, "half").unwrap();
+        }
+        cache.write("name", &[b"whole"]).unwrap();
+        assert_eq!(cache.folder.read("name").unwrap(), b"whole");
+    }
+
+    #[test]
+    fn a_store_that_fails_leaves_nothing() {
+        let (_folder, cache) = cache();
+        // A folder of this name cannot be replaced by a file.
+        cache.folder.create_dir_all("name/full").unwrap();
+        assert!(cache.write("name", &[b"code"]).is_err());
+        let mut left = names(&cache);
+        left.sort();
+        assert_eq!(left, [KEY_FILE, "name"]);
     }
 }

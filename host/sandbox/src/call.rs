@@ -40,8 +40,20 @@ pub(crate) type Called = wasmtime::Result<Result<Returned, Fault>>;
 
 /// What a guest returned.
 pub(crate) struct Returned {
-    /// The output as JSON text.
-    pub(crate) output: String,
+    pub(crate) output: Output,
     /// The model tokens it reported, sent and received.
     pub(crate) tokens: Option<(u64, u64)>,
+}
+
+/// The output of a guest, in the form it comes in.
+pub(crate) enum Output {
+    /// JSON that an executor wrote: neither measured nor read yet.
+    Text(String),
+    /// What the host made of a command's streams, which were measured while they were written.
+    Value {
+        /// The output.
+        value: Value,
+        /// The bytes of both streams.
+        bytes: u64,
+    },
 }

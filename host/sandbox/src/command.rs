@@ -13,7 +13,7 @@ use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::p2::bindings::CommandPre;
 use wasmtime_wasi::p2::pipe::MemoryInputPipe;
 
-use crate::call::{Call, Called, Returned};
+use crate::call::{Call, Called, Output, Returned};
 use crate::capture::Capture;
 use crate::state::State;
 use crate::{trap, wasi};
@@ -75,9 +75,9 @@ pub(crate) async fn run(
     builder.arg(&plan.name).args(&input.args);
     builder.stdin(MemoryInputPipe::new(input.stdin)).stdout(stdout.clone());
     if let Some(folder) = wasi::folder(&plan, &grants)
-        && let Err(message) = wasi::mount(&mut builder, folder)
+        && let Err(fault) = wasi::mount(&mut builder, folder)
     {
-        return Ok(Err(Fault::new(FaultCode::CapabilityDenied, message)));
+        return Ok(Err(fault));
     }
     state.stderr = stderr.clone();
     state.set_wasi(builder.build());
@@ -100,10 +100,24 @@ fn ended(exit_code: i32, stdout: Vec<u8>, stderr: &[u8]) -> Result<Returned, Fau
         let message = format!("the command ended with exit code {exit_code}{wrote}");
         return Err(Fault::new(FaultCode::Permanent, message));
     }
+    let bytes = (stdout.len() + stderr.len()) as u64;
     let stdout = String::from_utf8(stdout).map_err(|_| {
         Fault::new(FaultCode::Permanent, "the command wrote something to stdout that is not UTF-8")
     })?;
     let stderr = String::from_utf8_lossy(stderr);
-    let output = json!({ "stdout": stdout, "stderr": stderr, "exit_code": exit_code });
-    Ok(Returned { output: output.to_string(), tokens: None })
+    let value = json!({ "stdout": stdout, "stderr": stderr, "exit_code": exit_code });
+    Ok(Returned { output: Output::Value { value, bytes }, tokens: None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_counts_the_bytes_it_wrote_and_not_those_of_the_json() {
+        let returned = ended(0, b"\n\n\n".to_vec(), b"\"\xff").ok().unwrap();
+        let Output::Value { value, bytes } = returned.output else { panic!("it is text") };
+        assert_eq!(bytes, 5);
+        assert_eq!(value["stdout"], "\n\n\n");
+    }
 }

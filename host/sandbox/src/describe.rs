@@ -11,9 +11,9 @@ use serde_json::Value;
 use crate::attempt;
 use crate::bindings::ExecutorPre;
 use crate::bindings::apflow::plugin::types;
-use crate::egress::Tls;
+use crate::egress::Outside;
 use crate::error::SandboxError;
-use crate::link::Plugin;
+use crate::link::Linked;
 use crate::port::{Checkpoint, CheckpointError, PortFuture, TaskPort};
 use crate::state::State;
 use crate::trap;
@@ -21,13 +21,21 @@ use crate::trap;
 /// The longest that `describe` may take.
 const DESCRIBE_MAX: Duration = Duration::from_secs(5);
 
+// What a description may hold. Every list of executors repeats it.
+const NAME_BYTES_MAX: usize = 200;
+const DESCRIPTION_BYTES_MAX: usize = 8 << 10;
+const TAGS_MAX: usize = 32;
+const TAG_BYTES_MAX: usize = 64;
+const SCHEMA_BYTES_MAX: usize = 256 << 10;
+
 pub(crate) async fn executor(
-    plugin: &Plugin,
+    plugin: &Linked,
     pre: &ExecutorPre<State>,
-    tls: &Arc<Tls>,
+    outside: &Arc<Outside>,
     manifest: &Manifest,
 ) -> Result<Descriptor, SandboxError> {
-    let mut store = attempt::store(plugin, tls, &Arc::default(), Arc::new(NoTask), DESCRIBE_MAX)
+    let (grants, port) = (Arc::default(), Arc::new(NoTask));
+    let mut store = attempt::new_store(plugin, outside, &grants, port, DESCRIBE_MAX)
         .map_err(|fault| SandboxError::Undescribed(fault.message))?;
     let calling = async {
         let executor = pre.instantiate_async(&mut store).await?;
@@ -46,8 +54,9 @@ pub(crate) async fn executor(
     check(described, manifest)
 }
 
-/// Refuses a description that contradicts the manifest or holds no schemas.
+/// Refuses a description that is too long, contradicts the manifest or holds no schemas.
 fn check(described: types::Descriptor, manifest: &Manifest) -> Result<Descriptor, SandboxError> {
+    check_sizes(&described)?;
     let contradiction = |what: &str, own: &str, said: &str| {
         SandboxError::Undescribed(format!(
             "says that the {what} is `{own}`, but its manifest says `{said}`"
@@ -69,6 +78,33 @@ fn check(described: types::Descriptor, manifest: &Manifest) -> Result<Descriptor
         version: described.version,
         tags: described.tags,
     })
+}
+
+fn check_sizes(described: &types::Descriptor) -> Result<(), SandboxError> {
+    let texts = [
+        ("id", &described.id, NAME_BYTES_MAX),
+        ("name", &described.name, NAME_BYTES_MAX),
+        ("description", &described.description, DESCRIPTION_BYTES_MAX),
+        ("version", &described.version, NAME_BYTES_MAX),
+        ("input-schema", &described.input_schema, SCHEMA_BYTES_MAX),
+        ("output-schema", &described.output_schema, SCHEMA_BYTES_MAX),
+    ];
+    let tags = described.tags.iter().map(|tag| ("tag", tag, TAG_BYTES_MAX));
+    for (field, text, bytes_max) in texts.into_iter().chain(tags) {
+        let bytes = text.len();
+        if bytes > bytes_max {
+            return Err(SandboxError::Undescribed(format!(
+                "returned a `{field}` of {bytes} bytes, but it may have at most {bytes_max}"
+            )));
+        }
+    }
+    let count = described.tags.len();
+    if count > TAGS_MAX {
+        return Err(SandboxError::Undescribed(format!(
+            "returned {count} `tags`, but it may have at most {TAGS_MAX}"
+        )));
+    }
+    Ok(())
 }
 
 fn schema(field: &str, text: &str) -> Result<Value, SandboxError> {
@@ -116,4 +152,48 @@ impl TaskPort for NoTask {
 
 fn no_task() -> CheckpointError {
     CheckpointError::Unavailable("`describe` works for no task".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+
+    fn described() -> types::Descriptor {
+        types::Descriptor {
+            id: "own".to_owned(),
+            name: "n".repeat(NAME_BYTES_MAX),
+            description: "d".repeat(DESCRIPTION_BYTES_MAX),
+            version: "0.1.0".to_owned(),
+            input_schema: "true".to_owned() + &" ".repeat(SCHEMA_BYTES_MAX - 4),
+            output_schema: "true".to_owned(),
+            tags: vec!["t".repeat(TAG_BYTES_MAX); TAGS_MAX],
+        }
+    }
+
+    #[test]
+    fn a_description_within_its_limits_is_taken() {
+        let descriptor = check(described(), &fixture::manifest("")).unwrap();
+        assert_eq!(descriptor.tags.len(), TAGS_MAX);
+    }
+
+    #[test]
+    fn a_description_over_a_limit_is_refused_with_the_limit() {
+        type Change = fn(&mut types::Descriptor);
+        let changes: [(Change, &str); 7] = [
+            (|own| own.id = "i".repeat(1 << 20), "`id` of 1048576 bytes"),
+            (|own| own.version = "1".repeat(1 << 20), "`version` of 1048576 bytes"),
+            (|own| own.name.push('n'), "`name` of 201 bytes, but it may have at most 200"),
+            (|own| own.description.push('d'), "`description` of 8193 bytes"),
+            (|own| own.tags[0].push('t'), "`tag` of 65 bytes"),
+            (|own| own.tags.push(String::new()), "33 `tags`, but it may have at most 32"),
+            (|own| own.input_schema.push(' '), "`input-schema` of 262145 bytes"),
+        ];
+        for (change, expected) in changes {
+            let mut described = described();
+            change(&mut described);
+            let text = check(described, &fixture::manifest("")).unwrap_err().to_string();
+            assert!(text.contains(expected), "{text}");
+        }
+    }
 }

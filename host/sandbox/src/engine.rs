@@ -80,15 +80,18 @@ pub(crate) fn make(
     })
 }
 
+/// A pool in which every component finds room for all that one component may have, so that a few
+/// large ones cannot starve the others. Room is addresses until it is used.
 fn pool(instances_max: u32) -> PoolingAllocationConfig {
     let per_component = |most: usize| u32::try_from(most).unwrap_or(u32::MAX);
+    let total = |most: usize| instances_max.saturating_mul(per_component(most));
     let memory_bytes_max = usize::try_from(Limits::MEMORY_BYTES_MAX).unwrap_or(usize::MAX);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances_max)
         .total_stacks(instances_max)
-        .total_core_instances(instances_max.saturating_mul(8))
-        .total_memories(instances_max.saturating_mul(2))
-        .total_tables(instances_max.saturating_mul(4))
+        .total_core_instances(total(CORE_INSTANCES_MAX))
+        .total_memories(total(MEMORIES_MAX))
+        .total_tables(total(TABLES_MAX))
         .max_core_instances_per_component(per_component(CORE_INSTANCES_MAX))
         .max_memories_per_component(per_component(MEMORIES_MAX))
         .max_tables_per_component(per_component(TABLES_MAX))
@@ -137,5 +140,62 @@ impl Drop for Ticker {
             // The thread cannot panic, and nothing is left to be done if it did.
             drop(thread.join());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use apflow_model::fault::FaultCode;
+    use wasmtime::Store;
+    use wasmtime::component::{Component, Instance, Linker};
+
+    use super::*;
+    use crate::trap;
+
+    const PLAIN: Profile = Profile { fuel: false, concurrency: false };
+
+    /// A component with as many core instances, tables and memories as one may have.
+    fn largest() -> Vec<u8> {
+        let instances = |module: &str, count: usize| {
+            format!("(core instance (instantiate ${module}))").repeat(count)
+        };
+        let text = format!(
+            "(component
+                (core module $table (table 1 funcref))
+                (core module $memory (memory 1))
+                (core module $nothing)
+                {}{}{})",
+            instances("table", TABLES_MAX),
+            instances("memory", MEMORIES_MAX),
+            instances("nothing", CORE_INSTANCES_MAX - TABLES_MAX - MEMORIES_MAX),
+        );
+        wat::parse_str(text).unwrap()
+    }
+
+    fn instantiate(component: &Component) -> wasmtime::Result<(Store<()>, Instance)> {
+        let mut store = Store::new(component.engine(), ());
+        let instance = Linker::new(component.engine()).instantiate(&mut store, component)?;
+        Ok((store, instance))
+    }
+
+    #[test]
+    fn the_largest_components_cannot_starve_each_other() {
+        const INSTANCES_MAX: u32 = 3;
+        let engine = make(PLAIN, false, INSTANCES_MAX).unwrap();
+        let component = Component::new(&engine, largest()).unwrap();
+        let all: Vec<_> = (0..INSTANCES_MAX).map(|_| instantiate(&component).unwrap()).collect();
+        assert_eq!(all.len(), 3);
+    }
+
+    #[test]
+    fn a_full_pool_is_a_retryable_fault() {
+        let engine = make(PLAIN, false, 1).unwrap();
+        let component = Component::new(&engine, largest()).unwrap();
+        let held = instantiate(&component).unwrap();
+        let error = instantiate(&component).err().unwrap();
+        let fault = trap::fault(&error, None, None, 0, b"");
+        assert_eq!(fault.code, FaultCode::Retryable, "{fault}");
+        drop(held);
+        instantiate(&component).unwrap();
     }
 }

@@ -18,6 +18,8 @@ mod describe;
 mod egress;
 mod engine;
 mod error;
+#[cfg(test)]
+mod fixture;
 mod floor;
 mod import;
 mod imports;
@@ -38,6 +40,6 @@ pub use compile::{Compiled, digest};
 pub use error::SandboxError;
 pub use floor::Floor;
 pub use import::{ExcessImport, Family, Import};
-pub use link::Plugin;
+pub use link::Linked;
 pub use port::{Checkpoint, CheckpointError, PortFuture, TaskPort};
 pub use sandbox::{Sandbox, Settings};

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use apflow_model::capability::Capabilities;
-use apflow_model::limit::Limits;
 use apflow_model::manifest::Manifest;
 use apflow_model::plugin::World;
 use wasmtime::Engine;
@@ -28,7 +27,7 @@ use crate::state::State;
 
 /// A component that is ready to run: compiled, checked and linked.
 #[derive(Clone)]
-pub struct Plugin {
+pub struct Linked {
     pub(crate) engine: Engine,
     pub(crate) program: Program,
     pub(crate) plan: Arc<Plan>,
@@ -40,23 +39,11 @@ pub(crate) enum Program {
     Command(CommandPre<State>),
 }
 
-impl Plugin {
-    /// What one attempt may use.
-    pub fn limits(&self) -> &Limits {
-        &self.plan.limits
-    }
-
-    /// What its manifest asks for.
-    pub fn asked(&self) -> &Capabilities {
-        &self.plan.asked
-    }
-}
-
 pub(crate) fn link(
     compiled: &Compiled,
     manifest: &Manifest,
     environment: Arc<BTreeMap<String, String>>,
-) -> Result<Plugin, SandboxError> {
+) -> Result<Linked, SandboxError> {
     let engine = compiled.component.engine().clone();
     let program = pre(&engine, compiled, &manifest.capabilities)
         .map_err(|error| SandboxError::Unlinkable(format!("{error:#}")))?;
@@ -66,7 +53,7 @@ pub(crate) fn link(
         limits: manifest.limits,
         environment,
     });
-    Ok(Plugin { engine, program, plan })
+    Ok(Linked { engine, program, plan })
 }
 
 fn pre(engine: &Engine, compiled: &Compiled, asked: &Capabilities) -> wasmtime::Result<Program> {

@@ -9,9 +9,9 @@ use apflow_model::plugin::Descriptor;
 use crate::cache::CodeCache;
 use crate::call::{Call, Ended};
 use crate::compile::{Compiled, Compiler};
-use crate::egress::Tls;
+use crate::egress::Outside;
 use crate::error::SandboxError;
-use crate::link::{Plugin, Program};
+use crate::link::{Linked, Program};
 use crate::port::TaskPort;
 use crate::{attempt, command, describe, inspect, link};
 
@@ -29,7 +29,7 @@ pub struct Settings {
 pub struct Sandbox {
     compiler: Compiler,
     environment: Arc<BTreeMap<String, String>>,
-    tls: Arc<Tls>,
+    outside: Arc<Outside>,
 }
 
 impl Sandbox {
@@ -42,7 +42,7 @@ impl Sandbox {
         Ok(Self {
             compiler: Compiler::new(settings.instances_max, settings.cache)?,
             environment: Arc::new(settings.environment),
-            tls: Arc::default(),
+            outside: Arc::default(),
         })
     }
 
@@ -66,7 +66,7 @@ impl Sandbox {
     ///
     /// [`SandboxError::ExcessImports`] when it imports more than the manifest asks for, and
     /// [`SandboxError::Unlinkable`] when an import does not have the type that this host offers.
-    pub fn link(&self, compiled: &Compiled, manifest: &Manifest) -> Result<Plugin, SandboxError> {
+    pub fn link(&self, compiled: &Compiled, manifest: &Manifest) -> Result<Linked, SandboxError> {
         inspect::check_imports(&compiled.imports, &manifest.capabilities)?;
         link::link(compiled, manifest, Arc::clone(&self.environment))
     }
@@ -79,11 +79,13 @@ impl Sandbox {
     /// than the manifest says.
     pub async fn describe(
         &self,
-        plugin: &Plugin,
+        plugin: &Linked,
         manifest: &Manifest,
     ) -> Result<Descriptor, SandboxError> {
         match &plugin.program {
-            Program::Executor(pre) => describe::executor(plugin, pre, &self.tls, manifest).await,
+            Program::Executor(pre) => {
+                describe::executor(plugin, pre, &self.outside, manifest).await
+            }
             Program::Command(_) => Ok(command::descriptor(manifest)),
         }
     }
@@ -94,7 +96,7 @@ impl Sandbox {
     ///
     /// Dropping the future ends the guest and gives back all it held, at most one tick (5 ms)
     /// after it last gave way.
-    pub async fn run(&self, plugin: &Plugin, call: Call<'_>, port: Arc<dyn TaskPort>) -> Ended {
-        attempt::run(plugin, &self.tls, call, port).await
+    pub async fn run(&self, plugin: &Linked, call: Call<'_>, port: Arc<dyn TaskPort>) -> Ended {
+        attempt::run(plugin, &self.outside, call, port).await
     }
 }

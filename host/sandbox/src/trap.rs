@@ -2,7 +2,7 @@
 
 use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::limit::Breach;
-use wasmtime::Trap;
+use wasmtime::{PoolConcurrencyLimitError, Trap};
 
 /// How wasmtime says that a call carried more than its host-call fuel. The type is private to it,
 /// so the text is all there is; a test holds it in place.
@@ -31,6 +31,9 @@ pub(crate) fn fault(
     };
     if let Some(breach) = breach {
         return Fault::new(FaultCode::LimitExceeded, breach.to_string());
+    }
+    if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
+        return Fault::new(FaultCode::Retryable, "the host has no room for another instance now");
     }
     let what = trap.map_or_else(|| error.root_cause().to_string(), ToString::to_string);
     let words = last_words(stderr);

@@ -1,8 +1,7 @@
 //! The WASI context of an attempt: what was asked for and granted, and nothing of the host's own.
 
-use std::sync::Arc;
-
 use apflow_model::capability::Grant;
+use apflow_model::fault::{Fault, FaultCode};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 
 use crate::capture::Capture;
@@ -33,18 +32,18 @@ pub(crate) fn base(plan: &Plan, grants: &[Grant], stderr: Capture) -> WasiCtxBui
 }
 
 /// The folder to mount at `/in`: the last one that was granted, if the plugin asks for one.
-pub(crate) fn folder<'a>(plan: &Plan, grants: &'a Arc<[Grant]>) -> Option<&'a str> {
-    let paths = grants.iter().rev().filter_map(|grant| match grant {
+pub(crate) fn folder<'a>(plan: &Plan, grants: &'a [Grant]) -> Option<&'a str> {
+    let mut paths = grants.iter().rev().filter_map(|grant| match grant {
         Grant::FsIn(path) => Some(path.as_str()),
         Grant::Http(_) | Grant::Env(_) => None,
     });
-    if plan.asked.fs_in { paths.take(1).next() } else { None }
+    if plan.asked.fs_in { paths.next() } else { None }
 }
 
 /// Mounts a folder of the host read-only at `/in`.
-pub(crate) fn mount(builder: &mut WasiCtxBuilder, folder: &str) -> Result<(), String> {
-    builder
-        .preopened_dir(folder, IN, FsPerms::ReadOnly)
-        .map(|_| ())
-        .map_err(|error| format!("the granted folder `{folder}` cannot be opened: {error}"))
+pub(crate) fn mount(builder: &mut WasiCtxBuilder, folder: &str) -> Result<(), Fault> {
+    builder.preopened_dir(folder, IN, FsPerms::ReadOnly).map(|_| ()).map_err(|error| {
+        let message = format!("the granted folder `{folder}` cannot be opened: {error}");
+        Fault::new(FaultCode::CapabilityDenied, message)
+    })
 }

@@ -16,8 +16,11 @@ pub(crate) enum CliError {
     /// What was asked for is not there.
     #[error("{0}")]
     NotFound(String),
+    /// A benchmark did not run.
+    #[error("{0}")]
+    Bench(String),
     /// A file, or something like it, cannot be used.
-    #[error("{what}: {source}")]
+    #[error("{what}")]
     Io {
         /// What.
         what: String,
@@ -28,7 +31,7 @@ pub(crate) enum CliError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The verb was refused.
-    #[error("{}", .0.chain())]
+    #[error(transparent)]
     Api(#[from] ApiError),
 }
 
@@ -38,8 +41,13 @@ impl CliError {
         match self {
             Self::Api(error) => Some(error.code()),
             Self::Usage(_) => Some(Code::InvalidRequest),
-            Self::NotFound(_) | Self::Io { .. } | Self::Config(_) => None,
+            Self::NotFound(_) | Self::Bench(_) | Self::Io { .. } | Self::Config(_) => None,
         }
+    }
+
+    /// Whether a file is not there.
+    pub(crate) fn is_not_found(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
 
     /// The error of the verb, if it is one.
@@ -52,7 +60,7 @@ impl CliError {
         match self {
             Self::Usage(_) => Exit::Usage,
             Self::NotFound(_) | Self::Io { .. } => Exit::Failed,
-            Self::Config(_) => Exit::Internal,
+            Self::Config(_) | Self::Bench(_) => Exit::Internal,
             Self::Api(error) => Exit::of_code(error.code()),
         }
     }

@@ -1,16 +1,15 @@
 //! `jobs list`, `jobs show`.
 
 use apflow_api::{CancelJob, FindJob, ListJobs};
-use apflow_model::access::Principal;
 use apflow_model::id::JobId;
 use apflow_model::job::Job;
 
 use super::arguments;
 use super::error::CliError;
 use super::exit::Exit;
+use super::operator::invoke;
 use super::output::{Output, columns};
 use super::tree;
-use crate::assemble::Host;
 use crate::config::Config;
 
 pub(crate) async fn list(
@@ -18,7 +17,6 @@ pub(crate) async fn list(
     list: arguments::ListJobs,
     output: &Output,
 ) -> Result<Exit, CliError> {
-    let host = Host::open(config).await?;
     let operation = ListJobs {
         states: list.state.into_iter().collect(),
         executor: list.executor,
@@ -28,8 +26,7 @@ pub(crate) async fn list(
         limit: Some(list.limit),
         cursor: list.cursor,
     };
-    let page = host.api.invoke(operation, &Principal::admin("operator")).await?;
-    host.close().await;
+    let page = invoke(config, operation).await?;
     output.result(&page, || {
         let row = |job: &Job| {
             vec![
@@ -51,17 +48,13 @@ pub(crate) async fn list(
 }
 
 pub(crate) async fn show(config: &Config, id: &JobId, output: &Output) -> Result<Exit, CliError> {
-    let host = Host::open(config).await?;
-    let job = host.api.invoke(FindJob { id: *id }, &Principal::admin("operator")).await?;
-    host.close().await;
+    let job = invoke(config, FindJob { id: *id }).await?;
     output.result(&job, || tree::draw(&job));
     Ok(Exit::Ok)
 }
 
 pub(crate) async fn cancel(config: &Config, id: JobId, output: &Output) -> Result<Exit, CliError> {
-    let host = Host::open(config).await?;
-    let job = host.api.invoke(CancelJob { id }, &Principal::admin("operator")).await?;
-    host.close().await;
+    let job = invoke(config, CancelJob { id }).await?;
     output.result(&job, || tree::draw(&job));
     Ok(Exit::Ok)
 }

@@ -1,10 +1,8 @@
 //! `load`: check, compile and install a plugin.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use apflow_api::{ApiError, GrantPlugin, ListPlugins, LoadPlugin, LoadedPlugin};
-use apflow_model::access::Principal;
 use apflow_model::capability::Grant;
 use apflow_model::manifest::Manifest;
 use apflow_model::plugin::Plugin;
@@ -15,8 +13,8 @@ use super::arguments::Load;
 use super::error::CliError;
 use super::exit::Exit;
 use super::grant;
+use super::operator::invoke;
 use super::output::Output;
-use crate::assemble::Host;
 use crate::config::Config;
 
 const MANIFEST: &str = "plugin.yaml";
@@ -25,21 +23,15 @@ const BUILD_FOLDERS: [&str; 2] = ["target/wasm32-wasip2/release", "target/wasm32
 
 pub(crate) async fn run(config: &Config, load: Load, output: &Output) -> Result<Exit, CliError> {
     let grants = grant::resolve(load.grants)?;
-    let operator = Principal::admin("operator");
-    let found = find(&load.path);
-    let host = Host::open(config).await?;
-    let files = match found {
+    let files = match find(&load.path) {
         Ok(files) => files,
         Err(missing) => {
             // Only a name that is no path can mean a plugin that came with the host.
-            let installed = host.api.invoke(ListPlugins, &operator).await?;
-            let is_builtin = |plugin: &Plugin| plugin.builtin && plugin.manifest.name == load.path;
-            if !installed.plugins.iter().any(is_builtin) {
+            if !missing.is_not_found() || !is_builtin(config, &load.path).await? {
                 return Err(missing);
             }
             let grant = GrantPlugin { name: load.path, grants, grant_all: load.yes };
-            let plugin = host.api.invoke(grant, &operator).await?;
-            host.close().await;
+            let plugin = invoke(config, grant).await?;
             output.result(&plugin, || describe(&plugin, "granted"));
             return Ok(Exit::Ok);
         }
@@ -52,10 +44,14 @@ pub(crate) async fn run(config: &Config, load: Load, output: &Output) -> Result<
         grants,
         grant_all: load.yes,
     };
-    let loaded = host.api.invoke(loading, &operator).await?;
-    host.close().await;
+    let loaded = invoke(config, loading).await?;
     output.result(&loaded, || describe(&loaded.plugin, &how(&loaded)));
     Ok(Exit::Ok)
+}
+
+async fn is_builtin(config: &Config, name: &str) -> Result<bool, CliError> {
+    let installed = invoke(config, ListPlugins).await?;
+    Ok(installed.plugins.iter().any(|plugin| plugin.builtin && plugin.manifest.name == name))
 }
 
 /// What `load` found on disk.
@@ -78,23 +74,22 @@ fn find(path: &str) -> Result<Files, CliError> {
     if !is_folder && !is_manifest {
         // A component by its own name: its bytes count, whatever the manifest calls them.
         let (component, component_file) = (read(at)?, path.to_owned());
-        let manifest = read_text(&manifest_at).ok();
+        let manifest = match read_text(&manifest_at) {
+            Err(error) if error.is_not_found() => None,
+            manifest => Some(manifest?),
+        };
         return Ok(Files { component, component_file, manifest, manifest_file });
     }
-    let manifest = read_text(&manifest_at).map_err(|error| match error {
-        CliError::Io { source, .. } if is_folder && source.kind() == io::ErrorKind::NotFound => {
-            let message = format!(
+    let manifest = match read_text(&manifest_at) {
+        Err(error) if is_folder && error.is_not_found() => {
+            return Err(ApiError::MissingManifest(format!(
                 "there is no {MANIFEST} in {path}; load its component by name to see one that would \
                  do"
-            );
-            ApiError::MissingManifest(message).into()
+            ))
+            .into());
         }
-        error @ (CliError::Io { .. }
-        | CliError::Usage(_)
-        | CliError::NotFound(_)
-        | CliError::Config(_)
-        | CliError::Api(_)) => error,
-    })?;
+        manifest => manifest?,
+    };
     // A manifest with faults names no component; the verb reports its faults.
     let Ok(parsed) = Manifest::parse(&manifest) else {
         let component_file = String::new();

@@ -10,10 +10,12 @@ mod jobs;
 mod json;
 mod load;
 mod new;
+mod operator;
 mod output;
 mod plugins;
 mod run;
 mod serve;
+mod signals;
 mod tree;
 
 use std::process::ExitCode;
@@ -34,7 +36,10 @@ pub fn main() -> ExitCode {
     let output = Output::new(arguments.json);
     let usual = if matches!(arguments.verb, Verb::Serve(_)) { "info" } else { "warn" };
     let is_plain = arguments.no_color.as_ref().is_some_and(|value| !value.is_empty());
-    telemetry::start(arguments.log.as_deref(), usual, is_plain);
+    if let Err(reason) = telemetry::start(arguments.log.as_deref(), usual, is_plain) {
+        output.error(&CliError::Usage(format!("the log filter is not valid: {reason}")));
+        return Exit::Usage.into();
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

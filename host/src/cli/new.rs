@@ -1,6 +1,6 @@
 //! `plugin new`: a folder with a plugin that says hello.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use apflow_model::manifest;
 use cap_std::ambient_authority;
@@ -35,20 +35,10 @@ pub(crate) fn run(new: &New, output: &Output) -> Result<Exit, CliError> {
     let here = Dir::open_ambient_dir(".", ambient_authority()).map_err(unusable)?;
     // Refused when it is there: nobody's files are written over.
     here.create_dir(&name).map_err(unusable)?;
-    let folder = here.open_dir(&name).map_err(unusable)?;
-    folder.create_dir("src").map_err(unusable)?;
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    for (file, template) in FILES {
-        // Cargo writes `-` as `_` in the names of what it builds.
-        let component = name.replace('-', "_");
-        let filled = [("{{name}}", &name), ("{{component}}", &component), ("{{sdk}}", &sdk)];
-        let text = filled
-            .iter()
-            .fold(template.to_owned(), |text, (mark, value)| text.replace(mark, value));
-        let written =
-            folder.open_with(file, &options).and_then(|mut file| file.write_all(text.as_bytes()));
-        written.map_err(unusable)?;
+    if let Err(error) = fill(&here, &name, &sdk) {
+        // A half folder would stand in the way of the next try.
+        drop(here.remove_dir_all(&name));
+        return Err(unusable(error));
     }
     output.result(&json!({ "folder": name }), || {
         format!(
@@ -58,4 +48,22 @@ pub(crate) fn run(new: &New, output: &Output) -> Result<Exit, CliError> {
         )
     });
     Ok(Exit::Ok)
+}
+
+/// Writes the files of a new plugin.
+fn fill(here: &Dir, name: &str, sdk: &str) -> io::Result<()> {
+    let folder = here.open_dir(name)?;
+    folder.create_dir("src")?;
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    // Cargo writes `-` as `_` in the names of what it builds.
+    let component = name.replace('-', "_");
+    let filled = [("{{name}}", name), ("{{component}}", &component), ("{{sdk}}", sdk)];
+    for (file, template) in FILES {
+        let text = filled
+            .iter()
+            .fold(template.to_owned(), |text, (mark, value)| text.replace(mark, value));
+        folder.open_with(file, &options)?.write_all(text.as_bytes())?;
+    }
+    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, Write, stderr, stdout};
 
-use apflow_api::{ApiError, Code};
+use apflow_api::{ApiError, Code, chain};
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 use serde_json::json;
@@ -55,7 +55,7 @@ impl Output {
         let code = error.code().map(Code::name);
         if self.is_json {
             let pointer = error.api().and_then(ApiError::pointer);
-            let message = error.to_string();
+            let message = chain(error);
             let error = json!({
                 "code": code, "message": message, "pointer": pointer, "faults": faults,
             });
@@ -63,8 +63,8 @@ impl Output {
             return;
         }
         match code {
-            Some(code) => say(&format!("error[{code}]: {error}")),
-            None => say(&format!("error: {error}")),
+            Some(code) => say(&format!("error[{code}]: {}", chain(error))),
+            None => say(&format!("error: {}", chain(error))),
         }
         for fault in faults {
             say(&format!("  {fault}"));
@@ -82,9 +82,15 @@ impl Output {
             } else {
                 String::new()
             };
-            say(&format!("{up}{}", text.trim_end()));
+            drop(writeln!(stderr().lock(), "{up}{}", printable(text.trim_end())));
         }
     }
+}
+
+/// A text without control characters: what a guest says must not steer the operator's terminal.
+fn printable(text: &str) -> String {
+    let is_steering = |c: char| c.is_control() && c != '\n' && c != '\t';
+    text.replace(is_steering, "\u{fffd}")
 }
 
 /// Lays rows out in columns. The columns named in `right` are aligned to the right.
@@ -118,16 +124,21 @@ fn pretty(value: &impl Serialize) -> String {
 
 fn print(text: &str) {
     // A reader that has gone away, like `head`, is no fault of this program.
-    drop(writeln!(stdout().lock(), "{text}"));
+    drop(writeln!(stdout().lock(), "{}", printable(text)));
 }
 
 fn say(text: &str) {
-    drop(writeln!(stderr().lock(), "{text}"));
+    drop(writeln!(stderr().lock(), "{}", printable(text)));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_guest_cannot_steer_the_terminal() {
+        assert_eq!(printable("a\x1b[2Jb\n\tc\u{9b}"), "a\u{fffd}[2Jb\n\tc\u{fffd}");
+    }
 
     #[test]
     fn a_text_is_cut_by_characters() {

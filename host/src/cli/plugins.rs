@@ -1,24 +1,21 @@
 //! `plugins list`, `plugins show`, `plugins remove`.
 
 use apflow_api::{ListPlugins, RemovePlugin, ShowPlugin};
-use apflow_model::access::Principal;
 use apflow_model::capability::Grant;
 use apflow_model::limit::{Bytes, Span};
 use apflow_model::plugin::Plugin;
 
 use super::error::CliError;
 use super::exit::Exit;
+use super::operator::invoke;
 use super::output::{Output, columns, shorten};
-use crate::assemble::Host;
 use crate::config::Config;
 
 /// How much of a description a list shows.
 const DESCRIPTION_CHARACTERS_MAX: usize = 60;
 
 pub(crate) async fn list(config: &Config, output: &Output) -> Result<Exit, CliError> {
-    let host = Host::open(config).await?;
-    let listed = host.api.invoke(ListPlugins, &Principal::admin("operator")).await?;
-    host.close().await;
+    let listed = invoke(config, ListPlugins).await?;
     output.result(&listed, || {
         let row = |plugin: &Plugin| {
             let manifest = &plugin.manifest;
@@ -38,9 +35,7 @@ pub(crate) async fn list(config: &Config, output: &Output) -> Result<Exit, CliEr
 }
 
 pub(crate) async fn show(config: &Config, name: String, output: &Output) -> Result<Exit, CliError> {
-    let host = Host::open(config).await?;
-    let plugin = host.api.invoke(ShowPlugin { name }, &Principal::admin("operator")).await?;
-    host.close().await;
+    let plugin = invoke(config, ShowPlugin { name }).await?;
     output.result(&plugin, || detail(&plugin));
     Ok(Exit::Ok)
 }
@@ -50,9 +45,7 @@ pub(crate) async fn remove(
     name: String,
     output: &Output,
 ) -> Result<Exit, CliError> {
-    let host = Host::open(config).await?;
-    let removed = host.api.invoke(RemovePlugin { name }, &Principal::admin("operator")).await?;
-    host.close().await;
+    let removed = invoke(config, RemovePlugin { name }).await?;
     output.result(&removed, || {
         format!("{} {} removed", removed.manifest.name, removed.manifest.version)
     });

@@ -2,19 +2,21 @@
 
 use std::time::Duration;
 
-use apflow_api::{ApiError, CancelJob, FindJob, Live, SubmitJob};
-use apflow_model::access::Principal;
+use apflow_api::{ApiError, CancelJob, FindJob, Live, ShowJobState, SubmitJob};
 use apflow_model::capability::Grant;
 use apflow_model::event::Happening;
 use apflow_model::id::JobId;
 use apflow_model::job::{Job, Task};
 use serde_json::{Value, json};
 use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
 
 use super::arguments::{Batch, Run, RunVerb};
 use super::error::CliError;
 use super::exit::Exit;
+use super::operator::operator;
 use super::output::Output;
+use super::signals::Signals;
 use super::{grant, tree};
 use crate::assemble::Host;
 use crate::config::Config;
@@ -66,27 +68,28 @@ async fn run_job(
     is_tree: bool,
 ) -> Result<Job, CliError> {
     let grants = grant::resolve(grants)?;
-    let operator = Principal::admin("operator");
-    let host = Host::open(config).await?;
-    let mut news = host.api.subscribe(&operator)?;
-    // Before the job is stored: where another host works, this one stores nothing.
-    host.start().await?;
-    let submit = SubmitJob { job, grants, wait: None };
-    let submitted = host.api.invoke(submit, &operator).await?;
-    let id = submitted.id;
-    let ended = tokio::select! {
-        ended = watch(&host, &operator, id, &mut news, output, is_tree) => ended?,
-        // Whoever interrupts a run wants its job to end, not to go on at the next start.
-        _ = tokio::signal::ctrl_c() => host.api.invoke(CancelJob { id }, &operator).await?,
-    };
-    host.close().await;
-    Ok(ended)
+    let signals = Signals::listen();
+    let mut signals = signals
+        .map_err(|source| CliError::Io { what: "the process's signals".to_owned(), source })?;
+    Host::with(config, async |host| {
+        let mut news = host.api.subscribe(&operator())?;
+        // Before the job is stored: where another host works, this one stores nothing.
+        host.start().await?;
+        let submit = SubmitJob { job, grants, wait: None };
+        let id = host.api.invoke(submit, &operator()).await?.id;
+        let ended = tokio::select! {
+            ended = watch(host, id, &mut news, output, is_tree) => ended?,
+            // Whoever interrupts a run wants its job to end, not to go on at the next start.
+            () = signals.ended() => host.api.invoke(CancelJob { id }, &operator()).await?,
+        };
+        Ok(ended)
+    })
+    .await
 }
 
 /// Follows a job until it has ended.
 async fn watch(
     host: &Host,
-    operator: &Principal,
     id: JobId,
     news: &mut Receiver<Live>,
     output: &Output,
@@ -94,25 +97,33 @@ async fn watch(
 ) -> Result<Job, ApiError> {
     let mut lines_drawn = 0;
     loop {
-        let job = host.api.invoke(FindJob { id }, operator).await?;
+        let state = host.api.invoke(ShowJobState { id }, &operator()).await?;
         if is_tree {
+            let job = host.api.invoke(FindJob { id }, &operator()).await?;
             let text = tree::draw(&job);
             output.redraw(lines_drawn, &text);
             lines_drawn = text.trim_end().lines().count();
         }
-        if job.state.is_end() {
+        if state.is_end() {
+            while let Ok(live) = news.try_recv() {
+                tell(&live, id, is_tree, output);
+            }
             if is_tree {
                 // The whole tree follows as the result.
                 output.redraw(lines_drawn, "");
             }
-            return Ok(job);
+            return host.api.invoke(FindJob { id }, &operator()).await;
         }
         let told = async {
-            while let Ok(live) = news.recv().await {
-                match live {
-                    Live::JobEnded { job, .. } if job == id => return,
-                    Live::Task { job, what, .. } if job == id && !is_tree => tell(&what, output),
-                    Live::JobEnded { .. } | Live::Task { .. } => {}
+            loop {
+                match news.recv().await {
+                    Ok(Live::JobEnded { job, .. }) if job == id => return,
+                    Ok(live) => tell(&live, id, is_tree, output),
+                    Err(RecvError::Lagged(missed)) if !is_tree => {
+                        output.note(&format!("{missed} lines were skipped"));
+                    }
+                    Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return,
                 }
             }
         };
@@ -121,8 +132,12 @@ async fn watch(
     }
 }
 
-/// Shows one happening as a line.
-fn tell(what: &Happening, output: &Output) {
+/// Shows what happens to the job as a line, unless it is drawn as a tree.
+fn tell(news: &Live, id: JobId, is_tree: bool, output: &Output) {
+    let Live::Task { job, what, .. } = news else { return };
+    if *job != id || is_tree {
+        return;
+    }
     match what {
         Happening::Log(line) => {
             let fields = line.fields.iter();

@@ -1,51 +1,64 @@
 //! `serve`: the HTTP API, and the work behind it.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
 use super::arguments::Serve;
 use super::error::CliError;
 use super::exit::Exit;
 use super::output::Output;
+use super::signals::Signals;
 use crate::assemble::Host;
 use crate::config::Config;
 use crate::http::{self, Door, Token};
 
+/// How long open requests may take to end once the host was asked to.
+const GRACE: Duration = Duration::from_secs(3);
+
 pub(crate) async fn run(config: &Config, serve: Serve, output: &Output) -> Result<Exit, CliError> {
     let (token, is_new) = config.admin_token()?;
-    let host = Host::open(config).await?;
     let address = SocketAddr::new(serve.host, serve.port);
     let unusable = |source| CliError::Io { what: format!("address {address}"), source };
-    let listener = TcpListener::bind(address).await.map_err(unusable)?;
-    let bound = listener.local_addr().map_err(unusable)?;
-    host.start().await?;
-    let url = format!("http://{bound}");
-    let file = config.config_file();
-    output.result(&json!({ "url": url, "token_file": file, "token_is_new": is_new }), || {
-        let made = if is_new { "made a token in" } else { "the token is in" };
-        format!("listening on {url}\n{made} {}", file.display())
-    });
-    let router = http::router(Door::new(host.api.clone(), Token::new(token)));
-    let serving = axum::serve(listener, router).with_graceful_shutdown(stop());
-    serving.await.map_err(unusable)?;
-    host.close().await;
+    Host::with(config, async |host| {
+        let listener = TcpListener::bind(address).await.map_err(unusable)?;
+        let bound = listener.local_addr().map_err(unusable)?;
+        let signals = Signals::listen();
+        let signals = signals
+            .map_err(|source| CliError::Io { what: "the process's signals".to_owned(), source })?;
+        host.start().await?;
+        let url = format!("http://{bound}");
+        let file = config.config_file();
+        output.result(&json!({ "url": url, "token_file": file, "token_is_new": is_new }), || {
+            let made = if is_new { "made a token in" } else { "the token is in" };
+            format!("listening on {url}\n{made} {}", file.display())
+        });
+        let door = Door::new(host.api.clone(), Token::new(token));
+        answer(listener, door, signals).await.map_err(unusable)
+    })
+    .await?;
     Ok(Exit::Ok)
 }
 
-/// Done when somebody asks the process to end.
-async fn stop() {
-    let terminate = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut signal) => drop(signal.recv().await),
-            Err(_) => std::future::pending().await,
-        }
+/// Answers requests until the process is asked to end, and a little longer those that are open.
+async fn answer(listener: TcpListener, door: Door, mut signals: Signals) -> std::io::Result<()> {
+    let (end, ended) = watch::channel(());
+    let mut stop = ended.clone();
+    let serving = axum::serve(listener, http::router(door)).with_graceful_shutdown(async move {
+        // An error says that the sender is gone, which is an end as well.
+        drop(stop.changed().await);
+    });
+    let ending = async {
+        signals.ended().await;
+        tracing::info!("ending: no new requests are taken, running attempts may finish");
+        end.send_replace(());
+        tokio::time::sleep(GRACE).await;
     };
     tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => drop(interrupted),
-        () = terminate => {}
+        served = serving => served,
+        () = ending => Ok(()),
     }
-    tracing::info!("ending: no new requests are taken, running attempts may finish");
 }

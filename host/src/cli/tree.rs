@@ -1,5 +1,7 @@
 //! Draws a job as a tree: each task with its state, time, memory and result.
 
+use std::collections::HashMap;
+
 use apflow_model::id::TaskId;
 use apflow_model::job::{Job, Task};
 use apflow_model::limit::Bytes;
@@ -12,9 +14,12 @@ const RESULT_CHARACTERS_MAX: usize = 64;
 
 /// Draws a job, and below it every fault in full.
 pub(crate) fn draw(job: &Job) -> String {
+    let mut children = HashMap::<Option<TaskId>, Vec<&Task>>::new();
+    for task in &job.tasks {
+        children.entry(task.parent).or_default().push(task);
+    }
     let mut rows = Vec::new();
-    let roots: Vec<&Task> = job.tasks.iter().filter(|task| task.parent.is_none()).collect();
-    add(job, &roots, "", &mut rows);
+    add(&children, None, "", &mut rows);
     let name = job.name.as_deref().unwrap_or("job");
     let head = format!("{name} {} {}", job.id, job.state.name());
     let took = job.ended_at.map(|ended| ended.since(job.created_at));
@@ -31,20 +36,21 @@ pub(crate) fn draw(job: &Job) -> String {
     format!("{head}{took}\n{tree}\n\n{}", faults.join("\n"))
 }
 
-/// Adds the rows of tasks and of all that is below them.
-///
-/// A parent always stands before its children in a checked job, so this ends.
-fn add(job: &Job, tasks: &[&Task], indent: &str, rows: &mut Vec<Vec<String>>) {
+/// Adds the rows of the tasks below one, and of all below them. No job is more than some thirty
+/// tasks deep.
+fn add(
+    children: &HashMap<Option<TaskId>, Vec<&Task>>,
+    parent: Option<TaskId>,
+    indent: &str,
+    rows: &mut Vec<Vec<String>>,
+) {
+    let tasks = children.get(&parent).map_or(&[][..], Vec::as_slice);
     for (index, task) in tasks.iter().enumerate() {
         let is_last = index + 1 == tasks.len();
         let (branch, trunk) = if is_last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
         rows.push(row(task, &format!("{indent}{branch}{}", task.reference)));
-        add(job, &children(job, task.id), &format!("{indent}{trunk}"), rows);
+        add(children, Some(task.id), &format!("{indent}{trunk}"), rows);
     }
-}
-
-fn children(job: &Job, parent: TaskId) -> Vec<&Task> {
-    job.tasks.iter().filter(|task| task.parent == Some(parent)).collect()
 }
 
 fn row(task: &Task, place: &str) -> Vec<String> {

@@ -1,6 +1,6 @@
 //! Errors as RFC 9457 problem details.
 
-use apflow_api::{ApiError, Code};
+use apflow_api::{ApiError, Code, chain};
 use apflow_model::reader::FileFault;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -46,7 +46,7 @@ impl Problem {
 
     pub(crate) fn of(error: &ApiError, request: &str) -> Self {
         if error.code() == Code::Internal {
-            tracing::error!(request, error = error.chain(), "the host failed");
+            tracing::error!(request, error = chain(error), "the host failed");
         }
         Self {
             pointer: error.pointer().map(str::to_owned),

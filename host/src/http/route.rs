@@ -52,14 +52,21 @@ async fn invoke(
 }
 
 async fn read(request: Request) -> Result<Input, Problem> {
-    type Fields = BTreeMap<String, String>;
+    type Pairs = Vec<(String, String)>;
     let invalid = |error: String| Problem::new(Code::InvalidRequest, error);
     let (mut parts, body) = request.into_parts();
-    let path = parts.extract::<Path<Fields>>().await.map_err(|error| invalid(error.body_text()))?;
+    let path = parts.extract::<Path<Pairs>>().await.map_err(|error| invalid(error.body_text()))?;
     let query =
-        parts.extract::<Query<Fields>>().await.map_err(|error| invalid(error.body_text()))?;
+        parts.extract::<Query<Pairs>>().await.map_err(|error| invalid(error.body_text()))?;
+    let mut fields = BTreeMap::new();
+    for (name, value) in path.0.into_iter().chain(query.0) {
+        if fields.contains_key(&name) {
+            return Err(invalid(format!("`{name}` is given twice")));
+        }
+        fields.insert(name, value);
+    }
     let bytes = Bytes::from_request(Request::from_parts(parts, body), &()).await;
-    let bytes = bytes.map_err(|error| too_large(&error))?;
+    let bytes = bytes.map_err(|error| unreadable(&error))?;
     let body = match bytes.len() {
         0 => None,
         _ => Some(
@@ -67,12 +74,10 @@ async fn read(request: Request) -> Result<Input, Problem> {
                 .map_err(|error| invalid(format!("the body is not JSON: {error}")))?,
         ),
     };
-    let mut fields = query.0;
-    fields.extend(path.0);
     Ok(Input { fields, body })
 }
 
-fn too_large(error: &BytesRejection) -> Problem {
+fn unreadable(error: &BytesRejection) -> Problem {
     let code = match error.status() {
         StatusCode::PAYLOAD_TOO_LARGE => Code::PayloadTooLarge,
         _ => Code::InvalidRequest,

@@ -13,7 +13,7 @@ use crate::row;
 use crate::store::Store;
 use crate::writer::Write;
 
-/// The largest checkpoint, in bytes: 1 MiB.
+/// The largest checkpoint, its step and value together, in bytes: 1 MiB.
 pub const CHECKPOINT_BYTES_MAX: u64 = 1 << 20;
 
 /// The most checkpoints one task may hold.
@@ -54,7 +54,7 @@ impl Store {
         value: Vec<u8>,
         now: Timestamp,
     ) -> Result<u64, StoreError> {
-        let bytes = value.len() as u64;
+        let bytes = (step.len() as u64).saturating_add(value.len() as u64);
         if bytes > CHECKPOINT_BYTES_MAX {
             let bytes_max = CHECKPOINT_BYTES_MAX;
             return Err(StoreError::CheckpointTooLarge { bytes, bytes_max });

@@ -10,10 +10,10 @@ pub enum StoreError {
     /// Another attempt has taken the task over, or it has ended: nothing this one does counts.
     #[error("the attempt no longer holds its task")]
     AttemptLost,
-    /// The value is larger than one checkpoint may be. Nothing was stored.
+    /// The step and its value are larger than one checkpoint may be. Nothing was stored.
     #[error("the checkpoint has {bytes} bytes, but may have at most {bytes_max}")]
     CheckpointTooLarge {
-        /// The size of the value.
+        /// The size of both together.
         bytes: u64,
         /// The most it may have: [`crate::CHECKPOINT_BYTES_MAX`].
         bytes_max: u64,
@@ -44,10 +44,10 @@ pub enum StoreError {
     /// The schema could not be brought up to date.
     #[error("the database could not be brought to this version's schema")]
     Migration(#[source] Arc<sqlx::migrate::MigrateError>),
-    /// A row holds something that this version never writes.
-    #[error("the database holds something unreadable: {what}")]
+    /// A row holds something that cannot be read, or would hold it if it were stored.
+    #[error("a row of the database cannot be read: {what}")]
     Corrupt {
-        /// Which row, and what is wrong with it.
+        /// Which column or value, and what is wrong with it.
         what: String,
     },
 }
@@ -68,7 +68,7 @@ impl From<sqlx::migrate::MigrateError> for StoreError {
 }
 
 impl StoreError {
-    /// A row that cannot be read.
+    /// A row that cannot be read, or could not be.
     pub(crate) fn corrupt(what: impl Into<String>) -> Self {
         Self::Corrupt { what: what.into() }
     }

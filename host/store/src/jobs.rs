@@ -10,7 +10,7 @@ use apflow_model::state::{JobState, TaskState};
 use apflow_model::usage::Usage;
 use serde_json::{Value, json};
 use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection, query};
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection, query, query_as};
 
 use crate::error::StoreError;
 use crate::events::{self, Draft};
@@ -94,6 +94,18 @@ impl Store {
         let mut job = read(&found)?;
         job.tasks = tasks::of_job(&mut snapshot, id).await?;
         Ok(Some(job))
+    }
+
+    /// Where a job stands: one short row, however many tasks it has. None when there is no such job.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`] and [`StoreError::Corrupt`].
+    pub async fn job_state(&self, id: JobId) -> Result<Option<JobState>, StoreError> {
+        const SQL: &str = "SELECT state FROM job WHERE id = $1";
+        let found: Option<(String,)> =
+            query_as(SQL).bind(id.0).fetch_optional(self.readers()).await?;
+        found.map(|(state,)| state.parse().map_err(StoreError::corrupt)).transpose()
     }
 
     /// Lists the jobs older than `before` that pass `filter`, newest first.

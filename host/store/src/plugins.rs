@@ -2,6 +2,7 @@
 //!
 //! It does not hold the components' bytes: those are files, named by their digest.
 
+use apflow_model::clock::Timestamp;
 use apflow_model::plugin::Plugin;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{SqliteConnection, query};
@@ -16,9 +17,14 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Database`].
+    /// [`StoreError::Corrupt`] when it could not be read back, for example because a schema is
+    /// nested too deep, and [`StoreError::Database`]; nothing is stored then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once queued, the write happens even when the returned future is dropped.
     pub async fn put_plugin(&self, plugin: Plugin) -> Result<(), StoreError> {
-        self.write(Put { plugin }).await
+        self.write(Put::new(plugin)?).await
     }
 
     /// Finds the plugin with this name.
@@ -34,42 +40,111 @@ impl Store {
 
     /// Lists all plugins by name.
     ///
+    /// One whose row cannot be read is logged and left out, so that it does not take the others
+    /// with it.
+    ///
     /// # Errors
     ///
-    /// [`StoreError::Database`] and [`StoreError::Corrupt`].
+    /// [`StoreError::Database`].
     pub async fn list_plugins(&self) -> Result<Vec<Plugin>, StoreError> {
         let rows = query("SELECT * FROM plugin ORDER BY name").fetch_all(self.readers()).await?;
-        rows.iter().map(read).collect()
+        Ok(rows.iter().filter_map(read_or_log).collect())
     }
 
     /// Removes the plugin with this name. Returns what was there.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Database`] and [`StoreError::Corrupt`].
+    /// [`StoreError::Database`], and [`StoreError::Corrupt`] when its row cannot be read; it stays
+    /// then, until another is put in its place.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once queued, the write happens even when the returned future is dropped.
     pub async fn remove_plugin(&self, name: &str) -> Result<Option<Plugin>, StoreError> {
         self.write(Remove { name: name.to_owned() }).await
     }
 }
 
-fn read(row: &SqliteRow) -> Result<Plugin, StoreError> {
-    let digest = row::column::<&str>(row, "digest")?;
-    // Its words are its serde form, so that a new world needs no change here.
-    let world = serde_json::Value::from(row::column::<&str>(row, "world")?);
-    Ok(Plugin {
-        digest: digest.parse().map_err(StoreError::corrupt)?,
-        world: serde_json::from_value(world)
-            .map_err(|error| StoreError::corrupt(format!("`world`: {error}")))?,
-        manifest: row::json(row, "manifest")?,
-        descriptor: row::json(row, "descriptor")?,
-        grants: row::json(row, "grants")?,
-        builtin: row::column(row, "builtin")?,
-        loaded_at: row::moment(row, "loaded_at")?,
-    })
+fn read_or_log(row: &SqliteRow) -> Option<Plugin> {
+    match read(row) {
+        Ok(plugin) => Some(plugin),
+        Err(error) => {
+            let name = row::column::<&str>(row, "name").unwrap_or_default();
+            tracing::error!(%name, %error, "a plugin cannot be used until it is loaded again");
+            None
+        }
+    }
 }
 
+fn read(row: &SqliteRow) -> Result<Plugin, StoreError> {
+    let texts: Texts<&str> = Texts {
+        digest: row::column(row, "digest")?,
+        world: row::column(row, "world")?,
+        manifest: row::column(row, "manifest")?,
+        descriptor: row::column(row, "descriptor")?,
+        grants: row::column(row, "grants")?,
+    };
+    texts.read(row::column(row, "builtin")?, row::moment(row, "loaded_at")?)
+}
+
+/// The columns of a plugin whose texts must make sense.
+struct Texts<T> {
+    digest: T,
+    world: T,
+    manifest: T,
+    descriptor: T,
+    grants: T,
+}
+
+impl Texts<String> {
+    fn write(plugin: &Plugin) -> Result<Self, StoreError> {
+        Ok(Self {
+            digest: plugin.digest.to_string(),
+            world: plugin.world.name().to_owned(),
+            manifest: row::text(&plugin.manifest)?,
+            descriptor: row::text(&plugin.descriptor)?,
+            grants: row::text(&plugin.grants)?,
+        })
+    }
+}
+
+impl<T: AsRef<str>> Texts<T> {
+    fn read(&self, builtin: bool, loaded_at: Timestamp) -> Result<Plugin, StoreError> {
+        // Its words are its serde form, so that a new world needs no change here.
+        let world = serde_json::Value::from(self.world.as_ref());
+        Ok(Plugin {
+            digest: self.digest.as_ref().parse().map_err(StoreError::corrupt)?,
+            world: serde_json::from_value(world)
+                .map_err(|error| StoreError::corrupt(format!("`world`: {error}")))?,
+            manifest: row::parse(self.manifest.as_ref(), "manifest")?,
+            descriptor: row::parse(self.descriptor.as_ref(), "descriptor")?,
+            grants: row::parse(self.grants.as_ref(), "grants")?,
+            builtin,
+            loaded_at,
+        })
+    }
+}
+
+/// The row of a plugin, which is known to be readable.
 struct Put {
-    plugin: Plugin,
+    name: String,
+    version: String,
+    texts: Texts<String>,
+    builtin: bool,
+    loaded_at: Timestamp,
+}
+
+impl Put {
+    fn new(plugin: Plugin) -> Result<Self, StoreError> {
+        let texts = Texts::write(&plugin)?;
+        let Plugin { manifest, builtin, loaded_at, .. } = plugin;
+        // Not everything that can be written can be read: `serde_json` reads no more than 127
+        // levels, for one. What is refused here cannot be in the way of every later start.
+        texts.read(builtin, loaded_at)?;
+        let version = manifest.version.to_string();
+        Ok(Self { name: manifest.name, version, texts, builtin, loaded_at })
+    }
 }
 
 impl Write for Put {
@@ -84,17 +159,16 @@ impl Write for Put {
                            manifest = excluded.manifest, descriptor = excluded.descriptor, \
                            grants = excluded.grants, builtin = excluded.builtin, \
                            loaded_at = excluded.loaded_at";
-        let plugin = &self.plugin;
         query(SQL)
-            .bind(&plugin.manifest.name)
-            .bind(plugin.manifest.version.to_string())
-            .bind(plugin.digest.to_string())
-            .bind(plugin.world.name())
-            .bind(row::text(&plugin.manifest)?)
-            .bind(row::text(&plugin.descriptor)?)
-            .bind(row::text(&plugin.grants)?)
-            .bind(plugin.builtin)
-            .bind(plugin.loaded_at.unix_ms())
+            .bind(&self.name)
+            .bind(&self.version)
+            .bind(&self.texts.digest)
+            .bind(&self.texts.world)
+            .bind(&self.texts.manifest)
+            .bind(&self.texts.descriptor)
+            .bind(&self.texts.grants)
+            .bind(self.builtin)
+            .bind(self.loaded_at.unix_ms())
             .execute(connection)
             .await?;
         Ok(())

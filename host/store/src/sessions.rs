@@ -49,17 +49,47 @@ impl Store {
     ///
     /// Its attempt ends with the fault `host-lost`. It is ready again, with its checkpoints, while
     /// it has attempts left and took its host down fewer than [`HOST_LOSSES_MAX`] times; else it
-    /// has failed.
+    /// has failed. A host that stops cleanly leaves none: see [`Store::release`].
     ///
     /// # Errors
     ///
     /// [`StoreError::Database`] and [`StoreError::Corrupt`]; nothing is changed then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once queued, the write happens even when the returned future is dropped.
     pub async fn recover(
         &self,
         session: SessionId,
         now: Timestamp,
     ) -> Result<Recovered, StoreError> {
         self.write(Recover { session, now }).await
+    }
+
+    /// Gives back every task that still runs in this session, for a clean stop: once no more is
+    /// claimed, and the attempts that did not end in time were stopped.
+    ///
+    /// Each attempt ends with the fault `host-lost`, and can no longer settle. Its task is ready
+    /// again, with its checkpoints. The stop is not the task's doing, so it is no host loss, and
+    /// the task may be tried once more than before: the number of the attempt stays used up, since
+    /// it fences, and `attempts_max` grows by one in its place.
+    ///
+    /// Returns the tasks that are ready again, in the order of their submission.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`] and [`StoreError::Corrupt`]; nothing is changed then, and the next
+    /// start recovers the tasks.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once queued, the write happens even when the returned future is dropped.
+    pub async fn release(
+        &self,
+        session: SessionId,
+        now: Timestamp,
+    ) -> Result<Vec<TaskId>, StoreError> {
+        self.write(Release { session, now }).await
     }
 }
 
@@ -85,7 +115,7 @@ struct Recover {
 /// The loss is counted here, so that it is counted even when the task has failed by it.
 const COUNT_LOSSES: &str = "\
     UPDATE task SET host_losses = host_losses + 1 WHERE state = 3 AND session_id <> $1 \
-    RETURNING id, attempt, attempts_max, backoff, host_losses";
+    RETURNING id, attempt, attempts_max, host_losses";
 
 impl Write for Recover {
     type Output = Recovered;
@@ -96,8 +126,8 @@ impl Write for Recover {
         left.sort_unstable_by_key(|left| left.task);
         let mut recovered = Recovered::default();
         let mut endings = Vec::with_capacity(left.len());
-        for Left { task, attempt, attempts_max, backoff, host_losses } in left {
-            let end = after_loss(attempt, attempts_max, &backoff, host_losses, self.now);
+        for Left { task, attempt, attempts_max, host_losses } in left {
+            let end = after_loss(attempt, attempts_max, host_losses, self.now);
             let lists = &mut recovered;
             match end {
                 End::Retry { .. } => lists.retried.push(task),
@@ -121,7 +151,6 @@ struct Left {
     task: TaskId,
     attempt: u32,
     attempts_max: u32,
-    backoff: Backoff,
     host_losses: u32,
 }
 
@@ -130,20 +159,13 @@ fn read_left(row: &SqliteRow) -> Result<Left, StoreError> {
         task: TaskId(row::column(row, "id")?),
         attempt: row::number(row, "attempt")?,
         attempts_max: row::number(row, "attempts_max")?,
-        backoff: row::json(row, "backoff")?,
         host_losses: row::number(row, "host_losses")?,
     })
 }
 
 /// How an attempt ends whose host ended: the wait is left out, since the loss need not have been
 /// the task's doing.
-fn after_loss(
-    attempt: u32,
-    attempts_max: u32,
-    backoff: &Backoff,
-    host_losses: u32,
-    now: Timestamp,
-) -> End {
+fn after_loss(attempt: u32, attempts_max: u32, host_losses: u32, now: Timestamp) -> End {
     let fault = |message: String| Fault::new(FaultCode::HostLost, message);
     if host_losses >= HOST_LOSSES_MAX {
         return End::Failed {
@@ -153,8 +175,41 @@ fn after_loss(
         };
     }
     let fault = fault("the host ended while this attempt was running".to_owned());
-    match retry::after(&fault, attempt, attempts_max, backoff, 0.0) {
+    match retry::after(&fault, attempt, attempts_max, &Backoff::default(), 0.0) {
         Retry::After(_) => End::Retry { fault, run_at: now },
         Retry::GiveUp => End::Failed { fault },
+    }
+}
+
+struct Release {
+    session: SessionId,
+    now: Timestamp,
+}
+
+const GIVE_BACK: &str = "\
+    UPDATE task SET attempts_max = attempts_max + 1 WHERE state = 3 AND session_id = $1 \
+    RETURNING id, attempt";
+
+impl Write for Release {
+    type Output = Vec<TaskId>;
+
+    async fn apply(&self, connection: &mut SqliteConnection) -> Result<Vec<TaskId>, StoreError> {
+        let mut held: Vec<(i64, u32)> =
+            query_as(GIVE_BACK).bind(self.session.0).fetch_all(&mut *connection).await?;
+        held.sort_unstable();
+        let fault = Fault::new(FaultCode::HostLost, "the host was stopped");
+        let ending = |(task, attempt): &(i64, u32)| Ending {
+            task: TaskId(*task),
+            attempt: *attempt,
+            now: self.now,
+            end: End::Retry { fault: fault.clone(), run_at: self.now },
+            usage: None,
+            events: Vec::new(),
+        };
+        let endings: Vec<_> = held.iter().map(ending).collect();
+        for settled in Ending::apply_group(&endings, connection).await? {
+            settled?;
+        }
+        Ok(endings.into_iter().map(|ending| ending.task).collect())
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use apflow_model::capability::Grant;
 use apflow_model::clock::Timestamp;
+use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::id::{JobId, TaskId};
 use apflow_model::job::{Attempt, Task, TaskDependency};
 use apflow_model::retry::Backoff;
@@ -16,12 +17,13 @@ use serde_json::Value;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{SqliteConnection, query, query_as};
 
+use crate::attempts::{End, Ending};
 use crate::error::StoreError;
 use crate::events::{self, Draft};
 use crate::row;
 use crate::sessions::SessionId;
 use crate::store::Store;
-use crate::writer::Write;
+use crate::writer::{Write, WriteGroup};
 
 /// The most scheduled tasks that one claim makes ready. A claim that leaves some behind makes
 /// [`Store::next_run_at`] a moment in the past, so the next one comes at once.
@@ -46,7 +48,8 @@ pub struct Claimed {
     pub inputs: Value,
     /// The longest this attempt may run, as the caller said.
     pub timeout: Option<Duration>,
-    /// How often it is tried at most.
+    /// How often it is tried at most: what the caller said, and one for each clean stop that cut an
+    /// attempt short.
     pub attempts_max: u32,
     /// How long to wait between attempts.
     pub backoff: Backoff,
@@ -64,7 +67,9 @@ impl Store {
     /// Hands out up to `limit` ready tasks, the most urgent first and then the oldest.
     ///
     /// Each becomes `running` with the next attempt number, durable when this returns: a crash in
-    /// the guest still uses up an attempt. Scheduled tasks that are due become ready first.
+    /// the guest still uses up an attempt. Scheduled tasks that are due become ready first. A task
+    /// that cannot be read is logged and has failed, with the fault `permanent`; the others are
+    /// handed out.
     ///
     /// # Errors
     ///
@@ -156,7 +161,7 @@ const SHOW_CLAIMED: &str = "\
     SELECT task.id, task.job_id, task.attempt, task.reference, task.executor, task.timeout_ms, \
            task.attempts_max, task.backoff, task.token_budget, task.model, task_input.body, \
            job.principal, job.grants \
-    FROM task JOIN task_input ON task_input.task_id = task.id JOIN job ON job.id = task.job_id \
+    FROM task JOIN job ON job.id = task.job_id LEFT JOIN task_input ON task_input.task_id = task.id \
     WHERE task.id IN (SELECT value FROM json_each($1)) \
     ORDER BY task.priority, task.run_at, task.id";
 
@@ -169,14 +174,40 @@ impl Write for Claim {
 
     async fn apply(&self, connection: &mut SqliteConnection) -> Result<Vec<Claimed>, StoreError> {
         let mut drafts = self.promote(connection).await?;
-        let claimed = self.take(connection).await?;
-        drafts.extend(claimed.iter().map(|claimed| {
-            let held = (claimed.job, claimed.task, claimed.attempt);
-            Draft::of_attempt_state(held, TaskState::Running, None, self.now)
-        }));
-        events::append_each(connection, drafts).await?;
-        Ok(claimed)
+        let mut claimed = Vec::new();
+        loop {
+            let got = u32::try_from(claimed.len()).unwrap_or(u32::MAX);
+            let taken = self.take(connection, self.limit.saturating_sub(got)).await?;
+            drafts.extend(taken.iter().map(|taken| {
+                let held = (taken.job, taken.task, taken.attempt);
+                Draft::of_attempt_state(held, TaskState::Running, None, self.now)
+            }));
+            events::append_each(connection, std::mem::take(&mut drafts)).await?;
+            let mut unreadable = Vec::new();
+            for taken in taken {
+                match taken.read {
+                    Ok(task) => claimed.push(task),
+                    Err(error) => unreadable.push(self.give_up(taken.task, taken.attempt, &error)),
+                }
+            }
+            if unreadable.is_empty() {
+                return Ok(claimed);
+            }
+            for settled in Ending::apply_group(&unreadable, connection).await? {
+                settled?;
+            }
+            // Once more: there is room left, and the ends may have made other tasks ready.
+        }
     }
+}
+
+/// A task that has become running.
+struct Taken {
+    job: JobId,
+    task: TaskId,
+    attempt: u32,
+    /// All of it, unless it cannot be read.
+    read: Result<Claimed, StoreError>,
 }
 
 impl Claim {
@@ -194,11 +225,15 @@ impl Claim {
     }
 
     /// Makes the next ready tasks running, and begins their attempts.
-    async fn take(&self, connection: &mut SqliteConnection) -> Result<Vec<Claimed>, StoreError> {
+    async fn take(
+        &self,
+        connection: &mut SqliteConnection,
+        limit: u32,
+    ) -> Result<Vec<Taken>, StoreError> {
         let taken: Vec<(i64,)> = query_as(TAKE)
             .bind(self.session.0)
             .bind(self.now.unix_ms())
-            .bind(self.limit)
+            .bind(limit)
             .fetch_all(&mut *connection)
             .await?;
         if taken.is_empty() {
@@ -207,12 +242,30 @@ impl Claim {
         let ids = id_list(taken.into_iter().map(|(id,)| id))?;
         query(BEGIN_ATTEMPTS).bind(&ids).bind(self.now.unix_ms()).execute(&mut *connection).await?;
         let rows = query(SHOW_CLAIMED).bind(&ids).fetch_all(&mut *connection).await?;
-        let mut claimed = rows.iter().map(read_claimed).collect::<Result<Vec<_>, _>>()?;
-        let jobs = id_list(claimed.iter().map(|claimed| claimed.job.0))?;
+        let mut taken = rows.iter().map(read_taken).collect::<Result<Vec<_>, _>>()?;
+        let jobs = id_list(taken.iter().map(|taken| taken.job.0))?;
         query(START_JOBS).bind(jobs).execute(&mut *connection).await?;
-        add_used(connection, &mut claimed).await?;
-        Ok(claimed)
+        add_used(connection, &mut taken).await?;
+        Ok(taken)
     }
+
+    /// The end of an attempt whose task cannot be read.
+    fn give_up(&self, task: TaskId, attempt: u32, error: &StoreError) -> Ending {
+        tracing::error!(%task, %error, "a task cannot be read, so it has failed");
+        let message = "the host cannot read this task from its database, and its log says why; \
+                       submit the task again";
+        let end = End::Failed { fault: Fault::new(FaultCode::Permanent, message) };
+        Ending { task, attempt, now: self.now, end, usage: None, events: Vec::new() }
+    }
+}
+
+fn read_taken(row: &SqliteRow) -> Result<Taken, StoreError> {
+    Ok(Taken {
+        job: JobId(row::column(row, "job_id")?),
+        task: TaskId(row::column(row, "id")?),
+        attempt: row::number(row, "attempt")?,
+        read: read_claimed(row),
+    })
 }
 
 fn read_claimed(row: &SqliteRow) -> Result<Claimed, StoreError> {
@@ -237,20 +290,21 @@ fn read_claimed(row: &SqliteRow) -> Result<Claimed, StoreError> {
 /// Adds up what earlier attempts used. Most tasks have none, and ask nothing.
 async fn add_used(
     connection: &mut SqliteConnection,
-    claimed: &mut [Claimed],
+    taken: &mut [Taken],
 ) -> Result<(), StoreError> {
-    let mut again: HashMap<i64, &mut Usage> = claimed
-        .iter_mut()
-        .filter(|claimed| claimed.attempt > 1)
-        .map(|claimed| (claimed.task.0, &mut claimed.used))
-        .collect();
+    let again = taken.iter_mut().filter(|taken| taken.attempt > 1);
+    let mut again: HashMap<i64, _> = again.map(|taken| (taken.task.0, &mut taken.read)).collect();
     if again.is_empty() {
         return Ok(());
     }
     let ids = id_list(again.keys().copied())?;
     for row in query(SHOW_USED).bind(ids).fetch_all(connection).await? {
-        if let Some(used) = again.get_mut(&row::column(&row, "task_id")?) {
-            **used = used.and(row::json(&row, "usage")?);
+        let Some(read) = again.get_mut(&row::column(&row, "task_id")?) else { continue };
+        match (row::json(&row, "usage"), read) {
+            (Ok(usage), Ok(task)) => task.used = task.used.and(usage),
+            // Without it, the task could spend its budget twice.
+            (Err(error), read) => **read = Err(error),
+            (Ok(_), Err(_)) => {}
         }
     }
     Ok(())
@@ -362,6 +416,13 @@ mod tests {
             assert!(!steps.iter().any(|step| step.contains("ORDER BY")), "{steps:?}");
             assert!(!steps.iter().any(|step| step == "SCAN task"), "{steps:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_claimed_is_read_by_its_id() {
+        let steps = plan(SHOW_CLAIMED).await;
+        let scans = |table| steps.iter().any(|step| step.starts_with(&format!("SCAN {table}")));
+        assert!(!["task", "task_input", "job"].into_iter().any(scans), "{steps:?}");
     }
 
     #[test]

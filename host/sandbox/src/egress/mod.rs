@@ -5,6 +5,7 @@
 
 mod address;
 mod body;
+mod outside;
 mod send;
 mod tls;
 
@@ -23,14 +24,14 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 use crate::plan::Plan;
 use crate::port::TaskPort;
 
-pub(crate) use tls::Tls;
+pub(crate) use outside::Outside;
 
 /// The egress of one attempt.
 pub(crate) struct Egress {
     plan: Arc<Plan>,
     grants: Arc<[Grant]>,
     port: Arc<dyn TaskPort>,
-    tls: Arc<Tls>,
+    outside: Arc<Outside>,
     pub(crate) ledger: Arc<Ledger>,
 }
 
@@ -102,9 +103,9 @@ impl Egress {
         plan: Arc<Plan>,
         grants: Arc<[Grant]>,
         port: Arc<dyn TaskPort>,
-        tls: Arc<Tls>,
+        outside: Arc<Outside>,
     ) -> Self {
-        Self { plan, grants, port, tls, ledger: Arc::default() }
+        Self { plan, grants, port, outside, ledger: Arc::default() }
     }
 
     /// Notes that the guest was refused something.
@@ -198,7 +199,7 @@ impl WasiHttpHooks for Egress {
             plan: Arc::clone(&self.plan),
             grants: Arc::clone(&self.grants),
             port: Arc::clone(&self.port),
-            tls: Arc::clone(&self.tls),
+            outside: Arc::clone(&self.outside),
             ledger: Arc::clone(&self.ledger),
         };
         Box::new(send::send(egress, to, request, options.unwrap_or_default()))

@@ -68,9 +68,8 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// Connects to an address that was checked, not to a name.
 async fn connect(egress: &Egress, to: &Destination) -> Result<Box<dyn Stream>, Error> {
-    let found = tokio::net::lookup_host((to.host.as_str(), to.port)).await;
-    let found: Vec<SocketAddr> =
-        found.map_err(|_| Error::DnsError { rcode: None, info_code: None })?.collect();
+    let found = egress.outside.lookup(&to.host, to.port).await;
+    let found = found.map_err(|_| Error::DnsError { rcode: None, info_code: None })?;
     let reachable: Vec<SocketAddr> =
         found.iter().copied().filter(|found| egress.admits_address(to, found.ip())).collect();
     if reachable.is_empty() {
@@ -85,12 +84,13 @@ async fn connect(egress: &Egress, to: &Destination) -> Result<Box<dyn Stream>, E
         }
         return Err(Error::DestinationIpProhibited);
     }
+    #[expect(clippy::disallowed_methods, reason = "this is the egress: the addresses were checked")]
     let stream = TcpStream::connect(&reachable[..]).await.map_err(Error::Connect)?;
     // Requests are written whole: waiting for more to send would only delay them.
     stream.set_nodelay(true).map_err(Error::Connect)?;
     Ok(match to.scheme {
         Scheme::Http => Box::new(stream),
-        Scheme::Https => Box::new(egress.tls.connect(&to.host, stream).await?),
+        Scheme::Https => Box::new(egress.outside.tls.connect(&to.host, stream).await?),
     })
 }
 

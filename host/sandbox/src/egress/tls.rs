@@ -11,7 +11,7 @@ use wasmtime_wasi_http::Error;
 
 /// The TLS settings of all guests, made when the first of them needs TLS.
 #[derive(Default)]
-pub(crate) struct Tls {
+pub(super) struct Tls {
     config: OnceLock<Option<Arc<ClientConfig>>>,
 }
 

@@ -7,14 +7,24 @@ use wasmtime::Result;
 use crate::bindings::apflow::plugin::log::{Field, Host, Level as GuestLevel};
 use crate::state::State;
 
-/// What a progress report costs of the log limit beside its text, so that empty ones end as well.
-const PROGRESS_BYTES: u64 = 16;
+/// What a line or a progress report costs of the log limit beside its texts: the host keeps it,
+/// even when it says nothing.
+const LINE_BYTES: u64 = 64;
+/// What a field costs beside its name and value.
+const FIELD_BYTES: u64 = 48;
+/// The most fields of a line. The rest is dropped.
+const FIELDS_MAX: usize = 64;
 
 impl Host for State {
-    fn write(&mut self, level: GuestLevel, message: String, fields: Vec<Field>) -> Result<()> {
-        let texts = fields.iter().map(|field| field.name.len() + field.value.len());
-        let bytes = texts.sum::<usize>() + message.len() + 1;
-        if self.take_log_bytes(bytes as u64) {
+    fn write(&mut self, level: GuestLevel, message: String, mut fields: Vec<Field>) -> Result<()> {
+        if fields.len() > FIELDS_MAX {
+            fields.truncate(FIELDS_MAX);
+            // The room of the dropped fields would be kept with the line.
+            fields.shrink_to_fit();
+        }
+        let bytes = |field: &Field| FIELD_BYTES + (field.name.len() + field.value.len()) as u64;
+        let fields_bytes: u64 = fields.iter().map(bytes).sum();
+        if self.take_log_bytes(LINE_BYTES + message.len() as u64 + fields_bytes) {
             let fields = fields.into_iter().map(|field| (field.name, field.value)).collect();
             self.port.log(LogLine { level: level.into(), message, fields });
         }
@@ -22,7 +32,7 @@ impl Host for State {
     }
 
     fn progress(&mut self, fraction: f64, message: String) -> Result<()> {
-        if self.take_log_bytes(message.len() as u64 + PROGRESS_BYTES) {
+        if self.take_log_bytes(LINE_BYTES + message.len() as u64) {
             let fraction = if fraction.is_nan() { 0.0 } else { fraction.clamp(0.0, 1.0) };
             self.port.progress(fraction, message);
         }
@@ -66,5 +76,51 @@ impl From<GuestLevel> for Level {
             GuestLevel::Warn => Self::Warn,
             GuestLevel::Error => Self::Error,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture;
+
+    const LIMIT: u64 = 10_000;
+
+    fn state() -> (State, std::sync::Arc<fixture::Lines>) {
+        fixture::state(&format!("limits: {{ log: {LIMIT}B }}"))
+    }
+
+    fn empty_fields(count: usize) -> Vec<Field> {
+        (0..count).map(|_| Field { name: String::new(), value: String::new() }).collect()
+    }
+
+    #[test]
+    fn empty_lines_fill_the_log() {
+        let (mut state, lines) = state();
+        for _ in 0..LIMIT {
+            state.write(GuestLevel::Info, String::new(), Vec::new()).unwrap();
+        }
+        let kept = LIMIT / LINE_BYTES;
+        assert_eq!(lines.take().len() as u64, kept + 1, "and one that says that the log is full");
+        assert_eq!(state.log_bytes, kept * LINE_BYTES);
+    }
+
+    #[test]
+    fn empty_progress_reports_fill_the_log() {
+        let (mut state, _) = state();
+        for _ in 0..LIMIT {
+            state.progress(0.5, String::new()).unwrap();
+        }
+        assert_eq!(state.log_bytes, LIMIT / LINE_BYTES * LINE_BYTES);
+    }
+
+    #[test]
+    fn a_line_keeps_its_first_fields_and_pays_for_each() {
+        let (mut state, lines) = state();
+        state.write(GuestLevel::Info, "abc".to_owned(), empty_fields(10_000)).unwrap();
+        let fields = lines.take().remove(0).fields;
+        assert_eq!(fields.len(), FIELDS_MAX);
+        assert!(fields.capacity() < 2 * FIELDS_MAX, "{} fields have room", fields.capacity());
+        assert_eq!(state.log_bytes, LINE_BYTES + 3 + FIELD_BYTES * FIELDS_MAX as u64);
     }
 }

@@ -19,7 +19,7 @@ const COMPILING_ROUNDS_MAX: u32 = 5;
 
 pub(crate) async fn load(bench: Bench, output: &Output) -> Result<Exit, CliError> {
     let measured = tokio::task::spawn_blocking(move || measure(bench.rounds)).await;
-    let rows = measured.map_err(|error| CliError::NotFound(error.to_string()))??;
+    let rows = measured.map_err(|error| CliError::Bench(error.to_string()))??;
     let report = Report::new("load", rows)
         .ratio("compile_noop / cached_noop", "compile_noop", "cached_noop")
         .ratio("compile_transform / cached_transform", "compile_transform", "cached_transform");
@@ -81,5 +81,5 @@ fn remove(folder: &str) {
 
 #[expect(clippy::needless_pass_by_value, reason = "`map_err` passes it so")]
 fn refused(error: SandboxError) -> CliError {
-    CliError::NotFound(error.to_string())
+    CliError::Bench(error.to_string())
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use apflow_model::event::LogLine;
 use apflow_model::manifest::Manifest;
 use apflow_sandbox::{
-    Call, Checkpoint, CheckpointError, Floor, Plugin, PortFuture, Sandbox, SandboxError, Settings,
+    Call, Checkpoint, CheckpointError, Floor, Linked, PortFuture, Sandbox, SandboxError, Settings,
     TaskPort,
 };
 use serde_json::Value;
@@ -29,9 +29,9 @@ const PYTHONS_PER_ROUND: u32 = 2;
 const INSTANCES_MAX: u32 = 16;
 
 pub(crate) async fn sandbox(bench: Bench, output: &Output) -> Result<Exit, CliError> {
-    let refused = |error: SandboxError| CliError::NotFound(error.to_string());
+    let refused = |error: SandboxError| CliError::Bench(error.to_string());
     let manifest = Manifest::parse(NOOP.manifest)
-        .map_err(|_| CliError::NotFound("the manifest of the no-op plugin".to_owned()))?;
+        .map_err(|_| CliError::Bench("the manifest of the no-op plugin".to_owned()))?;
     let sandbox = Sandbox::new(Settings {
         instances_max: INSTANCES_MAX,
         cache: None,
@@ -84,7 +84,7 @@ impl Times {
     }
 }
 
-async fn measure(sandbox: &Sandbox, plugin: &Plugin, floor: &Floor) -> Result<Times, CliError> {
+async fn measure(sandbox: &Sandbox, plugin: &Linked, floor: &Floor) -> Result<Times, CliError> {
     let mut times = Times::default();
     let port: Arc<dyn TaskPort> = Arc::new(Quiet);
     let grants: Arc<[_]> = Arc::default();
@@ -103,13 +103,13 @@ async fn measure(sandbox: &Sandbox, plugin: &Plugin, floor: &Floor) -> Result<Ti
         let ended = sandbox.run(plugin, call, Arc::clone(&port)).await;
         times.sandbox.push(started.elapsed());
         if let Err(fault) = ended.result {
-            return Err(CliError::NotFound(format!("the no-op failed: {fault}")));
+            return Err(CliError::Bench(format!("the no-op failed: {fault}")));
         }
         let started = Instant::now();
         let is_well = floor.run(&text).await;
         times.floor.push(started.elapsed());
         if !is_well {
-            return Err(CliError::NotFound("the no-op failed without a sandbox".to_owned()));
+            return Err(CliError::Bench("the no-op failed without a sandbox".to_owned()));
         }
     }
     for _ in 0..PROCESSES_PER_ROUND {

@@ -52,13 +52,30 @@ async fn a_checkpoint_over_the_limit_is_refused() {
     host.submit(json!({"executor": "x"})).await;
     let task = host.claim_one(0).await.task;
     let largest = usize::try_from(CHECKPOINT_BYTES_MAX).unwrap();
-    let save = |bytes| host.store.save_checkpoint(task, 1, "s".into(), vec![0; bytes], at(1));
-    save(largest).await.unwrap();
-    let refused = save(largest + 1).await.unwrap_err();
+    let save = |step: &str, bytes| {
+        host.store.save_checkpoint(task, 1, step.to_owned(), vec![0; bytes], at(1))
+    };
+    save("", largest).await.unwrap();
+    let refused = save("", largest + 1).await.unwrap_err();
     assert_eq!(
         refused.to_string(),
         "the checkpoint has 1048577 bytes, but may have at most 1048576"
     );
+}
+
+#[tokio::test]
+async fn the_name_of_a_step_counts_as_part_of_its_checkpoint() {
+    let host = Host::start().await;
+    host.submit(json!({"executor": "x"})).await;
+    let task = host.claim_one(0).await.task;
+    let half = usize::try_from(CHECKPOINT_BYTES_MAX / 2).unwrap();
+    let save =
+        |step, value| host.store.save_checkpoint(task, 1, "s".repeat(step), vec![0; value], at(1));
+    save(half, half).await.unwrap();
+    for (step, value) in [(half + 1, half), (2 * half + 1, 0)] {
+        let refused = save(step, value).await.unwrap_err();
+        assert!(matches!(refused, StoreError::CheckpointTooLarge { bytes: 1_048_577, .. }));
+    }
 }
 
 #[tokio::test]

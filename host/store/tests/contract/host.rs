@@ -12,6 +12,8 @@ use apflow_model::state::TaskState;
 use apflow_model::usage::Usage;
 use apflow_store::{Claimed, End, NewJob, SessionId, Settled, Settlement, Store, StoreError};
 use serde_json::{Value, json};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection};
 
 pub(crate) struct Host {
     pub(crate) store: Store,
@@ -71,6 +73,14 @@ impl Host {
 
     pub(crate) fn path(&self) -> PathBuf {
         self.folder.path().join("apflow.db")
+    }
+
+    /// Writes to the file behind the store's back.
+    pub(crate) async fn spoil(&self, sql: &'static str) {
+        let options = SqliteConnectOptions::new().filename(self.path());
+        let mut connection = options.connect().await.unwrap();
+        sqlx::query(sql).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
     }
 
     pub(crate) async fn submit(&self, value: Value) -> Job {

@@ -104,3 +104,16 @@ async fn each_filter_narrows_the_list() {
     let stranger = Some("bob".to_owned());
     assert!(list(JobFilter { principal: stranger, ..all.clone() }).await.is_empty());
 }
+
+#[tokio::test]
+async fn the_state_of_a_job_is_told_without_its_tasks() {
+    let host = Host::start().await;
+    let job = host.submit(json!({"executor": "x"})).await;
+    let state = || host.store.job_state(job.id);
+    assert_eq!(state().await.unwrap(), Some(JobState::Pending));
+    let claimed = host.claim_one(0).await;
+    assert_eq!(state().await.unwrap(), Some(JobState::Running));
+    host.settle(&claimed, 1, failed()).await;
+    assert_eq!(state().await.unwrap(), Some(JobState::Failed));
+    assert_eq!(host.store.job_state(JobId(1)).await.unwrap(), None);
+}

@@ -2,6 +2,7 @@
 
 use apflow_model::manifest::Manifest;
 use apflow_model::plugin::{Descriptor, Digest, Plugin, World};
+use apflow_store::StoreError;
 use serde_json::json;
 
 use crate::host::{Host, at};
@@ -50,6 +51,41 @@ async fn a_newer_version_takes_the_place_of_the_older() {
     host.store.put_plugin(plugin("a", "1.0.0")).await.unwrap();
     host.store.put_plugin(plugin("a", "1.1.0")).await.unwrap();
     assert_eq!(host.store.list_plugins().await.unwrap(), [plugin("a", "1.1.0")]);
+}
+
+#[tokio::test]
+async fn a_plugin_that_could_not_be_read_back_is_not_stored() {
+    let host = Host::start().await;
+    host.store.put_plugin(plugin("a", "1.0.0")).await.unwrap();
+    for levels in [120, 127, 128, 500] {
+        let mut deep = plugin("a", "2.0.0");
+        deep.descriptor.input_schema =
+            (0..levels).fold(json!(true), |schema, _| json!({"items": schema}));
+        let put = host.store.put_plugin(deep.clone()).await;
+        let found = host.store.find_plugin("a").await.unwrap().unwrap();
+        if levels == 120 {
+            assert_eq!((put.is_ok(), found), (true, deep));
+            continue;
+        }
+        let error = put.unwrap_err();
+        assert!(matches!(&error, StoreError::Corrupt { what } if what.contains("descriptor")));
+        assert_ne!(found, deep, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_plugin_that_cannot_be_read_does_not_hide_the_others() {
+    let host = Host::start().await;
+    for name in ["a", "b", "c"] {
+        host.store.put_plugin(plugin(name, "1.0.0")).await.unwrap();
+    }
+    host.spoil(r#"UPDATE plugin SET grants = '["http=http://[*.::1]"]' WHERE name = 'b'"#).await;
+    let listed = host.store.list_plugins().await.unwrap();
+    assert_eq!(listed, [plugin("a", "1.0.0"), plugin("c", "1.0.0")]);
+    let found = host.store.find_plugin("b").await;
+    assert!(matches!(found, Err(StoreError::Corrupt { .. })));
+    host.store.put_plugin(plugin("b", "1.0.1")).await.unwrap();
+    assert_eq!(host.store.list_plugins().await.unwrap().len(), 3, "it was put in its place");
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use apflow_model::capability::Grant;
+use apflow_model::fault::FaultCode;
 use apflow_model::state::{JobState, TaskState};
 use apflow_store::{End, NewJob};
 use serde_json::json;
@@ -109,4 +110,58 @@ async fn outputs_come_under_the_callers_references() {
     let outputs = host.store.dependency_outputs(task.id).await.unwrap();
     let expected = HashMap::from([("a".to_owned(), Some(json!(null))), ("b".to_owned(), None)]);
     assert_eq!(outputs, expected);
+}
+
+#[tokio::test]
+async fn a_task_that_cannot_be_read_fails_and_the_others_are_claimed() {
+    let spoilers = [
+        "UPDATE task_input SET body = '{' WHERE task_id = (SELECT min(id) FROM task)",
+        "DELETE FROM task_input WHERE task_id = (SELECT min(id) FROM task)",
+        "UPDATE task SET backoff = 'soon' WHERE id = (SELECT min(id) FROM task)",
+        "UPDATE task SET timeout_ms = -1 WHERE id = (SELECT min(id) FROM task)",
+    ];
+    for spoiler in spoilers {
+        let host = Host::start().await;
+        let tasks: [(&str, &[&str]); 4] =
+            [("a", &[]), ("b", &[]), ("can-do-without", &["a?"]), ("cannot", &["a"])];
+        let job = host.submit(forest(&tasks)).await;
+        host.spoil(spoiler).await;
+        let claimed = host.claim(5, 10).await;
+        let names: Vec<_> = claimed.iter().map(|claimed| claimed.reference.as_str()).collect();
+        assert_eq!(names, ["b", "can-do-without"], "{spoiler}");
+        let task = host.task(job.id, "a").await;
+        assert_eq!((task.state, task.ended_at), (TaskState::Failed, Some(at(5))));
+        assert_eq!(task.fault.as_ref().unwrap().code, FaultCode::Permanent);
+        assert_eq!(task.attempts[0].fault, task.fault);
+        let history = [TaskState::Ready, TaskState::Running, TaskState::Failed];
+        assert_eq!(host.history(&task).await, history);
+        assert_eq!(host.task(job.id, "cannot").await.state, TaskState::Skipped);
+        let mut ended = None;
+        for claimed in &claimed {
+            ended = host.settle(claimed, 6, completed()).await.job_ended;
+        }
+        assert_eq!(ended, Some(JobState::Failed), "the failure counts: `cannot` requires it");
+    }
+}
+
+#[tokio::test]
+async fn a_claim_is_filled_past_tasks_that_cannot_be_read() {
+    let host = Host::start().await;
+    for _ in 0..5 {
+        host.submit(json!({"executor": "x"})).await;
+    }
+    host.spoil("UPDATE task_input SET body = '' WHERE task_id < (SELECT max(id) FROM task)").await;
+    assert_eq!(host.claim(1, 1).await.len(), 1);
+    assert!(host.claim(2, 1).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_task_whose_usage_cannot_be_read_fails() {
+    let host = Host::start().await;
+    let job = host.submit(json!({"executor": "x", "token_budget": 5})).await;
+    let end = End::Retry { fault: retryable("busy"), run_at: at(1) };
+    host.settle(&host.claim_one(0).await, 1, end).await;
+    host.spoil("UPDATE attempt SET usage = '?'").await;
+    assert!(host.claim(2, 1).await.is_empty());
+    assert_eq!(host.store.job_state(job.id).await.unwrap(), Some(JobState::Failed));
 }

@@ -1,0 +1,95 @@
+//! What unit tests need around a guest: a task that notes what it is told, and a small manifest.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use apflow_model::event::LogLine;
+use apflow_model::manifest::Manifest;
+
+use crate::egress::Egress;
+use crate::plan::Plan;
+use crate::port::{Checkpoint, CheckpointError, PortFuture, TaskPort};
+use crate::state::State;
+
+/// A manifest with these lines beside those that every manifest has.
+pub(crate) fn manifest(lines: &str) -> Manifest {
+    let text = "name: own\nversion: 0.1.0\ndescription: Does little.\ncomponent: own.wasm\n";
+    Manifest::parse(&format!("{text}{lines}\n")).unwrap()
+}
+
+/// A command whose `run` has this body, in the text format. Zero is success.
+pub(crate) fn command(body: &str) -> Vec<u8> {
+    let text = format!(
+        r#"(component
+            (core module $main
+                (memory 1)
+                (func (export "run") (result i32) {body}))
+            (core instance $main (instantiate $main))
+            (func $run (result (result)) (canon lift (core func $main "run")))
+            (instance $exported (export "run" (func $run)))
+            (export "wasi:cli/run@0.2.0" (instance $exported)))"#
+    );
+    wat::parse_str(text).unwrap()
+}
+
+/// The state of an attempt that was granted nothing, and the lines that its task keeps.
+pub(crate) fn state(lines: &str) -> (State, Arc<Lines>) {
+    let manifest = manifest(lines);
+    let plan = Arc::new(Plan {
+        name: manifest.name,
+        asked: manifest.capabilities,
+        limits: manifest.limits,
+        environment: Arc::new(BTreeMap::new()),
+    });
+    let kept = Arc::new(Lines::default());
+    let port: Arc<dyn TaskPort> = kept.clone();
+    let egress = Egress::new(plan.clone(), Arc::default(), port.clone(), Arc::default());
+    (State::new(plan, Arc::default(), port, egress, Instant::now()), kept)
+}
+
+/// A task that keeps its log and nothing else.
+#[derive(Default)]
+pub(crate) struct Lines(Mutex<Vec<LogLine>>);
+
+impl Lines {
+    pub(crate) fn take(&self) -> Vec<LogLine> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+impl TaskPort for Lines {
+    fn save_checkpoint(
+        &self,
+        _: String,
+        _: Vec<u8>,
+    ) -> PortFuture<'_, Result<(), CheckpointError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn load_checkpoint(&self) -> PortFuture<'_, Result<Option<Checkpoint>, CheckpointError>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
+    fn tokens_remaining(&self) -> Option<u64> {
+        None
+    }
+
+    fn reserve_tokens(&self, _: u64) -> Result<(), u64> {
+        Ok(())
+    }
+
+    fn settle_tokens(&self, _: u64, _: u64) {}
+
+    fn log(&self, line: LogLine) {
+        self.0.lock().unwrap().push(line);
+    }
+
+    fn progress(&self, _: f64, _: String) {}
+
+    fn denied(&self, _: &str) {}
+
+    fn is_cancelled(&self) -> bool {
+        false
+    }
+}
