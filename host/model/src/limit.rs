@@ -23,7 +23,8 @@ pub struct Limits {
     pub fuel: Option<u64>,
     /// Output, in bytes of JSON; for a command, of stdout and stderr each. 8 MiB if not set.
     pub output_bytes: u64,
-    /// Log lines, in bytes of their text. More are dropped. 1 MiB if not set.
+    /// The log, in bytes: the texts of its lines, and a fixed cost for each line and each field. What
+    /// is over is dropped. 1 MiB if not set.
     pub log_bytes: u64,
     /// HTTP requests sent. 100 if not set.
     pub http_requests: u64,
@@ -159,9 +160,12 @@ impl fmt::Display for Span {
         let micros = self.0.as_micros();
         let text = match micros {
             0..1_000 => format!("{micros} µs"),
-            1_000..1_000_000 => format!("{}.{} ms", micros / 1_000, micros / 100 % 10),
+            1_000..10_000 if !micros.is_multiple_of(1_000) => {
+                format!("{}.{} ms", micros / 1_000, micros / 100 % 10)
+            }
+            1_000..1_000_000 => format!("{} ms", micros / 1_000),
             _ if micros.is_multiple_of(1_000_000) => format!("{} s", micros / 1_000_000),
-            _ => format!("{}.{:02} s", micros / 1_000_000, micros / 10_000 % 100),
+            _ => format!("{}.{} s", micros / 1_000_000, micros / 100_000 % 10),
         };
         formatter.pad(&text)
     }
@@ -195,7 +199,7 @@ mod tests {
         assert!(Span::parse("30").unwrap_err().contains("like `30s`"));
         assert_eq!(Span(Duration::from_micros(1_250)).to_string(), "1.2 ms");
         assert_eq!(Span(Duration::from_micros(90)).to_string(), "90 µs");
-        assert_eq!(Span(Duration::from_millis(2_340)).to_string(), "2.34 s");
+        assert_eq!(Span(Duration::from_millis(2_340)).to_string(), "2.3 s");
     }
 
     #[test]

@@ -41,7 +41,13 @@ impl Node {
         serde_saphyr::from_str(text).map_err(|error| {
             let place = error.location().map_or((1, 1), |at| (at.line(), at.column()));
             let message = error.to_string();
-            (place, message.lines().next().unwrap_or_default().to_owned())
+            let line = message.lines().next().unwrap_or_default();
+            // The library says the place once more, and how a Rust program would accept it.
+            let line = line.rsplit_once("column ").map_or(line, |(_, rest)| {
+                rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == ':' || c == ' ')
+            });
+            let line = line.split(", set ").next().unwrap_or(line);
+            (place, line.to_owned())
         })
     }
 

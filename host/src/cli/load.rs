@@ -1,9 +1,11 @@
 //! `load`: check, compile and install a plugin.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use apflow_api::{ApiError, GrantPlugin, ListPlugins, LoadPlugin, LoadedPlugin};
 use apflow_model::capability::Grant;
+use apflow_model::limit::Span;
 use apflow_model::manifest::Manifest;
 use apflow_model::plugin::Plugin;
 use cap_std::ambient_authority;
@@ -138,7 +140,7 @@ fn read_text(path: &Path) -> Result<String, CliError> {
 
 fn how(loaded: &LoadedPlugin) -> String {
     let from = if loaded.is_cached { "from the code cache" } else { "compiled" };
-    format!("loaded, {from} in {}", super::tree::duration(loaded.compile_us))
+    format!("loaded, {from} in {}", Span(Duration::from_micros(loaded.compile_us)))
 }
 
 fn describe(plugin: &Plugin, how: &str) -> String {

@@ -1,10 +1,11 @@
 //! Draws a job as a tree: each task with its state, time, memory and result.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use apflow_model::id::TaskId;
 use apflow_model::job::{Job, Task};
-use apflow_model::limit::Bytes;
+use apflow_model::limit::{Bytes, Span};
 use apflow_model::state::TaskState;
 
 use super::output::{columns, shorten};
@@ -23,7 +24,7 @@ pub(crate) fn draw(job: &Job) -> String {
     let name = job.name.as_deref().unwrap_or("job");
     let head = format!("{name} {} {}", job.id, job.state.name());
     let took = job.ended_at.map(|ended| ended.since(job.created_at));
-    let took = took.map(|took| format!(" in {}", duration(micros(took)))).unwrap_or_default();
+    let took = took.map(|took| format!(" in {}", Span(took))).unwrap_or_default();
     let faults: Vec<String> = job
         .tasks
         .iter()
@@ -68,7 +69,7 @@ fn row(task: &Task, place: &str) -> Vec<String> {
     vec![
         place.to_owned(),
         format!("{} {}{attempts}", glyph(task.state), task.state),
-        when_run(duration(task.usage.wall_us)),
+        when_run(Span(Duration::from_micros(task.usage.wall_us)).to_string()),
         when_run(Bytes(task.usage.memory_bytes_peak).to_string()),
         shorten(&result.replace('\n', " "), RESULT_CHARACTERS_MAX),
     ]
@@ -81,37 +82,5 @@ fn glyph(state: TaskState) -> char {
         TaskState::Completed => '✓',
         TaskState::Failed => '✗',
         TaskState::Cancelled | TaskState::Skipped => '–',
-    }
-}
-
-/// Microseconds with the unit that reads best.
-pub(crate) fn duration(us: u64) -> String {
-    match us {
-        0..1_000 => format!("{us} µs"),
-        1_000..10_000 => format!("{}.{} ms", us / 1_000, us % 1_000 / 100),
-        10_000..1_000_000 => format!("{} ms", us / 1_000),
-        _ => format!("{}.{} s", us / 1_000_000, us % 1_000_000 / 100_000),
-    }
-}
-
-fn micros(span: std::time::Duration) -> u64 {
-    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_duration_has_the_unit_that_reads_best() {
-        for (us, text) in [
-            (0, "0 µs"),
-            (999, "999 µs"),
-            (1_250, "1.2 ms"),
-            (31_999, "31 ms"),
-            (2_345_000, "2.3 s"),
-        ] {
-            assert_eq!(duration(us), text);
-        }
     }
 }

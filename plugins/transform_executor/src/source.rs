@@ -79,12 +79,12 @@ enum ReadError {
     TooLarge(u64),
 }
 
+#[expect(clippy::disallowed_methods, reason = "a plugin sees no folder but the granted one")]
 fn read_file(path: &Path) -> Result<Vec<u8>, ReadError> {
     let bytes = std::fs::metadata(path).map_err(ReadError::System)?.len();
     if bytes > FILE_BYTES_MAX {
         return Err(ReadError::TooLarge(bytes));
     }
-    #[expect(clippy::disallowed_methods, reason = "a plugin sees no folder but the granted one")]
     std::fs::read(path).map_err(ReadError::System)
 }
 

@@ -43,16 +43,28 @@ pub(super) async fn send(
     let stream = timeout(connect_max, connecting).await.map_err(|_| Error::ConnectionTimeout)??;
     let (mut sender, connection) = http1::Builder::new()
         .max_headers(HEADERS_MAX)
-        .max_buf_size(HEADER_BYTES_MAX)
+        .max_buf_size(HEADER_BYTES_MAX * 2)
         .handshake(TokioIo::new(stream))
         .await?;
     let connection = Connection(tokio::spawn(connection));
     let response = timeout(first_byte_max, sender.send_request(request))
         .await
         .map_err(|_| Error::HttpResponseTimeout)??;
+    check_headers(&response)?;
     let response = response
         .map(|body| Bounded::new(body, Way::In, bytes_max, silence_max, ledger).boxed_unsync());
     Ok((response, Box::new(connection.ended())))
+}
+
+/// Refuses an answer with too many bytes of headers: hyper's own limit is on its buffer, which holds
+/// more or less of them as the reads fall.
+fn check_headers<B>(response: &Response<B>) -> Result<(), Error> {
+    let headers = response.headers().iter();
+    let bytes: usize = headers.map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if bytes <= HEADER_BYTES_MAX {
+        return Ok(());
+    }
+    Err(Error::HttpResponseHeaderSectionSize(u32::try_from(bytes).ok()))
 }
 
 /// The form of a request line to an origin server: path and query, without scheme and host.
