@@ -43,7 +43,8 @@ impl Row {
     pub(super) fn new(name: &'static str, mut times: Vec<Duration>) -> Option<Self> {
         times.sort_unstable();
         let at = |hundredths: usize| times.get((times.len().checked_sub(1)?) * hundredths / 100);
-        let us = |time: &Duration| time.as_secs_f64() * 1e6;
+        // To the nanosecond: more digits are noise.
+        let us = |time: &Duration| (time.as_secs_f64() * 1e9).round() / 1e3;
         let (median, p99) = (us(at(50)?), us(at(99)?));
         Some(Self { name, unit: "us", median, p99, n: times.len() })
     }
