@@ -140,6 +140,26 @@ fn a_task_that_was_running_when_the_host_ended_twice_is_quarantined() {
 }
 
 #[test]
+fn a_stop_that_cuts_an_attempt_short_is_not_held_against_its_task() {
+    let gate = Gate::new();
+    let server = gate.server();
+    let host = TestHost::new();
+    let grant = format!("http={}", server.origin());
+    host.run(&["load", "rest_executor", "--grant", &grant]).succeeds();
+    let job = json!({ "executor": "rest_executor", "inputs": { "url": server.url("/held") },
+                      "max_attempts": 1 });
+    let serving = Serving::start(&host);
+    let accepted = serving.submit("", &job).is(202).json();
+    server.wait_for_hits(1);
+    assert_eq!(serving.stop(), Some(0));
+    gate.open();
+    let serving = Serving::start(&host);
+    let ended = serving.ended(accepted["id"].as_str().unwrap());
+    assert_eq!(ended["state"], "completed", "{ended:#}");
+    assert_eq!(faults(&ended["tasks"][0]), ["host-lost", ""]);
+}
+
+#[test]
 fn a_host_that_is_asked_to_end_lets_running_attempts_finish() {
     let gate = Gate::new();
     let server = gate.server();

@@ -35,7 +35,9 @@ impl Components {
             let mut file = self.folder.open_with(&beside, &options)?;
             file.write_all(bytes)?;
             file.sync_all()?;
-            self.folder.rename(&beside, &self.folder, &name)
+            self.folder.rename(&beside, &self.folder, &name)?;
+            // The name as well: the row that names this file must not outlive it.
+            self.folder.try_clone()?.into_std_file().sync_all()
         };
         write().map_err(|error| unusable(&name, error))
     }

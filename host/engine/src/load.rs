@@ -71,7 +71,10 @@ impl Engine {
         let (engine, digest) = (Arc::clone(self), compiled.digest);
         tokio::task::spawn_blocking(move || engine.components.write(&digest, &component)).await??;
         let replaced = self.store.find_plugin(&loaded.plugin.manifest.name).await?;
-        self.store.put_plugin(loaded.plugin.clone()).await?;
+        if let Err(error) = self.store.put_plugin(loaded.plugin.clone()).await {
+            self.drop_component(digest).await?;
+            return Err(error.into());
+        }
         self.registry.put(ready);
         if let Some(replaced) = replaced.filter(|replaced| replaced.digest != digest) {
             self.drop_component(replaced.digest).await?;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use apflow_model::event::LogLine;
 use apflow_model::manifest::Manifest;
 use apflow_model::plugin::Descriptor;
 use serde_json::Value;
@@ -14,7 +13,7 @@ use crate::bindings::apflow::plugin::types;
 use crate::egress::Outside;
 use crate::error::SandboxError;
 use crate::link::Linked;
-use crate::port::{Checkpoint, CheckpointError, PortFuture, TaskPort};
+use crate::port::NoTask;
 use crate::state::State;
 use crate::trap;
 
@@ -111,47 +110,6 @@ fn schema(field: &str, text: &str) -> Result<Value, SandboxError> {
     serde_json::from_str(text).map_err(|error| {
         SandboxError::Undescribed(format!("returned a `{field}` that is not JSON: {error}"))
     })
-}
-
-/// The port of an instance that works for no task: it refuses everything.
-struct NoTask;
-
-impl TaskPort for NoTask {
-    fn save_checkpoint(
-        &self,
-        _: String,
-        _: Vec<u8>,
-    ) -> PortFuture<'_, Result<(), CheckpointError>> {
-        Box::pin(std::future::ready(Err(no_task())))
-    }
-
-    fn load_checkpoint(&self) -> PortFuture<'_, Result<Option<Checkpoint>, CheckpointError>> {
-        Box::pin(std::future::ready(Err(no_task())))
-    }
-
-    fn tokens_remaining(&self) -> Option<u64> {
-        Some(0)
-    }
-
-    fn reserve_tokens(&self, _: u64) -> Result<(), u64> {
-        Err(0)
-    }
-
-    fn settle_tokens(&self, _: u64, _: u64) {}
-
-    fn log(&self, _: LogLine) {}
-
-    fn progress(&self, _: f64, _: String) {}
-
-    fn denied(&self, _: &str) {}
-
-    fn is_cancelled(&self) -> bool {
-        false
-    }
-}
-
-fn no_task() -> CheckpointError {
-    CheckpointError::Unavailable("`describe` works for no task".to_owned())
 }
 
 #[cfg(test)]

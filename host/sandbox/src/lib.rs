@@ -41,5 +41,5 @@ pub use error::SandboxError;
 pub use floor::Floor;
 pub use import::{ExcessImport, Family, Import};
 pub use link::Linked;
-pub use port::{Checkpoint, CheckpointError, PortFuture, TaskPort};
+pub use port::{Checkpoint, CheckpointError, NoTask, PortFuture, TaskPort};
 pub use sandbox::{Sandbox, Settings};

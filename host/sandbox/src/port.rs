@@ -71,3 +71,45 @@ pub enum CheckpointError {
     /// The host cannot store it now, and why.
     Unavailable(String),
 }
+
+/// The port of a guest that works for no task: it keeps nothing, and refuses what needs a task.
+#[derive(Debug, Clone, Copy)]
+pub struct NoTask;
+
+impl TaskPort for NoTask {
+    fn save_checkpoint(
+        &self,
+        _: String,
+        _: Vec<u8>,
+    ) -> PortFuture<'_, Result<(), CheckpointError>> {
+        Box::pin(std::future::ready(Err(no_task())))
+    }
+
+    fn load_checkpoint(&self) -> PortFuture<'_, Result<Option<Checkpoint>, CheckpointError>> {
+        Box::pin(std::future::ready(Err(no_task())))
+    }
+
+    fn tokens_remaining(&self) -> Option<u64> {
+        Some(0)
+    }
+
+    fn reserve_tokens(&self, _: u64) -> Result<(), u64> {
+        Err(0)
+    }
+
+    fn settle_tokens(&self, _: u64, _: u64) {}
+
+    fn log(&self, _: LogLine) {}
+
+    fn progress(&self, _: f64, _: String) {}
+
+    fn denied(&self, _: &str) {}
+
+    fn is_cancelled(&self) -> bool {
+        false
+    }
+}
+
+fn no_task() -> CheckpointError {
+    CheckpointError::Unavailable("there is no task to keep it for".to_owned())
+}

@@ -4,12 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use apflow_model::event::LogLine;
 use apflow_model::manifest::Manifest;
-use apflow_sandbox::{
-    Call, Checkpoint, CheckpointError, Floor, Linked, PortFuture, Sandbox, SandboxError, Settings,
-    TaskPort,
-};
+use apflow_sandbox::{Call, Floor, Linked, NoTask, Sandbox, SandboxError, Settings, TaskPort};
 use serde_json::Value;
 
 use super::process;
@@ -86,7 +82,7 @@ impl Times {
 
 async fn measure(sandbox: &Sandbox, plugin: &Linked, floor: &Floor) -> Result<Times, CliError> {
     let mut times = Times::default();
-    let port: Arc<dyn TaskPort> = Arc::new(Quiet);
+    let port: Arc<dyn TaskPort> = Arc::new(NoTask);
     let grants: Arc<[_]> = Arc::default();
     let (value, text) = (Value::Null, "null".to_owned());
     for _ in 0..CALLS_PER_ROUND {
@@ -120,41 +116,4 @@ async fn measure(sandbox: &Sandbox, plugin: &Linked, floor: &Floor) -> Result<Ti
         times.python.extend(process::time("python3", &["-c", "pass"]));
     }
     Ok(times)
-}
-
-/// A task without a database: what is measured is the sandbox.
-struct Quiet;
-
-impl TaskPort for Quiet {
-    fn save_checkpoint(
-        &self,
-        _: String,
-        _: Vec<u8>,
-    ) -> PortFuture<'_, Result<(), CheckpointError>> {
-        Box::pin(std::future::ready(Ok(())))
-    }
-
-    fn load_checkpoint(&self) -> PortFuture<'_, Result<Option<Checkpoint>, CheckpointError>> {
-        Box::pin(std::future::ready(Ok(None)))
-    }
-
-    fn tokens_remaining(&self) -> Option<u64> {
-        None
-    }
-
-    fn reserve_tokens(&self, _: u64) -> Result<(), u64> {
-        Ok(())
-    }
-
-    fn settle_tokens(&self, _: u64, _: u64) {}
-
-    fn log(&self, _: LogLine) {}
-
-    fn progress(&self, _: f64, _: String) {}
-
-    fn denied(&self, _: &str) {}
-
-    fn is_cancelled(&self) -> bool {
-        false
-    }
 }
