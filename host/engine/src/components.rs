@@ -37,7 +37,7 @@ impl Components {
             file.sync_all()?;
             self.folder.rename(&beside, &self.folder, &name)?;
             // The name as well: the row that names this file must not outlive it.
-            self.folder.try_clone()?.into_std_file().sync_all()
+            self.folder.open(".")?.sync_all()
         };
         write().map_err(|error| unusable(&name, error))
     }
