@@ -57,7 +57,7 @@ pub(crate) enum Verb {
     },
     /// Run one task now, or a batch of them.
     Run(Run),
-    /// List and show jobs.
+    /// List, show and cancel jobs.
     Jobs {
         #[command(subcommand)]
         verb: JobsVerb,

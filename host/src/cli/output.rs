@@ -9,21 +9,29 @@ use serde_json::json;
 
 use super::error::CliError;
 
+/// The columns and rows of a terminal that does not say.
+const TERMINAL_USUAL: (usize, usize) = (80, 24);
+
 /// How to print.
 pub(crate) struct Output {
     is_json: bool,
-    /// Whether standard error is a terminal that may be redrawn.
-    is_live: bool,
+    /// How many columns and rows standard error has, when it is a terminal that may be redrawn.
+    terminal: Option<(usize, usize)>,
 }
 
 impl Output {
     pub(crate) fn new(is_json: bool) -> Self {
-        Self { is_json, is_live: stderr().is_terminal() && !is_json }
+        let size = || {
+            let size = terminal_size::terminal_size_of(stderr());
+            size.map_or(TERMINAL_USUAL, |(width, height)| (width.0.into(), height.0.into()))
+        };
+        let is_live = stderr().is_terminal() && !is_json;
+        Self { is_json, terminal: is_live.then(size) }
     }
 
     /// Whether what happens may be drawn again and again.
     pub(crate) fn is_live(&self) -> bool {
-        self.is_live
+        self.terminal.is_some()
     }
 
     /// Prints a result: as JSON if that was asked for, else as text.
@@ -74,16 +82,17 @@ impl Output {
         }
     }
 
-    /// Draws over what was drawn before. `lines_before` is how many lines that had.
-    pub(crate) fn redraw(&self, lines_before: usize, text: &str) {
-        if self.is_live {
-            let up = if lines_before > 0 {
-                format!("\x1b[{lines_before}F\x1b[J")
-            } else {
-                String::new()
-            };
-            drop(writeln!(stderr().lock(), "{up}{}", printable(text.trim_end())));
-        }
+    /// Draws over what was drawn before, which had `lines_before` lines, and says how many lines
+    /// this has. It is cut at the edges of the terminal: what wraps or scrolls cannot be drawn over.
+    pub(crate) fn redraw(&self, lines_before: usize, text: &str) -> usize {
+        let Some((columns, rows)) = self.terminal else { return 0 };
+        let up =
+            if lines_before > 0 { format!("\x1b[{lines_before}F\x1b[J") } else { String::new() };
+        let lines = text.trim_end().lines().take(rows.saturating_sub(1));
+        let lines: Vec<String> = lines.map(|line| shorten(&printable(line), columns)).collect();
+        let text = lines.iter().fold(up, |text, line| text + line + "\n");
+        drop(stderr().lock().write_all(text.as_bytes()));
+        lines.len()
     }
 }
 

@@ -100,9 +100,7 @@ async fn watch(
         let state = host.api.invoke(ShowJobState { id }, &operator()).await?;
         if is_tree {
             let job = host.api.invoke(FindJob { id }, &operator()).await?;
-            let text = tree::draw(&job);
-            output.redraw(lines_drawn, &text);
-            lines_drawn = text.trim_end().lines().count();
+            lines_drawn = output.redraw(lines_drawn, &tree::draw(&job));
         }
         if state.is_end() {
             while let Ok(live) = news.try_recv() {
