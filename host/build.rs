@@ -72,20 +72,27 @@ fn build(workspace: &Path, target_dir: &Path) -> Result<(), Box<dyn Error>> {
         cargo.args(["--package", plugin]);
     }
     // What the outer build was told about the host's own machine must not reach the inner one.
-    for name in [
-        "CARGO_ENCODED_RUSTFLAGS",
-        "RUSTFLAGS",
-        "RUSTC_WRAPPER",
-        "RUSTC_WORKSPACE_WRAPPER",
-        "CARGO_BUILD_TARGET",
-        "CARGO_TARGET_DIR",
-    ] {
+    for name in ["RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_TARGET"] {
         cargo.env_remove(name);
     }
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", remapped_paths(workspace).join("\u{1f}"));
     if cargo.status()?.success() {
         return Ok(());
     }
     Err(format!("the plugins do not build for {TARGET}: see above").into())
+}
+
+/// Flags that keep the paths of this machine out of the plugins, which name their source files when
+/// they panic. The same source then gives the same bytes, and the same digest, wherever it is built.
+fn remapped_paths(workspace: &Path) -> Vec<String> {
+    let own = (workspace.to_owned(), "apflow-host");
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo")));
+    let registry = home.map(|home| (home.join("registry/src"), "registry"));
+    std::iter::once(own)
+        .chain(registry)
+        .map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display()))
+        .collect()
 }
 
 /// Whether the compiler has a standard library for the target.
