@@ -135,13 +135,13 @@ fn a_guest_that_floods_its_output_is_stopped() {
 #[test]
 fn an_output_over_its_limit_is_a_fault() {
     let host = TestHost::new();
-    for (mebibytes, text) in [(33, "`limits.output`"), (48, "one of its host calls carried more")] {
+    for mebibytes in [33, 48] {
         let input = json!({ "filter": "\"0123456789abcdef\" * (. * 65536)", "input": mebibytes });
         let arguments = ["run", "transform_executor", "--json", "--input", &input.to_string()];
         let task = host.run(&arguments).exits(1).json();
         assert_eq!(task["fault"]["code"], "limit-exceeded", "{}", task["fault"]);
         let message = task["fault"]["message"].as_str().unwrap();
-        assert!(message.contains(text), "{message}");
+        assert!(message.contains("`limits.output`"), "{message}");
     }
 }
 

@@ -82,7 +82,7 @@ pub enum Breach {
     #[error("an HTTP body had more than {}; `limits.http_body` in its plugin.yaml sets this", Bytes(*.0))]
     HttpBody(u64),
     /// A host call carried too much.
-    #[error("one of its host calls carried more than {}, which is fixed in this version", Bytes(*.0))]
+    #[error("its output or one of its host calls carried more than {}; `limits.output` in its plugin.yaml sets this, with 4 MiB to spare", Bytes(*.0))]
     HostCall(u64),
 }
 
