@@ -79,11 +79,7 @@ fn what_was_acknowledged_is_there_whenever_the_host_is_killed() {
 
 #[test]
 fn only_what_was_running_is_tried_again() {
-    let gate = Gate::new();
-    let server = gate.server();
-    let host = TestHost::new();
-    let grant = format!("http={}", server.origin());
-    host.run(&["load", "rest_executor", "--grant", &grant]).succeeds();
+    let (gate, server, host) = gated();
     let serving = Serving::start(&host);
     let request = |id: &str, path: &str, dependencies: Value| {
         json!({ "id": id, "executor": "rest_executor", "inputs": { "url": server.url(path) },
@@ -115,11 +111,7 @@ fn only_what_was_running_is_tried_again() {
 
 #[test]
 fn a_task_that_was_running_when_the_host_ended_twice_is_quarantined() {
-    let gate = Gate::new();
-    let server = gate.server();
-    let host = TestHost::new();
-    let grant = format!("http={}", server.origin());
-    host.run(&["load", "rest_executor", "--grant", &grant]).succeeds();
+    let (gate, server, host) = gated();
     let job = json!({ "executor": "rest_executor", "inputs": { "url": server.url("/held") },
                       "max_attempts": 10 });
     let serving = Serving::start(&host);
@@ -141,11 +133,7 @@ fn a_task_that_was_running_when_the_host_ended_twice_is_quarantined() {
 
 #[test]
 fn a_stop_that_cuts_an_attempt_short_is_not_held_against_its_task() {
-    let gate = Gate::new();
-    let server = gate.server();
-    let host = TestHost::new();
-    let grant = format!("http={}", server.origin());
-    host.run(&["load", "rest_executor", "--grant", &grant]).succeeds();
+    let (gate, server, host) = gated();
     let job = json!({ "executor": "rest_executor", "inputs": { "url": server.url("/held") },
                       "max_attempts": 1 });
     let serving = Serving::start(&host);
@@ -161,11 +149,7 @@ fn a_stop_that_cuts_an_attempt_short_is_not_held_against_its_task() {
 
 #[test]
 fn a_host_that_is_asked_to_end_lets_running_attempts_finish() {
-    let gate = Gate::new();
-    let server = gate.server();
-    let host = TestHost::new();
-    let grant = format!("http={}", server.origin());
-    host.run(&["load", "rest_executor", "--grant", &grant]).succeeds();
+    let (gate, server, host) = gated();
     let serving = Serving::start(&host);
     let job = json!({ "executor": "rest_executor", "inputs": { "url": server.url("/held") } });
     let accepted = serving.submit("", &job).is(202).json();
@@ -179,15 +163,20 @@ fn a_host_that_is_asked_to_end_lets_running_attempts_finish() {
     assert_eq!(server.hits().len(), 1);
 }
 
+/// A host whose `rest_executor` may call a server behind a gate.
+fn gated() -> (Gate, Server, TestHost) {
+    let gate = Gate(Arc::default());
+    let (server, host) = (gate.server(), TestHost::new());
+    let grant = format!("http={}", server.origin());
+    host.run(&["load", "rest_executor", "--grant", &grant]).succeeds();
+    (gate, server, host)
+}
+
 /// Holds requests to `/held` until it is opened.
 #[derive(Clone)]
 struct Gate(Arc<(Mutex<bool>, Condvar)>);
 
 impl Gate {
-    fn new() -> Self {
-        Self(Arc::default())
-    }
-
     fn open(&self) {
         *self.0.0.lock().unwrap() = true;
         self.0.1.notify_all();
