@@ -58,7 +58,7 @@ impl Host {
             store,
             sandbox.map_err(EngineError::Sandbox)?,
             components,
-            builtins(),
+            builtins()?,
             Arc::new(SystemClock),
         );
         engine.install_builtins(false).await?;
@@ -73,11 +73,7 @@ impl Host {
     }
 }
 
-fn builtins() -> Vec<Builtin> {
-    let builtin = |plugin: &first_party::FirstParty| Builtin {
-        component: plugin.component,
-        digest: apflow_sandbox::digest(plugin.component),
-        manifest: plugin.manifest,
-    };
-    first_party::INSTALLED.iter().map(builtin).collect()
+fn builtins() -> Result<Vec<Builtin>, EngineError> {
+    let installed = first_party::INSTALLED.iter();
+    installed.map(|plugin| Builtin::new(plugin.component, plugin.manifest)).collect()
 }

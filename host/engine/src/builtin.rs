@@ -7,19 +7,23 @@ use crate::error::EngineError;
 
 /// A plugin that comes with the host.
 pub struct Builtin {
-    /// The bytes of its component.
-    pub component: &'static [u8],
-    /// The sha256 of `component`.
-    pub digest: Digest,
-    /// The text of its `plugin.yaml`.
-    pub manifest: &'static str,
+    pub(crate) component: &'static [u8],
+    pub(crate) digest: Digest,
+    pub(crate) manifest: Manifest,
 }
 
 impl Builtin {
-    pub(crate) fn manifest(&self) -> Result<Manifest, EngineError> {
-        Manifest::parse(self.manifest).map_err(|faults| EngineError::InvalidManifest {
-            file: "the manifest of a plugin that came with the host".to_owned(),
-            faults,
-        })
+    /// Makes a plugin of the bytes of its component and the text of its `plugin.yaml`.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::InvalidManifest`] when the text has faults.
+    pub fn new(component: &'static [u8], manifest: &str) -> Result<Self, EngineError> {
+        let manifest =
+            Manifest::parse(manifest).map_err(|faults| EngineError::InvalidManifest {
+                file: "the manifest of a plugin that came with the host".to_owned(),
+                faults,
+            })?;
+        Ok(Self { component, digest: apflow_sandbox::digest(component), manifest })
     }
 }

@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
+use apflow_model::manifest::{NAME_CHARACTERS_MAX, is_name_character};
 use apflow_sandbox::{Compiled, ExcessImport, Family, Import, SandboxError};
 use serde_json::Value;
 
 use crate::engine::Engine;
 use crate::error::EngineError;
-
-/// The longest name of a plugin that a manifest may give.
-const NAME_CHARACTERS_MAX: usize = 64;
 
 impl Engine {
     /// Writes a `plugin.yaml` that asks for exactly what a component imports. `file` is its path.
@@ -66,9 +64,8 @@ fn draft(compiled: &Compiled, file: &str) -> String {
 /// The file's name as the name of a plugin: `My-Tool.wasm` becomes `my-tool`.
 fn name(component: &str) -> String {
     let stem = component.strip_suffix(".wasm").unwrap_or(component).to_ascii_lowercase();
-    let is_allowed =
-        |c: &char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-');
-    let allowed = stem.chars().filter(is_allowed).skip_while(|c| !c.is_ascii_lowercase());
+    let allowed =
+        stem.chars().filter(|c| is_name_character(*c)).skip_while(|c| !c.is_ascii_lowercase());
     let name: String = allowed.take(NAME_CHARACTERS_MAX).collect();
     if name.is_empty() { "my_plugin".to_owned() } else { name }
 }

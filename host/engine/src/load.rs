@@ -8,7 +8,6 @@ use apflow_model::manifest::Manifest;
 use apflow_model::plugin::{Digest, Plugin};
 use apflow_sandbox::{Compiled, Linked, SandboxError};
 
-use crate::builtin::Builtin;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::grants;
@@ -57,7 +56,7 @@ impl Engine {
         let manifest = Manifest::parse(&load.manifest).map_err(|faults| {
             EngineError::InvalidManifest { file: load.manifest_file.clone(), faults }
         })?;
-        if self.builtin(&manifest.name)?.is_some() {
+        if self.is_builtin(&manifest.name) {
             return Err(EngineError::BuiltinPlugin(manifest.name));
         }
         let grants = grants::of_plugin(&manifest, load.grants, load.grant_all)?;
@@ -95,7 +94,7 @@ impl Engine {
         grants: Vec<Grant>,
         grant_all: bool,
     ) -> Result<Option<Plugin>, EngineError> {
-        if self.builtin(name)?.is_none() {
+        if !self.is_builtin(name) {
             return Ok(None);
         }
         let Some(installed) = self.store.find_plugin(name).await? else { return Ok(None) };
@@ -134,7 +133,7 @@ impl Engine {
     pub async fn install_builtins(self: &Arc<Self>, replace: bool) -> Result<(), EngineError> {
         let installed = self.store.list_plugins().await?;
         for builtin in &self.registry.builtins {
-            let manifest = builtin.manifest()?;
+            let manifest = builtin.manifest.clone();
             let earlier = installed.iter().find(|plugin| plugin.manifest.name == manifest.name);
             let stays = |plugin: &&Plugin| {
                 let is_same = plugin.digest == builtin.digest && plugin.manifest == manifest;
@@ -159,13 +158,8 @@ impl Engine {
         Ok(())
     }
 
-    fn builtin(&self, name: &str) -> Result<Option<&Builtin>, EngineError> {
-        for builtin in &self.registry.builtins {
-            if builtin.manifest()?.name == name {
-                return Ok(Some(builtin));
-            }
-        }
-        Ok(None)
+    fn is_builtin(&self, name: &str) -> bool {
+        self.registry.builtins.iter().any(|builtin| builtin.manifest.name == name)
     }
 
     /// Compiles and links on a thread where blocking is fine.

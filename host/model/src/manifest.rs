@@ -11,7 +11,7 @@ use crate::reader::{FileFault, Reader, Section};
 use crate::yaml::{Kind, Node};
 
 /// The longest name of a plugin.
-const NAME_CHARACTERS_MAX: usize = 64;
+pub const NAME_CHARACTERS_MAX: usize = 64;
 
 /// A `plugin.yaml` that holds no fault.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,16 +64,19 @@ impl Manifest {
 ///
 /// A sentence that says what is accepted.
 pub fn check_name(name: &str) -> Result<String, String> {
-    let is_allowed =
-        |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-');
     let starts = name.starts_with(|c: char| c.is_ascii_lowercase());
-    if starts && name.len() <= NAME_CHARACTERS_MAX && name.chars().all(is_allowed) {
+    if starts && name.len() <= NAME_CHARACTERS_MAX && name.chars().all(is_name_character) {
         return Ok(name.to_owned());
     }
     Err(format!(
         "`{name}` is not a name: expected a letter, then lower case letters, digits, `_` or `-`, \
          at most {NAME_CHARACTERS_MAX} characters"
     ))
+}
+
+/// Whether a name may hold this character after its first.
+pub fn is_name_character(c: char) -> bool {
+    c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-')
 }
 
 fn read(reader: &mut Reader, node: &Node) -> Option<Manifest> {

@@ -1,6 +1,7 @@
 //! `load`: check, compile and install a plugin.
 
-use std::path::{Path, PathBuf};
+use std::io::Read;
+use std::path::Path;
 use std::time::Duration;
 
 use apflow_api::{ApiError, GrantPlugin, ListPlugins, LoadPlugin, LoadedPlugin};
@@ -9,7 +10,7 @@ use apflow_model::limit::Span;
 use apflow_model::manifest::Manifest;
 use apflow_model::plugin::Plugin;
 use cap_std::ambient_authority;
-use cap_std::fs::Dir;
+use cap_std::fs::{Dir, File};
 
 use super::arguments::Load;
 use super::error::CliError;
@@ -123,14 +124,11 @@ fn read_component(folder: &Path, name: &str) -> Result<(Vec<u8>, String), CliErr
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, CliError> {
-    let unusable = |source| CliError::Io { what: path.display().to_string(), source };
-    let (folder, name) = (path.parent().unwrap_or(Path::new(".")), path.file_name());
-    let folder = if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder.to_owned() };
-    let name =
-        name.ok_or_else(|| CliError::NotFound(format!("`{}` is no file", path.display())))?;
-    Dir::open_ambient_dir(folder, ambient_authority())
-        .and_then(|folder| folder.read(name))
-        .map_err(unusable)
+    let mut bytes = Vec::new();
+    File::open_ambient(path, ambient_authority())
+        .and_then(|mut file| file.read_to_end(&mut bytes))
+        .map_err(|source| CliError::Io { what: path.display().to_string(), source })?;
+    Ok(bytes)
 }
 
 fn read_text(path: &Path) -> Result<String, CliError> {

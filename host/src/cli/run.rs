@@ -35,7 +35,7 @@ pub(crate) async fn run(config: &Config, run: Run, output: &Output) -> Result<Ex
     let job = run_job(config, task, run.grants, output, false).await?;
     let exit = Exit::of_job(&job);
     let Some(task) = job.tasks.into_iter().next() else { return Ok(exit) };
-    report(&task, exit, output);
+    report(&task, output);
     Ok(exit)
 }
 
@@ -48,8 +48,8 @@ async fn run_batch(config: &Config, batch: Batch, output: &Output) -> Result<Exi
 }
 
 /// Prints the task: its output on standard output, or its fault on standard error.
-fn report(task: &Task, exit: Exit, output: &Output) {
-    if let (Some(fault), true) = (&task.fault, exit != Exit::Ok) {
+fn report(task: &Task, output: &Output) {
+    if let Some(fault) = &task.fault {
         output.note(&format!("error[{}]: {}", fault.code, fault.message));
         output.note(&format!("  `apflow-host explain {}` says more", fault.code));
         output.json_only(task);
