@@ -87,7 +87,7 @@ async fn guard(
     port: &Arc<Port>,
 ) -> Option<Ended> {
     let (task_id, job_id) = (claimed.task.to_string(), claimed.job.to_string());
-    let grants: Vec<Grant> = plugin.plugin.grants.iter().chain(&claimed.grants).cloned().collect();
+    let granted: Vec<Grant> = plugin.plugin.grants.iter().chain(&claimed.grants).cloned().collect();
     let call = Call {
         task_id: &task_id,
         job_id: &job_id,
@@ -95,7 +95,8 @@ async fn guard(
         model: claimed.model.as_deref(),
         input: inputs,
         timeout: claimed.timeout,
-        grants: grants.into(),
+        granted: granted.into(),
+        narrowed: None,
     };
     let task_port: Arc<dyn TaskPort> = Arc::clone(port) as Arc<dyn TaskPort>;
     let storing = async {

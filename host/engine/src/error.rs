@@ -60,7 +60,7 @@ pub enum EngineError {
     #[error("grant `{grant}` allows something that {asker} does not ask for; it asks for {asked}")]
     GrantNotAsked {
         /// The grant.
-        grant: Grant,
+        grant: Box<Grant>,
         /// Who should ask for it.
         asker: String,
         /// What is asked for, as a list.

@@ -15,7 +15,11 @@ pub(crate) fn of_plugin(
     if all {
         let asked = &manifest.capabilities;
         said.extend(asked.http.iter().cloned().map(Grant::Http));
+        said.extend(asked.tcp.iter().cloned().map(Grant::Tcp));
+        said.extend(asked.sockets.iter().cloned().map(Grant::Sockets));
         said.extend(asked.env.iter().cloned().map(Grant::Env));
+        said.extend(asked.secrets.iter().cloned().map(Grant::Secret));
+        said.extend(asked.secret_values.iter().cloned().map(Grant::SecretValue));
     }
     Ok(said)
 }
@@ -30,7 +34,7 @@ pub(crate) fn check(
     let names: Vec<String> = plugins.iter().map(|(name, _)| format!("`{name}`")).collect();
     let lines: Vec<String> = plugins.iter().flat_map(|(_, asked)| asked.lines()).collect();
     Err(EngineError::GrantNotAsked {
-        grant: grant.clone(),
+        grant: Box::new(grant.clone()),
         asker: names.join(" or "),
         asked: if lines.is_empty() { "nothing".to_owned() } else { lines.join(", ") },
     })

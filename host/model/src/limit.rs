@@ -15,33 +15,70 @@ const GIB: u64 = 1024 * MIB;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Limits {
-    /// Linear memory, in bytes. From 64 KiB to 1 GiB; 64 MiB if not set.
+    /// Linear memory, all memories together, in bytes. From 64 KiB to 1 GiB; 64 MiB if not set.
     pub memory_bytes: u64,
+    /// Elements of one table. Up to 100,000, which it is if not set.
+    pub table_elements: u64,
+    /// Streams, files, requests and other things of the host that it holds at once. Up to 4096; 256
+    /// if not set.
+    pub handles: u64,
     /// Time from instantiation to the end, waiting included. From 1 ms to 24 h; 30 s if not set.
     pub timeout: Duration,
     /// Fuel, in wasmtime's units: deterministic, about one for each instruction. None: not metered.
     pub fuel: Option<u64>,
-    /// Output, in bytes of JSON; for a command, of stdout and stderr each. 8 MiB if not set.
+    /// Output of an executor, in bytes of JSON. Up to 64 MiB; 8 MiB if not set.
     pub output_bytes: u64,
+    /// Standard output of a command, in bytes. Up to 64 MiB; 8 MiB if not set.
+    pub stdout_bytes: u64,
+    /// Standard error of a command, in bytes. Up to 64 MiB; 1 MiB if not set.
+    pub stderr_bytes: u64,
     /// The log, in bytes: the texts of its lines, and a fixed cost for each line and each field. What
-    /// is over is dropped. 1 MiB if not set.
+    /// is over is dropped. Up to 64 MiB; 1 MiB if not set.
     pub log_bytes: u64,
+    /// What one host call may carry, its output beside, in bytes. Up to 64 MiB; 4 MiB if not set.
+    pub host_call_bytes: u64,
     /// HTTP requests sent. 100 if not set.
     pub http_requests: u64,
-    /// One HTTP body, sent or received, in bytes. 16 MiB if not set.
+    /// One HTTP body, sent or received, in bytes. Up to 1 GiB; 16 MiB if not set.
     pub http_body_bytes: u64,
+    /// The headers of one HTTP message, in bytes. Up to 1 MiB; 64 KiB if not set.
+    pub http_header_bytes: u64,
+    /// TCP connections opened, through `dial` and raw sockets together. Up to 256; 16 if not set.
+    pub connections: u64,
+    /// Bytes through all TCP connections of `dial`, both ways. Up to 1 GiB; 64 MiB if not set.
+    pub tcp_bytes: u64,
+    /// Making one connection, name and TLS included. From 1 ms to 5 min; 30 s if not set.
+    pub connect_timeout: Duration,
+    /// Silence of a server. From 1 ms to 24 h; 10 min if not set.
+    pub idle_timeout: Duration,
+    /// What it may leave in `/out`, in bytes. Up to 1 GiB; 64 MiB if not set.
+    pub out_bytes: u64,
+    /// Files and folders in `/out`, and as many in `/scratch`. Up to 100,000; 1000 if not set.
+    pub files: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
             memory_bytes: 64 * MIB,
+            table_elements: Self::TABLE_ELEMENTS_MAX,
+            handles: 256,
             timeout: Duration::from_secs(30),
             fuel: None,
             output_bytes: 8 * MIB,
+            stdout_bytes: 8 * MIB,
+            stderr_bytes: MIB,
             log_bytes: MIB,
+            host_call_bytes: 4 * MIB,
             http_requests: 100,
             http_body_bytes: 16 * MIB,
+            http_header_bytes: 64 * KIB,
+            connections: 16,
+            tcp_bytes: 64 * MIB,
+            connect_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_mins(10),
+            out_bytes: 64 * MIB,
+            files: 1000,
         }
     }
 }
@@ -49,8 +86,14 @@ impl Default for Limits {
 impl Limits {
     /// The largest `memory` a manifest may set.
     pub const MEMORY_BYTES_MAX: u64 = GIB;
+    /// The largest `tables` a manifest may set.
+    pub const TABLE_ELEMENTS_MAX: u64 = 100_000;
     /// The largest `timeout` a manifest may set.
     pub const TIMEOUT_MAX: Duration = Duration::from_hours(24);
+    /// The largest `connect_timeout` a manifest may set.
+    pub const CONNECT_TIMEOUT_MAX: Duration = Duration::from_mins(5);
+    /// The largest `fs.scratch` a manifest may ask for.
+    pub const SCRATCH_BYTES_MAX: u64 = 4 * GIB;
 }
 
 /// An attempt went over one of its limits.
@@ -62,8 +105,19 @@ pub enum Breach {
     #[error("it needs more than {} of memory; `limits.memory` in its plugin.yaml sets this", Bytes(*.0))]
     Memory(u64),
     /// The guest asked for a larger table of functions.
-    #[error("it needs a table of more than {0} elements, which is fixed in this version")]
+    #[error(
+        "it needs a table of more than {0} elements; `limits.tables` in its plugin.yaml sets this"
+    )]
     Table(u64),
+    /// The guest holds too many things of the host.
+    #[error(
+        "it holds more than {0} files, streams or requests at once; `limits.handles` in its \
+         plugin.yaml sets this"
+    )]
+    Handles(u64),
+    /// Its calls are nested too deeply. The size is the host's, in bytes.
+    #[error("its calls are nested deeper than a stack of {} holds, which is fixed", Bytes(*.0))]
+    Stack(u64),
     /// The time was up.
     #[error("it ran longer than {}; `limits.timeout` in its plugin.yaml and `timeout_seconds` of the task set this", Span(*.0))]
     Timeout(Duration),
@@ -73,6 +127,12 @@ pub enum Breach {
     /// The output was too large.
     #[error("it returned more than {}; `limits.output` in its plugin.yaml sets this", Bytes(*.0))]
     Output(u64),
+    /// A command wrote too much to its standard output.
+    #[error("it wrote more than {} to stdout; `limits.stdout` in its plugin.yaml sets this", Bytes(*.0))]
+    Stdout(u64),
+    /// A command wrote too much to its standard error.
+    #[error("it wrote more than {} to stderr; `limits.stderr` in its plugin.yaml sets this", Bytes(*.0))]
+    Stderr(u64),
     /// The guest sent too many HTTP requests.
     #[error(
         "it sent more than {0} HTTP requests; `limits.http_requests` in its plugin.yaml sets this"
@@ -81,8 +141,30 @@ pub enum Breach {
     /// An HTTP body was too large.
     #[error("an HTTP body had more than {}; `limits.http_body` in its plugin.yaml sets this", Bytes(*.0))]
     HttpBody(u64),
+    /// The headers of an HTTP message were too large.
+    #[error("the headers of an HTTP message had more than {}; `limits.http_headers` in its plugin.yaml sets this", Bytes(*.0))]
+    HttpHeaders(u64),
+    /// The guest opened too many TCP connections.
+    #[error(
+        "it opened more than {0} connections; `limits.connections` in its plugin.yaml sets this"
+    )]
+    Connections(u64),
+    /// Too much went through its TCP connections.
+    #[error("more than {} went through its connections; `limits.tcp_bytes` in its plugin.yaml sets this", Bytes(*.0))]
+    TcpBytes(u64),
+    /// The guest wrote too much to `/out`.
+    #[error("it wrote more than {} to /out; `limits.out` in its plugin.yaml sets this", Bytes(*.0))]
+    OutBytes(u64),
+    /// The guest wrote too much to `/scratch`.
+    #[error("it wrote more than {} to /scratch; `capabilities.fs.scratch` in its plugin.yaml sets this", Bytes(*.0))]
+    ScratchBytes(u64),
+    /// The guest made too many files.
+    #[error(
+        "it made more than {0} files and folders in /out or in /scratch; `limits.files` in its plugin.yaml sets this"
+    )]
+    Files(u64),
     /// A host call carried too much.
-    #[error("its output or one of its host calls carried more than {}; `limits.output` in its plugin.yaml sets this, with 4 MiB to spare", Bytes(*.0))]
+    #[error("one of its host calls carried more than {}; `limits.host_call` in its plugin.yaml sets this, and `limits.output` adds to it", Bytes(*.0))]
     HostCall(u64),
 }
 

@@ -1,11 +1,13 @@
 //! `plugin.yaml`: what a plugin is, what it asks for, and its limits.
 //!
-//! Every key that is accepted here is enforced by the sandbox. A key of the format that this
-//! version cannot enforce is refused, never ignored.
+//! Every key that is accepted here is enforced by the sandbox; any other is refused, never ignored.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::capability::{Capabilities, HttpPattern};
+use crate::capability::{Capabilities, Folders, check_secret_name};
 use crate::limit::{Bytes, Limits, Span};
 use crate::reader::{FileFault, Reader, Section};
 use crate::yaml::{Kind, Node};
@@ -116,90 +118,178 @@ fn check_file(text: &str) -> Result<String, String> {
 }
 
 fn read_capabilities(reader: &mut Reader, node: &Node) -> Capabilities {
-    const KEYS: [&str; 7] = ["http", "tcp", "fs", "env", "secrets", "clocks", "random"];
+    const KEYS: [&str; 9] =
+        ["http", "tcp", "sockets", "fs", "env", "secrets", "secret_values", "clocks", "random"];
     let Some(section) = reader.section(node, "capabilities", &KEYS) else {
         return Capabilities::default();
     };
-    refuse_asked_list(reader, &section, "tcp");
-    refuse_asked_list(reader, &section, "secrets");
-    let mut http = Vec::new();
-    for (item, text) in reader.texts(&section, "http") {
-        match text.parse::<HttpPattern>() {
-            Ok(pattern) => http.push(pattern),
-            Err(expected) => reader.invalid(item, &section.path("http"), expected),
-        }
-    }
-    let env = reader.texts(&section, "env").into_iter().map(|(_, name)| name.to_owned()).collect();
+    let name = |text: &str| Ok(text.to_owned());
     Capabilities {
-        http,
-        fs_in: section.get("fs").is_some_and(|node| read_fs(reader, node)),
-        env,
+        http: read_list(reader, &section, "http", str::parse),
+        tcp: read_list(reader, &section, "tcp", str::parse),
+        sockets: read_list(reader, &section, "sockets", str::parse),
+        fs: section.get("fs").map(|node| read_folders(reader, node)).unwrap_or_default(),
+        env: read_list(reader, &section, "env", name),
+        secrets: read_list(reader, &section, "secrets", check_secret_name),
+        secret_values: read_list(reader, &section, "secret_values", check_secret_name),
         clocks: reader.flag(&section, "clocks"),
         random: reader.flag(&section, "random"),
     }
 }
 
-/// An empty list asks for nothing, so it is fine even where asking is not.
-fn refuse_asked_list(reader: &mut Reader, section: &Section<'_>, key: &str) {
-    if let Some(node) = section.get(key)
-        && !matches!(node.kind(), Kind::List(items) if items.is_empty())
-    {
-        reader.unenforced(node, &section.path(key));
-    }
-}
-
-fn read_fs(reader: &mut Reader, node: &Node) -> bool {
-    let Some(section) = reader.section(node, "capabilities.fs", &["in", "out", "scratch"]) else {
-        return false;
-    };
-    for key in ["out", "scratch"] {
-        if let Some(node) = section.get(key) {
-            reader.unenforced(node, &section.path(key));
+/// Reads a list of texts with `parse`, whose error says what is expected.
+fn read_list<T>(
+    reader: &mut Reader,
+    section: &Section<'_>,
+    key: &str,
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> Vec<T> {
+    let mut values = Vec::new();
+    for (item, text) in reader.texts(section, key) {
+        match parse(text) {
+            Ok(value) => values.push(value),
+            Err(expected) => reader.invalid(item, &section.path(key), expected),
         }
     }
-    reader
-        .parsed(&section, "in", |mode| match mode {
-            "read" => Ok(()),
-            _ => Err(format!(
-                "is `{mode}`, but must be `read`: what is mounted at /in is never written"
-            )),
-        })
-        .is_some()
+    values
 }
 
+fn read_folders(reader: &mut Reader, node: &Node) -> Folders {
+    let Some(section) = reader.section(node, "capabilities.fs", &["in", "out", "scratch"]) else {
+        return Folders::default();
+    };
+    let mut mode = |key: &str, word: &str, why: &str| {
+        let check = |mode: &str| {
+            if mode == word {
+                Ok(())
+            } else {
+                Err(format!("is `{mode}`, but must be `{word}`: {why}"))
+            }
+        };
+        reader.parsed(&section, key, check).is_some()
+    };
+    Folders {
+        is_in_read: mode("in", "read", "what is mounted at /in is never written"),
+        is_out_written: mode("out", "write", "what is in /out is the task's own"),
+        scratch_bytes: read_size(reader, &section, "scratch", 1..=Limits::SCRATCH_BYTES_MAX),
+    }
+}
+
+const LIMIT_KEYS: [&str; 19] = [
+    "memory",
+    "tables",
+    "handles",
+    "timeout",
+    "fuel",
+    "output",
+    "stdout",
+    "stderr",
+    "log",
+    "host_call",
+    "http_requests",
+    "http_body",
+    "http_headers",
+    "connections",
+    "tcp_bytes",
+    "connect_timeout",
+    "idle_timeout",
+    "out",
+    "files",
+];
+
 fn read_limits(reader: &mut Reader, node: &Node) -> Limits {
-    const KEYS: [&str; 7] =
-        ["memory", "timeout", "fuel", "output", "log", "http_requests", "http_body"];
     let default = Limits::default();
-    let Some(section) = reader.section(node, "limits", &KEYS) else { return default };
-    let mut bytes = |key: &str, preset: u64, range: std::ops::RangeInclusive<u64>| {
-        reader
-            .parsed(&section, key, |text| {
-                let size = Bytes::parse(text)?;
-                if range.contains(&size.0) {
-                    return Ok(size.0);
-                }
-                let (least, most) = (Bytes(*range.start()), Bytes(*range.end()));
-                Err(format!("is {size}, but must be from {least} to {most}"))
-            })
-            .unwrap_or(preset)
+    let Some(section) = reader.section(node, "limits", &LIMIT_KEYS) else { return default };
+    let mut bytes = |key: &str, preset: u64, range: RangeInclusive<u64>| {
+        read_size(reader, &section, key, range).unwrap_or(preset)
+    };
+    let text_bytes_max = 64 << 20;
+    let sized = Limits {
+        memory_bytes: bytes("memory", default.memory_bytes, 64 << 10..=Limits::MEMORY_BYTES_MAX),
+        output_bytes: bytes("output", default.output_bytes, 0..=text_bytes_max),
+        stdout_bytes: bytes("stdout", default.stdout_bytes, 0..=text_bytes_max),
+        stderr_bytes: bytes("stderr", default.stderr_bytes, 0..=text_bytes_max),
+        log_bytes: bytes("log", default.log_bytes, 0..=text_bytes_max),
+        host_call_bytes: bytes("host_call", default.host_call_bytes, 4 << 10..=text_bytes_max),
+        http_body_bytes: bytes("http_body", default.http_body_bytes, 0..=1 << 30),
+        http_header_bytes: bytes("http_headers", default.http_header_bytes, 1 << 10..=1 << 20),
+        tcp_bytes: bytes("tcp_bytes", default.tcp_bytes, 0..=1 << 30),
+        out_bytes: bytes("out", default.out_bytes, 0..=1 << 30),
+        ..default
+    };
+    let mut count = |key: &str, preset: u64, range: RangeInclusive<u64>| {
+        read_count(reader, &section, key, range).unwrap_or(preset)
+    };
+    let counted = Limits {
+        table_elements: count("tables", default.table_elements, 0..=Limits::TABLE_ELEMENTS_MAX),
+        handles: count("handles", default.handles, 8..=4096),
+        http_requests: count("http_requests", default.http_requests, 0..=u64::MAX),
+        connections: count("connections", default.connections, 0..=256),
+        files: count("files", default.files, 0..=100_000),
+        ..sized
+    };
+    let mut span = |key: &str, preset: Duration, most: Duration| {
+        read_span(reader, &section, key, most).unwrap_or(preset)
     };
     Limits {
-        memory_bytes: bytes("memory", default.memory_bytes, 64 << 10..=Limits::MEMORY_BYTES_MAX),
-        output_bytes: bytes("output", default.output_bytes, 0..=64 << 20),
-        log_bytes: bytes("log", default.log_bytes, 0..=64 << 20),
-        http_body_bytes: bytes("http_body", default.http_body_bytes, 0..=1 << 30),
-        timeout: reader
-            .parsed(&section, "timeout", |text| match Span::parse(text)? {
-                span if span.0.is_zero() || span.0 > Limits::TIMEOUT_MAX => {
-                    Err(format!("is {text}, but must be from 1ms to 24h"))
-                }
-                span => Ok(span.0),
-            })
-            .unwrap_or(default.timeout),
+        timeout: span("timeout", default.timeout, Limits::TIMEOUT_MAX),
+        connect_timeout: span(
+            "connect_timeout",
+            default.connect_timeout,
+            Limits::CONNECT_TIMEOUT_MAX,
+        ),
+        idle_timeout: span("idle_timeout", default.idle_timeout, Limits::TIMEOUT_MAX),
         fuel: read_fuel(reader, &section),
-        http_requests: reader.number(&section, "http_requests").unwrap_or(default.http_requests),
+        ..counted
     }
+}
+
+fn read_size(
+    reader: &mut Reader,
+    section: &Section<'_>,
+    key: &str,
+    range: RangeInclusive<u64>,
+) -> Option<u64> {
+    reader.parsed(section, key, |text| {
+        let size = Bytes::parse(text)?;
+        if range.contains(&size.0) {
+            return Ok(size.0);
+        }
+        let (least, most) = (Bytes(*range.start()), Bytes(*range.end()));
+        Err(format!("is {size}, but must be from {least} to {most}"))
+    })
+}
+
+fn read_count(
+    reader: &mut Reader,
+    section: &Section<'_>,
+    key: &str,
+    range: RangeInclusive<u64>,
+) -> Option<u64> {
+    let number = reader.number(section, key)?;
+    if range.contains(&number) {
+        return Some(number);
+    }
+    let (least, most) = (range.start(), range.end());
+    if let Some(node) = section.get(key) {
+        let message = format!("is {number}, but must be from {least} to {most}");
+        reader.invalid(node, &section.path(key), message);
+    }
+    None
+}
+
+fn read_span(
+    reader: &mut Reader,
+    section: &Section<'_>,
+    key: &str,
+    most: Duration,
+) -> Option<Duration> {
+    reader.parsed(section, key, |text| match Span::parse(text)? {
+        span if span.0.is_zero() || span.0 > most => {
+            Err(format!("is {text}, but must be from 1 ms to {}", Span(most)))
+        }
+        span => Ok(span.0),
+    })
 }
 
 fn read_fuel(reader: &mut Reader, section: &Section<'_>) -> Option<u64> {
@@ -216,8 +306,6 @@ fn read_fuel(reader: &mut Reader, section: &Section<'_>) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     const GOOD: &str = "\
@@ -242,7 +330,7 @@ limits: { memory: 32MiB, timeout: 5s, fuel: none, http_requests: 3 }
     fn a_whole_manifest_is_read() {
         let manifest = Manifest::parse(GOOD).unwrap();
         assert_eq!(manifest.name, "rest_executor");
-        assert!(manifest.capabilities.fs_in && manifest.capabilities.clocks);
+        assert!(manifest.capabilities.fs.is_in_read && manifest.capabilities.clocks);
         assert_eq!(manifest.capabilities.http[0].to_string(), "https://*");
         assert_eq!(manifest.limits.memory_bytes, 32 << 20);
         assert_eq!(manifest.limits.timeout, Duration::from_secs(5));
@@ -274,15 +362,72 @@ limits: { memory: 32MiB, timeout: 5s, fuel: none, http_requests: 3 }
     }
 
     #[test]
-    fn a_key_that_is_not_enforced_is_refused() {
+    fn every_kind_of_capability_is_read() {
+        let text = GOOD
+            .replace("tcp: []", "tcp: [\"smtp.example.com:587\"]\n  sockets: [\"10.0.0.0/8:5432\"]")
+            .replace("in: read", "in: read, out: write, scratch: 64MiB")
+            .replace("env: [LANG]", "env: [LANG]\n  secrets: [api_key]\n  secret_values: [pin]");
+        let asked = Manifest::parse(&text).unwrap().capabilities;
+        assert!(asked.tcp[0].matches("smtp.example.com", 587));
+        assert!(asked.sockets[0].matches("10.0.0.1:5432".parse().unwrap()));
+        assert!(asked.fs.is_out_written);
+        assert_eq!(asked.fs.scratch_bytes, Some(64 << 20));
+        assert_eq!(
+            (asked.secrets, asked.secret_values),
+            (vec!["api_key".into()], vec!["pin".into()])
+        );
+    }
+
+    #[test]
+    fn what_is_no_capability_is_refused_with_its_place() {
         for (from, to, path) in [
-            ("tcp: []", "tcp: [\"a.example:25\"]", "capabilities.tcp"),
-            ("in: read", "in: read, scratch: 1MiB", "capabilities.fs.scratch"),
-            ("env: [LANG]", "secrets: [key]", "capabilities.secrets"),
+            ("tcp: []", "tcp: [a.example]", "capabilities.tcp"),
+            ("tcp: []", "sockets: [\"a.example:25\"]", "capabilities.sockets"),
+            ("in: read", "in: write", "capabilities.fs.in"),
+            ("in: read", "out: read", "capabilities.fs.out"),
+            ("in: read", "scratch: write", "capabilities.fs.scratch"),
+            ("env: [LANG]", "secrets: [\"a b\"]", "capabilities.secrets"),
         ] {
             let found = faults(&GOOD.replace(from, to));
-            assert_eq!((found[0].code, found[0].path.as_str()), ("not-enforced", path));
+            assert_eq!((found[0].code, found[0].path.as_str()), ("invalid-value", path));
         }
+    }
+
+    #[test]
+    fn every_limit_is_read() {
+        let none = Manifest::parse(
+            &GOOD.replace("memory: 32MiB, timeout: 5s, fuel: none, http_requests: 3", ""),
+        );
+        assert_eq!(none.unwrap().limits, Limits::default());
+        let all = "memory: 1MiB, tables: 1, handles: 8, timeout: 1s, fuel: 5, output: 1B, stdout: 2B, \
+                   stderr: 3B, log: 4B, host_call: 4KiB, http_requests: 6, http_body: 7B, \
+                   http_headers: 1KiB, connections: 8, tcp_bytes: 9B, connect_timeout: 2s, \
+                   idle_timeout: 3s, out: 10B, files: 11";
+        let text = GOOD.replace("memory: 32MiB, timeout: 5s, fuel: none, http_requests: 3", all);
+        let limits = Manifest::parse(&text).unwrap().limits;
+        let expected = Limits {
+            memory_bytes: 1 << 20,
+            table_elements: 1,
+            handles: 8,
+            timeout: Duration::from_secs(1),
+            fuel: Some(5),
+            output_bytes: 1,
+            stdout_bytes: 2,
+            stderr_bytes: 3,
+            log_bytes: 4,
+            host_call_bytes: 4 << 10,
+            http_requests: 6,
+            http_body_bytes: 7,
+            http_header_bytes: 1 << 10,
+            connections: 8,
+            tcp_bytes: 9,
+            connect_timeout: Duration::from_secs(2),
+            idle_timeout: Duration::from_secs(3),
+            out_bytes: 10,
+            files: 11,
+        };
+        assert_eq!(limits, expected);
+        assert_eq!(LIMIT_KEYS.len(), all.split(',').count(), "every key was read");
     }
 
     #[test]

@@ -222,17 +222,6 @@ impl Reader {
         self.fault(node.place(), path, "invalid-value", message, "correct the value");
     }
 
-    /// Notes that a key has no effect in this version, which is why it is refused.
-    pub(crate) fn unenforced(&mut self, node: &Node, path: &str) {
-        self.fault(
-            node.place(),
-            path,
-            "not-enforced",
-            "cannot be enforced by this version, and nothing is accepted that is not enforced",
-            "remove it",
-        );
-    }
-
     fn wrong_type(&mut self, node: &Node, path: &str, expected: &str, fix: &str) {
         let found = match node.kind() {
             Kind::Null => "nothing".to_owned(),

@@ -22,6 +22,12 @@ pub struct Usage {
     pub http_requests: u64,
     /// Bytes of HTTP bodies it sent and received.
     pub http_body_bytes: u64,
+    /// TCP connections it opened.
+    pub connections: u64,
+    /// Bytes through its TCP connections, both ways.
+    pub tcp_bytes: u64,
+    /// The most that its files in `/out` and `/scratch` held at once, in bytes.
+    pub file_bytes_peak: u64,
     /// Model tokens sent.
     pub tokens_input: u64,
     /// Model tokens received.
@@ -29,7 +35,7 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// The receipt of two attempts together: sums, but the larger peak.
+    /// The receipt of two attempts together: sums, but the larger peaks.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self {
@@ -41,6 +47,9 @@ impl Usage {
             log_bytes: self.log_bytes.saturating_add(other.log_bytes),
             http_requests: self.http_requests.saturating_add(other.http_requests),
             http_body_bytes: self.http_body_bytes.saturating_add(other.http_body_bytes),
+            connections: self.connections.saturating_add(other.connections),
+            tcp_bytes: self.tcp_bytes.saturating_add(other.tcp_bytes),
+            file_bytes_peak: self.file_bytes_peak.max(other.file_bytes_peak),
             tokens_input: self.tokens_input.saturating_add(other.tokens_input),
             tokens_output: self.tokens_output.saturating_add(other.tokens_output),
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use apflow_model::capability::Grant;
+use apflow_model::capability::Scope;
 use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::limit::{Breach, Limits};
 use apflow_model::usage::Usage;
@@ -17,13 +17,8 @@ use crate::call::{Call, Called, Ended, Output, Returned};
 use crate::egress::{Egress, Outside, Refusal};
 use crate::link::{Linked, Program};
 use crate::port::TaskPort;
-use crate::state::State;
+use crate::state::{State, usize_of};
 use crate::{command, trap, wasi};
-
-/// What one host call may carry beside an output, so that the output's own limit is met first.
-const HOSTCALL_BYTES_SPARE: u64 = 4 << 20;
-/// The most handles to resources that a guest may hold. The resources themselves are fewer.
-const HANDLES_MAX: usize = 10_000;
 
 /// Runs one attempt. Dropping the future stops the guest at the next tick of its epoch.
 pub(crate) async fn run(
@@ -35,7 +30,8 @@ pub(crate) async fn run(
     let started = Instant::now();
     let limits = plugin.plan.limits;
     let wall = call.timeout.map_or(limits.timeout, |own| own.min(limits.timeout));
-    let mut store = match new_store(plugin, outside, &call.grants, port, wall) {
+    let scope = plugin.plan.scope(Arc::clone(&call.granted), call.narrowed.clone());
+    let mut store = match new_store(plugin, outside, scope, port, wall) {
         Ok(store) => store,
         Err(fault) => return Ended { result: Err(fault), usage: Usage::default() },
     };
@@ -61,18 +57,17 @@ pub(crate) async fn run(
 pub(crate) fn new_store(
     plugin: &Linked,
     outside: &Arc<Outside>,
-    grants: &Arc<[Grant]>,
+    scope: Scope,
     port: Arc<dyn TaskPort>,
     wall: Duration,
 ) -> Result<Store<State>, Fault> {
     let (plan, deadline) = (&plugin.plan, Instant::now() + wall);
-    let egress =
-        Egress::new(Arc::clone(plan), Arc::clone(grants), Arc::clone(&port), Arc::clone(outside));
-    let state = State::new(Arc::clone(plan), Arc::clone(grants), port, egress, deadline);
+    let egress = Egress::new(scope.clone(), plan.limits, Arc::clone(&port), Arc::clone(outside));
+    let state = State::new(Arc::clone(plan), scope, port, egress, deadline);
     let mut store = Store::new(&plugin.engine, state);
     store.limiter(|state| &mut state.limiter);
-    store.set_hostcall_fuel(usize::try_from(hostcall_bytes_max(&store)).unwrap_or(usize::MAX));
-    store.set_max_component_handles(HANDLES_MAX);
+    store.set_hostcall_fuel(usize_of(hostcall_bytes_max(&plan.limits)));
+    store.set_max_component_handles(usize_of(plan.limits.handles));
     store.set_epoch_deadline(1);
     // A plain `Yield` would let other tasks run but not the timers and sockets of this thread.
     store.epoch_deadline_callback(|_| {
@@ -86,8 +81,9 @@ pub(crate) fn new_store(
     Ok(store)
 }
 
-fn hostcall_bytes_max(store: &Store<State>) -> u64 {
-    store.data().plan.limits.output_bytes.saturating_add(HOSTCALL_BYTES_SPARE)
+/// What wasmtime carries in one call. The output is one as well, and its own limit is met first.
+fn hostcall_bytes_max(limits: &Limits) -> u64 {
+    limits.output_bytes.saturating_add(limits.host_call_bytes)
 }
 
 async fn execute(
@@ -117,8 +113,8 @@ async fn execute(
 /// Makes the WASI context ahead of the call when it holds a folder, so that one that cannot be
 /// opened is a fault. Without a folder it is made when the guest first asks for it.
 fn mount_folder(state: &mut State) -> Result<(), Fault> {
-    if let Some(folder) = wasi::folder(&state.plan, &state.grants) {
-        let mut builder = wasi::base(&state.plan, &state.grants, state.stderr.clone());
+    if let Some(folder) = state.scope.folder() {
+        let mut builder = wasi::base(&state.plan, &state.scope, state.stderr.clone());
         wasi::mount(&mut builder, folder)?;
         state.set_wasi(builder.build());
     }
@@ -152,9 +148,8 @@ fn judge(called: Called, store: &Store<State>, usage: &mut Usage) -> Result<Valu
         Ok(Err(fault)) => Err(fault),
         Err(error) => {
             let breach = state.limiter.breach.as_ref();
-            let bytes_max = hostcall_bytes_max(store);
             let stderr = state.stderr.take();
-            Err(trap::fault(&error, breach, state.plan.limits.fuel, bytes_max, &stderr))
+            Err(trap::fault(&error, breach, &state.plan.limits, &stderr))
         }
     };
     judged.map_err(|fault| explain(fault, state))
@@ -235,7 +230,8 @@ mod tests {
             model: None,
             input: &serde_json::json!({}),
             timeout: None,
-            grants: Arc::default(),
+            granted: Arc::default(),
+            narrowed: None,
         };
         sandbox.run(&linked, call, Arc::new(fixture::Lines::default())).await
     }

@@ -23,7 +23,9 @@ pub struct Call<'a> {
     /// The task's own time limit. The shorter of it and the plugin's counts.
     pub timeout: Option<Duration>,
     /// What the operator allows. Only what the manifest asks for counts.
-    pub grants: Arc<[Grant]>,
+    pub granted: Arc<[Grant]>,
+    /// What the task keeps of that. None for all of it.
+    pub narrowed: Option<Arc<[Grant]>>,
 }
 
 /// How an attempt ended.

@@ -20,19 +20,21 @@ const CHUNK_BYTES_MAX: usize = 64 << 10;
 pub(crate) struct Capture {
     kept: Arc<Mutex<Vec<u8>>>,
     bytes_max: usize,
-    /// Whether writing more than `bytes_max` ends the attempt. Otherwise the rest is dropped.
-    is_strict: bool,
+    /// What writing more than `bytes_max` breaches. None: the rest is dropped.
+    breach: Option<Breach>,
 }
 
 impl Capture {
     /// Keeps the first bytes and drops the rest.
     pub(crate) fn first(bytes_max: usize) -> Self {
-        Self { kept: Arc::default(), bytes_max, is_strict: false }
+        Self { kept: Arc::default(), bytes_max, breach: None }
     }
 
-    /// Keeps all, and ends the attempt when it is more than allowed.
-    pub(crate) fn all(bytes_max: usize) -> Self {
-        Self { kept: Arc::default(), bytes_max, is_strict: true }
+    /// Keeps all, and ends the attempt with this breach when it is more than allowed.
+    pub(crate) fn all(breach: impl Fn(u64) -> Breach, bytes_max: u64) -> Self {
+        let breach = Some(breach(bytes_max));
+        let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+        Self { kept: Arc::default(), bytes_max, breach }
     }
 
     /// Takes out what was kept.
@@ -43,8 +45,10 @@ impl Capture {
     fn keep(&self, bytes: &[u8]) -> Result<(), Breach> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let room = self.bytes_max.saturating_sub(kept.len());
-        if self.is_strict && bytes.len() > room {
-            return Err(Breach::Output(self.bytes_max as u64));
+        if bytes.len() > room
+            && let Some(breach) = &self.breach
+        {
+            return Err(breach.clone());
         }
         kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
         Ok(())
@@ -113,7 +117,7 @@ mod tests {
         let mut first = Capture::first(4);
         first.write(Bytes::from_static(b"abcdef")).unwrap();
         assert_eq!(first.take(), b"abcd");
-        let mut all = Capture::all(4);
+        let mut all = Capture::all(Breach::Stdout, 4);
         all.write(Bytes::from_static(b"abcd")).unwrap();
         assert!(all.write(Bytes::from_static(b"e")).is_err());
     }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use apflow_model::fault::{Fault, FaultCode};
+use apflow_model::limit::Breach;
 use apflow_model::manifest::Manifest;
 use apflow_model::plugin::Descriptor;
 use serde::Deserialize;
@@ -68,13 +69,13 @@ pub(crate) async fn run(
         Err(error) => return Ok(Err(Fault::new(FaultCode::InvalidInput, error.to_string()))),
     };
     let state = store.data_mut();
-    let (plan, grants) = (Arc::clone(&state.plan), Arc::clone(&state.grants));
-    let bytes_max = usize::try_from(plan.limits.output_bytes).unwrap_or(usize::MAX);
-    let (stdout, stderr) = (Capture::all(bytes_max), Capture::all(bytes_max));
-    let mut builder = wasi::base(&plan, &grants, stderr.clone());
-    builder.arg(&plan.name).args(&input.args);
+    let (plan, scope) = (Arc::clone(&state.plan), state.scope.clone());
+    let stdout = Capture::all(Breach::Stdout, plan.limits.stdout_bytes);
+    let stderr = Capture::all(Breach::Stderr, plan.limits.stderr_bytes);
+    let mut builder = wasi::base(&plan, &scope, stderr.clone());
+    builder.arg(&*plan.name).args(&input.args);
     builder.stdin(MemoryInputPipe::new(input.stdin)).stdout(stdout.clone());
-    if let Some(folder) = wasi::folder(&plan, &grants)
+    if let Some(folder) = scope.folder()
         && let Err(fault) = wasi::mount(&mut builder, folder)
     {
         return Ok(Err(fault));

@@ -33,8 +33,8 @@ pub(crate) async fn executor(
     outside: &Arc<Outside>,
     manifest: &Manifest,
 ) -> Result<Descriptor, SandboxError> {
-    let (grants, port) = (Arc::default(), Arc::new(NoTask));
-    let mut store = attempt::new_store(plugin, outside, &grants, port, DESCRIBE_MAX)
+    let (scope, port) = (plugin.plan.scope(Arc::default(), None), Arc::new(NoTask));
+    let mut store = attempt::new_store(plugin, outside, scope, port, DESCRIBE_MAX)
         .map_err(|fault| SandboxError::Undescribed(fault.message))?;
     let calling = async {
         let executor = pre.instantiate_async(&mut store).await?;
@@ -47,7 +47,7 @@ pub(crate) async fn executor(
     let described = described.map_err(|error| {
         let state = store.data();
         let breach = state.limiter.breach.as_ref();
-        let fault = trap::fault(&error, breach, None, u64::MAX, &state.stderr.take());
+        let fault = trap::fault(&error, breach, &state.plan.limits, &state.stderr.take());
         SandboxError::Undescribed(format!("failed: {}", fault.message))
     })?;
     check(described, manifest)

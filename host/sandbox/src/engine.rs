@@ -9,7 +9,7 @@ use apflow_model::limit::Limits;
 use wasmtime::{Config, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::error::SandboxError;
-use crate::limiter::{CORE_INSTANCES_MAX, MEMORIES_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX};
+use crate::limiter::{CORE_INSTANCES_MAX, MEMORIES_MAX, TABLES_MAX};
 
 /// How often a running guest gives way to other tasks, and so the longest that a spinning guest
 /// outlives its time limit or the drop of its future.
@@ -18,6 +18,9 @@ const TICK: Duration = Duration::from_millis(5);
 /// Memory of a slot that is zeroed by hand between two tenants, not given back to the kernel. Small
 /// guests live in it wholly: instantiation then makes no system call.
 const KEEP_RESIDENT_BYTES: usize = 256 << 10;
+
+/// The stack of a guest's calls, in bytes.
+pub(crate) const STACK_BYTES_MAX: usize = 512 << 10;
 
 /// What code an engine generates. Components are compiled for one profile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +72,7 @@ pub(crate) fn make(
     let mut config = Config::new();
     config.epoch_interruption(epochs);
     config.consume_fuel(profile.fuel);
+    config.max_wasm_stack(STACK_BYTES_MAX);
     config.concurrency_support(profile.concurrency);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(instances_max)));
     Engine::new(&config).or_else(|error| {
@@ -85,7 +89,7 @@ pub(crate) fn make(
 fn pool(instances_max: u32) -> PoolingAllocationConfig {
     let per_component = |most: usize| u32::try_from(most).unwrap_or(u32::MAX);
     let total = |most: usize| instances_max.saturating_mul(per_component(most));
-    let memory_bytes_max = usize::try_from(Limits::MEMORY_BYTES_MAX).unwrap_or(usize::MAX);
+    let of = |most: u64| usize::try_from(most).unwrap_or(usize::MAX);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances_max)
         .total_stacks(instances_max)
@@ -95,8 +99,8 @@ fn pool(instances_max: u32) -> PoolingAllocationConfig {
         .max_core_instances_per_component(per_component(CORE_INSTANCES_MAX))
         .max_memories_per_component(per_component(MEMORIES_MAX))
         .max_tables_per_component(per_component(TABLES_MAX))
-        .table_elements(TABLE_ELEMENTS_MAX)
-        .max_memory_size(memory_bytes_max)
+        .table_elements(of(Limits::TABLE_ELEMENTS_MAX))
+        .max_memory_size(of(Limits::MEMORY_BYTES_MAX))
         .max_core_instance_size(1 << 20)
         .max_component_instance_size(1 << 20)
         .max_unused_warm_slots(100)
@@ -193,7 +197,7 @@ mod tests {
         let component = Component::new(&engine, largest()).unwrap();
         let held = instantiate(&component).unwrap();
         let error = instantiate(&component).err().unwrap();
-        let fault = trap::fault(&error, None, None, 0, b"");
+        let fault = trap::fault(&error, None, &Limits::default(), b"");
         assert_eq!(fault.code, FaultCode::Retryable, "{fault}");
         drop(held);
         instantiate(&component).unwrap();

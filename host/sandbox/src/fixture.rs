@@ -37,15 +37,16 @@ pub(crate) fn command(body: &str) -> Vec<u8> {
 pub(crate) fn state(lines: &str) -> (State, Arc<Lines>) {
     let manifest = manifest(lines);
     let plan = Arc::new(Plan {
-        name: manifest.name,
-        asked: manifest.capabilities,
+        name: manifest.name.as_str().into(),
+        asked: Arc::new(manifest.capabilities),
         limits: manifest.limits,
         environment: Arc::new(BTreeMap::new()),
     });
     let kept = Arc::new(Lines::default());
     let port: Arc<dyn TaskPort> = kept.clone();
-    let egress = Egress::new(plan.clone(), Arc::default(), port.clone(), Arc::default());
-    (State::new(plan, Arc::default(), port, egress, Instant::now()), kept)
+    let scope = plan.scope(Arc::default(), None);
+    let egress = Egress::new(scope.clone(), plan.limits, port.clone(), Arc::default());
+    (State::new(plan, scope, port, egress, Instant::now()), kept)
 }
 
 /// A task that keeps its log and nothing else.

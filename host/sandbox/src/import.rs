@@ -53,7 +53,7 @@ impl Family {
             Self::Task | Self::Base => true,
             Self::Clocks => asked.clocks,
             Self::Random => asked.random,
-            Self::Files => asked.fs_in,
+            Self::Files => asked.fs.is_any(),
             Self::Http => !asked.http.is_empty(),
             Self::Sockets | Self::Unknown => false,
         }

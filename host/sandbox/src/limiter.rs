@@ -1,10 +1,8 @@
 //! Limits on what one store may hold: linear memory, tables, instances.
 
-use apflow_model::limit::Breach;
+use apflow_model::limit::{Breach, Limits};
 use wasmtime::{ResourceLimiter, Result};
 
-/// The most elements of one table. Function tables of large programs have tens of thousands.
-pub(crate) const TABLE_ELEMENTS_MAX: usize = 100_000;
 /// The most core instances of one component: the largest known toolchain, `componentize-py`, makes
 /// 38.
 pub(crate) const CORE_INSTANCES_MAX: usize = 60;
@@ -19,14 +17,21 @@ pub(crate) const MEMORIES_MAX: usize = 4;
 /// less. If the attempt then ends badly, the refusal is the reason that is reported.
 pub(crate) struct Limiter {
     memory_bytes_max: u64,
+    table_elements_max: u64,
     memory_bytes: u64,
     pub(crate) memory_bytes_peak: u64,
     pub(crate) breach: Option<Breach>,
 }
 
 impl Limiter {
-    pub(crate) fn new(memory_bytes_max: u64) -> Self {
-        Self { memory_bytes_max, memory_bytes: 0, memory_bytes_peak: 0, breach: None }
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self {
+            memory_bytes_max: limits.memory_bytes,
+            table_elements_max: limits.table_elements,
+            memory_bytes: 0,
+            memory_bytes_peak: 0,
+            breach: None,
+        }
     }
 }
 
@@ -45,8 +50,8 @@ impl ResourceLimiter for Limiter {
     }
 
     fn table_growing(&mut self, _: usize, wanted: usize, _: Option<usize>) -> Result<bool> {
-        if wanted > TABLE_ELEMENTS_MAX {
-            self.breach.get_or_insert(Breach::Table(TABLE_ELEMENTS_MAX as u64));
+        if wanted as u64 > self.table_elements_max {
+            self.breach.get_or_insert(Breach::Table(self.table_elements_max));
             return Ok(false);
         }
         Ok(true)
@@ -69,9 +74,13 @@ impl ResourceLimiter for Limiter {
 mod tests {
     use super::*;
 
+    fn limiter() -> Limiter {
+        Limiter::new(&Limits { memory_bytes: 100, table_elements: 7, ..Limits::default() })
+    }
+
     #[test]
     fn memories_share_one_limit_and_the_peak_is_kept() {
-        let mut limiter = Limiter::new(100);
+        let mut limiter = limiter();
         assert!(limiter.memory_growing(0, 60, None).unwrap());
         assert!(limiter.memory_growing(0, 40, None).unwrap());
         assert!(!limiter.memory_growing(40, 41, None).unwrap());
@@ -80,9 +89,10 @@ mod tests {
     }
 
     #[test]
-    fn a_table_has_a_fixed_limit() {
-        let mut limiter = Limiter::new(100);
-        assert!(limiter.table_growing(0, TABLE_ELEMENTS_MAX, None).unwrap());
-        assert!(!limiter.table_growing(0, TABLE_ELEMENTS_MAX + 1, None).unwrap());
+    fn each_table_has_a_limit() {
+        let mut limiter = limiter();
+        assert!(limiter.table_growing(0, 7, None).unwrap());
+        assert!(!limiter.table_growing(0, 8, None).unwrap());
+        assert_eq!(limiter.breach, Some(Breach::Table(7)));
     }
 }

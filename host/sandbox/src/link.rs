@@ -48,8 +48,8 @@ pub(crate) fn link(
     let program = pre(&engine, compiled, &manifest.capabilities)
         .map_err(|error| SandboxError::Unlinkable(format!("{error:#}")))?;
     let plan = Arc::new(Plan {
-        name: manifest.name.clone(),
-        asked: manifest.capabilities.clone(),
+        name: manifest.name.as_str().into(),
+        asked: Arc::new(manifest.capabilities.clone()),
         limits: manifest.limits,
         environment,
     });
@@ -68,7 +68,7 @@ fn pre(engine: &Engine, compiled: &Compiled, asked: &Capabilities) -> wasmtime::
         random::random::add_to_linker::<State, WasiRandom>(&mut linker, State::random)?;
         random::insecure::add_to_linker::<State, WasiRandom>(&mut linker, State::random)?;
     }
-    if asked.fs_in {
+    if asked.fs.is_any() {
         add_files(&mut linker)?;
     }
     if !asked.http.is_empty() {

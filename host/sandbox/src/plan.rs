@@ -3,13 +3,21 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use apflow_model::capability::Capabilities;
+use apflow_model::capability::{Capabilities, Grant, Scope};
 use apflow_model::limit::Limits;
 
 /// What is the same for every attempt of a plugin.
 pub(crate) struct Plan {
-    pub(crate) name: String,
-    pub(crate) asked: Capabilities,
+    pub(crate) name: Arc<str>,
+    pub(crate) asked: Arc<Capabilities>,
     pub(crate) limits: Limits,
     pub(crate) environment: Arc<BTreeMap<String, String>>,
+}
+
+impl Plan {
+    /// What one attempt may do.
+    pub(crate) fn scope(&self, granted: Arc<[Grant]>, narrowed: Option<Arc<[Grant]>>) -> Scope {
+        let (plugin, asked) = (Arc::clone(&self.name), Arc::clone(&self.asked));
+        Scope { plugin, asked, granted, narrowed }
+    }
 }

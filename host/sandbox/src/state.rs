@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use apflow_model::capability::Grant;
+use apflow_model::capability::Scope;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
@@ -15,18 +15,13 @@ use crate::plan::Plan;
 use crate::port::TaskPort;
 use crate::wasi;
 
-/// The most host resources (streams, files, requests) that a guest may hold at once. Far under the
-/// usual limit of open files, which one guest must not be able to use up.
-const RESOURCES_MAX: usize = 256;
-/// The most bytes of headers in one request or response, as wasi-http counts them.
-const HEADER_BYTES_MAX: usize = 64 << 10;
 /// How much of its standard error is kept, to explain a panic.
 const STDERR_BYTES_KEPT: usize = 16 << 10;
 
 /// The state of one attempt.
 pub(crate) struct State {
     pub(crate) plan: Arc<Plan>,
-    pub(crate) grants: Arc<[Grant]>,
+    pub(crate) scope: Scope,
     pub(crate) port: Arc<dyn TaskPort>,
     pub(crate) deadline: Instant,
     pub(crate) limiter: Limiter,
@@ -46,19 +41,19 @@ pub(crate) struct State {
 impl State {
     pub(crate) fn new(
         plan: Arc<Plan>,
-        grants: Arc<[Grant]>,
+        scope: Scope,
         port: Arc<dyn TaskPort>,
         egress: Egress,
         deadline: Instant,
     ) -> Self {
         let mut table = ResourceTable::new();
-        table.set_max_capacity(RESOURCES_MAX);
+        table.set_max_capacity(usize_of(plan.limits.handles));
         let mut http = WasiHttpCtx::new();
-        http.set_field_size_limit(HEADER_BYTES_MAX);
+        http.set_field_size_limit(usize_of(plan.limits.http_header_bytes));
         Self {
-            limiter: Limiter::new(plan.limits.memory_bytes),
+            limiter: Limiter::new(&plan.limits),
             plan,
-            grants,
+            scope,
             port,
             deadline,
             egress,
@@ -79,10 +74,15 @@ impl State {
     }
 }
 
+/// A limit as wasmtime takes it.
+pub(crate) fn usize_of(limit: u64) -> usize {
+    usize::try_from(limit).unwrap_or(usize::MAX)
+}
+
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let Self { wasi, plan, grants, stderr, table, .. } = self;
-        let ctx = wasi.get_or_insert_with(|| wasi::base(plan, grants, stderr.clone()).build());
+        let Self { wasi, plan, scope, stderr, table, .. } = self;
+        let ctx = wasi.get_or_insert_with(|| wasi::base(plan, scope, stderr.clone()).build());
         WasiCtxView { ctx, table }
     }
 }

@@ -1,12 +1,17 @@
 //! Why a call into a guest did not return, in the words of the model.
 
 use apflow_model::fault::{Fault, FaultCode};
-use apflow_model::limit::Breach;
+use apflow_model::limit::{Breach, Limits};
+use wasmtime::component::ResourceTableError;
 use wasmtime::{PoolConcurrencyLimitError, Trap};
+
+use crate::engine::STACK_BYTES_MAX;
 
 /// How wasmtime says that a call carried more than its host-call fuel. The type is private to it,
 /// so the text is all there is; a test holds it in place.
 const HOSTCALL_FUEL_TEXT: &str = "fuel allocated for hostcalls has been exhausted";
+/// How wasmtime says that a guest holds too many handles. It has no typed error either.
+const HANDLES_TEXT: &str = "handle limit exceeded";
 /// The most of a guest's last words that a fault repeats.
 const LAST_WORDS_BYTES_MAX: usize = 2_000;
 
@@ -16,20 +21,11 @@ const LAST_WORDS_BYTES_MAX: usize = 2_000;
 pub(crate) fn fault(
     error: &wasmtime::Error,
     breach: Option<&Breach>,
-    fuel: Option<u64>,
-    hostcall_bytes_max: u64,
+    limits: &Limits,
     stderr: &[u8],
 ) -> Fault {
     let trap = error.downcast_ref::<Trap>();
-    let breach = match (error.downcast_ref::<Breach>(), trap, fuel) {
-        (Some(breach), _, _) => Some(breach.clone()),
-        (None, Some(Trap::OutOfFuel), Some(fuel)) => Some(Breach::Fuel(fuel)),
-        _ if format!("{error:#}").contains(HOSTCALL_FUEL_TEXT) => {
-            Some(Breach::HostCall(hostcall_bytes_max))
-        }
-        _ => breach.cloned(),
-    };
-    if let Some(breach) = breach {
+    if let Some(breach) = breach_of(error, limits).as_ref().or(breach) {
         return Fault::new(FaultCode::LimitExceeded, breach.to_string());
     }
     if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
@@ -43,6 +39,26 @@ pub(crate) fn fault(
         format!("the plugin crashed: {what}; it wrote: {words}")
     };
     Fault::new(FaultCode::Trapped, message)
+}
+
+/// The limit that an error says was broken, if it says so.
+fn breach_of(error: &wasmtime::Error, limits: &Limits) -> Option<Breach> {
+    if let Some(breach) = error.downcast_ref::<Breach>() {
+        return Some(breach.clone());
+    }
+    match (error.downcast_ref::<Trap>(), limits.fuel) {
+        (Some(Trap::OutOfFuel), Some(fuel)) => return Some(Breach::Fuel(fuel)),
+        (Some(Trap::StackOverflow), _) => return Some(Breach::Stack(STACK_BYTES_MAX as u64)),
+        _ => {}
+    }
+    if matches!(error.downcast_ref::<ResourceTableError>(), Some(ResourceTableError::Full)) {
+        return Some(Breach::Handles(limits.handles));
+    }
+    let text = format!("{error:#}");
+    if text.contains(HOSTCALL_FUEL_TEXT) {
+        return Some(Breach::HostCall(limits.host_call_bytes));
+    }
+    text.contains(HANDLES_TEXT).then_some(Breach::Handles(limits.handles))
 }
 
 /// The end of a text, cut at a character.
@@ -62,7 +78,7 @@ mod tests {
     fn a_remembered_refusal_explains_a_trap() {
         let error = wasmtime::Error::from(Trap::UnreachableCodeReached);
         let breach = Breach::Memory(1 << 20);
-        let found = fault(&error, Some(&breach), None, 0, b"");
+        let found = fault(&error, Some(&breach), &Limits::default(), b"");
         assert_eq!(found.code, FaultCode::LimitExceeded);
         assert!(found.message.contains("1 MiB"), "{found}");
     }
@@ -70,8 +86,17 @@ mod tests {
     #[test]
     fn a_panic_repeats_the_last_words() {
         let error = wasmtime::Error::from(Trap::UnreachableCodeReached);
-        let found = fault(&error, None, None, 0, b"thread 'main' panicked: oh no\n");
+        let found = fault(&error, None, &Limits::default(), b"thread 'main' panicked: oh no\n");
         assert_eq!(found.code, FaultCode::Trapped);
         assert!(found.message.ends_with("it wrote: thread 'main' panicked: oh no"), "{found}");
+    }
+
+    #[test]
+    fn an_overflow_and_a_full_table_name_their_limits() {
+        let breach = |error| fault(&error, None, &Limits::default(), b"").message;
+        let stack = breach(wasmtime::Error::from(Trap::StackOverflow));
+        assert!(stack.contains("512 KiB"), "{stack}");
+        let handles = breach(wasmtime::Error::from(ResourceTableError::Full));
+        assert!(handles.contains("limits.handles"), "{handles}");
     }
 }

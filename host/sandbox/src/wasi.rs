@@ -1,6 +1,6 @@
 //! The WASI context of an attempt: what was asked for and granted, and nothing of the host's own.
 
-use apflow_model::capability::Grant;
+use apflow_model::capability::Scope;
 use apflow_model::fault::{Fault, FaultCode};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 
@@ -14,7 +14,7 @@ const RANDOM_BYTES_MAX: u64 = 1 << 20;
 const IN: &str = "/in";
 
 /// A context with the granted environment and without files.
-pub(crate) fn base(plan: &Plan, grants: &[Grant], stderr: Capture) -> WasiCtxBuilder {
+pub(crate) fn base(plan: &Plan, scope: &Scope, stderr: Capture) -> WasiCtxBuilder {
     let mut builder = WasiCtx::builder();
     builder
         .stderr(stderr)
@@ -23,21 +23,11 @@ pub(crate) fn base(plan: &Plan, grants: &[Grant], stderr: Capture) -> WasiCtxBui
         .allow_udp(false)
         .allow_ip_name_lookup(false);
     for (name, value) in plan.environment.iter() {
-        let is_granted = |grant: &Grant| matches!(grant, Grant::Env(granted) if granted == name);
-        if plan.asked.env.contains(name) && grants.iter().any(is_granted) {
+        if scope.admits_env(name) {
             builder.env(name, value);
         }
     }
     builder
-}
-
-/// The folder to mount at `/in`: the last one that was granted, if the plugin asks for one.
-pub(crate) fn folder<'a>(plan: &Plan, grants: &'a [Grant]) -> Option<&'a str> {
-    let mut paths = grants.iter().rev().filter_map(|grant| match grant {
-        Grant::FsIn(path) => Some(path.as_str()),
-        Grant::Http(_) | Grant::Env(_) => None,
-    });
-    if plan.asked.fs_in { paths.next() } else { None }
 }
 
 /// Mounts a folder of the host read-only at `/in`.

@@ -15,21 +15,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use address::is_public;
-use apflow_model::capability::{Grant, HttpPattern, Scheme};
-use apflow_model::limit::Breach;
+use apflow_model::capability::{Denial, Grant, HttpTarget, Scheme, Scope, normal_path};
+use apflow_model::limit::{Breach, Limits};
 use http::Request;
 use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
-use crate::plan::Plan;
 use crate::port::TaskPort;
 
 pub(crate) use outside::Outside;
 
 /// The egress of one attempt.
+#[derive(Clone)]
 pub(crate) struct Egress {
-    plan: Arc<Plan>,
-    grants: Arc<[Grant]>,
+    scope: Scope,
+    limits: Limits,
     port: Arc<dyn TaskPort>,
     outside: Arc<Outside>,
     pub(crate) ledger: Arc<Ledger>,
@@ -68,44 +68,37 @@ impl Ledger {
 /// The most denials of one attempt that are told.
 const DENIALS_MAX: u64 = 16;
 
-/// Where a request goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Destination {
-    scheme: Scheme,
-    /// Lower case, without brackets and without a final dot.
-    host: String,
-    port: u16,
-}
-
-impl Destination {
-    fn of(uri: &http::Uri) -> Result<Self, Error> {
-        let authority = uri.authority().ok_or(Error::HttpRequestUriInvalid)?;
-        if authority.as_str().contains('@') {
-            return Err(Error::HttpRequestUriInvalid);
-        }
-        let scheme = match uri.scheme_str() {
-            Some("http") => Scheme::Http,
-            Some("https") => Scheme::Https,
-            _ => return Err(Error::HttpRequestUriInvalid),
-        };
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-        let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
-        Ok(Self { scheme, host, port: authority.port_u16().unwrap_or(scheme.port()) })
+/// Reads where a request goes, and brings its path into the form that is checked and sent.
+fn target<B>(request: &Request<B>) -> Result<HttpTarget, Error> {
+    let uri = request.uri();
+    let authority = uri.authority().ok_or(Error::HttpRequestUriInvalid)?;
+    if authority.as_str().contains('@') {
+        return Err(Error::HttpRequestUriInvalid);
     }
-
-    fn pattern(&self) -> HttpPattern {
-        HttpPattern::exactly(self.scheme, &self.host, self.port)
-    }
+    let scheme = match uri.scheme_str() {
+        Some("http") => Scheme::Http,
+        Some("https") => Scheme::Https,
+        _ => return Err(Error::HttpRequestUriInvalid),
+    };
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    let path = if uri.path().is_empty() { "/" } else { uri.path() };
+    Ok(HttpTarget {
+        method: request.method().as_str().to_owned(),
+        scheme,
+        host: host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase(),
+        port: authority.port_u16().unwrap_or(scheme.port()),
+        path: normal_path(path).map_err(|_| Error::HttpRequestUriInvalid)?,
+    })
 }
 
 impl Egress {
     pub(crate) fn new(
-        plan: Arc<Plan>,
-        grants: Arc<[Grant]>,
+        scope: Scope,
+        limits: Limits,
         port: Arc<dyn TaskPort>,
         outside: Arc<Outside>,
     ) -> Self {
-        Self { plan, grants, port, outside, ledger: Arc::default() }
+        Self { scope, limits, port, outside, ledger: Arc::default() }
     }
 
     /// Notes that the guest was refused something.
@@ -116,50 +109,22 @@ impl Egress {
         }
     }
 
-    /// Whether the destination was asked for and granted.
-    ///
-    /// # Errors
-    ///
-    /// The sentence that tells the operator what to grant.
-    fn admit(&self, to: &Destination) -> Result<(), String> {
-        let wanted = to.pattern();
-        let matches = |pattern: &&HttpPattern| pattern.matches(to.scheme, &to.host, to.port);
-        if !self.plan.asked.http.iter().any(|pattern| matches(&pattern)) {
-            return Err(format!(
-                "a request to {wanted} was refused: the plugin.yaml of `{}` does not ask for it \
-                 under `capabilities.http`",
-                self.plan.name
-            ));
-        }
-        if self.granted().any(|pattern| matches(&pattern)) {
+    /// Whether a destination that is admitted may be reached at this address: it is public, or a
+    /// grant opens it.
+    fn admit_address(&self, to: &HttpTarget, address: IpAddr) -> Result<(), Denial> {
+        if is_public(address) {
             return Ok(());
         }
-        Err(format!("a request to {wanted} was refused: allow it with `--grant http={wanted}`"))
-    }
-
-    /// Whether a destination that is admitted may be reached at this address: it is public, or a
-    /// grant names it. `localhost` is a name for loopback addresses.
-    fn admits_address(&self, to: &Destination, address: IpAddr) -> bool {
-        let literal = address.to_canonical().to_string();
-        let names = |host: &str| {
-            self.granted()
-                .any(|granted| granted.names(host) && granted.matches(to.scheme, host, to.port))
+        let names = |grant: &Grant, host: &str| {
+            matches!(grant, Grant::Http(granted)
+                if granted.names(host) && granted.reaches(to.scheme, host, to.port))
         };
-        is_public(address)
-            || names(&literal)
-            || (to.host == "localhost" && address.is_loopback() && names("localhost"))
-    }
-
-    fn granted(&self) -> impl Iterator<Item = &HttpPattern> {
-        self.grants.iter().filter_map(|grant| match grant {
-            Grant::Http(pattern) => Some(pattern),
-            Grant::FsIn(_) | Grant::Env(_) => None,
-        })
+        self.scope.admit_private(&to.host, address, names)
     }
 
     /// Counts a request that is admitted, or refuses it when there were too many.
     fn count_request(&self) -> Result<(), Error> {
-        let most = self.plan.limits.http_requests;
+        let most = self.limits.http_requests;
         let count = |sent: u64| (sent < most).then_some(sent + 1);
         let counted =
             self.ledger.requests.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count);
@@ -184,25 +149,18 @@ impl WasiHttpHooks for Egress {
         options: Option<RequestOptions>,
         _: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Sent {
-        let to = match Destination::of(request.uri()) {
+        let to = match target(&request) {
             Ok(to) => to,
             Err(error) => return Box::new(async { Err(error) }),
         };
-        if let Err(denial) = self.admit(&to) {
-            self.deny(&denial);
+        if let Err(denial) = self.scope.admit_http(&to) {
+            self.deny(&denial.to_string());
             return Box::new(async { Err(Error::HttpRequestDenied) });
         }
         if let Err(error) = self.count_request() {
             return Box::new(async { Err(error) });
         }
-        let egress = Self {
-            plan: Arc::clone(&self.plan),
-            grants: Arc::clone(&self.grants),
-            port: Arc::clone(&self.port),
-            outside: Arc::clone(&self.outside),
-            ledger: Arc::clone(&self.ledger),
-        };
-        Box::new(send::send(egress, to, request, options.unwrap_or_default()))
+        Box::new(send::send(self.clone(), to, request, options.unwrap_or_default()))
     }
 
     // The guest gets these as values, and its task says them: they are no news for the host's log,
@@ -239,14 +197,24 @@ impl WasiHttpHooks for Egress {
 mod tests {
     use super::*;
 
+    fn read(uri: &str) -> Result<HttpTarget, Error> {
+        target(&Request::get(uri).body(()).unwrap())
+    }
+
     #[test]
-    fn a_destination_is_read_without_tricks() {
-        let of = |uri: &str| Destination::of(&uri.parse().unwrap());
-        let to = of("http://API.Example.com./x").unwrap();
+    fn a_target_is_read_without_tricks() {
+        let to = read("http://API.Example.com./x").unwrap();
         assert_eq!((to.host.as_str(), to.port), ("api.example.com", 80));
-        let to = of("https://[::1]:8443/").unwrap();
+        let to = read("https://[::1]:8443/").unwrap();
         assert_eq!((to.host.as_str(), to.port), ("::1", 8443));
-        assert!(of("http://allowed@evil.example/").is_err());
-        assert!(of("/only/a/path").is_err());
+        assert!(read("http://allowed@evil.example/").is_err());
+        assert!(read("/only/a/path").is_err());
+    }
+
+    #[test]
+    fn the_path_that_is_checked_has_no_dot_segments() {
+        let to = read("http://a.example/v1/%2e%2e/admin?x=/../y").unwrap();
+        assert_eq!(to.path, "/admin");
+        assert!(read("http://a.example/v1\\..\\admin").is_err());
     }
 }

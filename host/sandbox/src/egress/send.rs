@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use apflow_model::capability::{HttpPattern, Scheme};
+use apflow_model::capability::{HttpTarget, Scheme};
+use apflow_model::limit::Breach;
 use http::{Request, Response, Uri};
 use http_body_util::BodyExt;
 use hyper::client::conn::http1;
@@ -16,41 +17,39 @@ use wasmtime_wasi_http::io::TokioIo;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
 use super::body::{Bounded, Way};
-use super::{Destination, Egress, Io};
+use super::{Egress, Io, Refusal};
 
-/// The longest wait for a name, a connection and its TLS handshake.
-const CONNECT_MAX: Duration = Duration::from_secs(30);
-/// The longest silence of a server, whatever the guest asks for: its own time limit comes first.
-const SILENCE_MAX: Duration = Duration::from_mins(10);
-/// The most headers of a response, and the most bytes of them.
+/// The most headers of a response.
 const HEADERS_MAX: usize = 128;
-const HEADER_BYTES_MAX: usize = 64 << 10;
 
 pub(super) async fn send(
     egress: Egress,
-    to: Destination,
+    to: HttpTarget,
     request: Request<WasiBody>,
     options: RequestOptions,
 ) -> Result<(Response<WasiBody>, Io), Error> {
-    let connect_max = options.connect_timeout.unwrap_or(CONNECT_MAX).min(CONNECT_MAX);
-    let first_byte_max = options.first_byte_timeout.unwrap_or(SILENCE_MAX).min(SILENCE_MAX);
-    let silence_max = options.between_bytes_timeout.unwrap_or(SILENCE_MAX).min(SILENCE_MAX);
-    let bytes_max = egress.plan.limits.http_body_bytes;
-    let (ledger, request) = (Arc::clone(&egress.ledger), origin_form(request)?);
-    let request = request
-        .map(|body| Bounded::new(body, Way::Out, bytes_max, SILENCE_MAX, Arc::clone(&ledger)));
+    let limits = &egress.limits;
+    let within = |own: Option<Duration>, most: Duration| own.map_or(most, |own| own.min(most));
+    let connect_max = within(options.connect_timeout, limits.connect_timeout);
+    let first_byte_max = within(options.first_byte_timeout, limits.idle_timeout);
+    let silence_max = within(options.between_bytes_timeout, limits.idle_timeout);
+    let (bytes_max, header_bytes_max) = (limits.http_body_bytes, limits.http_header_bytes);
+    let (ledger, request) = (Arc::clone(&egress.ledger), origin_form(request, &to)?);
+    let request = request.map(|body| {
+        Bounded::new(body, Way::Out, bytes_max, limits.idle_timeout, Arc::clone(&ledger))
+    });
     let connecting = connect(&egress, &to);
     let stream = timeout(connect_max, connecting).await.map_err(|_| Error::ConnectionTimeout)??;
     let (mut sender, connection) = http1::Builder::new()
         .max_headers(HEADERS_MAX)
-        .max_buf_size(HEADER_BYTES_MAX * 2)
+        .max_buf_size(buffer_bytes(header_bytes_max))
         .handshake(TokioIo::new(stream))
         .await?;
     let connection = Connection(tokio::spawn(connection));
     let response = timeout(first_byte_max, sender.send_request(request))
         .await
         .map_err(|_| Error::HttpResponseTimeout)??;
-    check_headers(&response)?;
+    check_headers(&egress, &response)?;
     let response = response
         .map(|body| Bounded::new(body, Way::In, bytes_max, silence_max, ledger).boxed_unsync());
     Ok((response, Box::new(connection.ended())))
@@ -58,19 +57,32 @@ pub(super) async fn send(
 
 /// Refuses an answer with too many bytes of headers: hyper's own limit is on its buffer, which holds
 /// more or less of them as the reads fall.
-fn check_headers<B>(response: &Response<B>) -> Result<(), Error> {
+fn check_headers<B>(egress: &Egress, response: &Response<B>) -> Result<(), Error> {
     let headers = response.headers().iter();
     let bytes: usize = headers.map(|(name, value)| name.as_str().len() + value.len()).sum();
-    if bytes <= HEADER_BYTES_MAX {
+    let bytes_max = egress.limits.http_header_bytes;
+    if bytes as u64 <= bytes_max {
         return Ok(());
     }
+    egress.ledger.refuse(Refusal::Breach(Breach::HttpHeaders(bytes_max)));
     Err(Error::HttpResponseHeaderSectionSize(u32::try_from(bytes).ok()))
 }
 
-/// The form of a request line to an origin server: path and query, without scheme and host.
-fn origin_form(mut request: Request<WasiBody>) -> Result<Request<WasiBody>, Error> {
-    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-    let uri = Uri::builder().path_and_query(path).build();
+/// How much of a response may be read before its headers end. hyper needs at least 8 KiB.
+fn buffer_bytes(header_bytes_max: u64) -> usize {
+    usize::try_from(header_bytes_max.saturating_mul(2)).unwrap_or(usize::MAX).max(16 << 10)
+}
+
+/// The form of a request line to an origin server: the path that was checked and the query, without
+/// scheme and host.
+fn origin_form(
+    mut request: Request<WasiBody>,
+    to: &HttpTarget,
+) -> Result<Request<WasiBody>, Error> {
+    let uri = match request.uri().query() {
+        Some(query) => Uri::builder().path_and_query(format!("{}?{query}", to.path)).build(),
+        None => Uri::builder().path_and_query(to.path.as_str()).build(),
+    };
     *request.uri_mut() = uri.map_err(|_| Error::HttpRequestUriInvalid)?;
     Ok(request)
 }
@@ -79,20 +91,18 @@ trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// Connects to an address that was checked, not to a name.
-async fn connect(egress: &Egress, to: &Destination) -> Result<Box<dyn Stream>, Error> {
+async fn connect(egress: &Egress, to: &HttpTarget) -> Result<Box<dyn Stream>, Error> {
     let found = egress.outside.lookup(&to.host, to.port).await;
     let found = found.map_err(|_| Error::DnsError { rcode: None, info_code: None })?;
-    let reachable: Vec<SocketAddr> =
-        found.iter().copied().filter(|found| egress.admits_address(to, found.ip())).collect();
+    let reachable: Vec<SocketAddr> = found
+        .iter()
+        .copied()
+        .filter(|found| egress.admit_address(to, found.ip()).is_ok())
+        .collect();
     if reachable.is_empty() {
-        if let Some(address) = found.first() {
-            let literal = HttpPattern::exactly(to.scheme, &address.ip().to_string(), to.port);
-            egress.deny(&format!(
-                "a request to {} was refused: it leads to {}, which is not a public address; allow \
-                 that as well with `--grant http={literal}`",
-                to.pattern(),
-                address.ip()
-            ));
+        let first = found.first().map(|first| egress.admit_address(to, first.ip()));
+        if let Some(Err(denial)) = first {
+            egress.deny(&denial.to_string());
         }
         return Err(Error::DestinationIpProhibited);
     }

@@ -17,7 +17,7 @@ impl preopens::Host for State {
             self.egress.deny(&format!(
                 "`{}` reads files, and no folder was granted: allow one with `--grant \
                  fs.in=PATH`",
-                self.plan.name
+                self.scope.plugin
             ));
         }
         Ok(directories)
