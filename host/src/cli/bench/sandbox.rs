@@ -83,7 +83,7 @@ impl Times {
 async fn measure(sandbox: &Sandbox, plugin: &Linked, floor: &Floor) -> Result<Times, CliError> {
     let mut times = Times::default();
     let port: Arc<dyn TaskPort> = Arc::new(NoTask);
-    let grants: Arc<[_]> = Arc::default();
+    let granted: Arc<[_]> = Arc::default();
     let (value, text) = (Value::Null, "null".to_owned());
     for _ in 0..CALLS_PER_ROUND {
         let call = Call {
@@ -93,7 +93,8 @@ async fn measure(sandbox: &Sandbox, plugin: &Linked, floor: &Floor) -> Result<Ti
             model: None,
             input: &value,
             timeout: None,
-            grants: Arc::clone(&grants),
+            granted: Arc::clone(&granted),
+            narrowed: None,
         };
         let started = Instant::now();
         let ended = sandbox.run(plugin, call, Arc::clone(&port)).await;
