@@ -127,7 +127,7 @@ fn a_refused_growth_is_no_fault_of_a_guest_that_makes_do() {
 fn a_guest_that_floods_its_output_is_stopped() {
     for guest in [FLOODS_STDOUT, FLOODS_STDERR] {
         let host = TestHost::new();
-        guest.load(&host, "limits: { output: 1MiB }");
+        guest.load(&host, "limits: { stdout: 1MiB, stderr: 1MiB }");
         fails(&host, guest, "limit-exceeded", "1 MiB");
     }
 }
