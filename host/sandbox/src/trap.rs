@@ -4,6 +4,7 @@ use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::limit::{Breach, Limits};
 use wasmtime::component::ResourceTableError;
 use wasmtime::{PoolConcurrencyLimitError, Trap};
+use wasmtime_wasi_http::FieldMapError;
 
 use crate::engine::STACK_BYTES_MAX;
 
@@ -54,6 +55,11 @@ fn breach_of(error: &wasmtime::Error, limits: &Limits) -> Option<Breach> {
     if matches!(error.downcast_ref::<ResourceTableError>(), Some(ResourceTableError::Full)) {
         return Some(Breach::Handles(limits.handles));
     }
+    if let Some(FieldMapError::TooManyFields | FieldMapError::TotalSizeTooBig) =
+        error.downcast_ref::<FieldMapError>()
+    {
+        return Some(Breach::HttpHeaders(limits.http_header_bytes));
+    }
     let text = format!("{error:#}");
     if text.contains(HOSTCALL_FUEL_TEXT) {
         return Some(Breach::HostCall(limits.host_call_bytes));
@@ -98,5 +104,7 @@ mod tests {
         assert!(stack.contains("512 KiB"), "{stack}");
         let handles = breach(wasmtime::Error::from(ResourceTableError::Full));
         assert!(handles.contains("limits.handles"), "{handles}");
+        let headers = breach(wasmtime::Error::from(FieldMapError::TotalSizeTooBig));
+        assert!(headers.contains("limits.http_headers"), "{headers}");
     }
 }
