@@ -13,7 +13,7 @@ use crate::guests::{
 use crate::host::TestHost;
 
 /// How many guests there are at least.
-const GUESTS_MIN: usize = 17;
+const GUESTS_MIN: usize = 40;
 /// The most memory that the host may take while it holds all of them.
 const PEAK_MEMORY_BYTES_MAX: u64 = 512 << 20;
 const FILES: &str = "capabilities: { fs: { in: read } }";

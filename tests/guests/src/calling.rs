@@ -4,6 +4,10 @@ use wasip2::http::outgoing_handler::handle;
 use wasip2::http::types::{
     ErrorCode, Fields, FutureIncomingResponse, IncomingResponse, OutgoingRequest, Scheme,
 };
+use wasip2::io::streams::StreamError;
+
+/// How much is read at once.
+const READ_BYTES: u64 = 64 << 10;
 
 /// A request that is ready to be sent.
 ///
@@ -36,4 +40,22 @@ pub fn get(authority: &str, path: &str) -> Result<IncomingResponse, ErrorCode> {
 pub fn answer(coming: &FutureIncomingResponse) -> Result<IncomingResponse, ErrorCode> {
     coming.subscribe().block();
     coming.get().and_then(Result::ok).ok_or(ErrorCode::ConnectionTerminated)?
+}
+
+/// Reads the body of an answer to its end, or for ever.
+///
+/// # Errors
+///
+/// [`ErrorCode::HttpResponseIncomplete`] when it ends badly.
+pub fn read(answer: &IncomingResponse) -> Result<(), ErrorCode> {
+    let cut = ErrorCode::HttpResponseIncomplete;
+    let body = answer.consume().map_err(|()| cut.clone())?;
+    let stream = body.stream().map_err(|()| cut.clone())?;
+    loop {
+        match stream.blocking_read(READ_BYTES) {
+            Ok(_) => {}
+            Err(StreamError::Closed) => return Ok(()),
+            Err(StreamError::LastOperationFailed(_)) => return Err(cut),
+        }
+    }
 }

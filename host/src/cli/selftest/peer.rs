@@ -86,7 +86,7 @@ async fn answer(mut stream: TcpStream, elsewhere: &str) -> io::Result<()> {
         }
         "/headers" => {
             stream.write_all(OK.as_bytes()).await?;
-            repeat(stream, b"X-Many: one more of them\r\n", Duration::ZERO).await
+            repeat(stream, &b"X-Many: one more\r\n".repeat(1 << 10), Duration::ZERO).await
         }
         "/swallow" => swallow(stream).await,
         _ => {
