@@ -56,6 +56,8 @@ macro_rules! executor {
         $crate::bindings::export!($executor with_types_in $crate::bindings);
 
         // The host calls the exports; a program needs a `main` all the same.
-        fn main() {}
+        fn main() {
+            let _ = $executor;
+        }
     };
 }

@@ -15,7 +15,7 @@ const STAR: &str = "http=http://*:*";
 
 /// What a guest is given, and what must become of it. Without a wildcard: a guest that does not
 /// stand here does not compile.
-#[expect(clippy::too_many_lines, reason = "it is a table, with a row for each guest")]
+#[expect(clippy::too_many_lines, clippy::match_same_arms, reason = "a table: a row for each guest")]
 pub(super) fn case(guest: Guest, place: &Place) -> Case {
     let folder = format!("fs.in={}", place.folder());
     let origin = format!("http={}", place.peer.url(""));

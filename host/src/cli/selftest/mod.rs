@@ -26,7 +26,7 @@ use super::output::Output;
 use super::signals::Signals;
 use crate::assemble::Host;
 use guest::Guest;
-use place::Place;
+use place::{Folder, Place};
 use report::Report;
 use verdict::Verdict;
 
@@ -37,8 +37,9 @@ pub(crate) async fn run(selftest: Selftest, output: &Output) -> Result<Exit, Cli
     let guests = choose(selftest.only)?;
     let mut signals = Signals::listen()
         .map_err(|source| CliError::Io { what: "the process's signals".to_owned(), source })?;
-    let place = Arc::new(Place::make().await?);
-    let config = place.config()?;
+    let folder = Folder::make()?;
+    let place = Arc::new(Place::make(&folder).await?);
+    let config = folder.config()?;
     let working = Host::with(&config, async |host| {
         host.start().await?;
         try_all(&host.api, guests, &place).await

@@ -12,6 +12,8 @@ use tokio::task::JoinHandle;
 
 /// The most of a request that is looked at: its first line is enough.
 const HEAD_BYTES_MAX: usize = 4 << 10;
+/// How much is read or written at once.
+const CHUNK_BYTES: usize = 64 << 10;
 /// How long a slow answer waits between two bytes.
 const DRIP: Duration = Duration::from_millis(20);
 const OK: &str = "HTTP/1.1 200 OK\r\n";
@@ -78,7 +80,7 @@ async fn answer(mut stream: TcpStream, elsewhere: &str) -> io::Result<()> {
         "/silent" => swallow(stream).await,
         "/endless" => {
             stream.write_all(format!("{OK}\r\n").as_bytes()).await?;
-            repeat(stream, &[b'x'; 64 << 10], Duration::ZERO).await
+            repeat(stream, &vec![b'x'; CHUNK_BYTES], Duration::ZERO).await
         }
         "/slow" => {
             stream.write_all(format!("{OK}\r\n").as_bytes()).await?;
@@ -88,7 +90,6 @@ async fn answer(mut stream: TcpStream, elsewhere: &str) -> io::Result<()> {
             stream.write_all(OK.as_bytes()).await?;
             repeat(stream, &b"X-Many: one more\r\n".repeat(1 << 10), Duration::ZERO).await
         }
-        "/swallow" => swallow(stream).await,
         _ => {
             let answer = format!("{OK}Content-Length: 2\r\nConnection: close\r\n\r\nok");
             stream.write_all(answer.as_bytes()).await
@@ -106,7 +107,7 @@ async fn repeat(mut stream: TcpStream, bytes: &[u8], pause: Duration) -> io::Res
 
 /// Reads all that comes, and says nothing.
 async fn swallow(mut stream: TcpStream) -> io::Result<()> {
-    let mut bytes = vec![0; 64 << 10];
+    let mut bytes = vec![0; CHUNK_BYTES];
     while stream.read(&mut bytes).await? > 0 {}
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use apflow_model::fault::{Fault, MESSAGE_BYTES_MAX};
+use apflow_model::fault::MESSAGE_BYTES_MAX;
 use apflow_model::job::Task;
 use apflow_model::limit::Limits;
 use apflow_model::state::TaskState;
@@ -38,12 +38,12 @@ pub(super) fn judge(task: &Task, holds: &Holds, limits: &Limits) -> Result<Strin
         (Holds::Fails(code, words), Some(fault))
             if fault.code == *code && fault.message.contains(words) =>
         {
-            Ok(line(fault))
+            Ok(fault.to_string())
         }
         (Holds::Cancels, _) if task.state == TaskState::Cancelled => {
             Ok("it was stopped when its job was cancelled".to_owned())
         }
-        (_, Some(fault)) => Err(line(fault)),
+        (_, Some(fault)) => Err(fault.to_string()),
         (_, None) => Err(format!("it ended as {}: {}", task.state, said(task))),
     }
 }
@@ -88,6 +88,69 @@ fn said(task: &Task) -> String {
         .unwrap_or_default()
 }
 
-fn line(fault: &Fault) -> String {
-    fault.to_string()
+#[cfg(test)]
+mod tests {
+    use apflow_model::fault::{Fault, FaultCode};
+    use serde_json::json;
+
+    use super::*;
+
+    /// A task of a guest that ended so.
+    fn task(state: &str, output: &Value, fault: Option<&Fault>, memory_bytes: u64) -> Task {
+        let moment = "2026-01-01T00:00:00Z";
+        let task = json!({
+            "id": "t_01h2xcejqtf2n", "job_id": "j_01h2xcejqtf2n", "reference": "try", "name": null,
+            "executor": "guest", "state": state, "parent": null, "dependencies": [],
+            "priority": 2, "run_at": moment, "created_at": moment, "started_at": moment,
+            "ended_at": moment, "max_attempts": 1, "output": output, "fault": fault,
+            "usage": { "memory_bytes_peak": memory_bytes }, "attempts": [],
+        });
+        serde_json::from_value(task).unwrap()
+    }
+
+    fn said(lines: &str) -> Task {
+        task("completed", &json!({ "stdout": lines }), None, 0)
+    }
+
+    fn judged(task: &Task, holds: &Holds) -> bool {
+        judge(task, holds, &Limits::default()).is_ok()
+    }
+
+    #[test]
+    fn a_try_that_came_to_something_is_no_containment() {
+        assert!(judged(&said("a: out of reach: no\nb: out of reach: no\n"), &Holds::Tries(2)));
+        assert!(!judged(&said("a: out of reach: no\nb: done\n"), &Holds::Tries(2)));
+    }
+
+    #[test]
+    fn a_try_that_was_not_made_shows_nothing() {
+        assert!(!judged(&said("a: out of reach: no\n"), &Holds::Tries(2)));
+        assert!(!judged(&said(""), &Holds::Tries(1)));
+    }
+
+    #[test]
+    fn a_fault_must_have_the_code_and_the_words() {
+        let fault = Fault::new(FaultCode::LimitExceeded, "more than `limits.memory`");
+        let failed = task("failed", &Value::Null, Some(&fault), 0);
+        let fails = |code, words| judged(&failed, &Holds::Fails(code, words));
+        assert!(fails(FaultCode::LimitExceeded, "`limits.memory`"));
+        assert!(!fails(FaultCode::LimitExceeded, "`limits.timeout`"));
+        assert!(!fails(FaultCode::Trapped, "`limits.memory`"));
+        assert!(!judged(&failed, &Holds::Ends));
+    }
+
+    #[test]
+    fn whoever_used_more_than_it_may_was_not_contained() {
+        let limits = Limits { memory_bytes: 1 << 20, ..Limits::default() };
+        let greedy =
+            |bytes| judge(&task("completed", &json!({}), None, bytes), &Holds::Ends, &limits);
+        assert!(greedy(1 << 20).is_ok());
+        assert!(greedy((1 << 20) + 1).unwrap_err().contains("more memory than it may"));
+    }
+
+    #[test]
+    fn only_a_cancelled_task_was_cancelled() {
+        assert!(judged(&task("cancelled", &Value::Null, None, 0), &Holds::Cancels));
+        assert!(!judged(&said(""), &Holds::Cancels));
+    }
 }

@@ -8,7 +8,7 @@ use wasip2::http::types::{ErrorCode, Method};
 
 fn main() -> Result<(), ErrorCode> {
     let authority = std::env::args().nth(1).unwrap_or_default();
-    let request = request(&authority, "/swallow")?;
+    let request = request(&authority, "/silent")?;
     let unfit = |()| ErrorCode::HttpRequestUriInvalid;
     request.set_method(&Method::Post).map_err(unfit)?;
     let body = request.body().map_err(unfit)?;
