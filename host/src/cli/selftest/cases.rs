@@ -36,6 +36,7 @@ pub(super) fn case(guest: Guest, place: &Place) -> Case {
         Guest::AsksToWaitForever => asks("").fails(Retryable, "not now"),
         Guest::Behaves => asks(""),
         Guest::BreaksItsOwnSchema => asks("").fails(Permanent, "does not match its own schema"),
+        Guest::BurnsItsFuel => limits("fuel: 1000000").meets("`limits.fuel`"),
         Guest::CallsBackWhileAllocating => asks("").told(["x"]).fails(Trapped, "cannot leave"),
         Guest::CallsPrivateAddresses => asks(CALLS).granted(STAR).told([&private_port]).tries(16),
         Guest::CallsPrivateNames => asks(CALLS).granted(STAR).told([&private_port]).tries(5),
@@ -48,6 +49,7 @@ pub(super) fn case(guest: Guest, place: &Place) -> Case {
         Guest::DescribesForever => asks("").refused(ComponentRefused, "within 5 s"),
         Guest::DescribesNoSchema => asks("").refused(ComponentRefused, "is not JSON"),
         Guest::DescribesTooMuch => asks("").refused(ComponentRefused, "may have at most"),
+        Guest::DoublesItsTypes => asks("").refused(ComponentRefused, "type size"),
         Guest::DrawsAGibibyteOfRandom => {
             asks("capabilities: { random: true }").fails(Trapped, "requested len 1073741824")
         }
@@ -77,6 +79,7 @@ pub(super) fn case(guest: Guest, place: &Place) -> Case {
         Guest::HoardsPollables => asks("").fails(Trapped, "resource table"),
         Guest::HoardsRequests => asks(CALLS).fails(Trapped, "resource table"),
         Guest::HoardsReservations => asks("").fails(Trapped, "resource table"),
+        Guest::ImportsAFalseType => asks("").refused(ComponentRefused, "cannot be linked"),
         Guest::ImportsTheUnknown => asks("").refused(ComponentRefused, "is not known to this host"),
         Guest::IsACoreModule => asks("").refused(ComponentRefused, "core WebAssembly module"),
         Guest::LiesAboutItsName => asks("").refused(ComponentRefused, "the name is"),
