@@ -7,12 +7,15 @@ use wasmtime::{PoolConcurrencyLimitError, Trap};
 use wasmtime_wasi_http::FieldMapError;
 
 use crate::engine::STACK_BYTES_MAX;
+use crate::wasi::RANDOM_BYTES_MAX;
 
 /// How wasmtime says that a call carried more than its host-call fuel. The type is private to it,
 /// so the text is all there is; a test holds it in place.
 const HOSTCALL_FUEL_TEXT: &str = "fuel allocated for hostcalls has been exhausted";
 /// How wasmtime says that a guest holds too many handles. It has no typed error either.
 const HANDLES_TEXT: &str = "handle limit exceeded";
+/// How WASI says that one call asks for too many random bytes.
+const RANDOM_TEXT: &str = "requested len ";
 /// The most of a guest's last words that a fault repeats.
 const LAST_WORDS_BYTES_MAX: usize = 2_000;
 
@@ -63,6 +66,9 @@ fn breach_of(error: &wasmtime::Error, limits: &Limits) -> Option<Breach> {
     let text = format!("{error:#}");
     if text.contains(HOSTCALL_FUEL_TEXT) {
         return Some(Breach::HostCall(limits.host_call_bytes));
+    }
+    if text.contains(RANDOM_TEXT) {
+        return Some(Breach::Random(RANDOM_BYTES_MAX));
     }
     text.contains(HANDLES_TEXT).then_some(Breach::Handles(limits.handles))
 }

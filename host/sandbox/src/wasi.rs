@@ -8,7 +8,7 @@ use crate::capture::Capture;
 use crate::plan::Plan;
 
 /// The most random bytes of one call.
-const RANDOM_BYTES_MAX: u64 = 1 << 20;
+pub(crate) const RANDOM_BYTES_MAX: u64 = 1 << 20;
 
 /// Where granted files appear.
 const IN: &str = "/in";
