@@ -9,6 +9,7 @@ use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::id::JobId;
 use apflow_model::job::Job;
 use apflow_model::state::TaskState;
+use apflow_sandbox::StopReason;
 
 use crate::engine::Engine;
 use crate::error::EngineError;
@@ -26,7 +27,10 @@ impl Engine {
         if let Some(cancelled) = self.store.cancel_job(id, self.now()).await? {
             for task in cancelled.running {
                 let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-                running.iter().filter(|((of, _), _)| *of == task).for_each(|(_, run)| run.abort());
+                running
+                    .iter()
+                    .filter(|((of, _), _)| *of == task)
+                    .for_each(|(_, stop)| stop.now(StopReason::Cancelled));
                 drop(running);
                 let fault = Some(Fault::new(FaultCode::Cancelled, "somebody cancelled the job"));
                 let what = Happening::State { state: TaskState::Cancelled, fault };

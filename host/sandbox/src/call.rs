@@ -8,6 +8,8 @@ use apflow_model::fault::Fault;
 use apflow_model::usage::Usage;
 use serde_json::Value;
 
+use crate::stop::Stop;
+
 /// What an attempt is called with.
 pub struct Call<'a> {
     /// The host's id of the task.
@@ -24,6 +26,8 @@ pub struct Call<'a> {
     pub timeout: Option<Duration>,
     /// What the operator allows. Only what the manifest asks for counts.
     pub grants: Arc<[Grant]>,
+    /// What ends it from outside.
+    pub stop: Stop,
 }
 
 /// How an attempt ended.

@@ -38,7 +38,7 @@ pub fn digest(bytes: &[u8]) -> Digest {
 
 /// Compiles components for the engine that suits them.
 pub(crate) struct Compiler {
-    engines: Engines,
+    pub(crate) engines: Engines,
     cache: Option<CodeCache>,
 }
 

@@ -15,6 +15,7 @@ use crate::error::SandboxError;
 use crate::link::Linked;
 use crate::port::NoTask;
 use crate::state::State;
+use crate::stop::Stop;
 use crate::trap;
 
 /// The longest that `describe` may take.
@@ -33,18 +34,19 @@ pub(crate) async fn executor(
     outside: &Arc<Outside>,
     manifest: &Manifest,
 ) -> Result<Descriptor, SandboxError> {
-    let (grants, port) = (Arc::default(), Arc::new(NoTask));
-    let mut store = attempt::new_store(plugin, outside, &grants, port, DESCRIBE_MAX)
+    let (grants, port, stop) = (Arc::default(), Arc::new(NoTask), Stop::new());
+    let mut store = attempt::new_store(plugin, outside, &grants, port, &stop, DESCRIBE_MAX)
         .map_err(|fault| SandboxError::Undescribed(fault.message))?;
     let calling = async {
         let executor = pre.instantiate_async(&mut store).await?;
         executor.apflow_plugin_run().call_describe(&mut store).await
     };
-    let called = tokio::time::timeout(DESCRIBE_MAX, calling).await;
-    let described = called.map_err(|_| {
-        SandboxError::Undescribed(format!("did not return within {} s", DESCRIBE_MAX.as_secs()))
-    })?;
+    let described = attempt::until_stopped(calling, &stop, DESCRIBE_MAX).await;
     let described = described.map_err(|error| {
+        if stop.reason().is_some() {
+            let text = format!("did not return within {} s", DESCRIBE_MAX.as_secs());
+            return SandboxError::Undescribed(text);
+        }
         let state = store.data();
         let breach = state.limiter.breach.as_ref();
         let fault = trap::fault(&error, breach, None, u64::MAX, &state.stderr.take());

@@ -1,19 +1,13 @@
-//! The wasmtime engines, their pool of instances, and the thread that ticks their epochs.
+//! The wasmtime engines and their pool of instances.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
-use std::time::Duration;
 
 use apflow_model::limit::Limits;
-use wasmtime::{Config, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::error::SandboxError;
 use crate::limiter::{CORE_INSTANCES_MAX, MEMORIES_MAX, TABLE_ELEMENTS_MAX, TABLES_MAX};
-
-/// How often a running guest gives way to other tasks, and so the longest that a spinning guest
-/// outlives its time limit or the drop of its future.
-const TICK: Duration = Duration::from_millis(5);
+use crate::ticker::Ticker;
 
 /// Memory of a slot that is zeroed by hand between two tenants, not given back to the kernel. Small
 /// guests live in it wholly: instantiation then makes no system call.
@@ -39,13 +33,13 @@ impl Profile {
 pub(crate) struct Engines {
     instances_max: u32,
     made: Mutex<[Option<Engine>; 4]>,
-    ticker: Ticker,
+    pub(crate) ticker: Arc<Ticker>,
 }
 
 impl Engines {
     pub(crate) fn new(instances_max: u32) -> Result<Self, SandboxError> {
         let ticker = Ticker::start().map_err(|error| SandboxError::Engine(error.to_string()))?;
-        Ok(Self { instances_max, made: Mutex::default(), ticker })
+        Ok(Self { instances_max, made: Mutex::default(), ticker: Arc::new(ticker) })
     }
 
     pub(crate) fn get(&self, profile: Profile) -> Result<Engine, SandboxError> {
@@ -104,43 +98,6 @@ fn pool(instances_max: u32) -> PoolingAllocationConfig {
         .table_keep_resident(KEEP_RESIDENT_BYTES)
         .async_stack_keep_resident(KEEP_RESIDENT_BYTES);
     pool
-}
-
-/// The thread that ends every guest's time slice.
-struct Ticker {
-    engines: Arc<Mutex<Vec<EngineWeak>>>,
-    is_stopped: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Ticker {
-    fn start() -> std::io::Result<Self> {
-        let engines = Arc::new(Mutex::new(Vec::<EngineWeak>::new()));
-        let is_stopped = Arc::new(AtomicBool::new(false));
-        let (ticked, stopped) = (Arc::clone(&engines), Arc::clone(&is_stopped));
-        let thread = std::thread::Builder::new().name("epoch-ticker".into()).spawn(move || {
-            while !stopped.load(Ordering::Relaxed) {
-                std::thread::sleep(TICK);
-                let engines = ticked.lock().unwrap_or_else(PoisonError::into_inner);
-                engines.iter().filter_map(EngineWeak::upgrade).for_each(|e| e.increment_epoch());
-            }
-        })?;
-        Ok(Self { engines, is_stopped, thread: Some(thread) })
-    }
-
-    fn add(&self, engine: &Engine) {
-        self.engines.lock().unwrap_or_else(PoisonError::into_inner).push(engine.weak());
-    }
-}
-
-impl Drop for Ticker {
-    fn drop(&mut self) {
-        self.is_stopped.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            // The thread cannot panic, and nothing is left to be done if it did.
-            drop(thread.join());
-        }
-    }
 }
 
 #[cfg(test)]

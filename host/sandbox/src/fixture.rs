@@ -11,6 +11,7 @@ use crate::egress::Egress;
 use crate::plan::Plan;
 use crate::port::{Checkpoint, CheckpointError, PortFuture, TaskPort};
 use crate::state::State;
+use crate::stop::Stop;
 
 /// A manifest with these lines beside those that every manifest has.
 pub(crate) fn manifest(lines: &str) -> Manifest {
@@ -44,8 +45,10 @@ pub(crate) fn state(lines: &str) -> (State, Arc<Lines>) {
     });
     let kept = Arc::new(Lines::default());
     let port: Arc<dyn TaskPort> = kept.clone();
-    let egress = Egress::new(plan.clone(), Arc::default(), port.clone(), Arc::default());
-    (State::new(plan, Arc::default(), port, egress, Instant::now()), kept)
+    let stop = Stop::new();
+    let egress =
+        Egress::new(plan.clone(), Arc::default(), port.clone(), Arc::default(), stop.clone());
+    (State::new(plan, Arc::default(), port, egress, stop, Instant::now()), kept)
 }
 
 /// A task that keeps its log and nothing else.
@@ -88,8 +91,4 @@ impl TaskPort for Lines {
     fn progress(&self, _: f64, _: String) {}
 
     fn denied(&self, _: &str) {}
-
-    fn is_cancelled(&self) -> bool {
-        false
-    }
 }

@@ -31,6 +31,9 @@ mod port;
 mod reservation;
 mod sandbox;
 mod state;
+mod stop;
+mod threads;
+mod ticker;
 mod trap;
 mod wasi;
 
@@ -43,3 +46,5 @@ pub use import::{ExcessImport, Family, Import};
 pub use link::Linked;
 pub use port::{Checkpoint, CheckpointError, NoTask, PortFuture, TaskPort};
 pub use sandbox::{Sandbox, Settings};
+pub use stop::{Stop, StopReason};
+pub use threads::GuestTask;

@@ -13,6 +13,7 @@ use crate::egress::Egress;
 use crate::limiter::Limiter;
 use crate::plan::Plan;
 use crate::port::TaskPort;
+use crate::stop::Stop;
 use crate::wasi;
 
 /// The most host resources (streams, files, requests) that a guest may hold at once. Far under the
@@ -28,6 +29,7 @@ pub(crate) struct State {
     pub(crate) plan: Arc<Plan>,
     pub(crate) grants: Arc<[Grant]>,
     pub(crate) port: Arc<dyn TaskPort>,
+    pub(crate) stop: Stop,
     pub(crate) deadline: Instant,
     pub(crate) limiter: Limiter,
     pub(crate) egress: Egress,
@@ -49,6 +51,7 @@ impl State {
         grants: Arc<[Grant]>,
         port: Arc<dyn TaskPort>,
         egress: Egress,
+        stop: Stop,
         deadline: Instant,
     ) -> Self {
         let mut table = ResourceTable::new();
@@ -60,6 +63,7 @@ impl State {
             plan,
             grants,
             port,
+            stop,
             deadline,
             egress,
             table,

@@ -1,14 +1,34 @@
 //! Why a call into a guest did not return, in the words of the model.
 
+use std::time::Duration;
+
 use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::limit::Breach;
 use wasmtime::{PoolConcurrencyLimitError, Trap};
+
+use crate::stop::StopReason;
 
 /// How wasmtime says that a call carried more than its host-call fuel. The type is private to it,
 /// so the text is all there is; a test holds it in place.
 const HOSTCALL_FUEL_TEXT: &str = "fuel allocated for hostcalls has been exhausted";
 /// The most of a guest's last words that a fault repeats.
 const LAST_WORDS_BYTES_MAX: usize = 2_000;
+
+/// The fault of an attempt that was ended from outside, after at most `wall`.
+pub(crate) fn stopped(reason: StopReason, wall: Duration) -> Fault {
+    match reason {
+        StopReason::Cancelled => Fault::new(FaultCode::Cancelled, "somebody cancelled the job"),
+        StopReason::LeaseLost => {
+            Fault::new(FaultCode::HostLost, "another attempt has taken the task over")
+        }
+        StopReason::HostClosing => {
+            Fault::new(FaultCode::HostLost, "the host ended while the attempt was running")
+        }
+        StopReason::Deadline => {
+            Fault::new(FaultCode::LimitExceeded, Breach::Timeout(wall).to_string())
+        }
+    }
+}
 
 /// Turns a trap into a fault.
 ///

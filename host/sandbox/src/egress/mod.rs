@@ -23,6 +23,7 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::plan::Plan;
 use crate::port::TaskPort;
+use crate::stop::Stop;
 
 pub(crate) use outside::Outside;
 
@@ -32,6 +33,7 @@ pub(crate) struct Egress {
     grants: Arc<[Grant]>,
     port: Arc<dyn TaskPort>,
     outside: Arc<Outside>,
+    stop: Stop,
     pub(crate) ledger: Arc<Ledger>,
 }
 
@@ -104,8 +106,9 @@ impl Egress {
         grants: Arc<[Grant]>,
         port: Arc<dyn TaskPort>,
         outside: Arc<Outside>,
+        stop: Stop,
     ) -> Self {
-        Self { plan, grants, port, outside, ledger: Arc::default() }
+        Self { plan, grants, port, outside, stop, ledger: Arc::default() }
     }
 
     /// Notes that the guest was refused something.
@@ -184,6 +187,9 @@ impl WasiHttpHooks for Egress {
         options: Option<RequestOptions>,
         _: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Sent {
+        if self.stop.reason().is_some() {
+            return Box::new(async { Err(Error::ConnectionTerminated) });
+        }
         let to = match Destination::of(request.uri()) {
             Ok(to) => to,
             Err(error) => return Box::new(async { Err(error) }),
@@ -200,6 +206,7 @@ impl WasiHttpHooks for Egress {
             grants: Arc::clone(&self.grants),
             port: Arc::clone(&self.port),
             outside: Arc::clone(&self.outside),
+            stop: self.stop.clone(),
             ledger: Arc::clone(&self.ledger),
         };
         Box::new(send::send(egress, to, request, options.unwrap_or_default()))
