@@ -151,10 +151,14 @@ pub(crate) enum JobsVerb {
         /// The id of the job, for example `j_01h2xcejqtf2n`.
         id: JobId,
     },
-    /// Cancel one job: its tasks that have not ended end now.
+    /// Cancel one job or all: tasks that have not ended end now.
     Cancel {
         /// The id of the job.
-        id: JobId,
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        id: Option<JobId>,
+        /// Every job that has not ended.
+        #[arg(long)]
+        all: bool,
     },
 }
 
