@@ -93,6 +93,14 @@ pub enum EngineError {
 }
 
 impl EngineError {
+    /// What the sandbox says of a component. `file` is what to call it.
+    pub(crate) fn of_component(file: &str, source: SandboxError) -> Self {
+        if source.is_own() {
+            return Self::Sandbox(source);
+        }
+        Self::Component { file: file.to_owned(), source }
+    }
+
     /// Whether it is trouble of the host's own, which may pass, and not what was asked of it.
     pub(crate) fn is_own(&self) -> bool {
         matches!(

@@ -273,6 +273,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::child::CompileIn;
     use crate::fixture;
     use crate::sandbox::{Sandbox, Settings};
 
@@ -288,7 +289,12 @@ mod tests {
         timeout: Option<Duration>,
         meanwhile: impl FnOnce(&Stop) + Send + 'static,
     ) -> Ended {
-        let settings = Settings { instances_max: 1, cache: None, environment: BTreeMap::new() };
+        let settings = Settings {
+            instances_max: 1,
+            compile_in: CompileIn::Process,
+            cache: None,
+            environment: BTreeMap::new(),
+        };
         let sandbox = Arc::new(Sandbox::new(settings).unwrap());
         let compiled = sandbox.compile(&fixture::command(body), false).unwrap();
         let linked = sandbox.link(&compiled, &fixture::manifest("")).unwrap();

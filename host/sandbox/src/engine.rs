@@ -1,8 +1,10 @@
-//! The wasmtime engines and their pool of instances.
+//! The wasmtime engines: those that run components, from a pool of instances, and those that only
+//! compile for them.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use apflow_model::limit::Limits;
+use serde::{Deserialize, Serialize};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::error::SandboxError;
@@ -14,7 +16,7 @@ use crate::ticker::Ticker;
 const KEEP_RESIDENT_BYTES: usize = 256 << 10;
 
 /// What code an engine generates. Components are compiled for one profile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Profile {
     /// Whether every instruction is counted.
     pub(crate) fuel: bool,
@@ -29,10 +31,18 @@ impl Profile {
     }
 }
 
+/// An engine that runs components.
+#[derive(Clone)]
+pub(crate) struct Runner {
+    pub(crate) engine: Engine,
+    /// Whether it has a pool of instances.
+    pub(crate) is_pooled: bool,
+}
+
 /// One engine a profile, made when it is first needed.
 pub(crate) struct Engines {
     instances_max: u32,
-    made: Mutex<[Option<Engine>; 4]>,
+    made: Mutex<[Option<Runner>; 4]>,
     pub(crate) ticker: Arc<Ticker>,
 }
 
@@ -42,15 +52,15 @@ impl Engines {
         Ok(Self { instances_max, made: Mutex::default(), ticker: Arc::new(ticker) })
     }
 
-    pub(crate) fn get(&self, profile: Profile) -> Result<Engine, SandboxError> {
+    pub(crate) fn get(&self, profile: Profile) -> Result<Runner, SandboxError> {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         let slot = &mut made[profile.index()];
-        if let Some(engine) = slot {
-            return Ok(engine.clone());
+        if let Some(runner) = slot {
+            return Ok(runner.clone());
         }
-        let engine = make(profile, true, self.instances_max)?;
-        self.ticker.add(&engine);
-        Ok(slot.insert(engine).clone())
+        let runner = make(profile, true, self.instances_max)?;
+        self.ticker.add(&runner.engine);
+        Ok(slot.insert(runner).clone())
     }
 }
 
@@ -59,19 +69,42 @@ pub(crate) fn make(
     profile: Profile,
     epochs: bool,
     instances_max: u32,
-) -> Result<Engine, SandboxError> {
+) -> Result<Runner, SandboxError> {
+    let mut pooled = config(profile, epochs, true);
+    pooled.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(instances_max)));
+    match Engine::new(&pooled) {
+        Ok(engine) => Ok(Runner { engine, is_pooled: true }),
+        Err(error) => {
+            tracing::warn!(%error, "no room for a pool: each instance is allocated by itself");
+            let engine = engine(&config(profile, epochs, false))?;
+            Ok(Runner { engine, is_pooled: false })
+        }
+    }
+}
+
+/// Makes an engine that takes no room for instances. It compiles for those that run components of
+/// this profile, with a pool or without.
+pub(crate) fn make_compiler(profile: Profile, is_pooled: bool) -> Result<Engine, SandboxError> {
+    engine(&config(profile, true, is_pooled))
+}
+
+fn engine(config: &Config) -> Result<Engine, SandboxError> {
+    Engine::new(config).map_err(|error| SandboxError::Engine(format!("{error:#}")))
+}
+
+/// What the code of an engine depends on: the same for the one that compiles as for the one that
+/// runs it.
+fn config(profile: Profile, epochs: bool, is_pooled: bool) -> Config {
     let mut config = Config::new();
     config.epoch_interruption(epochs);
     config.consume_fuel(profile.fuel);
     config.concurrency_support(profile.concurrency);
-    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(instances_max)));
-    Engine::new(&config).or_else(|error| {
-        tracing::warn!(%error, "no room for a pool of instances: each one is allocated by itself");
-        config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
+    config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
+    if !is_pooled {
         // Memories then grow by moving, instead of reserving 4 GiB of addresses each.
         config.memory_reservation(0).memory_guard_size(0).memory_may_move(true);
-        Engine::new(&config).map_err(|error| SandboxError::Engine(format!("{error:#}")))
-    })
+    }
+    config
 }
 
 /// A pool in which every component finds room for all that one component may have, so that a few
@@ -107,7 +140,7 @@ mod tests {
     use wasmtime::component::{Component, Instance, Linker};
 
     use super::*;
-    use crate::trap;
+    use crate::{cache, trap};
 
     const PLAIN: Profile = Profile { fuel: false, concurrency: false };
 
@@ -138,7 +171,7 @@ mod tests {
     #[test]
     fn the_largest_components_cannot_starve_each_other() {
         const INSTANCES_MAX: u32 = 3;
-        let engine = make(PLAIN, false, INSTANCES_MAX).unwrap();
+        let engine = make(PLAIN, false, INSTANCES_MAX).unwrap().engine;
         let component = Component::new(&engine, largest()).unwrap();
         let all: Vec<_> = (0..INSTANCES_MAX).map(|_| instantiate(&component).unwrap()).collect();
         assert_eq!(all.len(), 3);
@@ -146,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_full_pool_is_a_retryable_fault() {
-        let engine = make(PLAIN, false, 1).unwrap();
+        let engine = make(PLAIN, false, 1).unwrap().engine;
         let component = Component::new(&engine, largest()).unwrap();
         let held = instantiate(&component).unwrap();
         let error = instantiate(&component).err().unwrap();
@@ -154,5 +187,17 @@ mod tests {
         assert_eq!(fault.code, FaultCode::Retryable, "{fault}");
         drop(held);
         instantiate(&component).unwrap();
+    }
+    #[test]
+    fn code_of_a_compiler_runs_on_the_engine_it_was_made_for() {
+        for fuel in [false, true] {
+            let profile = Profile { fuel, concurrency: false };
+            let runner = make(profile, true, 1).unwrap();
+            assert!(runner.is_pooled);
+            let compiler = make_compiler(profile, true).unwrap();
+            assert_eq!(cache::hash(&compiler), cache::hash(&runner.engine));
+            let other = make_compiler(profile, false).unwrap();
+            assert_ne!(cache::hash(&other), cache::hash(&runner.engine));
+        }
     }
 }

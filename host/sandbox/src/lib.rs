@@ -9,9 +9,11 @@
 
 mod attempt;
 mod bindings;
+mod bulk;
 mod cache;
 mod call;
 mod capture;
+mod child;
 mod command;
 mod compile;
 mod describe;
@@ -39,8 +41,9 @@ mod wasi;
 
 pub use cache::CodeCache;
 pub use call::{Call, Ended};
+pub use child::{CompileIn, CompileLimits, compile_child};
 pub use compile::{Compiled, digest};
-pub use error::SandboxError;
+pub use error::{CompileLimit, SandboxError};
 pub use floor::Floor;
 pub use import::{ExcessImport, Family, Import};
 pub use link::Linked;

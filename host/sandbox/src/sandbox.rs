@@ -8,6 +8,7 @@ use apflow_model::plugin::Descriptor;
 
 use crate::cache::CodeCache;
 use crate::call::{Call, Ended};
+use crate::child::CompileIn;
 use crate::compile::{Compiled, Compiler};
 use crate::egress::Outside;
 use crate::error::SandboxError;
@@ -20,6 +21,8 @@ use crate::{attempt, command, describe, inspect, link};
 pub struct Settings {
     /// How many attempts may hold an instance at once, from 1.
     pub instances_max: u32,
+    /// Where components are compiled.
+    pub compile_in: CompileIn,
     /// Where compiled code is kept. None: every component is compiled anew.
     pub cache: Option<CodeCache>,
     /// The environment that `env` grants take their values from.
@@ -45,7 +48,7 @@ impl Sandbox {
             GuestThreads::start().map_err(|error| SandboxError::Engine(error.to_string()))?;
         Ok(Self {
             threads,
-            compiler: Compiler::new(settings.instances_max, settings.cache)?,
+            compiler: Compiler::new(settings.instances_max, settings.compile_in, settings.cache)?,
             environment: Arc::new(settings.environment),
             outside: Arc::default(),
         })
@@ -58,7 +61,10 @@ impl Sandbox {
     /// # Errors
     ///
     /// [`SandboxError::NotWebAssembly`], [`SandboxError::CoreModule`] and
-    /// [`SandboxError::InvalidComponent`] for bytes that are no component, and
+    /// [`SandboxError::InvalidComponent`] for bytes that are no component,
+    /// [`SandboxError::TooLarge`], [`SandboxError::FunctionTooLarge`],
+    /// [`SandboxError::CompileLimit`] and [`SandboxError::CompilerCrashed`] for one that takes too
+    /// much to compile, [`SandboxError::Compiler`] when nothing can be compiled, and
     /// [`SandboxError::OtherWorld`] and [`SandboxError::OtherVersion`] for one that this host has
     /// no use for.
     pub fn compile(&self, bytes: &[u8], fuel: bool) -> Result<Compiled, SandboxError> {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use apflow_model::capability::Grant;
 use apflow_model::clock::Timestamp;
 use apflow_model::id::JobId;
+use apflow_model::limit::Span;
 use apflow_model::state::JobState;
 use clap::{Args, Parser, Subcommand};
 
@@ -39,6 +40,17 @@ pub(crate) struct Arguments {
     /// What the log on standard error holds, for example `info`.
     #[arg(long, global = true, value_name = "FILTER", env = "APFLOW_LOG", hide_env_values = true)]
     pub(crate) log: Option<String>,
+    /// The longest that compiling a component may take, for example `30s`.
+    #[arg(
+        long,
+        global = true,
+        value_name = "TIME",
+        env = "APFLOW_COMPILE_TIMEOUT",
+        hide_env_values = true,
+        default_value = "1m",
+        value_parser = Span::parse
+    )]
+    pub(crate) compile_timeout: Span,
     /// See <https://no-color.org>.
     #[arg(long, global = true, hide = true, env = "NO_COLOR", hide_env = true)]
     pub(crate) no_color: Option<String>,
@@ -73,6 +85,12 @@ pub(crate) enum Verb {
     Bench {
         #[command(subcommand)]
         verb: BenchVerb,
+    },
+    /// Compile the component on standard input: the host starts itself so, to be limited.
+    #[command(hide = true)]
+    CompileComponent {
+        /// What the host says.
+        order: String,
     },
     /// Explain an error code.
     Explain {

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use apflow_sandbox::{CodeCache, Sandbox, SandboxError, Settings};
+use apflow_sandbox::{CodeCache, CompileLimits, Sandbox, SandboxError, Settings};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 
 use super::report::{Report, Row};
+use crate::assemble::compile_in;
 use crate::cli::arguments::Bench;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
@@ -58,7 +59,10 @@ fn cached(folder: &str, component: &[u8], rounds: u32) -> Result<Vec<Duration>, 
 }
 
 fn sandbox(cache: Option<CodeCache>) -> Result<Sandbox, CliError> {
-    let settings = Settings { instances_max: 16, cache, environment: BTreeMap::new() };
+    let compile_in = compile_in(CompileLimits::default().timeout)
+        .map_err(|source| CliError::Io { what: "the path of this program".to_owned(), source })?;
+    let environment = BTreeMap::new();
+    let settings = Settings { instances_max: 16, compile_in, cache, environment };
     Sandbox::new(settings).map_err(refused)
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use apflow_model::manifest::Manifest;
 use apflow_sandbox::{
-    Call, Floor, Linked, NoTask, Sandbox, SandboxError, Settings, Stop, TaskPort,
+    Call, CompileIn, Floor, Linked, NoTask, Sandbox, SandboxError, Settings, Stop, TaskPort,
 };
 use serde_json::Value;
 
@@ -32,6 +32,7 @@ pub(crate) async fn sandbox(bench: Bench, output: &Output) -> Result<Exit, CliEr
         .map_err(|_| CliError::Bench("the manifest of the no-op plugin".to_owned()))?;
     let sandbox = Sandbox::new(Settings {
         instances_max: INSTANCES_MAX,
+        compile_in: CompileIn::Process,
         cache: None,
         environment: BTreeMap::new(),
     })
