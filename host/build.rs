@@ -1,6 +1,7 @@
-//! Builds the first-party plugins from source, so that the binary can hold them.
+//! Builds the first-party plugins and the guests of the benchmarks from source, so that the binary
+//! can hold them.
 //!
-//! It runs a second cargo for `wasm32-wasip2` in a target directory of its own, and adds that
+//! For the plugins, it runs a second cargo for `wasm32-wasip2` in a target directory of its own, and adds that
 //! target with rustup when it is missing.
 
 #![expect(
@@ -17,6 +18,8 @@ use std::process::Command;
 /// The plugins, by the name of their package. `noop_executor` is there for the benchmarks.
 const PLUGINS: [&str; 4] =
     ["aggregate_results_executor", "noop_executor", "rest_executor", "transform_executor"];
+/// The hostile guests of the benchmarks, by the name of their file.
+const GUESTS: [&str; 4] = ["log_flood", "memory_bomb", "stdout_flood", "tight_loop"];
 const TARGET: &str = "wasm32-wasip2";
 const PROFILE: &str = "plugin";
 
@@ -44,6 +47,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     for plugin in PLUGINS {
         let component = built.join(format!("{plugin}.wasm"));
         std::fs::copy(&component, out.join(format!("{plugin}.wasm")))?;
+    }
+    let guests = package.join("src/cli/bench/guests");
+    println!("cargo::rerun-if-changed={}", guests.display());
+    for guest in GUESTS {
+        let component = wat::parse_file(guests.join(format!("{guest}.wat")))?;
+        std::fs::write(out.join(format!("{guest}.wasm")), component)?;
     }
     Ok(())
 }

@@ -36,9 +36,12 @@ const BELOW_THE_VERBS: [&str; 3] = ["apflow-engine", "apflow-store", "apflow-san
 
 /// The file that assembles the floors, the benchmarks of the sandbox itself, and the process that
 /// compiles for it.
-const ASSEMBLY: [&str; 4] = [
+const ASSEMBLY: [&str; 7] = [
     "host/src/assemble.rs",
+    "host/src/cli/bench/cancel.rs",
+    "host/src/cli/bench/guest.rs",
     "host/src/cli/bench/load.rs",
+    "host/src/cli/bench/neighbours.rs",
     "host/src/cli/bench/sandbox.rs",
     "host/src/cli/compile.rs",
 ];

@@ -33,6 +33,10 @@ const THREADS_MAX: usize = 4;
 /// How far a child stands behind the host when both want a core, as a nice value.
 const NICE: i32 = 10;
 
+/// What wasmtime, the standard library and the system say when there is no memory left.
+const NO_MEMORY_TEXTS: [&str; 3] =
+    ["out of memory", "memory allocation of", "Cannot allocate memory"];
+
 /// Where components are compiled.
 #[derive(Debug, Clone)]
 pub enum CompileIn {
@@ -169,15 +173,14 @@ fn judge(said: Said, limits: CompileLimits) -> Result<Vec<u8>, SandboxError> {
     if status.code() == Some(INVALID.into()) {
         return Err(SandboxError::InvalidComponent(said.words));
     }
-    if status.code() == Some(BROKEN.into()) {
-        return Err(failed(io::Error::other(said.words)));
-    }
     if status.signal() == Some(Signal::XCPU.as_raw()) {
         return Err(too_long());
     }
-    // What the standard library and the system say when there is none left.
-    if ["memory allocation of", "Cannot allocate memory"].iter().any(|s| said.words.contains(s)) {
+    if NO_MEMORY_TEXTS.iter().any(|text| said.words.contains(text)) {
         return Err(SandboxError::CompileLimit(CompileLimit::Memory(limits.memory_bytes)));
+    }
+    if status.code() == Some(BROKEN.into()) {
+        return Err(failed(io::Error::other(said.words)));
     }
     Err(SandboxError::CompilerCrashed(format!("{status}: {}", said.words)))
 }

@@ -236,6 +236,17 @@ pub(crate) enum BenchVerb {
     Sandbox(Bench),
     /// What loading a component costs, compiled anew and from the cache.
     Load(Bench),
+    /// How fast a guest ends that works on nothing, without an end.
+    Cancel(BenchCancel),
+    /// What a task suffers beside guests that a sandbox must stop.
+    Neighbours(Bench),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchCancel {
+    /// How many guests are cancelled.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) trials: u32,
 }
 
 #[derive(Debug, Args)]

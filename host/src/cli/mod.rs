@@ -83,6 +83,10 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         Verb::Plugin { verb: PluginVerb::New(new) } => new::run(&new, output),
         Verb::Bench { verb: BenchVerb::Sandbox(bench) } => bench::sandbox(bench, output).await,
         Verb::Bench { verb: BenchVerb::Load(bench) } => bench::load(bench, output).await,
+        Verb::Bench { verb: BenchVerb::Cancel(bench) } => bench::cancel(bench, output).await,
+        Verb::Bench { verb: BenchVerb::Neighbours(bench) } => {
+            bench::neighbours(bench, output).await
+        }
         // It needs no runtime, so it never gets here.
         Verb::CompileComponent { .. } => Ok(Exit::Internal),
         Verb::Explain { code } => explain::run(&code, output),

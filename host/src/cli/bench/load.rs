@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use apflow_sandbox::{CodeCache, CompileLimits, Sandbox, SandboxError, Settings};
+use apflow_sandbox::{CodeCache, CompileLimits, Sandbox, Settings};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 
+use super::guest::refused;
 use super::report::{Report, Row};
 use crate::assemble::compile_in;
 use crate::cli::arguments::Bench;
@@ -81,9 +82,4 @@ fn remove(folder: &str) {
         // What is left in the temporary folder, the system removes.
         drop(temporary.remove_dir_all(folder));
     }
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "`map_err` passes it so")]
-fn refused(error: SandboxError) -> CliError {
-    CliError::Bench(error.to_string())
 }
