@@ -46,8 +46,8 @@ pub enum EngineError {
     /// The file of an installed component is not what was installed.
     #[error("the component of `{0}` was changed by somebody: load it again")]
     ChangedComponent(String),
-    /// A schema of the plugin is no JSON Schema. Nothing was stored.
-    #[error("the {which} schema of `{plugin}` is not a JSON Schema: {reason}")]
+    /// A schema of the plugin is no JSON Schema, or one that could cost too much. Nothing was stored.
+    #[error("the {which} schema of `{plugin}` cannot be used: {reason}")]
     InvalidSchema {
         /// The plugin.
         plugin: String,
