@@ -20,7 +20,7 @@ use crate::port::TaskPort;
 use crate::state::State;
 use crate::stop::{Stop, StopReason, Stopped};
 use crate::ticker::{TICK, Ticker};
-use crate::{command, trap, wasi};
+use crate::{command, cpu, trap, wasi};
 
 /// What one host call may carry beside an output, so that the output's own limit is met first.
 const HOSTCALL_BYTES_SPARE: u64 = 4 << 20;
@@ -45,18 +45,24 @@ pub(crate) async fn run(
     };
     let input = call.input.to_string();
     let mut usage = Usage { input_bytes: input.len() as u64, ..Usage::default() };
+    let (deadline, mut worked) = (store.data().deadline, Duration::ZERO);
     let calling = async {
         match &plugin.program {
             Program::Executor(pre) => execute(pre, &mut store, &call, &input).await,
             Program::Command(pre) => command::run(pre, &mut store, &call).await,
         }
     };
-    let called = until_stopped(calling, stop, wall).await;
+    let called = until_stopped(cpu::metered(calling, &mut worked), stop, deadline).await;
     let result = judge(called, &store, wall, &mut usage);
     receipt(&mut usage, &store);
     drop(store);
-    usage.wall_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+    usage.cpu_us = micros(worked);
+    usage.wall_us = micros(started.elapsed());
     Ended { result, usage }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Makes the store of an attempt, with every limit set before any guest code can run.
@@ -117,14 +123,15 @@ fn end_slice(state: &State, ticker: &Ticker, engine: &Engine) -> wasmtime::Resul
 pub(crate) async fn until_stopped<T>(
     calling: impl Future<Output = wasmtime::Result<T>>,
     stop: &Stop,
-    wall: Duration,
+    deadline: Instant,
 ) -> wasmtime::Result<T> {
     stop.check()?;
     tokio::select! {
         biased;
         called = calling => called,
         reason = stop.stopped() => Err(wasmtime::Error::new(Stopped(reason))),
-        () = tokio::time::sleep(wall) => {
+        // Made only for a guest that waits.
+        () = async { tokio::time::sleep_until(deadline.into()).await } => {
             stop.now(StopReason::Deadline);
             Err(wasmtime::Error::new(Stopped(StopReason::Deadline)))
         }
@@ -340,6 +347,7 @@ mod tests {
             assert_eq!(fault.code, FaultCode::LimitExceeded, "{fault}");
             assert!(fault.message.contains("`limits.timeout`"), "{fault}");
             assert!(u128::from(ended.usage.wall_us) >= wall.as_micros(), "{:?}", ended.usage);
+            assert!((1..=ended.usage.wall_us).contains(&ended.usage.cpu_us), "{:?}", ended.usage);
         }
     }
 

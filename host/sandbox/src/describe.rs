@@ -37,11 +37,12 @@ pub(crate) async fn executor(
     let (grants, port, stop) = (Arc::default(), Arc::new(NoTask), Stop::new());
     let mut store = attempt::new_store(plugin, outside, &grants, port, &stop, DESCRIBE_MAX)
         .map_err(|fault| SandboxError::Undescribed(fault.message))?;
+    let deadline = store.data().deadline;
     let calling = async {
         let executor = pre.instantiate_async(&mut store).await?;
         executor.apflow_plugin_run().call_describe(&mut store).await
     };
-    let described = attempt::until_stopped(calling, &stop, DESCRIBE_MAX).await;
+    let described = attempt::until_stopped(calling, &stop, deadline).await;
     let described = described.map_err(|error| {
         if stop.reason().is_some() {
             let text = format!("did not return within {} s", DESCRIBE_MAX.as_secs());

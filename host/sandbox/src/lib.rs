@@ -16,6 +16,7 @@ mod capture;
 mod child;
 mod command;
 mod compile;
+mod cpu;
 mod describe;
 mod egress;
 mod engine;

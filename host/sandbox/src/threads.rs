@@ -16,7 +16,7 @@ const THREADS_PER_CORE: usize = 4;
 const THREADS_MIN: usize = 8;
 /// How far guests stand behind the host's own threads when both want a core, as a nice value.
 #[cfg(target_os = "linux")]
-const NICE: i32 = 10;
+const NICE: i32 = 5;
 
 /// The threads for guests. Dropping it ends them, when their guests next give way.
 pub(crate) struct GuestThreads {

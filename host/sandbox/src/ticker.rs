@@ -9,7 +9,7 @@ use wasmtime::{Engine, EngineWeak};
 
 /// How often a running guest gives way to other tasks. It is also the backstop of whatever shall
 /// end one.
-pub(crate) const TICK: Duration = Duration::from_millis(5);
+pub(crate) const TICK: Duration = Duration::from_millis(2);
 
 /// Ticks the epochs of engines until it is dropped.
 pub(crate) struct Ticker {

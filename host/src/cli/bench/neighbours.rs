@@ -13,7 +13,7 @@ use crate::cli::output::Output;
 
 /// How often the no-op is run in one round beside each neighbour.
 const CALLS_PER_ROUND: u32 = 100;
-/// The pause before each call: longer than a time slice, so that calls meet every part of one.
+/// The pause before each call, so that calls meet every part of a time slice.
 const PAUSE: Duration = Duration::from_micros(700);
 /// How long a neighbour is at work before it is measured beside.
 const SETTLE: Duration = Duration::from_millis(10);
