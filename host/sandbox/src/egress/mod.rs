@@ -22,6 +22,7 @@ use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::port::TaskPort;
+use crate::stop::Stop;
 
 pub(crate) use outside::Outside;
 
@@ -32,6 +33,7 @@ pub(crate) struct Egress {
     limits: Limits,
     port: Arc<dyn TaskPort>,
     outside: Arc<Outside>,
+    stop: Stop,
     pub(crate) ledger: Arc<Ledger>,
 }
 
@@ -97,8 +99,9 @@ impl Egress {
         limits: Limits,
         port: Arc<dyn TaskPort>,
         outside: Arc<Outside>,
+        stop: Stop,
     ) -> Self {
-        Self { scope, limits, port, outside, ledger: Arc::default() }
+        Self { scope, limits, port, outside, stop, ledger: Arc::default() }
     }
 
     /// Notes that the guest was refused something.
@@ -149,6 +152,9 @@ impl WasiHttpHooks for Egress {
         options: Option<RequestOptions>,
         _: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Sent {
+        if self.stop.reason().is_some() {
+            return Box::new(async { Err(Error::ConnectionTerminated) });
+        }
         let to = match target(&request) {
             Ok(to) => to,
             Err(error) => return Box::new(async { Err(error) }),
