@@ -269,7 +269,7 @@ mod tests {
         let whole = cache.folder.read(&name).unwrap();
         let mut changed = whole.clone();
         *changed.last_mut().unwrap() ^= 1;
-        for bad in [&changed[..], &[], &whole[..TAG_BYTES - 1], &whole[..TAG_BYTES + 1]] {
+        for bad in [&changed[..], &[], &whole[..TAG_BYTES - 1], &whole[..=TAG_BYTES]] {
             cache.folder.write(&name, bad).unwrap();
             assert!(!is_there(&cache, [7; 32], &engine));
             assert_eq!(names(&cache), [KEY_FILE], "{} bytes were kept", bad.len());
@@ -312,6 +312,7 @@ mod tests {
 
     #[expect(
         clippy::disallowed_types,
+        clippy::disallowed_methods,
         reason = "only the standard library sets the time of a file"
     )]
     fn set_modified(path: &std::path::Path, time: SystemTime) {

@@ -64,7 +64,7 @@ impl Place {
             let started = Instant::now();
             let ended = noop.run_apart(Stop::new(), None).await;
             times.push(started.elapsed());
-            if !ended.is_some_and(|ended| ended.result.is_ok()) {
+            if ended.is_none_or(|ended| ended.result.is_err()) {
                 return Err(CliError::Bench(format!("the no-op failed beside {}", self.name)));
             }
         }
