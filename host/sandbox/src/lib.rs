@@ -18,6 +18,7 @@ mod describe;
 mod egress;
 mod engine;
 mod error;
+mod files;
 #[cfg(test)]
 mod fixture;
 mod floor;
@@ -38,6 +39,7 @@ pub use cache::CodeCache;
 pub use call::{Call, Ended};
 pub use compile::{Compiled, digest};
 pub use error::SandboxError;
+pub use files::{Input, Mounts};
 pub use floor::Floor;
 pub use import::{ExcessImport, Family, Import};
 pub use link::Linked;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use apflow_model::manifest::Manifest;
-use apflow_sandbox::{Call, Floor, Linked, NoTask, Sandbox, SandboxError, Settings, TaskPort};
+use apflow_sandbox::{
+    Call, Floor, Linked, Mounts, NoTask, Sandbox, SandboxError, Settings, TaskPort,
+};
 use serde_json::Value;
 
 use super::process;
@@ -95,6 +97,7 @@ async fn measure(sandbox: &Sandbox, plugin: &Linked, floor: &Floor) -> Result<Ti
             timeout: None,
             granted: Arc::clone(&granted),
             narrowed: None,
+            mounts: Mounts::default(),
         };
         let started = Instant::now();
         let ended = sandbox.run(plugin, call, Arc::clone(&port)).await;
