@@ -30,15 +30,21 @@ guests! {
     EXITS_WITH_FAILURE = "exits_with_failure";
     FLOODS_STDERR = "floods_stderr";
     FLOODS_STDOUT = "floods_stdout";
+    HIDES_BYTES_IN_REMOVED_FILES = "hides_bytes_in_removed_files";
     LIES_IN_ITS_MANIFEST = "lies_in_its_manifest";
+    LINKS_OUT_OF_ITS_FOLDER = "links_out_of_its_folder";
     MAKES_DO_WITH_LESS = "makes_do_with_less";
+    MAKES_MANY_FILES = "makes_many_files";
+    NESTS_FOLDERS = "nests_folders";
     NEVER_ENDS = "never_ends";
     OPENS_A_SOCKET = "opens_a_socket";
+    OVERRUNS_ITS_QUOTA = "overruns_its_quota";
     PANICS = "panics";
     READS_OUTSIDE_ITS_GRANT = "reads_outside_its_grant";
     READS_UNGRANTED_VARIABLES = "reads_ungranted_variables";
     RECURSES_FOREVER = "recurses_forever";
     SLEEPS_FOREVER = "sleeps_forever";
+    USES_FILES = "uses_files";
     WRITES_TO_ITS_INPUT = "writes_to_its_input";
 }
 

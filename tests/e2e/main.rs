@@ -27,6 +27,7 @@ mod commands;
 mod crashes;
 mod door;
 mod egress;
+mod files;
 mod hostile;
 mod jobs;
 mod quickstart;

@@ -50,10 +50,10 @@ async fn prepare(engine: &Arc<Engine>, claimed: &Claimed) -> Result<Prepared, Fa
     let plugin = plugin.map_err(|error| unusable(claimed, &error))?;
     let asked = plugin.plugin.manifest.capabilities.fs;
     let mut inputs = claimed.inputs.clone();
-    let handed = match asked.is_in_read {
-        true => hand(engine, claimed, &mut inputs).await?,
-        false => Handed::default(),
-    };
+    let mut handed = Handed::default();
+    if asked.is_in_read {
+        handed = hand(engine, claimed, &mut inputs).await?;
+    }
     let inputs = resolve(engine, claimed, inputs).await?;
     if let Some((at, message)) = schema::violation(&plugin.input, &inputs) {
         let message = format!("inputs{at}: {message}");
@@ -88,8 +88,10 @@ async fn hand(engine: &Engine, claimed: &Claimed, inputs: &mut Value) -> Result<
     };
     file::resolve(inputs, &path)
         .map_err(|fault| Fault::new(FaultCode::ReferenceUnresolved, format!("inputs{fault}")))?;
-    handed.dependencies =
-        engine.store.dependencies_with_files(claimed.task).await.map_err(failed)?;
+    if claimed.has_dependencies {
+        let left = engine.store.dependencies_with_files(claimed.task).await;
+        handed.dependencies = left.map_err(failed)?;
+    }
     Ok(handed)
 }
 

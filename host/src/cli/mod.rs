@@ -5,6 +5,7 @@ mod bench;
 mod error;
 mod exit;
 mod explain;
+mod files;
 mod grant;
 mod jobs;
 mod json;
@@ -70,6 +71,9 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         Verb::Jobs { verb: JobsVerb::List(list) } => jobs::list(&config()?, list, output).await,
         Verb::Jobs { verb: JobsVerb::Show { id } } => jobs::show(&config()?, &id, output).await,
         Verb::Jobs { verb: JobsVerb::Cancel { id } } => jobs::cancel(&config()?, id, output).await,
+        Verb::Jobs { verb: JobsVerb::Files { id, save } } => {
+            files::run(&config()?, id, save.as_deref(), output).await
+        }
         Verb::Serve(verb) => serve::run(&config()?, verb, output).await,
         Verb::Plugin { verb: PluginVerb::New(new) } => new::run(&new, output),
         Verb::Bench { verb: BenchVerb::Sandbox(bench) } => bench::sandbox(bench, output).await,

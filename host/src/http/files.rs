@@ -2,6 +2,7 @@
 //!
 //! It answers no ranges: a file is had as a whole.
 
+use std::convert::Infallible;
 use std::fmt::Write;
 
 use apflow_api::{ApiError, Input, OpenFile, OpenedFile, Piece, UploadFile};
@@ -34,7 +35,7 @@ pub(super) async fn upload(State(door): State<Door>, request: Request) -> Respon
 }
 
 async fn receive(door: &Door, request: Request, id: &str) -> Result<Upload, Problem> {
-    let caller = route::caller(door, &request)?;
+    let caller = door.token.principal(request.headers()).ok_or_else(route::stranger)?;
     let refused = |error: ApiError| Problem::of(&error, id);
     let (mut parts, body) = request.into_parts();
     let mut input = Input { fields: route::fields(&mut parts).await?, body: None };
@@ -42,8 +43,15 @@ async fn receive(door: &Door, request: Request, id: &str) -> Result<Upload, Prob
     input.finish().map_err(refused)?;
     let (sender, pieces) = mpsc::channel(PIECES_WAITING_MAX);
     let operation = UploadFile { name, size: length(&parts.headers), pieces };
-    let (uploaded, ()) = tokio::join!(door.api.invoke(operation, &caller), pass_on(body, sender));
-    uploaded.map_err(refused)
+    let passing_on = async {
+        pass_on(body, sender).await;
+        std::future::pending::<Infallible>().await
+    };
+    // An upload that is refused is answered at once, whatever is still to come of its body.
+    tokio::select! {
+        uploaded = door.api.invoke(operation, &caller) => uploaded.map_err(refused),
+        never = passing_on => match never {},
+    }
 }
 
 fn length(headers: &HeaderMap) -> Option<u64> {
@@ -73,7 +81,7 @@ pub(super) async fn open(State(door): State<Door>, request: Request) -> Response
 }
 
 async fn find(door: &Door, request: Request, id: &str) -> Result<OpenedFile, Problem> {
-    let caller = route::caller(door, &request)?;
+    let caller = door.token.principal(request.headers()).ok_or_else(route::stranger)?;
     let (mut parts, _) = request.into_parts();
     let input = Input { fields: route::fields(&mut parts).await?, body: None };
     let found = async { door.api.invoke(OpenFile::read(input)?, &caller).await };

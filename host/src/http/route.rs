@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use apflow_api::{Code, Entry, Input, Method};
-use apflow_model::access::Principal;
 use axum::Json;
 use axum::RequestPartsExt;
 use axum::body::Bytes;
@@ -42,20 +41,17 @@ async fn invoke(
     id: &str,
 ) -> Result<(StatusCode, serde_json::Value), Problem> {
     // Before the body is read: strangers cannot make the host read and parse megabytes.
-    let caller = caller(&door, &request)?;
+    let caller = door.token.principal(request.headers()).ok_or_else(stranger)?;
     let input = read(request).await?;
     let answered = (entry.invoke)(door.api, caller, input).await;
     let (status, body) = answered.map_err(|error| Problem::of(&error, id))?;
     Ok((StatusCode::from_u16(status).unwrap_or(StatusCode::OK), body))
 }
 
-/// Who sends a request.
-pub(super) fn caller(door: &Door, request: &Request) -> Result<Principal, Problem> {
-    door.token.principal(request.headers()).ok_or_else(|| {
-        let detail = "send the header `Authorization: Bearer TOKEN`; `serve` prints where its \
-                      token is";
-        Problem::new(Code::Unauthorized, detail)
-    })
+/// What somebody without the token is told.
+pub(super) fn stranger() -> Problem {
+    let detail = "send the header `Authorization: Bearer TOKEN`; `serve` prints where its token is";
+    Problem::new(Code::Unauthorized, detail)
 }
 
 async fn read(request: Request) -> Result<Input, Problem> {

@@ -144,8 +144,8 @@ fn refusal(breach: &Breach) -> ErrorCode {
     if matches!(breach, Breach::Files(_)) { ErrorCode::Quota } else { ErrorCode::InsufficientSpace }
 }
 
-fn refused(breach: Breach) -> FsError {
-    refusal(&breach).into()
+fn refused(breach: &Breach) -> FsError {
+    refusal(breach).into()
 }
 
 impl From<Over> for FsError {
@@ -200,7 +200,7 @@ impl HostDescriptor for WatchedView<'_> {
         let before = self.find(&folder, &path).await;
         let is_new = before.is_none() && how.contains(OpenFlags::CREATE);
         if is_new {
-            books.quota().add_entry(place).map_err(refused)?;
+            books.quota().add_entry(place).map_err(|breach| refused(&breach))?;
         }
         let depth = depth(watched.depth, &path);
         let opened = self.wasi.open_at(folder, flags, path, how, mode).await;
@@ -248,7 +248,7 @@ impl HostDescriptor for WatchedView<'_> {
         let _turn = file.books.turn().await?;
         let before = self.wasi.stat(again(&handle)).await?.size;
         let growth = at.saturating_add(bytes.len() as u64).saturating_sub(before);
-        file.books.quota().grow(file.place, growth).map_err(refused)?;
+        file.books.quota().grow(file.place, growth).map_err(|breach| refused(&breach))?;
         let written = self.wasi.write(again(&handle), bytes, at).await;
         // It may have written less than it was asked to.
         let grown = match self.wasi.stat(handle).await {
@@ -266,7 +266,7 @@ impl HostDescriptor for WatchedView<'_> {
         let _turn = file.books.turn().await?;
         let before = self.wasi.stat(again(&handle)).await?.size;
         let growth = bytes.saturating_sub(before);
-        file.books.quota().grow(file.place, growth).map_err(refused)?;
+        file.books.quota().grow(file.place, growth).map_err(|breach| refused(&breach))?;
         let set = self.wasi.set_size(handle, bytes).await;
         let freed = if set.is_ok() { before.saturating_sub(bytes) } else { growth };
         file.books.quota().shrink(file.place, freed);
@@ -284,7 +284,7 @@ impl HostDescriptor for WatchedView<'_> {
         if self.find(&folder, &path).await.is_some() {
             return Err(ErrorCode::Exist.into());
         }
-        watched.books.quota().add_entry(watched.place).map_err(refused)?;
+        watched.books.quota().add_entry(watched.place).map_err(|breach| refused(&breach))?;
         let made = self.wasi.create_directory_at(folder, path).await;
         if made.is_err() {
             watched.books.quota().drop_entry(watched.place);
