@@ -4,6 +4,7 @@
 //! `list PATH`, `remove PATH`, `folder PATH` or `move PATH PATH`. The last word of all may be `fail`
 //! or `abort`.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::fs::OpenOptions;
 use std::io::{Error, ErrorKind, Result, Write};
@@ -33,7 +34,7 @@ fn main() -> Result<()> {
             _ => Err(ErrorKind::InvalidInput.into()),
         };
         let said = done.unwrap_or_else(|error| error.kind().to_string());
-        all.push_str(&format!("{deed} {path}: {said}\n"));
+        writeln!(all, "{deed} {path}: {said}").map_err(Error::other)?;
     }
     write!(std::io::stdout(), "{all}")
 }
