@@ -15,6 +15,7 @@ use crate::bindings::ExecutorPre;
 use crate::bindings::apflow::plugin::types;
 use crate::call::{Call, Called, Ended, Output, Returned};
 use crate::egress::{Egress, Outside, Refusal};
+use crate::files::Mounts;
 use crate::link::{Linked, Program};
 use crate::port::TaskPort;
 use crate::state::{State, usize_of};
@@ -49,6 +50,10 @@ pub(crate) async fn run(
         }
     };
     let called = until_stopped(cpu::metered(calling, &mut worked), stop, deadline).await;
+    if let Some(books) = store.data().watch.as_ref().map(|watch| Arc::clone(watch.books())) {
+        // A write that the guest began must be over before anybody looks at its files.
+        books.close().await;
+    }
     let result = judge(called, &store, wall, &mut usage);
     receipt(&mut usage, &store);
     drop(store);
@@ -144,7 +149,7 @@ async fn execute(
     call: &Call<'_>,
     input: &String,
 ) -> Called {
-    if let Err(fault) = mount_folder(store.data_mut()) {
+    if let Err(fault) = mount(store.data_mut(), &call.mounts) {
         return Ok(Err(fault));
     }
     let task = types::Task {
@@ -164,13 +169,12 @@ async fn execute(
 
 /// Makes the WASI context ahead of the call when it holds a folder, so that one that cannot be
 /// opened is a fault. Without a folder it is made when the guest first asks for it.
-fn mount_folder(state: &mut State) -> Result<(), Fault> {
-    if let Some(folder) = state.scope.folder() {
-        let mut builder = wasi::base(&state.plan, &state.scope, state.stderr.clone());
-        wasi::mount(&mut builder, folder)?;
-        state.set_wasi(builder.build());
+fn mount(state: &mut State, mounts: &Mounts) -> Result<(), Fault> {
+    if state.scope.folder().is_none() && mounts.is_none() {
+        return Ok(());
     }
-    Ok(())
+    let builder = wasi::base(&state.plan, &state.scope, state.stderr.clone());
+    state.set_wasi(builder, mounts)
 }
 
 impl From<types::Fault> for Fault {
@@ -207,9 +211,9 @@ fn judge(
             if let Some(Stopped(reason)) = error.downcast_ref() {
                 return Err(trap::stopped(*reason, wall));
             }
-            let breach = state.limiter.breach.as_ref();
+            let breach = state.breach();
             let stderr = state.stderr.take();
-            Err(trap::fault(&error, breach, &state.plan.limits, &stderr))
+            Err(trap::fault(&error, breach.as_ref(), &state.plan.limits, &stderr))
         }
     };
     judged.map_err(|fault| explain(fault, state))
@@ -243,7 +247,7 @@ fn explain(fault: Fault, state: &State) -> Fault {
         return fault;
     }
     // Growth that was refused is not got over: the guest had to do with less to its end.
-    if let Some(breach) = &state.limiter.breach {
+    if let Some(breach) = state.breach() {
         return Fault::new(FaultCode::LimitExceeded, breach.to_string());
     }
     match state.egress.ledger.refusal() {
@@ -257,6 +261,7 @@ fn receipt(usage: &mut Usage, store: &Store<State>) {
     let state = store.data();
     usage.memory_bytes_peak = state.limiter.memory_bytes_peak;
     usage.log_bytes = state.log_bytes;
+    usage.file_bytes_peak = state.watch.as_ref().map_or(0, |watch| watch.books().bytes_peak());
     usage.http_requests = state.egress.ledger.requests.load(Ordering::Relaxed);
     usage.http_body_bytes = state.egress.ledger.body_bytes.load(Ordering::Relaxed);
     // A guest may commit its tokens, report them at the end, or both: they are the same tokens.
@@ -312,6 +317,7 @@ mod tests {
                 timeout,
                 granted: Arc::default(),
                 narrowed: None,
+                mounts: Mounts::default(),
                 stop,
             };
             running.run(&linked, call, Arc::new(fixture::Lines::default())).await

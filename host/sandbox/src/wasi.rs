@@ -1,17 +1,13 @@
 //! The WASI context of an attempt: what was asked for and granted, and nothing of the host's own.
 
 use apflow_model::capability::Scope;
-use apflow_model::fault::{Fault, FaultCode};
-use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
 
 use crate::capture::Capture;
 use crate::plan::Plan;
 
 /// The most random bytes of one call.
 pub(crate) const RANDOM_BYTES_MAX: u64 = 1 << 20;
-
-/// Where granted files appear.
-const IN: &str = "/in";
 
 /// A context with the granted environment and without files.
 pub(crate) fn base(plan: &Plan, scope: &Scope, stderr: Capture) -> WasiCtxBuilder {
@@ -28,12 +24,4 @@ pub(crate) fn base(plan: &Plan, scope: &Scope, stderr: Capture) -> WasiCtxBuilde
         }
     }
     builder
-}
-
-/// Mounts a folder of the host read-only at `/in`.
-pub(crate) fn mount(builder: &mut WasiCtxBuilder, folder: &str) -> Result<(), Fault> {
-    builder.preopened_dir(folder, IN, FsPerms::ReadOnly).map(|_| ()).map_err(|error| {
-        let message = format!("the granted folder `{folder}` cannot be opened: {error}");
-        Fault::new(FaultCode::CapabilityDenied, message)
-    })
 }
