@@ -25,8 +25,10 @@ impl Engine {
         let compiled = compiling
             .await?
             .map_err(|source| EngineError::Component { file: file.to_owned(), source })?;
-        let hopeless =
-            |import: &&Import| matches!(import.family, Family::Sockets | Family::Unknown);
+        // Where a program connects cannot be read from it.
+        let hopeless = |import: &&Import| {
+            matches!(import.family, Family::Tcp | Family::Sockets | Family::Unknown)
+        };
         let excess: Vec<ExcessImport> =
             compiled.imports.iter().filter(hopeless).cloned().map(ExcessImport).collect();
         if !excess.is_empty() {

@@ -114,7 +114,8 @@ async fn execute(
 /// opened is a fault. Without a folder it is made when the guest first asks for it.
 fn mount_folder(state: &mut State) -> Result<(), Fault> {
     if let Some(folder) = state.scope.folder() {
-        let mut builder = wasi::base(&state.plan, &state.scope, state.stderr.clone());
+        let mut builder =
+            wasi::base(&state.plan, &state.scope, &state.egress, state.stderr.clone());
         wasi::mount(&mut builder, folder)?;
         state.set_wasi(builder.build());
     }
@@ -199,6 +200,8 @@ fn receipt(usage: &mut Usage, store: &Store<State>) {
     usage.log_bytes = state.log_bytes;
     usage.http_requests = state.egress.ledger.requests.load(Ordering::Relaxed);
     usage.http_body_bytes = state.egress.ledger.body_bytes.load(Ordering::Relaxed);
+    usage.connections = state.egress.ledger.connections.load(Ordering::Relaxed);
+    usage.tcp_bytes = state.egress.ledger.tcp_bytes.load(Ordering::Relaxed);
     // A guest may commit its tokens, report them at the end, or both: they are the same tokens.
     usage.tokens_input = usage.tokens_input.max(state.tokens_input);
     usage.tokens_output = usage.tokens_output.max(state.tokens_output);

@@ -81,8 +81,9 @@ pub(crate) fn usize_of(limit: u64) -> usize {
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let Self { wasi, plan, scope, stderr, table, .. } = self;
-        let ctx = wasi.get_or_insert_with(|| wasi::base(plan, scope, stderr.clone()).build());
+        let Self { wasi, plan, scope, egress, stderr, table, .. } = self;
+        let ctx =
+            wasi.get_or_insert_with(|| wasi::base(plan, scope, egress, stderr.clone()).build());
         WasiCtxView { ctx, table }
     }
 }

@@ -5,6 +5,7 @@ use apflow_model::fault::{Fault, FaultCode};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 
 use crate::capture::Capture;
+use crate::egress::{Egress, sockets};
 use crate::plan::Plan;
 
 /// The most random bytes of one call.
@@ -13,8 +14,8 @@ const RANDOM_BYTES_MAX: u64 = 1 << 20;
 /// Where granted files appear.
 const IN: &str = "/in";
 
-/// A context with the granted environment and without files.
-pub(crate) fn base(plan: &Plan, scope: &Scope, stderr: Capture) -> WasiCtxBuilder {
+/// A context with the granted environment and sockets, and without files.
+pub(crate) fn base(plan: &Plan, scope: &Scope, egress: &Egress, stderr: Capture) -> WasiCtxBuilder {
     let mut builder = WasiCtx::builder();
     builder
         .stderr(stderr)
@@ -22,6 +23,9 @@ pub(crate) fn base(plan: &Plan, scope: &Scope, stderr: Capture) -> WasiCtxBuilde
         .allow_tcp(false)
         .allow_udp(false)
         .allow_ip_name_lookup(false);
+    if sockets::are_asked(scope) {
+        sockets::open(&mut builder, egress);
+    }
     for (name, value) in plan.environment.iter() {
         if scope.admits_env(name) {
             builder.env(name, value);
