@@ -26,11 +26,14 @@ macro_rules! guests {
 guests! {
     BEHAVES = "behaves";
     CALLS_UNLISTED_HOSTS = "calls_unlisted_hosts";
+    DIALS = "dials";
     EATS_MEMORY = "eats_memory";
     EXITS_WITH_FAILURE = "exits_with_failure";
+    FLOODS_A_CONNECTION = "floods_a_connection";
     FLOODS_STDERR = "floods_stderr";
     FLOODS_STDOUT = "floods_stdout";
     LIES_IN_ITS_MANIFEST = "lies_in_its_manifest";
+    LISTENS_FOR_CALLERS = "listens_for_callers";
     MAKES_DO_WITH_LESS = "makes_do_with_less";
     NEVER_ENDS = "never_ends";
     OPENS_A_SOCKET = "opens_a_socket";
@@ -38,6 +41,7 @@ guests! {
     READS_OUTSIDE_ITS_GRANT = "reads_outside_its_grant";
     READS_UNGRANTED_VARIABLES = "reads_ungranted_variables";
     RECURSES_FOREVER = "recurses_forever";
+    SENDS_DATAGRAMS = "sends_datagrams";
     SLEEPS_FOREVER = "sleeps_forever";
     WRITES_TO_ITS_INPUT = "writes_to_its_input";
 }

@@ -13,6 +13,7 @@
     reason = "a test that cannot go on fails; clippy knows tests only by their own functions"
 )]
 
+mod echo;
 mod guests;
 mod host;
 mod server;
@@ -25,6 +26,7 @@ mod cancelling;
 mod code_cache;
 mod commands;
 mod crashes;
+mod dial;
 mod door;
 mod egress;
 mod hostile;
@@ -33,4 +35,5 @@ mod quickstart;
 mod refused_jobs;
 mod refused_plugins;
 mod retries;
+mod sockets;
 mod words;
