@@ -105,3 +105,64 @@ impl Egress {
         self.scope.admit_private(to.host(), address, names)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::egress::{Outside, tls::Tls};
+    use crate::fixture;
+
+    const ASKS: &str = "capabilities: { tcp: [\"*:*\"] }";
+    const NAME: &str = "rebinds.example";
+
+    /// A resolver that answers the first lookup with the first of these, and so on.
+    fn resolving(answers: &'static [&'static [&'static str]]) -> (Outside, Arc<AtomicUsize>) {
+        let lookups = Arc::<AtomicUsize>::default();
+        let counter = Arc::clone(&lookups);
+        let outside = Outside::new(Tls::default(), move |_, port| {
+            let answer = answers[counter.fetch_add(1, Ordering::SeqCst)];
+            Ok(answer.iter().map(|text| SocketAddr::new(text.parse().unwrap(), port)).collect())
+        });
+        (outside, lookups)
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_elsewhere_the_second_time_is_checked_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (outside, lookups) = resolving(&[&["127.0.0.1"], &["127.0.0.2"]]);
+        let grant = format!("tcp={NAME}:{port}");
+        let egress = fixture::egress(ASKS, &[&grant, "net=127.0.0.1"], outside);
+        // Once for a connection: what was checked is what is connected to.
+        let stream = egress.connect(Destination::Tcp(NAME, port)).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap().ip().to_string(), "127.0.0.1");
+        assert_eq!(lookups.load(Ordering::SeqCst), 1);
+        let refused = egress.connect(Destination::Tcp(NAME, port)).await.unwrap_err();
+        let Unreached::Denied(text) = refused else { panic!("{refused:?}") };
+        assert!(text.contains("--grant net=127.0.0.2"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_name_that_nobody_granted_is_never_looked_up() {
+        let (outside, lookups) = resolving(&[]);
+        let egress = fixture::egress(ASKS, &["tcp=other.example:25"], outside);
+        assert!(egress.dial(NAME, 25).await.is_err());
+        assert_eq!(lookups.load(Ordering::SeqCst), 0);
+    }
+
+    #[test]
+    fn of_all_addresses_of_a_name_only_public_ones_are_left() {
+        let egress = fixture::egress(ASKS, &["tcp=*:*"], Outside::default());
+        let found = ["10.0.0.1:25", "1.1.1.1:25", "[::1]:25", "[::ffff:127.0.0.1]:25"];
+        let found: Vec<SocketAddr> = found.iter().map(|text| text.parse().unwrap()).collect();
+        let to = Destination::Tcp(NAME, 25);
+        assert_eq!(egress.reachable(to, &found).unwrap(), [found[1]]);
+        assert!(matches!(egress.reachable(to, &found[2..]), Err(Unreached::Denied(_))));
+        assert!(matches!(egress.reachable(to, &[]), Err(Unreached::Unresolved)));
+    }
+}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apflow_model::capability::{HttpTarget, Scheme};
-use apflow_model::limit::Breach;
+use apflow_model::limit::{Breach, Limits};
 use http::{Request, Response, Uri};
 use http_body_util::BodyExt;
 use hyper::client::conn::http1;
@@ -17,9 +17,6 @@ use super::body::{Bounded, Way};
 use super::connect::{Destination, Unreached};
 use super::wire::Stream;
 use super::{Egress, Io, Refusal};
-
-/// The most headers of a response.
-const HEADERS_MAX: usize = 128;
 
 pub(super) async fn send(
     egress: Egress,
@@ -40,14 +37,15 @@ pub(super) async fn send(
     let connecting = open(&egress, &to);
     let stream = timeout(connect_max, connecting).await.map_err(|_| Error::ConnectionTimeout)??;
     let (mut sender, connection) = http1::Builder::new()
-        .max_headers(HEADERS_MAX)
+        .max_headers(Limits::HTTP_HEADERS_MAX)
         .max_buf_size(buffer_bytes(header_bytes_max))
         .handshake(TokioIo::new(stream))
         .await?;
     let connection = Connection(tokio::spawn(connection));
     let response = timeout(first_byte_max, sender.send_request(request))
         .await
-        .map_err(|_| Error::HttpResponseTimeout)??;
+        .map_err(|_| Error::HttpResponseTimeout)?
+        .map_err(|error| unanswered(&egress, error))?;
     check_headers(&egress, &response)?;
     let response = response
         .map(|body| Bounded::new(body, Way::In, bytes_max, silence_max, ledger).boxed_unsync());
@@ -59,12 +57,21 @@ pub(super) async fn send(
 fn check_headers<B>(egress: &Egress, response: &Response<B>) -> Result<(), Error> {
     let headers = response.headers().iter();
     let bytes: usize = headers.map(|(name, value)| name.as_str().len() + value.len()).sum();
-    let bytes_max = egress.limits.http_header_bytes;
-    if bytes as u64 <= bytes_max {
+    if bytes as u64 <= egress.limits.http_header_bytes {
         return Ok(());
     }
-    egress.ledger.refuse(Refusal::Breach(Breach::HttpHeaders(bytes_max)));
-    Err(Error::HttpResponseHeaderSectionSize(u32::try_from(bytes).ok()))
+    Err(too_many_headers(egress, u32::try_from(bytes).ok()))
+}
+
+/// Why there is no answer: perhaps its headers did not even fit into hyper's buffer.
+fn unanswered(egress: &Egress, error: hyper::Error) -> Error {
+    if error.is_parse_too_large() { too_many_headers(egress, None) } else { error.into() }
+}
+
+fn too_many_headers(egress: &Egress, bytes: Option<u32>) -> Error {
+    let breach = Breach::HttpHeaders(egress.limits.http_header_bytes);
+    egress.ledger.refuse(Refusal::Breach(breach));
+    Error::HttpResponseHeaderSectionSize(bytes)
 }
 
 /// How much of a response may be read before its headers end. hyper needs at least 8 KiB.

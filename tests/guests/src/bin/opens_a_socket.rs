@@ -1,21 +1,24 @@
-//! Connects to each address of its arguments by itself, past the names and the TLS of the host.
+//! Connects to each address of its arguments by itself, past the names and the TLS of the host. It
+//! ends as the last of them did.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
 fn main() -> std::io::Result<()> {
-    let mut open = Vec::new();
+    let (mut open, mut last) = (Vec::new(), Ok(()));
     for address in std::env::args().skip(1) {
-        let word = match connect(&address) {
+        last = match connect(&address) {
             Ok((stream, answer)) => {
                 open.push(stream);
-                format!("answered {answer}")
+                writeln!(std::io::stdout(), "{address} answered {answer}")
             }
-            Err(error) => format!("was out of reach: {error}"),
+            Err(error) => {
+                writeln!(std::io::stdout(), "{address} was out of reach: {error}")?;
+                Err(error)
+            }
         };
-        writeln!(std::io::stdout(), "{address} {word}")?;
     }
-    Ok(())
+    last
 }
 
 fn connect(address: &str) -> std::io::Result<(TcpStream, String)> {
