@@ -8,10 +8,10 @@ use apflow_sdk::{Fault, wait};
 
 const NAME: &str = "mail.example";
 
-fn line(reader: &mut BufReader<Connection>) -> String {
+fn line(reader: &mut BufReader<Connection>) -> std::io::Result<String> {
     let mut line = String::new();
-    reader.read_line(&mut line).unwrap();
-    line
+    reader.read_line(&mut line)?;
+    Ok(line)
 }
 
 #[test]
@@ -26,9 +26,9 @@ fn a_conversation_goes_from_clear_words_to_tls() {
     let host = Host::new().expect_dial(NAME, 587, peer);
     host.within(|| {
         let mut clear = BufReader::new(dial::connect(NAME, 587).unwrap());
-        assert_eq!(line(&mut clear), "220 hello\r\n");
+        assert_eq!(line(&mut clear).unwrap(), "220 hello\r\n");
         clear.get_mut().write_all(b"STARTTLS\r\n").unwrap();
-        assert_eq!(line(&mut clear), "220 go ahead\r\n");
+        assert_eq!(line(&mut clear).unwrap(), "220 go ahead\r\n");
         assert_eq!(host.not_finished(), ["mail.example:587"]);
         let mut secured = BufReader::new(clear.into_inner().tls().unwrap());
         secured.get_mut().write_all(b"QUIT\r\n").unwrap();

@@ -128,8 +128,8 @@ impl Egress {
     /// Counts one more of what is admitted. False when there were as many as there may be.
     fn count(&self, counter: &AtomicU64, most: u64, breach: Breach) -> bool {
         let one_more = |count: u64| (count < most).then_some(count + 1);
-        let counted = counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
-        let is_counted = counted.is_ok();
+        let is_counted =
+            counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok();
         // A guest that goes on to something it may do has got over what it was refused.
         self.ledger.refuse(if is_counted { Refusal::None } else { Refusal::Breach(breach) });
         is_counted

@@ -33,7 +33,12 @@ impl Egress {
                     false
                 }
             },
-            _ => {
+            SocketAddrUse::TcpBind
+            | SocketAddrUse::TcpListen
+            | SocketAddrUse::TcpAccept
+            | SocketAddrUse::UdpBind
+            | SocketAddrUse::UdpSend
+            | SocketAddrUse::UdpReceive => {
                 self.deny(&format_args!(
                     "a socket at {address} of its own was refused: plugins connect, and do not \
                      listen"

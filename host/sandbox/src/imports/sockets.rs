@@ -14,8 +14,6 @@ use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView};
 
 use crate::state::State;
 
-type Refused<T> = Result<(std::result::Result<Resource<T>, ErrorCode>,)>;
-
 /// Links raw sockets.
 pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
     let options = LinkOptions::default();
@@ -28,28 +26,23 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> Result<()> {
     ip_name_lookup::add_to_linker::<State, WasiSockets>(linker, State::sockets)?;
     // These would refuse as well, but tell nobody.
     linker.allow_shadowing(true);
-    linker
-        .instance("wasi:sockets/ip-name-lookup@0.2.12")?
-        .func_wrap("resolve-addresses", refuse_lookup)?;
-    linker
-        .instance("wasi:sockets/udp-create-socket@0.2.12")?
-        .func_wrap("create-udp-socket", refuse_udp)?;
+    linker.instance("wasi:sockets/ip-name-lookup@0.2.12")?.func_wrap(
+        "resolve-addresses",
+        |store: StoreContextMut<'_, State>, (_, name): (Resource<Network>, String)| {
+            store.data().egress.deny(&format_args!(
+                "looking up `{name}` was refused: raw sockets know addresses alone, and names are \
+                 for `apflow:plugin/dial`"
+            ));
+            Ok((Err::<Resource<ip_name_lookup::ResolveAddressStream>, _>(ErrorCode::AccessDenied),))
+        },
+    )?;
+    linker.instance("wasi:sockets/udp-create-socket@0.2.12")?.func_wrap(
+        "create-udp-socket",
+        |store: StoreContextMut<'_, State>, _: (IpAddressFamily,)| {
+            store.data().egress.deny("a socket for UDP was refused: raw sockets are for TCP alone");
+            Ok((Err::<Resource<udp::UdpSocket>, _>(ErrorCode::AccessDenied),))
+        },
+    )?;
     linker.allow_shadowing(false);
     Ok(())
-}
-
-fn refuse_lookup(
-    store: StoreContextMut<'_, State>,
-    (_, name): (Resource<Network>, String),
-) -> Refused<ip_name_lookup::ResolveAddressStream> {
-    store.data().egress.deny(&format_args!(
-        "looking up `{name}` was refused: raw sockets know addresses alone, and names are for \
-         `apflow:plugin/dial`"
-    ));
-    Ok((Err(ErrorCode::AccessDenied),))
-}
-
-fn refuse_udp(store: StoreContextMut<'_, State>, _: (IpAddressFamily,)) -> Refused<udp::UdpSocket> {
-    store.data().egress.deny("a socket for UDP was refused: raw sockets are for TCP alone");
-    Ok((Err(ErrorCode::AccessDenied),))
 }
