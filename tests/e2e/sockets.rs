@@ -65,7 +65,7 @@ fn refused(guest: Guest, grant: &str, args: &[&str]) -> String {
 
 fn run(guest: Guest, limits: &str, grant: &str, args: &[&str]) -> (Value, Option<i32>) {
     let host = TestHost::new();
-    let asks = "capabilities: { clocks: true, sockets: [\"0.0.0.0/0:*\"] }";
+    let asks = "capabilities: { fs: { in: read }, clocks: true, sockets: [\"0.0.0.0/0:*\"] }";
     guest.load(&host, &format!("{asks}\n{limits}"));
     let input = json!({ "args": args }).to_string();
     let ended = host.run(&["run", guest.name(), "--json", "--input", &input, "--grant", grant]);

@@ -4,14 +4,18 @@ use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::limit::{Breach, Limits};
 use wasmtime::component::ResourceTableError;
 use wasmtime::{PoolConcurrencyLimitError, Trap};
+use wasmtime_wasi_http::FieldMapError;
 
 use crate::engine::STACK_BYTES_MAX;
+use crate::wasi::RANDOM_BYTES_MAX;
 
 /// How wasmtime says that a call carried more than its host-call fuel. The type is private to it,
 /// so the text is all there is; a test holds it in place.
 const HOSTCALL_FUEL_TEXT: &str = "fuel allocated for hostcalls has been exhausted";
 /// How wasmtime says that a guest holds too many handles. It has no typed error either.
 const HANDLES_TEXT: &str = "handle limit exceeded";
+/// How WASI says that one call asks for too many random bytes.
+const RANDOM_TEXT: &str = "requested len ";
 /// The most of a guest's last words that a fault repeats.
 const LAST_WORDS_BYTES_MAX: usize = 2_000;
 
@@ -54,9 +58,17 @@ fn breach_of(error: &wasmtime::Error, limits: &Limits) -> Option<Breach> {
     if matches!(error.downcast_ref::<ResourceTableError>(), Some(ResourceTableError::Full)) {
         return Some(Breach::Handles(limits.handles));
     }
+    if let Some(FieldMapError::TooManyFields | FieldMapError::TotalSizeTooBig) =
+        error.downcast_ref::<FieldMapError>()
+    {
+        return Some(Breach::HttpHeaders(limits.http_header_bytes));
+    }
     let text = format!("{error:#}");
     if text.contains(HOSTCALL_FUEL_TEXT) {
         return Some(Breach::HostCall(limits.host_call_bytes));
+    }
+    if text.contains(RANDOM_TEXT) {
+        return Some(Breach::Random(RANDOM_BYTES_MAX));
     }
     text.contains(HANDLES_TEXT).then_some(Breach::Handles(limits.handles))
 }
@@ -98,5 +110,7 @@ mod tests {
         assert!(stack.contains("512 KiB"), "{stack}");
         let handles = breach(wasmtime::Error::from(ResourceTableError::Full));
         assert!(handles.contains("limits.handles"), "{handles}");
+        let headers = breach(wasmtime::Error::from(FieldMapError::TotalSizeTooBig));
+        assert!(headers.contains("limits.http_headers"), "{headers}");
     }
 }

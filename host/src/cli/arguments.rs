@@ -74,6 +74,8 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: BenchVerb,
     },
+    /// Run hostile guests on this machine, and see that the sandbox holds them.
+    Selftest(Selftest),
     /// Explain an error code.
     Explain {
         /// The code, for example `capability-denied`.
@@ -221,4 +223,11 @@ pub(crate) struct Bench {
     /// How many rounds; each measures every row in turn.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) rounds: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Selftest {
+    /// Only this guest.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) only: Option<String>,
 }

@@ -14,6 +14,7 @@ mod operator;
 mod output;
 mod plugins;
 mod run;
+mod selftest;
 mod serve;
 mod signals;
 mod tree;
@@ -74,6 +75,7 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         Verb::Plugin { verb: PluginVerb::New(new) } => new::run(&new, output),
         Verb::Bench { verb: BenchVerb::Sandbox(bench) } => bench::sandbox(bench, output).await,
         Verb::Bench { verb: BenchVerb::Load(bench) } => bench::load(bench, output).await,
+        Verb::Selftest(verb) => selftest::run(verb, output).await,
         Verb::Explain { code } => explain::run(&code, output),
     }
 }
