@@ -1,12 +1,15 @@
 //! The only file that sees every floor: store + sandbox + engine -> verbs.
 
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use apflow_api::{Api, ApiError};
 use apflow_engine::{
     Builtin, Components, DispatchLock, Engine, EngineError, Settings, SystemClock,
 };
-use apflow_sandbox::{CodeCache, Sandbox};
+use apflow_sandbox::{CodeCache, CompileIn, CompileLimits, Sandbox};
 use apflow_store::Store;
 use cap_std::fs::Dir;
 
@@ -49,6 +52,7 @@ impl Host {
         let cache = CodeCache::open(folder.open_dir("code").map_err(unusable)?);
         let sandbox = Sandbox::new(apflow_sandbox::Settings {
             instances_max: INSTANCES_MAX,
+            compile_in: compile_in(config.compile_timeout).map_err(unusable)?,
             cache: Some(cache.map_err(EngineError::Sandbox)?),
             environment: config.environment.clone(),
         });
@@ -71,6 +75,18 @@ impl Host {
         self.engine.install_builtins(true).await?;
         Ok(self.engine.start(lock).await?)
     }
+}
+
+/// Lets this program compile in a process of its own.
+pub(crate) fn compile_in(timeout: Duration) -> io::Result<CompileIn> {
+    // Where the system names the running program itself, an update of its file does not matter.
+    let program = if cfg!(target_os = "linux") {
+        PathBuf::from("/proc/self/exe")
+    } else {
+        std::env::current_exe()?
+    };
+    let limits = CompileLimits { timeout, ..CompileLimits::default() };
+    Ok(CompileIn::Child { program, limits })
 }
 
 fn builtins() -> Result<Vec<Builtin>, EngineError> {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt, Permissions, PermissionsExt};
@@ -21,6 +22,8 @@ pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
     /// The folder of `config.yaml`.
     settings_dir: PathBuf,
+    /// The longest that compiling a component may take.
+    pub(crate) compile_timeout: Duration,
     /// The environment that `env` grants take their values from.
     pub(crate) environment: BTreeMap<String, String>,
 }
@@ -65,6 +68,7 @@ impl Config {
     pub(crate) fn new(
         data_dir: Option<PathBuf>,
         config_dir: Option<PathBuf>,
+        compile_timeout: Duration,
     ) -> Result<Self, ConfigError> {
         #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
         let environment: BTreeMap<String, String> = std::env::vars_os()
@@ -81,7 +85,7 @@ impl Config {
         let or_xdg = |dir: Option<PathBuf>, xdg, home| dir.map_or_else(|| below(xdg, home), Ok);
         let data_dir = or_xdg(data_dir, "XDG_DATA_HOME", ".local/share")?;
         let settings_dir = or_xdg(config_dir, "XDG_CONFIG_HOME", ".config")?;
-        Ok(Self { data_dir, settings_dir, environment })
+        Ok(Self { data_dir, settings_dir, compile_timeout, environment })
     }
 
     /// Reads the operator's token, and makes one when there is none. True when it was made now.

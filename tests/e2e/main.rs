@@ -25,6 +25,7 @@ mod broken_folders;
 mod cancelling;
 mod code_cache;
 mod commands;
+mod compiling;
 mod crashes;
 mod dial;
 mod door;

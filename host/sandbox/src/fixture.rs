@@ -11,6 +11,7 @@ use crate::egress::{Egress, Outside};
 use crate::plan::Plan;
 use crate::port::{Checkpoint, CheckpointError, PortFuture, TaskPort};
 use crate::state::State;
+use crate::stop::Stop;
 
 /// A manifest with these lines beside those that every manifest has.
 pub(crate) fn manifest(lines: &str) -> Manifest {
@@ -37,9 +38,10 @@ pub(crate) fn command(body: &str) -> Vec<u8> {
 pub(crate) fn state(lines: &str) -> (State, Arc<Lines>) {
     let (plan, kept) = (plan(lines), Arc::new(Lines::default()));
     let port: Arc<dyn TaskPort> = kept.clone();
-    let scope = plan.scope(Arc::default(), None);
-    let egress = Egress::new(scope.clone(), plan.limits, port.clone(), Arc::default());
-    (State::new(plan, scope, port, egress, Instant::now()), kept)
+    let (scope, stop) = (plan.scope(Arc::default(), None), Stop::new());
+    let egress =
+        Egress::new(scope.clone(), plan.limits, port.clone(), Arc::default(), stop.clone());
+    (State::new(plan, scope, port, egress, stop, Instant::now()), kept)
 }
 
 /// The egress of an attempt with these grants.
@@ -100,8 +102,4 @@ impl TaskPort for Lines {
     fn progress(&self, _: f64, _: String) {}
 
     fn denied(&self, _: &str) {}
-
-    fn is_cancelled(&self) -> bool {
-        false
-    }
 }

@@ -26,11 +26,13 @@ use crate::import::Family;
 use crate::imports::sockets;
 use crate::plan::Plan;
 use crate::state::State;
+use crate::ticker::Ticker;
 
 /// A component that is ready to run: compiled, checked and linked.
 #[derive(Clone)]
 pub struct Linked {
     pub(crate) engine: Engine,
+    pub(crate) ticker: Arc<Ticker>,
     pub(crate) program: Program,
     pub(crate) plan: Arc<Plan>,
 }
@@ -45,6 +47,7 @@ pub(crate) fn link(
     compiled: &Compiled,
     manifest: &Manifest,
     environment: Arc<BTreeMap<String, String>>,
+    ticker: Arc<Ticker>,
 ) -> Result<Linked, SandboxError> {
     let engine = compiled.component.engine().clone();
     let program = pre(&engine, compiled, &manifest.capabilities)
@@ -55,7 +58,7 @@ pub(crate) fn link(
         limits: manifest.limits,
         environment,
     });
-    Ok(Linked { engine, program, plan })
+    Ok(Linked { engine, ticker, program, plan })
 }
 
 fn pre(engine: &Engine, compiled: &Compiled, asked: &Capabilities) -> wasmtime::Result<Program> {

@@ -13,6 +13,7 @@ use crate::egress::Egress;
 use crate::limiter::Limiter;
 use crate::plan::Plan;
 use crate::port::TaskPort;
+use crate::stop::Stop;
 use crate::wasi;
 
 /// How much of its standard error is kept, to explain a panic.
@@ -23,6 +24,7 @@ pub(crate) struct State {
     pub(crate) plan: Arc<Plan>,
     pub(crate) scope: Scope,
     pub(crate) port: Arc<dyn TaskPort>,
+    pub(crate) stop: Stop,
     pub(crate) deadline: Instant,
     pub(crate) limiter: Limiter,
     pub(crate) egress: Egress,
@@ -44,6 +46,7 @@ impl State {
         scope: Scope,
         port: Arc<dyn TaskPort>,
         egress: Egress,
+        stop: Stop,
         deadline: Instant,
     ) -> Self {
         let mut table = ResourceTable::new();
@@ -55,6 +58,7 @@ impl State {
             plan,
             scope,
             port,
+            stop,
             deadline,
             egress,
             table,

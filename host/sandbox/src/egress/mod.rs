@@ -26,6 +26,7 @@ use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::port::TaskPort;
+use crate::stop::Stop;
 
 #[expect(unreachable_pub, reason = "the generated bindings export it again")]
 pub use dial::Connection;
@@ -39,6 +40,7 @@ pub(crate) struct Egress {
     limits: Limits,
     port: Arc<dyn TaskPort>,
     outside: Arc<Outside>,
+    stop: Stop,
     pub(crate) ledger: Arc<Ledger>,
 }
 
@@ -111,8 +113,9 @@ impl Egress {
         limits: Limits,
         port: Arc<dyn TaskPort>,
         outside: Arc<Outside>,
+        stop: Stop,
     ) -> Self {
-        Self { scope, limits, port, outside, ledger: Arc::default() }
+        Self { scope, limits, port, outside, stop, ledger: Arc::default() }
     }
 
     /// Notes that the guest was refused something, and gives back the words for it.
@@ -152,6 +155,9 @@ impl WasiHttpHooks for Egress {
         options: Option<RequestOptions>,
         _: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Sent {
+        if self.stop.reason().is_some() {
+            return Box::new(async { Err(Error::ConnectionTerminated) });
+        }
         let to = match target(&request) {
             Ok(to) => to,
             Err(error) => return Box::new(async { Err(error) }),

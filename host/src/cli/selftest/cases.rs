@@ -5,8 +5,8 @@ use apflow_model::fault::FaultCode::{CapabilityDenied, Permanent, Retryable, Tra
 use serde_json::json;
 
 use super::case::{Case, asks};
-use super::guest::Guest;
 use super::place::Place;
+use crate::hostile::Guest;
 
 const FILES: &str = "capabilities: { fs: { in: read } }";
 const CALLS: &str = "capabilities: { http: [\"http://*:*\"] }";
