@@ -42,7 +42,7 @@
 //! plugin's own dependencies the line can go.
 //!
 //! The modules have the names of the interfaces in the contract (`wit/`): [`checkpoint`],
-//! [`budget`], [`log`] and [`control`]. A component imports only what its code calls.
+//! [`budget`], [`log`], [`control`] and [`dial`]. A component imports only what its code calls.
 
 // From the top down: what runs an executor, the words that it calls and the values they share, and
 // below them who answers.
@@ -54,6 +54,7 @@ pub mod testing;
 pub mod budget;
 pub mod checkpoint;
 pub mod control;
+pub mod dial;
 pub mod http;
 pub mod log;
 mod trace;

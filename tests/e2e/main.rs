@@ -13,6 +13,7 @@
     reason = "a test that cannot go on fails; clippy knows tests only by their own functions"
 )]
 
+mod echo;
 mod guests;
 mod host;
 mod server;
@@ -26,6 +27,7 @@ mod code_cache;
 mod commands;
 mod compiling;
 mod crashes;
+mod dial;
 mod door;
 mod egress;
 mod files;
@@ -35,4 +37,5 @@ mod quickstart;
 mod refused_jobs;
 mod refused_plugins;
 mod retries;
+mod sockets;
 mod words;

@@ -22,7 +22,7 @@ const FLOORS: [(&str, &[&str]); 9] = [
     ),
     ("apflow-sdk-macros", &[]),
     ("apflow-sdk", &["apflow-sdk-macros"]),
-    ("apflow-guests", &[]),
+    ("apflow-guests", &["apflow-sdk"]),
 ];
 
 /// What a plugin may depend on.

@@ -173,7 +173,7 @@ fn mount(state: &mut State, mounts: &Mounts) -> Result<(), Fault> {
     if state.scope.folder().is_none() && mounts.is_none() {
         return Ok(());
     }
-    let builder = wasi::base(&state.plan, &state.scope, state.stderr.clone());
+    let builder = wasi::base(&state.plan, &state.scope, &state.egress, state.stderr.clone());
     state.set_wasi(builder, mounts)
 }
 
@@ -264,6 +264,8 @@ fn receipt(usage: &mut Usage, store: &Store<State>) {
     usage.file_bytes_peak = state.watch.as_ref().map_or(0, |watch| watch.books().bytes_peak());
     usage.http_requests = state.egress.ledger.requests.load(Ordering::Relaxed);
     usage.http_body_bytes = state.egress.ledger.body_bytes.load(Ordering::Relaxed);
+    usage.connections = state.egress.ledger.connections.load(Ordering::Relaxed);
+    usage.tcp_bytes = state.egress.ledger.tcp_bytes.load(Ordering::Relaxed);
     // A guest may commit its tokens, report them at the end, or both: they are the same tokens.
     usage.tokens_input = usage.tokens_input.max(state.tokens_input);
     usage.tokens_output = usage.tokens_output.max(state.tokens_output);

@@ -72,7 +72,7 @@ pub(crate) async fn run(
     let (plan, scope) = (Arc::clone(&state.plan), state.scope.clone());
     let stdout = Capture::all(Breach::Stdout, plan.limits.stdout_bytes);
     let stderr = Capture::all(Breach::Stderr, plan.limits.stderr_bytes);
-    let mut builder = wasi::base(&plan, &scope, stderr.clone());
+    let mut builder = wasi::base(&plan, &scope, &state.egress, stderr.clone());
     builder.arg(&*plan.name).args(&input.args);
     builder.stdin(MemoryInputPipe::new(input.stdin)).stdout(stdout.clone());
     state.stderr = stderr.clone();

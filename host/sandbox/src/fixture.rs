@@ -7,7 +7,7 @@ use std::time::Instant;
 use apflow_model::event::LogLine;
 use apflow_model::manifest::Manifest;
 
-use crate::egress::Egress;
+use crate::egress::{Egress, Outside};
 use crate::plan::Plan;
 use crate::port::{Checkpoint, CheckpointError, PortFuture, TaskPort};
 use crate::state::State;
@@ -36,19 +36,31 @@ pub(crate) fn command(body: &str) -> Vec<u8> {
 
 /// The state of an attempt that was granted nothing, and the lines that its task keeps.
 pub(crate) fn state(lines: &str) -> (State, Arc<Lines>) {
-    let manifest = manifest(lines);
-    let plan = Arc::new(Plan {
-        name: manifest.name.as_str().into(),
-        asked: Arc::new(manifest.capabilities),
-        limits: manifest.limits,
-        environment: Arc::new(BTreeMap::new()),
-    });
-    let kept = Arc::new(Lines::default());
+    let (plan, kept) = (plan(lines), Arc::new(Lines::default()));
     let port: Arc<dyn TaskPort> = kept.clone();
     let (scope, stop) = (plan.scope(Arc::default(), None), Stop::new());
     let egress =
         Egress::new(scope.clone(), plan.limits, port.clone(), Arc::default(), stop.clone());
     (State::new(plan, scope, port, egress, stop, Instant::now()), kept)
+}
+
+/// The egress of an attempt with these grants.
+pub(crate) fn egress(lines: &str, grants: &[&str], outside: Outside) -> Egress {
+    let plan = plan(lines);
+    let granted = grants.iter().map(|grant| grant.parse().unwrap()).collect();
+    let scope = plan.scope(granted, None);
+    let port = Arc::new(Lines::default());
+    Egress::new(scope, plan.limits, port, Arc::new(outside), Stop::new())
+}
+
+fn plan(lines: &str) -> Arc<Plan> {
+    let manifest = manifest(lines);
+    Arc::new(Plan {
+        name: manifest.name.as_str().into(),
+        asked: Arc::new(manifest.capabilities),
+        limits: manifest.limits,
+        environment: Arc::new(BTreeMap::new()),
+    })
 }
 
 /// A task that keeps its log and nothing else.

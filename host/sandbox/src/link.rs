@@ -18,11 +18,13 @@ use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView};
 use wasmtime_wasi::p2::bindings::{CommandPre, cli, clocks, filesystem, io, random};
 use wasmtime_wasi::random::{WasiRandom, WasiRandomView};
 
-use crate::bindings::{Executor, ExecutorPre};
+use crate::bindings::ExecutorPre;
+use crate::bindings::apflow::plugin::{budget, checkpoint, control, dial, log, types};
 use crate::compile::Compiled;
 use crate::error::SandboxError;
 use crate::files::Watched;
 use crate::import::Family;
+use crate::imports::sockets;
 use crate::plan::Plan;
 use crate::state::State;
 use crate::ticker::Ticker;
@@ -64,7 +66,7 @@ fn pre(engine: &Engine, compiled: &Compiled, asked: &Capabilities) -> wasmtime::
     let component: &Component = &compiled.component;
     let mut linker = Linker::new(engine);
     add_base(&mut linker)?;
-    Executor::add_to_linker::<_, HasSelf<_>>(&mut linker, |state: &mut State| state)?;
+    add_task(&mut linker)?;
     if asked.clocks {
         add_clocks(&mut linker)?;
     }
@@ -77,6 +79,12 @@ fn pre(engine: &Engine, compiled: &Compiled, asked: &Capabilities) -> wasmtime::
     }
     if !asked.http.is_empty() {
         wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    }
+    if !asked.tcp.is_empty() {
+        dial::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    }
+    if !asked.sockets.is_empty() {
+        sockets::add_to_linker(&mut linker)?;
     }
     define_unused_resources(&mut linker, component, asked)?;
     let pre = linker.instantiate_pre(component)?;
@@ -136,6 +144,14 @@ fn add_base(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     cli::terminal_stdout::add_to_linker::<State, WasiCli>(linker, State::cli)?;
     cli::terminal_stderr::add_to_linker::<State, WasiCli>(linker, State::cli)?;
     random::insecure_seed::add_to_linker::<State, WasiRandom>(linker, State::random)
+}
+
+fn add_task(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    types::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
+    checkpoint::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
+    budget::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
+    log::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
+    control::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
 }
 
 fn add_clocks(linker: &mut Linker<State>) -> wasmtime::Result<()> {

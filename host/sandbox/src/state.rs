@@ -96,8 +96,9 @@ impl State {
 
     /// The files of the attempt, with their quota.
     pub(crate) fn watched(&mut self) -> WatchedView<'_> {
-        let Self { wasi, plan, scope, stderr, table, watch, .. } = self;
-        let ctx = wasi.get_or_insert_with(|| wasi::base(plan, scope, stderr.clone()).build());
+        let Self { wasi, plan, scope, egress, stderr, table, watch, .. } = self;
+        let ctx =
+            wasi.get_or_insert_with(|| wasi::base(plan, scope, egress, stderr.clone()).build());
         let wasi = WasiFilesystemCtxView { ctx: ctx.filesystem(), table };
         WatchedView { wasi, watch: watch.as_deref_mut() }
     }
@@ -116,8 +117,9 @@ pub(crate) fn usize_of(limit: u64) -> usize {
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let Self { wasi, plan, scope, stderr, table, .. } = self;
-        let ctx = wasi.get_or_insert_with(|| wasi::base(plan, scope, stderr.clone()).build());
+        let Self { wasi, plan, scope, egress, stderr, table, .. } = self;
+        let ctx =
+            wasi.get_or_insert_with(|| wasi::base(plan, scope, egress, stderr.clone()).build());
         WasiCtxView { ctx, table }
     }
 }

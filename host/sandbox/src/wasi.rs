@@ -4,13 +4,14 @@ use apflow_model::capability::Scope;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
 
 use crate::capture::Capture;
+use crate::egress::{Egress, sockets};
 use crate::plan::Plan;
 
 /// The most random bytes of one call.
 pub(crate) const RANDOM_BYTES_MAX: u64 = 1 << 20;
 
-/// A context with the granted environment and without files.
-pub(crate) fn base(plan: &Plan, scope: &Scope, stderr: Capture) -> WasiCtxBuilder {
+/// A context with the granted environment and sockets, and without files.
+pub(crate) fn base(plan: &Plan, scope: &Scope, egress: &Egress, stderr: Capture) -> WasiCtxBuilder {
     let mut builder = WasiCtx::builder();
     builder
         .stderr(stderr)
@@ -18,6 +19,9 @@ pub(crate) fn base(plan: &Plan, scope: &Scope, stderr: Capture) -> WasiCtxBuilde
         .allow_tcp(false)
         .allow_udp(false)
         .allow_ip_name_lookup(false);
+    if sockets::are_asked(scope) {
+        sockets::open(&mut builder, egress);
+    }
     for (name, value) in plan.environment.iter() {
         if scope.admits_env(name) {
             builder.env(name, value);

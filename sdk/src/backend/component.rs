@@ -1,6 +1,7 @@
-//! Answers from the host: the imports of the contract as they are, and those of WASI for HTTP and
-//! waiting.
+//! Answers from the host: the imports of the contract as they are, and those of WASI for streams,
+//! HTTP and waiting.
 
+pub(crate) mod dial;
 mod http;
 mod poll;
 

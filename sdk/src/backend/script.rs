@@ -4,6 +4,7 @@
 pub(crate) mod budget;
 pub(crate) mod checkpoint;
 pub(crate) mod control;
+pub(crate) mod dial;
 pub(crate) mod log;
 
 mod answer;
@@ -15,6 +16,7 @@ use std::cell::{RefCell, RefMut};
 use std::rc::Rc;
 
 pub use self::answer::{Answer, Sent};
+pub use self::dial::Peer;
 pub(crate) use self::http::exchange;
 pub(crate) use self::state::{Expected, State, Written};
 pub(crate) use self::time::{sleep, sleep_until_something_is_ready};

@@ -9,6 +9,7 @@
 mod budget;
 mod checkpoint;
 mod control;
+mod dial;
 mod executor;
 mod fault;
 mod http;

@@ -1,21 +1,25 @@
-//! The only way out: every request of every guest is checked and counted here.
+//! The only way out: every request and connection of every guest is checked and counted here.
 //!
 //! The name is resolved once, the addresses are checked, and the connection goes to exactly an
-//! address that was checked. The host follows no redirect: a guest that does sends a new request.
+//! address that was checked, for HTTP and for TCP by the same function. The host follows no
+//! redirect: a guest that does sends a new request.
 
 mod address;
 mod body;
+mod connect;
+mod dial;
 mod outside;
 mod send;
+pub(crate) mod sockets;
 mod tls;
+mod wire;
 
+use std::fmt::Display;
 use std::io;
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use address::is_public;
-use apflow_model::capability::{Denial, Grant, HttpTarget, Scheme, Scope, normal_path};
+use apflow_model::capability::{HttpTarget, Scheme, Scope, normal_path};
 use apflow_model::limit::{Breach, Limits};
 use http::Request;
 use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
@@ -24,6 +28,9 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 use crate::port::TaskPort;
 use crate::stop::Stop;
 
+#[expect(unreachable_pub, reason = "the generated bindings export it again")]
+pub use dial::Connection;
+pub(crate) use dial::Undialed;
 pub(crate) use outside::Outside;
 
 /// The egress of one attempt.
@@ -42,6 +49,8 @@ pub(crate) struct Egress {
 pub(crate) struct Ledger {
     pub(crate) requests: AtomicU64,
     pub(crate) body_bytes: AtomicU64,
+    pub(crate) connections: AtomicU64,
+    pub(crate) tcp_bytes: AtomicU64,
     denials: AtomicU64,
     refusal: Mutex<Refusal>,
 }
@@ -82,15 +91,20 @@ fn target<B>(request: &Request<B>) -> Result<HttpTarget, Error> {
         Some("https") => Scheme::Https,
         _ => return Err(Error::HttpRequestUriInvalid),
     };
-    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
     let path = if uri.path().is_empty() { "/" } else { uri.path() };
     Ok(HttpTarget {
         method: request.method().as_str().to_owned(),
         scheme,
-        host: host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase(),
+        host: plain_host(authority.host()),
         port: authority.port_u16().unwrap_or(scheme.port()),
         path: normal_path(path).map_err(|_| Error::HttpRequestUriInvalid)?,
     })
+}
+
+/// A host as patterns see it: in lower case, without brackets and without a dot at its end.
+fn plain_host(host: &str) -> String {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
 }
 
 impl Egress {
@@ -104,40 +118,29 @@ impl Egress {
         Self { scope, limits, port, outside, stop, ledger: Arc::default() }
     }
 
-    /// Notes that the guest was refused something.
-    pub(crate) fn deny(&self, message: &str) {
-        self.ledger.refuse(Refusal::Denied(message.to_owned()));
+    /// Notes that the guest was refused something, and gives back the words for it.
+    pub(crate) fn deny(&self, denial: &(impl Display + ?Sized)) -> String {
+        let message = denial.to_string();
+        self.ledger.refuse(Refusal::Denied(message.clone()));
         if self.ledger.denials.fetch_add(1, Ordering::Relaxed) < DENIALS_MAX {
-            self.port.denied(message);
+            self.port.denied(&message);
         }
+        message
     }
 
-    /// Whether a destination that is admitted may be reached at this address: it is public, or a
-    /// grant opens it.
-    fn admit_address(&self, to: &HttpTarget, address: IpAddr) -> Result<(), Denial> {
-        if is_public(address) {
-            return Ok(());
-        }
-        let names = |grant: &Grant, host: &str| {
-            matches!(grant, Grant::Http(granted)
-                if granted.names(host) && granted.reaches(to.scheme, host, to.port))
-        };
-        self.scope.admit_private(&to.host, address, names)
+    /// Counts one more of what is admitted. False when there were as many as there may be.
+    fn count(&self, counter: &AtomicU64, most: u64, breach: Breach) -> bool {
+        let one_more = |count: u64| (count < most).then_some(count + 1);
+        let is_counted =
+            counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok();
+        // A guest that goes on to something it may do has got over what it was refused.
+        self.ledger.refuse(if is_counted { Refusal::None } else { Refusal::Breach(breach) });
+        is_counted
     }
 
-    /// Counts a request that is admitted, or refuses it when there were too many.
     fn count_request(&self) -> Result<(), Error> {
         let most = self.limits.http_requests;
-        let count = |sent: u64| (sent < most).then_some(sent + 1);
-        let counted =
-            self.ledger.requests.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count);
-        let is_counted = counted.is_ok();
-        // A guest that goes on to something it may do has got over what it was refused.
-        self.ledger.refuse(if is_counted {
-            Refusal::None
-        } else {
-            Refusal::Breach(Breach::HttpRequests(most))
-        });
+        let is_counted = self.count(&self.ledger.requests, most, Breach::HttpRequests(most));
         if is_counted { Ok(()) } else { Err(Error::ConnectionLimitReached) }
     }
 }
@@ -160,7 +163,7 @@ impl WasiHttpHooks for Egress {
             Err(error) => return Box::new(async { Err(error) }),
         };
         if let Err(denial) = self.scope.admit_http(&to) {
-            self.deny(&denial.to_string());
+            self.deny(&denial);
             return Box::new(async { Err(Error::HttpRequestDenied) });
         }
         if let Err(error) = self.count_request() {

@@ -1,7 +1,7 @@
 //! The table: what each guest is given, and what must become of it.
 
 use apflow_api::Code::{ComponentRefused, InvalidSchema};
-use apflow_model::fault::FaultCode::{Permanent, Retryable, Trapped};
+use apflow_model::fault::FaultCode::{CapabilityDenied, Permanent, Retryable, Trapped};
 use serde_json::json;
 
 use super::case::{Case, asks};
@@ -12,6 +12,10 @@ const FILES: &str = "capabilities: { fs: { in: read } }";
 const OUT: &str = "capabilities: { fs: { out: write } }";
 const SCRATCH: &str = "capabilities: { fs: { scratch: 1MiB } }";
 const CALLS: &str = "capabilities: { http: [\"http://*:*\"] }";
+const TCP: &str = "capabilities: { tcp: [\"*:*\"] }";
+const SOCKETS: &str =
+    "capabilities: { fs: { in: read }, clocks: true, sockets: [\"0.0.0.0/0:*\"] }";
+const EVERY_SOCKET: &str = "sockets=0.0.0.0/0:*";
 /// A grant of every server that has a public address.
 const STAR: &str = "http=http://*:*";
 
@@ -51,6 +55,10 @@ pub(super) fn case(guest: Guest, place: &Place) -> Case {
         Guest::DescribesForever => asks("").refused(ComponentRefused, "within 5 s"),
         Guest::DescribesNoSchema => asks("").refused(ComponentRefused, "is not JSON"),
         Guest::DescribesTooMuch => asks("").refused(ComponentRefused, "may have at most"),
+        Guest::Dials => asks(TCP)
+            .granted("tcp=*:*")
+            .told([&private, &format!("localhost:{private_port}"), "169.254.169.254:80"])
+            .tries(3),
         Guest::DoublesItsTypes => asks("").refused(ComponentRefused, "type size"),
         Guest::DrawsAGibibyteOfRandom => {
             asks("capabilities: { random: true }").meets("1 MiB of random bytes")
@@ -61,6 +69,10 @@ pub(super) fn case(guest: Guest, place: &Place) -> Case {
         Guest::ExitsWithFailure => asks("").fails(Permanent, "exit code 1"),
         Guest::ExportsNothing => asks("").refused(ComponentRefused, "exports neither"),
         Guest::FaultsInControlCharacters => asks("").fails(Permanent, "reason"),
+        Guest::FloodsAConnection => asks(format!("{TCP}\nlimits: {{ tcp_bytes: 1MiB }}"))
+            .granted(format!("tcp={peer}"))
+            .told([&peer])
+            .meets("`limits.tcp_bytes`"),
         Guest::FloodsDenials => asks(format!("{CALLS}\n{BRIEF}")).meets("`limits.timeout`"),
         Guest::FloodsProgress => limits("timeout: 500ms").meets("`limits.timeout`"),
         Guest::FloodsStderr => limits("stderr: 1MiB").meets("`limits.stderr`"),
@@ -92,6 +104,9 @@ pub(super) fn case(guest: Guest, place: &Place) -> Case {
             asks("capabilities: { fs: { in: read, out: write } }").granted(folder).tries(13)
         }
         Guest::ListsOutsideItsGrant => asks(FILES).granted(folder).tries(7),
+        Guest::ListensForCallers => {
+            asks(SOCKETS).granted(EVERY_SOCKET).fails(CapabilityDenied, "do not listen")
+        }
         Guest::LogsAMillionFields => asks("").meets("host calls"),
         Guest::MakesDoWithLess => limits("memory: 16MiB"),
         Guest::MakesLinks => asks(FILES).granted(folder).tries(5),
@@ -129,6 +144,9 @@ pub(super) fn case(guest: Guest, place: &Place) -> Case {
         Guest::SavesGiantCheckpoints => asks("").tries(3),
         Guest::SavesTooManyCheckpoints => asks("").tries(1),
         Guest::SendsAnEndlessBody => calls("http_body: 1MiB").meets("`limits.http_body`"),
+        Guest::SendsDatagrams => {
+            asks(SOCKETS).granted(EVERY_SOCKET).fails(CapabilityDenied, "for UDP was refused")
+        }
         Guest::SendsGiantHeaders => asks(CALLS).meets("`limits.http_headers`"),
         Guest::SendsTooManyRequests => calls("http_requests: 3").meets("`limits.http_requests`"),
         Guest::SleepsForever => asks("capabilities: { clocks: true }\nlimits: { timeout: 300ms }")

@@ -4,6 +4,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use super::answer::{Answer, Sent};
+use super::dial::Dialed;
 use crate::bindings::apflow::plugin::{checkpoint, log};
 use crate::task::Task;
 use crate::tokens::Usage;
@@ -25,6 +26,7 @@ pub(crate) struct State {
     pub(crate) refused: Option<checkpoint::Error>,
     pub(crate) expected: Vec<Expected>,
     pub(crate) sent: Vec<Sent>,
+    pub(crate) dialed: Vec<Dialed>,
     pub(crate) lines: Vec<Written>,
     pub(crate) progress: Vec<(f64, String)>,
     pub(crate) sleepers: Vec<Sleeper>,
@@ -72,6 +74,7 @@ impl Default for State {
             refused: None,
             expected: Vec::new(),
             sent: Vec::new(),
+            dialed: Vec::new(),
             lines: Vec::new(),
             progress: Vec::new(),
             sleepers: Vec::new(),
