@@ -45,8 +45,8 @@ mod tests {
         let started = Instant::now();
         let working = async {
             tokio::time::sleep(waiting).await;
-            let before = of_this_thread();
-            while of_this_thread() - before < work {
+            let until = of_this_thread() + work;
+            while of_this_thread() < until {
                 std::hint::spin_loop();
             }
         };
