@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 pub struct Usage {
     /// Time from instantiation to tear-down, in microseconds.
     pub wall_us: u64,
-    /// Time that a processor worked for the guest, in microseconds. Zero where the system does not
-    /// tell it.
+    /// Time that a processor worked for the guest, in microseconds; of its first 2 ms, the time
+    /// that went by.
     pub cpu_us: u64,
     /// The most linear memory the guest held at once, in bytes.
     pub memory_bytes_peak: u64,
