@@ -8,6 +8,7 @@ mod cli;
 mod config;
 mod first_party;
 mod http;
+mod secret;
 mod telemetry;
 
 pub use cli::main;

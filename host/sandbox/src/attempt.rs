@@ -17,13 +17,15 @@ use crate::call::{Call, Called, Ended, Output, Returned};
 use crate::egress::{Egress, Outside, Refusal};
 use crate::link::{Linked, Program};
 use crate::port::TaskPort;
-use crate::state::{State, usize_of};
+use crate::secret::{SecretSource, Secrets};
+use crate::state::{STDERR_BYTES_KEPT, State, usize_of};
 use crate::{command, trap, wasi};
 
 /// Runs one attempt. Dropping the future stops the guest at the next tick of its epoch.
 pub(crate) async fn run(
     plugin: &Linked,
     outside: &Arc<Outside>,
+    source: &Arc<dyn SecretSource>,
     call: Call<'_>,
     port: Arc<dyn TaskPort>,
 ) -> Ended {
@@ -31,22 +33,24 @@ pub(crate) async fn run(
     let limits = plugin.plan.limits;
     let wall = call.timeout.map_or(limits.timeout, |own| own.min(limits.timeout));
     let scope = plugin.plan.scope(Arc::clone(&call.granted), call.narrowed.clone());
-    let mut store = match new_store(plugin, outside, scope, port, wall) {
+    let secrets = Secrets::new(&scope, source);
+    let port = secrets.guard(port);
+    let mut store = match new_store(plugin, outside, scope, secrets.clone(), port, wall) {
         Ok(store) => store,
         Err(fault) => return Ended { result: Err(fault), usage: Usage::default() },
     };
     let input = call.input.to_string();
     let mut usage = Usage { input_bytes: input.len() as u64, ..Usage::default() };
-    let entered = match &plugin.program {
-        Program::Executor(pre) => {
-            tokio::time::timeout(wall, execute(pre, &mut store, &call, &input)).await
-        }
-        Program::Command(pre) => {
-            tokio::time::timeout(wall, command::run(pre, &mut store, &call)).await
+    let calling = async {
+        secrets.prepare().await;
+        match &plugin.program {
+            Program::Executor(pre) => execute(pre, &mut store, &call, &input).await,
+            Program::Command(pre) => command::run(pre, &mut store, &call).await,
         }
     };
+    let entered = tokio::time::timeout(wall, calling).await;
     let called = entered.unwrap_or_else(|_| Err(wasmtime::Error::new(Breach::Timeout(wall))));
-    let result = judge(called, &store, &mut usage);
+    let result = secrets.redact_result(judge(called, &store, &mut usage));
     receipt(&mut usage, &store);
     drop(store);
     usage.wall_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -58,11 +62,13 @@ pub(crate) fn new_store(
     plugin: &Linked,
     outside: &Arc<Outside>,
     scope: Scope,
+    secrets: Secrets,
     port: Arc<dyn TaskPort>,
     wall: Duration,
 ) -> Result<Store<State>, Fault> {
     let (plan, deadline) = (&plugin.plan, Instant::now() + wall);
-    let egress = Egress::new(scope.clone(), plan.limits, Arc::clone(&port), Arc::clone(outside));
+    let (own, outside) = (Arc::clone(&port), Arc::clone(outside));
+    let egress = Egress::new(scope.clone(), plan.limits, own, outside, secrets);
     let state = State::new(Arc::clone(plan), scope, port, egress, deadline);
     let mut store = Store::new(&plugin.engine, state);
     store.limiter(|state| &mut state.limiter);
@@ -103,8 +109,9 @@ async fn execute(
         model: call.model.map(str::to_owned),
     };
     let executor = pre.instantiate_async(&mut *store).await?;
-    let result = executor.apflow_plugin_run().call_execute(store, &task, input).await?;
-    Ok(result.map_err(Fault::from).map(|outcome| Returned {
+    let result = executor.apflow_plugin_run().call_execute(&mut *store, &task, input).await?;
+    let result = result.map_err(|fault| told(fault, &store.data().secrets));
+    Ok(result.map(|outcome| Returned {
         output: Output::Text(outcome.output),
         tokens: outcome.usage.map(|usage| (usage.input, usage.output)),
     }))
@@ -114,29 +121,28 @@ async fn execute(
 /// opened is a fault. Without a folder it is made when the guest first asks for it.
 fn mount_folder(state: &mut State) -> Result<(), Fault> {
     if let Some(folder) = state.scope.folder() {
-        let mut builder = wasi::base(&state.plan, &state.scope, state.stderr.clone());
+        let mut builder = wasi::base(&state.plan, &state.scope, &state.secrets, state.stderr.clone());
         wasi::mount(&mut builder, folder)?;
         state.set_wasi(builder.build());
     }
     Ok(())
 }
 
-impl From<types::Fault> for Fault {
-    fn from(fault: types::Fault) -> Self {
-        match fault {
-            types::Fault::InvalidInput(message) => Self::new(FaultCode::InvalidInput, message),
-            types::Fault::Retryable(fault) => Self {
-                retry_after_ms: fault.retry_after,
-                ..Self::new(FaultCode::Retryable, fault.message)
-            },
-            types::Fault::Permanent(message) => Self::new(FaultCode::Permanent, message),
-            types::Fault::Cancelled => {
-                Self::new(FaultCode::Cancelled, "the executor saw the cancellation and stopped")
-            }
-            types::Fault::BudgetExhausted(message) => {
-                Self::new(FaultCode::BudgetExhausted, message)
-            }
+/// What the guest says went wrong. Values are taken out before a long message is cut: the beginning
+/// of one would not be found.
+fn told(fault: types::Fault, secrets: &Secrets) -> Fault {
+    let fault_of = |code, message| Fault::new(code, secrets.redact(message));
+    match fault {
+        types::Fault::InvalidInput(message) => fault_of(FaultCode::InvalidInput, message),
+        types::Fault::Retryable(fault) => Fault {
+            retry_after_ms: fault.retry_after,
+            ..fault_of(FaultCode::Retryable, fault.message)
+        },
+        types::Fault::Permanent(message) => fault_of(FaultCode::Permanent, message),
+        types::Fault::Cancelled => {
+            Fault::new(FaultCode::Cancelled, "the executor saw the cancellation and stopped")
         }
+        types::Fault::BudgetExhausted(message) => fault_of(FaultCode::BudgetExhausted, message),
     }
 }
 
@@ -149,6 +155,8 @@ fn judge(called: Called, store: &Store<State>, usage: &mut Usage) -> Result<Valu
         Err(error) => {
             let breach = state.limiter.breach.as_ref();
             let stderr = state.stderr.take();
+            let is_cut = stderr.len() >= STDERR_BYTES_KEPT;
+            let stderr = state.secrets.redact_bytes(stderr, is_cut);
             Err(trap::fault(&error, breach, &state.plan.limits, &stderr))
         }
     };
@@ -217,9 +225,15 @@ mod tests {
     use super::*;
     use crate::fixture;
     use crate::sandbox::{Sandbox, Settings};
+    use crate::secret::NoSecrets;
 
     async fn run(body: &str) -> Ended {
-        let settings = Settings { instances_max: 1, cache: None, environment: BTreeMap::new() };
+        let settings = Settings {
+            instances_max: 1,
+            cache: None,
+            environment: BTreeMap::new(),
+            secrets: Arc::new(NoSecrets),
+        };
         let sandbox = Sandbox::new(settings).unwrap();
         let compiled = sandbox.compile(&fixture::command(body), false).unwrap();
         let linked = sandbox.link(&compiled, &fixture::manifest("")).unwrap();

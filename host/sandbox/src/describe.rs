@@ -14,6 +14,7 @@ use crate::egress::Outside;
 use crate::error::SandboxError;
 use crate::link::Linked;
 use crate::port::NoTask;
+use crate::secret::Secrets;
 use crate::state::State;
 use crate::trap;
 
@@ -34,7 +35,7 @@ pub(crate) async fn executor(
     manifest: &Manifest,
 ) -> Result<Descriptor, SandboxError> {
     let (scope, port) = (plugin.plan.scope(Arc::default(), None), Arc::new(NoTask));
-    let mut store = attempt::new_store(plugin, outside, scope, port, DESCRIBE_MAX)
+    let mut store = attempt::new_store(plugin, outside, scope, Secrets::default(), port, DESCRIBE_MAX)
         .map_err(|fault| SandboxError::Undescribed(fault.message))?;
     let calling = async {
         let executor = pre.instantiate_async(&mut store).await?;

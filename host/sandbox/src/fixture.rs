@@ -10,6 +10,7 @@ use apflow_model::manifest::Manifest;
 use crate::egress::Egress;
 use crate::plan::Plan;
 use crate::port::{Checkpoint, CheckpointError, PortFuture, TaskPort};
+use crate::secret::Secrets;
 use crate::state::State;
 
 /// A manifest with these lines beside those that every manifest has.
@@ -45,7 +46,8 @@ pub(crate) fn state(lines: &str) -> (State, Arc<Lines>) {
     let kept = Arc::new(Lines::default());
     let port: Arc<dyn TaskPort> = kept.clone();
     let scope = plan.scope(Arc::default(), None);
-    let egress = Egress::new(scope.clone(), plan.limits, port.clone(), Arc::default());
+    let (outside, secrets) = (Arc::default(), Secrets::default());
+    let egress = Egress::new(scope.clone(), plan.limits, port.clone(), outside, secrets);
     (State::new(plan, scope, port, egress, Instant::now()), kept)
 }
 

@@ -20,6 +20,8 @@ pub enum Family {
     Files,
     /// HTTP requests.
     Http,
+    /// Secrets.
+    Secrets,
     /// Raw sockets, which this version never grants.
     Sockets,
     /// Anything else, which this host does not have.
@@ -36,6 +38,7 @@ impl Family {
             | "apflow:plugin/budget"
             | "apflow:plugin/log"
             | "apflow:plugin/control" => Self::Task,
+            "apflow:plugin/secret" => Self::Secrets,
             "wasi:http/types" | "wasi:http/outgoing-handler" => Self::Http,
             _ => match package.split('/').next().unwrap_or(package) {
                 "wasi:cli" | "wasi:io" => Self::Base,
@@ -55,6 +58,7 @@ impl Family {
             Self::Random => asked.random,
             Self::Files => asked.fs.is_any(),
             Self::Http => !asked.http.is_empty(),
+            Self::Secrets => !asked.secrets.is_empty() || !asked.secret_values.is_empty(),
             Self::Sockets | Self::Unknown => false,
         }
     }
@@ -67,6 +71,7 @@ impl Family {
             Self::Random => "needs `capabilities: { random: true }`",
             Self::Files => "needs `capabilities: { fs: { in: read } }`",
             Self::Http => "needs `capabilities: { http: [\"https://…\"] }`",
+            Self::Secrets => "needs `capabilities: { secrets: [NAME] }`",
             Self::Sockets => "is never granted by this version",
             Self::Unknown => "is not known to this host",
         }

@@ -13,6 +13,7 @@ use crate::egress::Outside;
 use crate::error::SandboxError;
 use crate::link::{Linked, Program};
 use crate::port::TaskPort;
+use crate::secret::SecretSource;
 use crate::{attempt, command, describe, inspect, link};
 
 /// What a sandbox is made with.
@@ -23,6 +24,8 @@ pub struct Settings {
     pub cache: Option<CodeCache>,
     /// The environment that `env` grants take their values from.
     pub environment: BTreeMap<String, String>,
+    /// Where the values of secrets come from.
+    pub secrets: Arc<dyn SecretSource>,
 }
 
 /// Compiles and runs components.
@@ -30,6 +33,7 @@ pub struct Sandbox {
     compiler: Compiler,
     environment: Arc<BTreeMap<String, String>>,
     outside: Arc<Outside>,
+    secrets: Arc<dyn SecretSource>,
 }
 
 impl Sandbox {
@@ -43,6 +47,7 @@ impl Sandbox {
             compiler: Compiler::new(settings.instances_max, settings.cache)?,
             environment: Arc::new(settings.environment),
             outside: Arc::default(),
+            secrets: settings.secrets,
         })
     }
 
@@ -97,6 +102,6 @@ impl Sandbox {
     /// Dropping the future ends the guest and gives back all it held, at most one tick (5 ms)
     /// after it last gave way.
     pub async fn run(&self, plugin: &Linked, call: Call<'_>, port: Arc<dyn TaskPort>) -> Ended {
-        attempt::run(plugin, &self.outside, call, port).await
+        attempt::run(plugin, &self.outside, &self.secrets, call, port).await
     }
 }

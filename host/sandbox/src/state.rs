@@ -13,10 +13,11 @@ use crate::egress::Egress;
 use crate::limiter::Limiter;
 use crate::plan::Plan;
 use crate::port::TaskPort;
+use crate::secret::Secrets;
 use crate::wasi;
 
 /// How much of its standard error is kept, to explain a panic.
-const STDERR_BYTES_KEPT: usize = 16 << 10;
+pub(crate) const STDERR_BYTES_KEPT: usize = 16 << 10;
 
 /// The state of one attempt.
 pub(crate) struct State {
@@ -26,6 +27,7 @@ pub(crate) struct State {
     pub(crate) deadline: Instant,
     pub(crate) limiter: Limiter,
     pub(crate) egress: Egress,
+    pub(crate) secrets: Secrets,
     pub(crate) table: ResourceTable,
     pub(crate) stderr: Capture,
     pub(crate) log_bytes: u64,
@@ -56,6 +58,7 @@ impl State {
             scope,
             port,
             deadline,
+            secrets: egress.secrets.clone(),
             egress,
             table,
             stderr: Capture::first(STDERR_BYTES_KEPT),
@@ -81,8 +84,9 @@ pub(crate) fn usize_of(limit: u64) -> usize {
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let Self { wasi, plan, scope, stderr, table, .. } = self;
-        let ctx = wasi.get_or_insert_with(|| wasi::base(plan, scope, stderr.clone()).build());
+        let Self { wasi, plan, scope, secrets, stderr, table, .. } = self;
+        let base = || wasi::base(plan, scope, secrets, stderr.clone()).build();
+        let ctx = wasi.get_or_insert_with(base);
         WasiCtxView { ctx, table }
     }
 }

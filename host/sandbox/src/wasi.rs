@@ -6,6 +6,7 @@ use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 
 use crate::capture::Capture;
 use crate::plan::Plan;
+use crate::secret::Secrets;
 
 /// The most random bytes of one call.
 const RANDOM_BYTES_MAX: u64 = 1 << 20;
@@ -13,8 +14,13 @@ const RANDOM_BYTES_MAX: u64 = 1 << 20;
 /// Where granted files appear.
 const IN: &str = "/in";
 
-/// A context with the granted environment and without files.
-pub(crate) fn base(plan: &Plan, scope: &Scope, stderr: Capture) -> WasiCtxBuilder {
+/// A context with the granted environment and without files. A secret is a variable of its own name.
+pub(crate) fn base(
+    plan: &Plan,
+    scope: &Scope,
+    secrets: &Secrets,
+    stderr: Capture,
+) -> WasiCtxBuilder {
     let mut builder = WasiCtx::builder();
     builder
         .stderr(stderr)
@@ -22,10 +28,14 @@ pub(crate) fn base(plan: &Plan, scope: &Scope, stderr: Capture) -> WasiCtxBuilde
         .allow_tcp(false)
         .allow_udp(false)
         .allow_ip_name_lookup(false);
+    let secrets = secrets.variables();
     for (name, value) in plan.environment.iter() {
-        if scope.admits_env(name) {
+        if scope.admits_env(name) && !secrets.contains_key(name) {
             builder.env(name, value);
         }
+    }
+    for (name, value) in &secrets {
+        builder.env(name, value);
     }
     builder
 }

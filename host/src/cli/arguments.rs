@@ -27,7 +27,7 @@ pub(crate) struct Arguments {
         hide_env_values = true
     )]
     pub(crate) data_dir: Option<PathBuf>,
-    /// Where config.yaml is [default: the XDG config folder].
+    /// Where config.yaml and secrets.yaml are [default: the XDG config folder].
     #[arg(
         long,
         global = true,
@@ -61,6 +61,11 @@ pub(crate) enum Verb {
     Jobs {
         #[command(subcommand)]
         verb: JobsVerb,
+    },
+    /// List the secrets that secrets.yaml names.
+    Secrets {
+        #[command(subcommand)]
+        verb: SecretsVerb,
     },
     /// Serve the HTTP API and run what is submitted to it.
     Serve(Serve),
@@ -181,6 +186,12 @@ pub(crate) struct ListJobs {
     /// The cursor that the page before ended with.
     #[arg(long)]
     pub(crate) cursor: Option<JobId>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SecretsVerb {
+    /// List each with where it belongs, and whether its value can be read now.
+    List,
 }
 
 #[derive(Debug, Args)]

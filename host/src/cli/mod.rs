@@ -14,6 +14,7 @@ mod operator;
 mod output;
 mod plugins;
 mod run;
+mod secrets;
 mod serve;
 mod signals;
 mod tree;
@@ -24,7 +25,7 @@ use clap::Parser;
 
 use crate::config::Config;
 use crate::telemetry;
-use arguments::{Arguments, BenchVerb, JobsVerb, PluginVerb, PluginsVerb, Verb};
+use arguments::{Arguments, BenchVerb, JobsVerb, PluginVerb, PluginsVerb, SecretsVerb, Verb};
 use error::CliError;
 use exit::Exit;
 use output::Output;
@@ -70,6 +71,7 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         Verb::Jobs { verb: JobsVerb::List(list) } => jobs::list(&config()?, list, output).await,
         Verb::Jobs { verb: JobsVerb::Show { id } } => jobs::show(&config()?, &id, output).await,
         Verb::Jobs { verb: JobsVerb::Cancel { id } } => jobs::cancel(&config()?, id, output).await,
+        Verb::Secrets { verb: SecretsVerb::List } => secrets::list(&config()?, output).await,
         Verb::Serve(verb) => serve::run(&config()?, verb, output).await,
         Verb::Plugin { verb: PluginVerb::New(new) } => new::run(&new, output),
         Verb::Bench { verb: BenchVerb::Sandbox(bench) } => bench::sandbox(bench, output).await,

@@ -5,6 +5,7 @@ pub(crate) mod budget;
 pub(crate) mod checkpoint;
 pub(crate) mod control;
 pub(crate) mod log;
+pub(crate) mod secret;
 
 mod answer;
 mod http;

@@ -13,4 +13,5 @@ mod executor;
 mod fault;
 mod http;
 mod log;
+mod secret;
 mod wait;

@@ -6,6 +6,8 @@
 mod address;
 mod body;
 mod outside;
+mod rewritten;
+mod secret;
 mod send;
 mod tls;
 
@@ -22,6 +24,7 @@ use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::port::TaskPort;
+use crate::secret::Secrets;
 
 pub(crate) use outside::Outside;
 
@@ -32,6 +35,7 @@ pub(crate) struct Egress {
     limits: Limits,
     port: Arc<dyn TaskPort>,
     outside: Arc<Outside>,
+    pub(crate) secrets: Secrets,
     pub(crate) ledger: Arc<Ledger>,
 }
 
@@ -97,8 +101,9 @@ impl Egress {
         limits: Limits,
         port: Arc<dyn TaskPort>,
         outside: Arc<Outside>,
+        secrets: Secrets,
     ) -> Self {
-        Self { scope, limits, port, outside, ledger: Arc::default() }
+        Self { scope, limits, port, outside, secrets, ledger: Arc::default() }
     }
 
     /// Notes that the guest was refused something.
@@ -155,6 +160,10 @@ impl WasiHttpHooks for Egress {
         };
         if let Err(denial) = self.scope.admit_http(&to) {
             self.deny(&denial.to_string());
+            return Box::new(async { Err(Error::HttpRequestDenied) });
+        }
+        if let Err(denial) = secret::check(&self.secrets, &to, &request) {
+            self.deny(&denial);
             return Box::new(async { Err(Error::HttpRequestDenied) });
         }
         if let Err(error) = self.count_request() {

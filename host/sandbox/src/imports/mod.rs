@@ -5,3 +5,4 @@ mod checkpoint;
 mod control;
 mod log;
 mod preopens;
+mod secret;

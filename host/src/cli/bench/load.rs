@@ -1,9 +1,10 @@
 //! `bench load`: a component compiled anew, and taken from the code cache.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use apflow_sandbox::{CodeCache, Sandbox, SandboxError, Settings};
+use apflow_sandbox::{CodeCache, NoSecrets, Sandbox, SandboxError, Settings};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 
@@ -58,7 +59,12 @@ fn cached(folder: &str, component: &[u8], rounds: u32) -> Result<Vec<Duration>, 
 }
 
 fn sandbox(cache: Option<CodeCache>) -> Result<Sandbox, CliError> {
-    let settings = Settings { instances_max: 16, cache, environment: BTreeMap::new() };
+    let settings = Settings {
+        instances_max: 16,
+        cache,
+        environment: BTreeMap::new(),
+        secrets: Arc::new(NoSecrets),
+    };
     Sandbox::new(settings).map_err(refused)
 }
 

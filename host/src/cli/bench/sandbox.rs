@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use apflow_model::manifest::Manifest;
-use apflow_sandbox::{Call, Floor, Linked, NoTask, Sandbox, SandboxError, Settings, TaskPort};
+use apflow_sandbox::{Call, Floor, Linked, NoSecrets, NoTask, Sandbox, SandboxError, Settings, TaskPort};
 use serde_json::Value;
 
 use super::process;
@@ -32,6 +32,7 @@ pub(crate) async fn sandbox(bench: Bench, output: &Output) -> Result<Exit, CliEr
         instances_max: INSTANCES_MAX,
         cache: None,
         environment: BTreeMap::new(),
+        secrets: Arc::new(NoSecrets),
     })
     .map_err(refused)?;
     let compiled = sandbox.compile(NOOP.component, false).map_err(refused)?;
