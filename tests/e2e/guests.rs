@@ -30,6 +30,7 @@ guests! {
     EXITS_WITH_FAILURE = "exits_with_failure";
     FLOODS_STDERR = "floods_stderr";
     FLOODS_STDOUT = "floods_stdout";
+    LEAKS_SECRETS = "leaks_secrets";
     LIES_IN_ITS_MANIFEST = "lies_in_its_manifest";
     MAKES_DO_WITH_LESS = "makes_do_with_less";
     NEVER_ENDS = "never_ends";

@@ -33,4 +33,5 @@ mod quickstart;
 mod refused_jobs;
 mod refused_plugins;
 mod retries;
+mod secrets;
 mod words;

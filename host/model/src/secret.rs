@@ -248,8 +248,13 @@ token:
         let value = Secret::parse(b"hunter2hunter2\r\n").unwrap();
         assert_eq!(value.expose(), "hunter2hunter2");
         assert_eq!(format!("{value:?}"), "Secret");
-        for wrong in ["short", "hunter2\nhunter2", "hunter2hunter2\n\n", " hunter2hunter2", "gr\u{fc}n gr\u{fc}n"]
-        {
+        for wrong in [
+            "short",
+            "hunter2\nhunter2",
+            "hunter2hunter2\n\n",
+            " hunter2hunter2",
+            "gr\u{fc}n gr\u{fc}n",
+        ] {
             let text = Secret::parse(wrong.as_bytes()).unwrap_err();
             assert!(!text.contains("hunter2"), "{text}");
         }

@@ -121,7 +121,8 @@ async fn execute(
 /// opened is a fault. Without a folder it is made when the guest first asks for it.
 fn mount_folder(state: &mut State) -> Result<(), Fault> {
     if let Some(folder) = state.scope.folder() {
-        let mut builder = wasi::base(&state.plan, &state.scope, &state.secrets, state.stderr.clone());
+        let mut builder =
+            wasi::base(&state.plan, &state.scope, &state.secrets, state.stderr.clone());
         wasi::mount(&mut builder, folder)?;
         state.set_wasi(builder.build());
     }

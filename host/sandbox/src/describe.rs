@@ -35,8 +35,9 @@ pub(crate) async fn executor(
     manifest: &Manifest,
 ) -> Result<Descriptor, SandboxError> {
     let (scope, port) = (plugin.plan.scope(Arc::default(), None), Arc::new(NoTask));
-    let mut store = attempt::new_store(plugin, outside, scope, Secrets::default(), port, DESCRIBE_MAX)
-        .map_err(|fault| SandboxError::Undescribed(fault.message))?;
+    let mut store =
+        attempt::new_store(plugin, outside, scope, Secrets::default(), port, DESCRIBE_MAX)
+            .map_err(|fault| SandboxError::Undescribed(fault.message))?;
     let calling = async {
         let executor = pre.instantiate_async(&mut store).await?;
         executor.apflow_plugin_run().call_describe(&mut store).await

@@ -193,7 +193,9 @@ mod tests {
         assert!(Vault::open(&folder, &mut BTreeMap::new()).is_ok(), "without a file");
         folder.write(SECRETS_FILE, "# none\n").unwrap();
         for (mode, is_fine) in [(0o600, true), (0o400, true), (0o640, false), (0o604, false)] {
-            folder.set_permissions(SECRETS_FILE, cap_std::fs::Permissions::from_mode(mode)).unwrap();
+            folder
+                .set_permissions(SECRETS_FILE, cap_std::fs::Permissions::from_mode(mode))
+                .unwrap();
             let opened = Vault::open(&folder, &mut BTreeMap::new());
             assert_eq!(opened.is_ok(), is_fine, "{mode:o}");
         }

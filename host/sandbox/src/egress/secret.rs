@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use apflow_model::capability::{HttpPattern, HttpTarget};
 use apflow_model::event::{Level, LogLine};
@@ -23,7 +24,7 @@ use http_body_util::{BodyExt, Full};
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::rewritten::{Rewritten, replace};
-use super::{Egress, Refusal};
+use super::{DENIALS_MAX, Egress, Refusal};
 use crate::secret::{Needles, Placeholder, Secrets, Stream, forms, json, percent};
 
 /// The largest body that is filled in before it is sent, so that its length can be told. A larger
@@ -94,7 +95,8 @@ fn carried<B>(placeholders: &[Placeholder], request: &Request<B>) -> BTreeSet<us
     if placeholders.is_empty() {
         return BTreeSet::new();
     }
-    let texts = placeholders.iter().map(|placeholder| (placeholder.text.clone().into(), Vec::new()));
+    let texts =
+        placeholders.iter().map(|placeholder| (placeholder.text.clone().into(), Vec::new()));
     let needles = Needles::new(texts);
     let mut hits = needles.hits(request.uri().to_string().as_bytes());
     for (name, value) in request.headers() {
@@ -243,9 +245,11 @@ impl Stop {
                 Error::HttpRequestDenied
             }
             Self::Unread(message) => {
-                let line = LogLine { level: Level::Error, message, fields: Vec::new() };
-                egress.port.log(line.clone());
-                Error::InternalError(Some(line.message))
+                if egress.ledger.denials.fetch_add(1, Ordering::Relaxed) < DENIALS_MAX {
+                    let (level, fields) = (Level::Error, Vec::new());
+                    egress.port.log(LogLine { level, message: message.clone(), fields });
+                }
+                Error::InternalError(Some(message))
             }
         }
     }

@@ -13,14 +13,16 @@ pub(crate) fn of(value: &str) -> Vec<Vec<u8>> {
         json.replace('/', "\\/"),
         json,
         percent.replace("%20", "+"),
-        percent.to_ascii_lowercase(),
+        escape(value, |byte| format!("%{byte:02x}")),
         percent,
         hex(value),
         hex(value).to_ascii_uppercase(),
     ];
-    forms.extend((0..3).flat_map(|before| {
-        [inside(value, before, &STANDARD), inside(value, before, &URL_SAFE)]
-    }));
+    forms.extend(
+        (0..3).flat_map(|before| {
+            [inside(value, before, &STANDARD), inside(value, before, &URL_SAFE)]
+        }),
+    );
     forms.sort_unstable();
     forms.dedup();
     forms.into_iter().map(String::into_bytes).collect()
@@ -28,10 +30,14 @@ pub(crate) fn of(value: &str) -> Vec<Vec<u8>> {
 
 /// A value as part of a URL: all but the unreserved characters of RFC 3986 are escaped.
 pub(crate) fn percent(value: &str) -> String {
+    escape(value, |byte| format!("%{byte:02X}"))
+}
+
+fn escape(value: &str, write: impl Fn(u32) -> String) -> String {
     let is_kept = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | '~');
     value.chars().fold(String::new(), |text, c| match c {
         kept if is_kept(kept) => text + kept.encode_utf8(&mut [0; 4]),
-        other => format!("{text}%{:02X}", u32::from(other)),
+        other => text + &write(other.into()),
     })
 }
 
@@ -70,8 +76,8 @@ mod tests {
             serde_json::json!({ "key": VALUE }).to_string(),
             serde_json::json!([VALUE]).to_string().replace('/', "\\/"),
             format!("https://a.example/?q={}&x", percent(VALUE)),
-            url::form_urlencoded::Serializer::new(String::new()).append_pair("q", "x").finish()
-                + &percent(VALUE).replace("%20", "+"),
+            percent(VALUE).replace("%20", "+"),
+            escape(VALUE, |byte| format!("%{byte:02x}")),
             hex(VALUE),
         ] {
             assert!(is_found(&text), "{text}");

@@ -71,8 +71,9 @@ impl Secrets {
         if asked.secrets.is_empty() && asked.secret_values.is_empty() {
             return Self::default();
         }
-        let is_given =
-            |name: &&String| scope.admit_secret(name).is_ok() && source.destinations(name).is_some();
+        let is_given = |name: &&String| {
+            scope.admit_secret(name).is_ok() && source.destinations(name).is_some()
+        };
         let placeholders = asked.secrets.iter().filter(is_given);
         let placeholders = placeholders.filter_map(|name| Placeholder::new(name)).collect();
         Self(Some(Arc::new(Kept {

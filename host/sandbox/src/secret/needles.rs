@@ -176,8 +176,7 @@ mod tests {
         assert_eq!(whole, b"a #, a %, a!, a secre");
         for size in 1..text.len() {
             let mut stream = Stream::new(Arc::clone(&needles));
-            let mut out: Vec<u8> =
-                text.chunks(size).flat_map(|piece| stream.push(piece)).collect();
+            let mut out: Vec<u8> = text.chunks(size).flat_map(|piece| stream.push(piece)).collect();
             out.extend(stream.finish());
             assert_eq!(out, whole, "in pieces of {size}");
         }

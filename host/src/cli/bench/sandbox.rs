@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use apflow_model::manifest::Manifest;
-use apflow_sandbox::{Call, Floor, Linked, NoSecrets, NoTask, Sandbox, SandboxError, Settings, TaskPort};
+use apflow_sandbox::{
+    Call, Floor, Linked, NoSecrets, NoTask, Sandbox, SandboxError, Settings, TaskPort,
+};
 use serde_json::Value;
 
 use super::process;
