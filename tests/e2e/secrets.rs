@@ -204,11 +204,10 @@ fn a_file_of_secrets_with_faults_or_open_to_others_is_refused() {
 /// A server that says all that it was told.
 fn echo() -> Server {
     Server::start(|hit| {
-        let mut text = format!("{} {}\n", hit.method, hit.path);
-        for (name, value) in &hit.headers {
-            text.push_str(&format!("{name}: {value}\n"));
-        }
-        text.push_str(&String::from_utf8_lossy(&hit.body));
+        let start = format!("{} {}\n", hit.method, hit.path);
+        let lines = hit.headers.iter();
+        let head = lines.fold(start, |head, (name, value)| format!("{head}{name}: {value}\n"));
+        let text = head + &String::from_utf8_lossy(&hit.body);
         let own = hit.headers.get("x-key").cloned().unwrap_or_default();
         Reply::text(200, text).with("X-Echo", own)
     })

@@ -144,9 +144,9 @@ fn read_origin(reader: &mut Reader, node: &Node, path: &str) -> Option<Origin> {
         reader.invalid(node, path, message);
         return None;
     }
-    let absolute = |path: &str| match path.starts_with('/') {
-        true => Ok(Origin::File(path.to_owned())),
-        false => Err("must be an absolute path".to_owned()),
+    let absolute = |path: &str| {
+        let file = path.starts_with('/').then(|| Origin::File(path.to_owned()));
+        file.ok_or_else(|| "must be an absolute path".to_owned())
     };
     let env = reader.parsed(&section, "env", |name| Ok(Origin::Env(name.to_owned())));
     let file = reader.parsed(&section, "file", absolute);

@@ -91,7 +91,8 @@ pub(crate) struct Load {
     /// A folder with a plugin.yaml, a plugin.yaml, a component beside one, or the name of a plugin
     /// that came with the host.
     pub(crate) path: String,
-    /// What to allow it: http=https://api.example.com, fs.in=PATH or env=NAME. Can be repeated.
+    /// What to allow it: http=https://api.example.com, fs.in=PATH, env=NAME or secret=NAME. Can be
+    /// repeated.
     #[arg(long = "grant", value_name = "KIND=VALUE")]
     pub(crate) grants: Vec<Grant>,
     /// Allow every destination and variable that its manifest asks for.

@@ -25,7 +25,7 @@ use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::rewritten::{Rewritten, replace};
 use super::{DENIALS_MAX, Egress, Refusal};
-use crate::secret::{Needles, Placeholder, Secrets, Stream, forms, json, percent};
+use crate::secret::{Needles, Pair, Placeholder, Secrets, Stream, forms, json, percent};
 
 /// The largest body that is filled in before it is sent, so that its length can be told. A larger
 /// one goes out in chunks.
@@ -118,7 +118,7 @@ fn basic(value: &HeaderValue) -> Option<Vec<u8>> {
 fn fill_head(
     request: &mut Request<WasiBody>,
     filled: &[(&Placeholder, Secret)],
-) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Error> {
+) -> Result<Vec<Pair>, Error> {
     let in_url = needles(filled, percent);
     if let Some(uri) = in_url.replace(request.uri().to_string().as_bytes()) {
         *request.uri_mut() = Uri::try_from(uri).map_err(|_| Error::HttpRequestUriInvalid)?;
@@ -279,12 +279,7 @@ pub(super) struct Hide {
 }
 
 impl Hide {
-    fn new(
-        secrets: &Secrets,
-        basic: Vec<(Vec<u8>, Vec<u8>)>,
-        is_filled: bool,
-        method: &Method,
-    ) -> Self {
+    fn new(secrets: &Secrets, basic: Vec<Pair>, is_filled: bool, method: &Method) -> Self {
         let known = secrets.known();
         let values = known.iter().flat_map(|(placeholder, value)| {
             let put = placeholder.text.as_bytes();

@@ -21,7 +21,7 @@ use crate::port::TaskPort;
 use port::Redacting;
 
 pub(crate) use forms::{json, of as forms, percent};
-pub(crate) use needles::{Needles, Stream};
+pub(crate) use needles::{Needles, Pair, Stream};
 pub use source::{NoSecrets, SecretSource};
 
 /// The secrets of one attempt. Without any, as for most plugins, it does nothing.

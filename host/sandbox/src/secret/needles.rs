@@ -3,6 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+/// A text to look for, and what comes in its place.
+pub(crate) type Pair = (Vec<u8>, Vec<u8>);
+
 /// Texts to look for, each with what comes in its place.
 #[derive(Debug)]
 pub(crate) struct Needles {
@@ -30,7 +33,7 @@ enum Found<'a> {
 
 impl Needles {
     /// Takes texts to look for, each with what comes in its place. None is empty.
-    pub(crate) fn new(pairs: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) -> Self {
+    pub(crate) fn new(pairs: impl IntoIterator<Item = Pair>) -> Self {
         let pairs = pairs.into_iter().enumerate();
         let mut needles: Vec<Needle> =
             pairs.map(|(index, (find, put))| Needle { index, find, put }).collect();
