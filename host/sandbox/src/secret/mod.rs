@@ -284,3 +284,105 @@ fn redact_value(needles: &Needles, value: &mut Value) {
 fn lock(kept: &Kept) -> MutexGuard<'_, Read> {
     kept.read.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use apflow_model::capability::Capabilities;
+    use apflow_model::event::{Level, LogLine};
+    use serde_json::json;
+
+    use super::*;
+    use crate::fixture::Lines;
+    use crate::port::{CheckpointError, PortFuture};
+
+    const VALUE: &str = "1234567890";
+
+    /// One secret, whatever its name.
+    struct One(Vec<HttpPattern>);
+
+    impl SecretSource for One {
+        fn destinations(&self, _: &str) -> Option<&[HttpPattern]> {
+            Some(&self.0)
+        }
+
+        fn read<'a>(&'a self, _: &'a str) -> PortFuture<'a, Result<Secret, String>> {
+            Box::pin(std::future::ready(Secret::parse(VALUE.as_bytes())))
+        }
+    }
+
+    fn secrets(asked: &Capabilities, granted: &[&str]) -> Secrets {
+        let scope = Scope {
+            plugin: "own".into(),
+            asked: Arc::new(asked.clone()),
+            granted: granted.iter().map(|text| text.parse().unwrap()).collect(),
+            narrowed: None,
+        };
+        let source: Arc<dyn SecretSource> =
+            Arc::new(One(vec!["https://a.example".parse().unwrap()]));
+        Secrets::new(&scope, &source)
+    }
+
+    async fn holding() -> Secrets {
+        let asked =
+            Capabilities { secret_values: vec!["pin_code".to_owned()], ..Capabilities::default() };
+        let secrets = secrets(&asked, &["secret-value=pin_code"]);
+        secrets.prepare().await;
+        assert_eq!(secrets.get("pin_code").as_deref(), Ok(VALUE));
+        secrets
+    }
+
+    #[test]
+    fn a_plugin_without_secrets_keeps_its_own_port() {
+        let port: Arc<dyn TaskPort> = Arc::new(Lines::default());
+        let none = secrets(&Capabilities::default(), &[]);
+        assert!(Arc::ptr_eq(&none.guard(Arc::clone(&port)), &port));
+    }
+
+    #[test]
+    fn every_attempt_has_placeholders_of_its_own() {
+        let asked = Capabilities { secrets: vec!["key".to_owned()], ..Capabilities::default() };
+        let placeholder = || secrets(&asked, &["secret=key"]).get("key").unwrap();
+        assert_ne!(placeholder(), placeholder());
+        let attempt = secrets(&asked, &["secret=key"]);
+        assert_eq!(attempt.get("key"), attempt.get("key"));
+        assert_eq!(attempt.variables()["key"], attempt.get("key").unwrap());
+        assert!(matches!(secrets(&asked, &[]).get("key"), Err(NoSecret::Denied(_))));
+        assert!(matches!(attempt.get("not a name"), Err(NoSecret::Denied(_))));
+    }
+
+    #[tokio::test]
+    async fn an_output_is_looked_through_to_its_names_and_numbers() {
+        let output = json!({ "a": [1_234_567_890, 5], VALUE: { "b": "x1234567890x" } });
+        let redacted = holding().await.redact_result(Ok(output)).unwrap();
+        let name = "[secret pin_code]";
+        assert_eq!(redacted, json!({ "a": [name, 5], name: { "b": format!("x{name}x") } }));
+    }
+
+    #[tokio::test]
+    async fn the_beginning_of_a_value_at_a_cut_is_left_out() {
+        let secrets = holding().await;
+        let said = b"it is 12345".to_vec();
+        assert_eq!(secrets.redact_bytes(said.clone(), true), b"it is ");
+        assert_eq!(secrets.redact_bytes(said.clone(), false), said);
+    }
+
+    #[tokio::test]
+    async fn a_log_is_redacted_and_a_checkpoint_refused() {
+        let lines = Arc::new(Lines::default());
+        let port = holding().await.guard(lines.clone());
+        let fields = vec![(VALUE.to_owned(), VALUE.to_owned())];
+        port.log(LogLine { level: Level::Info, message: format!("={VALUE}"), fields });
+        let line = lines.take().remove(0);
+        let name = "[secret pin_code]".to_owned();
+        assert_eq!((line.message, line.fields), (format!("={name}"), vec![(name.clone(), name)]));
+        let hex = b"31323334353637383930".to_vec();
+        for (step, value) in [(VALUE, vec![]), ("step", hex)] {
+            let saved = port.save_checkpoint(step.to_owned(), value).await;
+            assert!(
+                matches!(&saved, Err(CheckpointError::Unavailable(text)) if text.contains("pin_code")),
+                "{saved:?}"
+            );
+        }
+        assert_eq!(port.save_checkpoint("step".to_owned(), b"12345".to_vec()).await, Ok(()));
+    }
+}
