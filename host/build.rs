@@ -1,4 +1,5 @@
-//! Builds the first-party plugins from source, so that the binary can hold them.
+//! Builds the first-party plugins and the hostile guests from source, so that the binary can hold
+//! them, and writes the list of the guests.
 //!
 //! It runs a second cargo for `wasm32-wasip2` in a target directory of its own, and adds that
 //! target with rustup when it is missing.
@@ -19,6 +20,10 @@ const PLUGINS: [&str; 4] =
     ["aggregate_results_executor", "noop_executor", "rest_executor", "transform_executor"];
 const TARGET: &str = "wasm32-wasip2";
 const PROFILE: &str = "plugin";
+/// Where the guests are: one program or one component in the text format a file.
+const GUESTS: &str = "tests/guests";
+const GUESTS_PACKAGE: &str = "apflow-guests";
+const GUESTS_PROFILE: &str = "guest";
 
 fn main() -> Result<(), Box<dyn Error>> {
     let package = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").ok_or("not run by cargo")?);
@@ -31,6 +36,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "wit",
         "Cargo.toml",
         "Cargo.lock",
+        GUESTS,
     ] {
         println!("cargo::rerun-if-changed={}", workspace.join(source).display());
     }
@@ -39,13 +45,105 @@ fn main() -> Result<(), Box<dyn Error>> {
     if !has_target()? {
         add_target()?;
     }
-    build(workspace, &target_dir)?;
-    let built = target_dir.join(TARGET).join(PROFILE);
+    build(workspace, &target_dir, PROFILE, &PLUGINS)?;
+    build(workspace, &target_dir, GUESTS_PROFILE, &[GUESTS_PACKAGE])?;
+    let built = target_dir.join(TARGET);
     for plugin in PLUGINS {
-        let component = built.join(format!("{plugin}.wasm"));
-        std::fs::copy(&component, out.join(format!("{plugin}.wasm")))?;
+        let component = format!("{plugin}.wasm");
+        std::fs::copy(built.join(PROFILE).join(&component), out.join(&component))?;
     }
+    let guests = guests(&workspace.join(GUESTS).join("src"))?;
+    let folder = out.join("guests");
+    std::fs::create_dir_all(&folder)?;
+    for guest in &guests {
+        let component = format!("{}.wasm", guest.name);
+        if guest.is_text() {
+            std::fs::write(folder.join(&component), wat::parse_file(&guest.source)?)?;
+        } else {
+            std::fs::copy(built.join(GUESTS_PROFILE).join(&component), folder.join(&component))?;
+        }
+    }
+    std::fs::write(out.join("guests.rs"), list(&guests)?)?;
     Ok(())
+}
+
+/// A program that does one bad deed.
+struct Guest {
+    name: String,
+    source: PathBuf,
+}
+
+impl Guest {
+    fn is_text(&self) -> bool {
+        self.source.extension().is_some_and(|extension| extension == "wat")
+    }
+
+    /// Its name as a variant: `never_ends` becomes `NeverEnds`.
+    fn variant(&self) -> String {
+        let words = self.name.split('_').map(|word| {
+            let (first, rest) = word.split_at(1.min(word.len()));
+            first.to_uppercase() + rest
+        });
+        words.collect()
+    }
+
+    /// The first paragraph of its source, which says what it does.
+    fn deed(&self) -> Result<String, Box<dyn Error>> {
+        let mark = if self.is_text() { ";;" } else { "//!" };
+        let text = std::fs::read_to_string(&self.source)?;
+        let lines = text.lines().map_while(|line| line.strip_prefix(mark));
+        let lines: Vec<&str> = lines.map(str::trim).take_while(|line| !line.is_empty()).collect();
+        if lines.is_empty() {
+            let source = self.source.display();
+            return Err(format!("{source} does not begin with `{mark}` and its deed").into());
+        }
+        Ok(lines.join(" "))
+    }
+}
+
+/// Finds every guest, in the order of their names.
+fn guests(sources: &Path) -> Result<Vec<Guest>, Box<dyn Error>> {
+    let mut guests = Vec::new();
+    for folder in ["bin", "wat"] {
+        for entry in std::fs::read_dir(sources.join(folder))? {
+            let source = entry?.path();
+            let name = source.file_stem().and_then(|name| name.to_str()).map(str::to_owned);
+            guests.push(Guest { name: name.ok_or("a guest has no name")?, source });
+        }
+    }
+    guests.sort_by(|left, right| left.name.cmp(&right.name));
+    Ok(guests)
+}
+
+/// Writes the guests as an enum: a `match` over it needs an arm for each.
+fn list(guests: &[Guest]) -> Result<String, Box<dyn Error>> {
+    let deeds = guests.iter().map(Guest::deed).collect::<Result<Vec<_>, _>>()?;
+    let variants = guests.iter().zip(deeds);
+    let variants = variants.map(|(guest, deed)| format!("#[doc = {deed:?}] {},", guest.variant()));
+    let variants: String = variants.collect();
+    let arms = |value: &dyn Fn(&str) -> String| -> String {
+        let arm = |guest: &Guest| format!("Self::{} => {},", guest.variant(), value(&guest.name));
+        guests.iter().map(arm).collect()
+    };
+    let names = arms(&|name| format!("{name:?}"));
+    let components = arms(&|name| {
+        format!("include_bytes!(concat!(env!(\"OUT_DIR\"), \"/guests/{name}.wasm\"))")
+    });
+    let all = guests.iter().map(|guest| format!("Self::{},", guest.variant()));
+    let (all, count, own) = (all.collect::<String>(), guests.len(), "pub(crate) const");
+    Ok(format!(
+        "/// A program that does one bad deed.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Guest {{ {variants} }}
+        impl Guest {{
+            /// Every guest, in the order of their names.
+            {own} ALL: [Self; {count}] = [{all}];
+            /// The name of its file.
+            {own} fn name(self) -> &'static str {{ match self {{ {names} }} }}
+            /// The bytes of its component.
+            {own} fn component(self) -> &'static [u8] {{ match self {{ {components} }} }}
+        }}"
+    ))
 }
 
 /// `target/plugins`, found from `target/PROFILE/build/PACKAGE-HASH/out`.
@@ -57,7 +155,12 @@ fn target_dir(out: &Path) -> Result<PathBuf, Box<dyn Error>> {
     Ok(profile.parent().ok_or("OUT_DIR is too short")?.join("plugins"))
 }
 
-fn build(workspace: &Path, target_dir: &Path) -> Result<(), Box<dyn Error>> {
+fn build(
+    workspace: &Path,
+    target_dir: &Path,
+    profile: &str,
+    packages: &[&str],
+) -> Result<(), Box<dyn Error>> {
     let mut cargo = Command::new(env::var_os("CARGO").ok_or("not run by cargo")?);
     cargo.current_dir(workspace).args([
         "build",
@@ -65,11 +168,11 @@ fn build(workspace: &Path, target_dir: &Path) -> Result<(), Box<dyn Error>> {
         "--target",
         TARGET,
         "--profile",
-        PROFILE,
+        profile,
     ]);
     cargo.arg("--target-dir").arg(target_dir);
-    for plugin in PLUGINS {
-        cargo.args(["--package", plugin]);
+    for package in packages {
+        cargo.args(["--package", package]);
     }
     // What the outer build was told about the host's own machine must not reach the inner one.
     for name in ["RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_TARGET"] {
@@ -79,7 +182,7 @@ fn build(workspace: &Path, target_dir: &Path) -> Result<(), Box<dyn Error>> {
     if cargo.status()?.success() {
         return Ok(());
     }
-    Err(format!("the plugins do not build for {TARGET}: see above").into())
+    Err(format!("{} do not build for {TARGET}: see above", packages.join(", ")).into())
 }
 
 /// Flags that keep the paths of this machine out of the plugins, which name their source files when

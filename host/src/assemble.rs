@@ -1,6 +1,9 @@
 //! The only file that sees every floor: store + sandbox + engine -> verbs.
 
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use apflow_api::{Api, ApiError};
 use apflow_engine::{
@@ -8,7 +11,7 @@ use apflow_engine::{
 };
 use apflow_model::capability::HttpPattern;
 use apflow_model::secret::Secret;
-use apflow_sandbox::{CodeCache, PortFuture, Sandbox, SecretSource};
+use apflow_sandbox::{CodeCache, CompileIn, CompileLimits, PortFuture, Sandbox, SecretSource};
 use apflow_store::Store;
 use cap_std::fs::Dir;
 
@@ -52,6 +55,7 @@ impl Host {
         let cache = CodeCache::open(folder.open_dir("code").map_err(unusable)?);
         let sandbox = Sandbox::new(apflow_sandbox::Settings {
             instances_max: INSTANCES_MAX,
+            compile_in: compile_in(config.compile_timeout).map_err(unusable)?,
             cache: Some(cache.map_err(EngineError::Sandbox)?),
             environment: config.environment.clone(),
             secrets: Arc::new(Source(config.secrets.clone())),
@@ -88,6 +92,18 @@ impl SecretSource for Source {
     fn read<'a>(&'a self, name: &'a str) -> PortFuture<'a, Result<Secret, String>> {
         Box::pin(self.0.read(name))
     }
+}
+
+/// Lets this program compile in a process of its own.
+pub(crate) fn compile_in(timeout: Duration) -> io::Result<CompileIn> {
+    // Where the system names the running program itself, an update of its file does not matter.
+    let program = if cfg!(target_os = "linux") {
+        PathBuf::from("/proc/self/exe")
+    } else {
+        std::env::current_exe()?
+    };
+    let limits = CompileLimits { timeout, ..CompileLimits::default() };
+    Ok(CompileIn::Child { program, limits })
 }
 
 fn builtins() -> Result<Vec<Builtin>, EngineError> {

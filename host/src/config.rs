@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use apflow_model::reader::FileFault;
 use cap_std::ambient_authority;
@@ -24,6 +25,8 @@ pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
     /// The folder of `config.yaml` and `secrets.yaml`.
     settings_dir: PathBuf,
+    /// The longest that compiling a component may take.
+    pub(crate) compile_timeout: Duration,
     /// The environment that `env` grants take their values from: without the variables that hold
     /// secrets.
     pub(crate) environment: BTreeMap<String, String>,
@@ -90,6 +93,7 @@ impl Config {
     pub(crate) fn new(
         data_dir: Option<PathBuf>,
         config_dir: Option<PathBuf>,
+        compile_timeout: Duration,
     ) -> Result<Self, ConfigError> {
         #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
         let mut environment: BTreeMap<String, String> = std::env::vars_os()
@@ -107,7 +111,7 @@ impl Config {
         let data_dir = or_xdg(data_dir, "XDG_DATA_HOME", ".local/share")?;
         let settings_dir = or_xdg(config_dir, "XDG_CONFIG_HOME", ".config")?;
         let secrets = open_secrets(&settings_dir, &mut environment)?;
-        Ok(Self { data_dir, settings_dir, environment, secrets })
+        Ok(Self { data_dir, settings_dir, compile_timeout, environment, secrets })
     }
 
     /// Reads the operator's token, and makes one when there is none. True when it was made now.

@@ -7,6 +7,7 @@ mod assemble;
 mod cli;
 mod config;
 mod first_party;
+mod hostile;
 mod http;
 mod secret;
 mod telemetry;

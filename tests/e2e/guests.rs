@@ -1,47 +1,33 @@
-//! The guests of `tests/guests`, built once, each with a manifest that a test writes for it.
+//! Some guests of `tests/guests`, each with a manifest that a test writes for it.
+//!
+//! What becomes of all of them is the self-test's: `host/src/cli/selftest/cases.rs`.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::sync::OnceLock;
 
 use tempfile::TempDir;
 
-use crate::host::{Ended, TestHost, project, target_dir};
+use crate::host::{Ended, TestHost};
 
 /// A program that a test lets the host run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Guest(&'static str);
 
-/// One constant a guest: a guest that no test uses is a warning.
-macro_rules! guests {
-    ($($constant:ident = $name:literal;)*) => {
-        $(pub(crate) const $constant: Guest = Guest($name);)*
-
-        /// The name of every guest.
-        const NAMES: &[&str] = &[$($name),*];
-    };
-}
-
-guests! {
-    BEHAVES = "behaves";
-    CALLS_UNLISTED_HOSTS = "calls_unlisted_hosts";
-    EATS_MEMORY = "eats_memory";
-    EXITS_WITH_FAILURE = "exits_with_failure";
-    FLOODS_STDERR = "floods_stderr";
-    FLOODS_STDOUT = "floods_stdout";
-    LEAKS_SECRETS = "leaks_secrets";
-    LIES_IN_ITS_MANIFEST = "lies_in_its_manifest";
-    MAKES_DO_WITH_LESS = "makes_do_with_less";
-    NEVER_ENDS = "never_ends";
-    OPENS_A_SOCKET = "opens_a_socket";
-    PANICS = "panics";
-    READS_OUTSIDE_ITS_GRANT = "reads_outside_its_grant";
-    READS_UNGRANTED_VARIABLES = "reads_ungranted_variables";
-    RECURSES_FOREVER = "recurses_forever";
-    SLEEPS_FOREVER = "sleeps_forever";
-    WRITES_TO_ITS_INPUT = "writes_to_its_input";
-}
+pub(crate) const BEHAVES: Guest = Guest("behaves");
+pub(crate) const CALLS_UNLISTED_HOSTS: Guest = Guest("calls_unlisted_hosts");
+pub(crate) const EATS_MEMORY: Guest = Guest("eats_memory");
+pub(crate) const EXITS_WITH_FAILURE: Guest = Guest("exits_with_failure");
+pub(crate) const FLOODS_STDOUT: Guest = Guest("floods_stdout");
+pub(crate) const LEAKS_SECRETS: Guest = Guest("leaks_secrets");
+pub(crate) const LIES_IN_ITS_MANIFEST: Guest = Guest("lies_in_its_manifest");
+pub(crate) const NEVER_ENDS: Guest = Guest("never_ends");
+pub(crate) const OPENS_A_SOCKET: Guest = Guest("opens_a_socket");
+pub(crate) const PANICS: Guest = Guest("panics");
+pub(crate) const READS_OUTSIDE_ITS_GRANT: Guest = Guest("reads_outside_its_grant");
+pub(crate) const READS_UNGRANTED_VARIABLES: Guest = Guest("reads_ungranted_variables");
+pub(crate) const RECURSES_FOREVER: Guest = Guest("recurses_forever");
+pub(crate) const SLEEPS_FOREVER: Guest = Guest("sleeps_forever");
 
 impl Guest {
     /// What tasks call it.
@@ -49,9 +35,10 @@ impl Guest {
         self.0
     }
 
-    /// The bytes of its component.
+    /// The bytes of its component, as the build script of the host left them.
     pub(crate) fn component(self) -> Vec<u8> {
-        fs::read(built().join(format!("{}.wasm", self.0))).unwrap()
+        let folder = Path::new(env!("OUT_DIR")).join("guests");
+        fs::read(folder.join(format!("{}.wasm", self.0))).unwrap()
     }
 
     /// Makes a folder with the component and a manifest that ends with `asks`.
@@ -106,26 +93,4 @@ pub(crate) fn cargo(target_dir: &Path) -> Command {
 pub(crate) fn succeed(cargo: &mut Command) {
     let output = cargo.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-}
-
-/// Where the guests are, built on the first call. It shares the directory of the plugins.
-fn built() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let target = target_dir().join("plugins");
-        let mut cargo = cargo(&target);
-        cargo.current_dir(project()).args(["build", "--package", "apflow-guests"]);
-        succeed(cargo.args(["--target", "wasm32-wasip2", "--profile", "plugin", "--locked"]));
-        target.join("wasm32-wasip2/plugin")
-    })
-}
-
-#[test]
-fn every_guest_has_a_constant() {
-    let files = fs::read_dir(project().join("tests/guests/src/bin")).unwrap();
-    let mut names: Vec<String> =
-        files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    let expected: Vec<String> = NAMES.iter().map(|name| format!("{name}.rs")).collect();
-    assert_eq!(names, expected);
 }

@@ -24,6 +24,7 @@ mod broken_folders;
 mod cancelling;
 mod code_cache;
 mod commands;
+mod compiling;
 mod crashes;
 mod door;
 mod egress;

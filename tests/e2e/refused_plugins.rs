@@ -91,7 +91,7 @@ fn every_fault_of_a_manifest_is_reported_at_once_with_its_place() {
 name: Bad Name
 version: 1.0
 component: ../elsewhere.wasm
-capabilities: { sockets: true, http: [\"ftp://x\"], fs: { in: read, out: write } }
+capabilities: { devices: true, http: [\"ftp://x\"], fs: { in: read, out: append } }
 limits: { memory: 1, timeout: 25h, memmory: 3MiB }
 ";
     let folder = TempDir::new().unwrap();
@@ -106,9 +106,9 @@ limits: { memory: 1, timeout: 25h, memmory: 3MiB }
         ("invalid-value", "name", 1, 7),
         ("wrong-type", "version", 2, 10),
         ("invalid-value", "component", 3, 12),
-        ("unknown-field", "capabilities.sockets", 4, 17),
+        ("unknown-field", "capabilities.devices", 4, 17),
         ("invalid-value", "capabilities.http", 4, 39),
-        ("not-enforced", "capabilities.fs.out", 4, 72),
+        ("invalid-value", "capabilities.fs.out", 4, 72),
         ("wrong-type", "limits.memory", 5, 19),
         ("invalid-value", "limits.timeout", 5, 31),
         ("unknown-field", "limits.memmory", 5, 36),

@@ -27,7 +27,13 @@ pub(crate) struct Serving<'host> {
 impl<'host> Serving<'host> {
     /// Starts `serve` and waits until it says where.
     pub(crate) fn start(host: &'host TestHost) -> Self {
+        Self::start_with(host, &[])
+    }
+
+    /// Starts `serve` with these environment variables.
+    pub(crate) fn start_with(host: &'host TestHost, environment: &[(&str, &str)]) -> Self {
         let mut command = host.command();
+        command.envs(environment.iter().copied());
         command.args(["serve", "--port", "0", "--json", "--log", "warn"]);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let mut said = String::new();

@@ -87,7 +87,7 @@ macro_rules! pages {
 const MORE_PAGES: &[(&str, &str)] = pages![
     "retryable" "permanent" "cancelled" "budget-exhausted" "capability-denied" "limit-exceeded"
     "trapped" "reference-unresolved" "host-lost" "plugin-unavailable"
-    "invalid-yaml" "unknown-field" "missing-field" "wrong-type" "invalid-value" "not-enforced"
+    "invalid-yaml" "unknown-field" "missing-field" "wrong-type" "invalid-value"
 ];
 
 /// Every code that has a page, with it.

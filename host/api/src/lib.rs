@@ -15,7 +15,9 @@ mod table;
 pub use api::Api;
 pub use code::{Code, pages};
 pub use error::ApiError;
-pub use jobs::{CancelJob, FindJob, JobList, ListJobs, ShowJobState, SubmitJob};
+pub use jobs::{
+    CancelAllJobs, CancelJob, CancelledJobs, FindJob, JobList, ListJobs, ShowJobState, SubmitJob,
+};
 pub use operation::Operation;
 pub use plugins::{
     GrantPlugin, ListPlugins, LoadPlugin, LoadedPlugin, PluginList, RemovePlugin, ShowPlugin,

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::api::Api;
 use crate::error::ApiError;
-use crate::jobs::{CancelJob, FindJob, ListJobs, SubmitJob};
+use crate::jobs::{CancelAllJobs, CancelJob, FindJob, ListJobs, SubmitJob};
 use crate::plugins::{ListPlugins, RemovePlugin, ShowPlugin};
 use crate::remote::{Input, Method, Remote};
 
@@ -31,6 +31,7 @@ pub const TABLE: &[Entry] = &[
     entry::<ListJobs>(),
     entry::<FindJob>(),
     entry::<CancelJob>(),
+    entry::<CancelAllJobs>(),
     entry::<ListPlugins>(),
     entry::<ShowPlugin>(),
     entry::<RemovePlugin>(),

@@ -7,7 +7,7 @@ use apflow_model::capability::Grant;
 use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::reference;
 use apflow_model::usage::Usage;
-use apflow_sandbox::{Call, Ended, TaskPort};
+use apflow_sandbox::{Call, Ended, Stop, StopReason, TaskPort};
 use apflow_store::Claimed;
 use serde_json::Value;
 
@@ -20,16 +20,29 @@ use crate::{schema, settle};
 /// How often what a running attempt logs is stored.
 const STORE_EVERY: Duration = Duration::from_millis(500);
 
-/// Runs a claimed task and settles it.
-pub(crate) async fn run(engine: &Arc<Engine>, claimed: &Claimed) {
-    let port = Arc::new(Port::new(engine, claimed));
-    let ended = match prepare(engine, claimed).await {
-        Ok((plugin, inputs)) => match guard(engine, claimed, &plugin, &inputs, &port).await {
-            Some(ended) => ended,
-            None => return,
-        },
-        Err(fault) => Ended { result: Err(fault), usage: Usage::default() },
+/// Runs a claimed task and settles it, unless it is stopped because its end no longer counts here.
+pub(crate) async fn run(engine: &Arc<Engine>, claimed: &Claimed, stop: Stop) {
+    let prepared = tokio::select! {
+        prepared = prepare(engine, claimed) => prepared,
+        _ = stop.stopped() => return,
     };
+    let port = Arc::new(Port::new(engine, claimed, stop.clone()));
+    let ended = match prepared {
+        Ok((plugin, inputs)) => call(engine, claimed, &plugin, inputs, &stop, &port).await,
+        Err(fault) => Some(Ended { result: Err(fault), usage: Usage::default() }),
+    };
+    let Some(ended) = ended else { return };
+    match stop.reason() {
+        None | Some(StopReason::Deadline) => {}
+        // It was done before it was stopped.
+        Some(StopReason::HostClosing) if ended.result.is_ok() => {}
+        Some(
+            reason @ (StopReason::Cancelled | StopReason::LeaseLost | StopReason::HostClosing),
+        ) => {
+            tracing::info!(task = %claimed.task, attempt = claimed.attempt, ?reason, "stopped");
+            return;
+        }
+    }
     settle::settle(engine, claimed, ended, port.take_events()).await;
 }
 
@@ -77,44 +90,41 @@ async fn resolve(engine: &Engine, claimed: &Claimed) -> Result<Value, Fault> {
         .map_err(|fault| Fault::new(FaultCode::ReferenceUnresolved, format!("inputs{fault}")))
 }
 
-/// Runs the guest, and meanwhile stores what it logs. None when the attempt was lost on the way:
-/// dropping its future stops the guest.
-async fn guard(
+/// Calls the guest on a thread for guests, and meanwhile stores what it logs. None when the threads
+/// ended before it.
+async fn call(
     engine: &Engine,
     claimed: &Claimed,
-    plugin: &ReadyPlugin,
-    inputs: &Value,
+    plugin: &Arc<ReadyPlugin>,
+    inputs: Value,
+    stop: &Stop,
     port: &Arc<Port>,
 ) -> Option<Ended> {
-    let (task_id, job_id) = (claimed.task.to_string(), claimed.job.to_string());
     let granted: Vec<Grant> = plugin.plugin.grants.iter().chain(&claimed.grants).cloned().collect();
-    let call = Call {
-        task_id: &task_id,
-        job_id: &job_id,
-        attempt: claimed.attempt,
-        model: claimed.model.as_deref(),
-        input: inputs,
-        timeout: claimed.timeout,
-        granted: granted.into(),
-        narrowed: None,
-    };
+    let (task_id, job_id) = (claimed.task.to_string(), claimed.job.to_string());
+    let (attempt, model, timeout) = (claimed.attempt, claimed.model.clone(), claimed.timeout);
     let task_port: Arc<dyn TaskPort> = Arc::clone(port) as Arc<dyn TaskPort>;
-    let storing = async {
-        loop {
-            tokio::time::sleep(STORE_EVERY).await;
-            if !port.store_events().await {
-                return;
-            }
+    let (sandbox, program, stop) = (Arc::clone(&engine.sandbox), Arc::clone(plugin), stop.clone());
+    let mut guest = engine.sandbox.spawn(async move {
+        let call = Call {
+            task_id: &task_id,
+            job_id: &job_id,
+            attempt,
+            model: model.as_deref(),
+            input: &inputs,
+            timeout,
+            granted: granted.into(),
+            narrowed: None,
+            stop,
+        };
+        sandbox.run(&program.program, call, task_port).await
+    });
+    loop {
+        tokio::select! {
+            ended = &mut guest => return Some(check_output(plugin, ended?)),
+            () = tokio::time::sleep(STORE_EVERY) => port.store_events().await,
         }
-    };
-    let ended = tokio::select! {
-        ended = engine.sandbox.run(&plugin.program, call, task_port) => ended,
-        () = storing => {
-            tracing::warn!(task = task_id, attempt = claimed.attempt, "the attempt was lost");
-            return None;
-        }
-    };
-    Some(check_output(plugin, ended))
+    }
 }
 
 /// Refuses an output that the executor's own schema does not allow.

@@ -22,9 +22,8 @@ impl Engine {
     ) -> Result<String, EngineError> {
         let sandbox = Arc::clone(&self.sandbox);
         let compiling = tokio::task::spawn_blocking(move || sandbox.compile(&component, false));
-        let compiled = compiling
-            .await?
-            .map_err(|source| EngineError::Component { file: file.to_owned(), source })?;
+        let compiled =
+            compiling.await?.map_err(|source| EngineError::of_component(file, source))?;
         let hopeless =
             |import: &&Import| matches!(import.family, Family::Sockets | Family::Unknown);
         let excess: Vec<ExcessImport> =

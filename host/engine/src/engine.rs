@@ -9,11 +9,11 @@ use apflow_model::id::{JobId, TaskId};
 use apflow_model::job::Job;
 use apflow_model::plugin::Plugin;
 use apflow_model::state::JobState;
-use apflow_sandbox::Sandbox;
+use apflow_sandbox::{Sandbox, Stop};
 use apflow_store::{JobFilter, JobPage, Store};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Mutex, Notify, broadcast};
-use tokio::task::{AbortHandle, JoinHandle};
+use tokio::task::JoinHandle;
 
 use crate::builtin::Builtin;
 use crate::components::Components;
@@ -52,7 +52,7 @@ pub struct Engine {
     /// Rung when there may be something to dispatch.
     pub(crate) bell: Notify,
     /// The attempts that run here, to be stopped when their job is cancelled.
-    pub(crate) running: std::sync::Mutex<HashMap<(TaskId, u32), AbortHandle>>,
+    pub(crate) running: std::sync::Mutex<HashMap<(TaskId, u32), Stop>>,
     pub(crate) dispatcher: Mutex<Option<Dispatcher>>,
 }
 

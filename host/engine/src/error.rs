@@ -46,8 +46,8 @@ pub enum EngineError {
     /// The file of an installed component is not what was installed.
     #[error("the component of `{0}` was changed by somebody: load it again")]
     ChangedComponent(String),
-    /// A schema of the plugin is no JSON Schema. Nothing was stored.
-    #[error("the {which} schema of `{plugin}` is not a JSON Schema: {reason}")]
+    /// A schema of the plugin is no JSON Schema, or one that could cost too much. Nothing was stored.
+    #[error("the {which} schema of `{plugin}` cannot be used: {reason}")]
     InvalidSchema {
         /// The plugin.
         plugin: String,
@@ -93,6 +93,14 @@ pub enum EngineError {
 }
 
 impl EngineError {
+    /// What the sandbox says of a component. `file` is what to call it.
+    pub(crate) fn of_component(file: &str, source: SandboxError) -> Self {
+        if source.is_own() {
+            return Self::Sandbox(source);
+        }
+        Self::Component { file: file.to_owned(), source }
+    }
+
     /// Whether it is trouble of the host's own, which may pass, and not what was asked of it.
     pub(crate) fn is_own(&self) -> bool {
         matches!(

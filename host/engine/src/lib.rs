@@ -11,6 +11,7 @@ mod builtin;
 mod cancel;
 mod clock;
 mod components;
+mod cost;
 mod dispatch;
 mod draft;
 mod engine;

@@ -64,7 +64,7 @@ impl Engine {
         let file = load.component_file;
         let (compiled, program) = self.prepare(Arc::clone(&component), &file, &manifest).await?;
         let plugin = self.describe(&compiled, &program, manifest, grants).await;
-        let plugin = plugin.map_err(|source| refused(&file, source))?;
+        let plugin = plugin.map_err(|source| EngineError::of_component(&file, source))?;
         let loaded = Loaded { is_cached: compiled.is_cached, took: compiled.took, plugin };
         let ready = ReadyPlugin::new(loaded.plugin.clone(), program)?;
         let (engine, digest) = (Arc::clone(self), compiled.digest);
@@ -150,7 +150,7 @@ impl Engine {
             let is_asked = |grant: &Grant| grant.is_asked(&manifest.capabilities);
             let grants = grants.into_iter().filter(is_asked).collect();
             let plugin = self.describe(&compiled, &program, manifest, grants).await;
-            let plugin = plugin.map_err(|source| refused(&file, source))?;
+            let plugin = plugin.map_err(|source| EngineError::of_component(&file, source))?;
             let plugin = Plugin { builtin: true, ..plugin };
             self.store.put_plugin(plugin.clone()).await?;
             self.registry.put(ReadyPlugin::new(plugin, program)?);
@@ -175,7 +175,7 @@ impl Engine {
             let program = sandbox.link(&compiled, &manifest)?;
             Ok((compiled, program))
         });
-        preparing.await?.map_err(|source| refused(file, source))
+        preparing.await?.map_err(|source| EngineError::of_component(file, source))
     }
 
     /// Asks a plugin what it is, and makes the row that is stored of it.
@@ -206,8 +206,4 @@ impl Engine {
         let engine = Arc::clone(self);
         tokio::task::spawn_blocking(move || engine.components.remove(&digest)).await?
     }
-}
-
-fn refused(file: &str, source: SandboxError) -> EngineError {
-    EngineError::Component { file: file.to_owned(), source }
 }

@@ -5,6 +5,7 @@ use jsonschema::error::ValidationErrorKind;
 use jsonschema::{PatternOptions, ValidationError, Validator};
 use serde_json::Value;
 
+use crate::cost;
 use crate::error::EngineError;
 
 /// The longest violation that repeats the value it is about.
@@ -17,7 +18,8 @@ pub(crate) type Violation = (String, String);
 ///
 /// # Errors
 ///
-/// [`EngineError::InvalidSchema`] when it is none, or names another document: nothing is fetched.
+/// [`EngineError::InvalidSchema`] when it is none, could cost too much, or names another document:
+/// nothing is fetched.
 pub(crate) fn compile(
     plugin: &str,
     which: &'static str,
@@ -25,11 +27,9 @@ pub(crate) fn compile(
 ) -> Result<Validator, EngineError> {
     // Patterns come from plugins: the engine that never backtracks cannot be made slow by one.
     let options = jsonschema::options().with_pattern_options(PatternOptions::regex());
-    options.build(schema).map_err(|error| EngineError::InvalidSchema {
-        plugin: plugin.to_owned(),
-        which,
-        reason: error.to_string(),
-    })
+    let checked = cost::check(schema);
+    let built = checked.and_then(|()| options.build(schema).map_err(|error| error.to_string()));
+    built.map_err(|reason| EngineError::InvalidSchema { plugin: plugin.to_owned(), which, reason })
 }
 
 /// The first violation of a schema.

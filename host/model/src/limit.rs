@@ -118,6 +118,9 @@ pub enum Breach {
     /// Its calls are nested too deeply. The size is the host's, in bytes.
     #[error("its calls are nested deeper than a stack of {} holds, which is fixed", Bytes(*.0))]
     Stack(u64),
+    /// The guest asked for too many random bytes at once. The size is the host's.
+    #[error("one call asked for more than {} of random bytes, which is fixed", Bytes(*.0))]
+    Random(u64),
     /// The time was up.
     #[error("it ran longer than {}; `limits.timeout` in its plugin.yaml and `timeout_seconds` of the task set this", Span(*.0))]
     Timeout(Duration),

@@ -10,8 +10,8 @@ use apflow_model::manifest::Manifest;
 use crate::egress::Egress;
 use crate::plan::Plan;
 use crate::port::{Checkpoint, CheckpointError, PortFuture, TaskPort};
-use crate::secret::Secrets;
 use crate::state::State;
+use crate::stop::Stop;
 
 /// A manifest with these lines beside those that every manifest has.
 pub(crate) fn manifest(lines: &str) -> Manifest {
@@ -45,10 +45,10 @@ pub(crate) fn state(lines: &str) -> (State, Arc<Lines>) {
     });
     let kept = Arc::new(Lines::default());
     let port: Arc<dyn TaskPort> = kept.clone();
-    let scope = plan.scope(Arc::default(), None);
-    let (outside, secrets) = (Arc::default(), Secrets::default());
-    let egress = Egress::new(scope.clone(), plan.limits, port.clone(), outside, secrets);
-    (State::new(plan, scope, port, egress, Instant::now()), kept)
+    let (scope, stop) = (plan.scope(Arc::default(), None), Stop::new());
+    let egress =
+        Egress::new(scope.clone(), plan.limits, port.clone(), Arc::default(), stop.clone());
+    (State::new(plan, scope, port, egress, stop, Instant::now()), kept)
 }
 
 /// A task that keeps its log and nothing else.
@@ -91,8 +91,4 @@ impl TaskPort for Lines {
     fn progress(&self, _: f64, _: String) {}
 
     fn denied(&self, _: &str) {}
-
-    fn is_cancelled(&self) -> bool {
-        false
-    }
 }

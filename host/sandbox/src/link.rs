@@ -24,11 +24,13 @@ use crate::error::SandboxError;
 use crate::import::Family;
 use crate::plan::Plan;
 use crate::state::State;
+use crate::ticker::Ticker;
 
 /// A component that is ready to run: compiled, checked and linked.
 #[derive(Clone)]
 pub struct Linked {
     pub(crate) engine: Engine,
+    pub(crate) ticker: Arc<Ticker>,
     pub(crate) program: Program,
     pub(crate) plan: Arc<Plan>,
 }
@@ -43,6 +45,7 @@ pub(crate) fn link(
     compiled: &Compiled,
     manifest: &Manifest,
     environment: Arc<BTreeMap<String, String>>,
+    ticker: Arc<Ticker>,
 ) -> Result<Linked, SandboxError> {
     let engine = compiled.component.engine().clone();
     let program = pre(&engine, compiled, &manifest.capabilities)
@@ -53,7 +56,7 @@ pub(crate) fn link(
         limits: manifest.limits,
         environment,
     });
-    Ok(Linked { engine, program, plan })
+    Ok(Linked { engine, ticker, program, plan })
 }
 
 fn pre(engine: &Engine, compiled: &Compiled, asked: &Capabilities) -> wasmtime::Result<Program> {

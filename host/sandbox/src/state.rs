@@ -14,6 +14,7 @@ use crate::limiter::Limiter;
 use crate::plan::Plan;
 use crate::port::TaskPort;
 use crate::secret::Secrets;
+use crate::stop::Stop;
 use crate::wasi;
 
 /// How much of its standard error is kept, to explain a panic.
@@ -24,6 +25,7 @@ pub(crate) struct State {
     pub(crate) plan: Arc<Plan>,
     pub(crate) scope: Scope,
     pub(crate) port: Arc<dyn TaskPort>,
+    pub(crate) stop: Stop,
     pub(crate) deadline: Instant,
     pub(crate) limiter: Limiter,
     pub(crate) egress: Egress,
@@ -46,6 +48,7 @@ impl State {
         scope: Scope,
         port: Arc<dyn TaskPort>,
         egress: Egress,
+        stop: Stop,
         deadline: Instant,
     ) -> Self {
         let mut table = ResourceTable::new();
@@ -57,9 +60,10 @@ impl State {
             plan,
             scope,
             port,
+            stop,
             deadline,
-            secrets: egress.secrets.clone(),
             egress,
+            secrets: Secrets::default(),
             table,
             stderr: Capture::first(STDERR_BYTES_KEPT),
             log_bytes: 0,
@@ -69,6 +73,12 @@ impl State {
             http,
             wasi: None,
         }
+    }
+
+    /// Hands in the secrets of the attempt. Without this it has none.
+    pub(crate) fn set_secrets(&mut self, secrets: Secrets) {
+        self.egress.secrets = secrets.clone();
+        self.secrets = secrets;
     }
 
     /// Hands in a WASI context that was made ahead of the call.

@@ -1,19 +1,43 @@
 //! Why a call into a guest did not return, in the words of the model.
 
+use std::time::Duration;
+
 use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::limit::{Breach, Limits};
 use wasmtime::component::ResourceTableError;
 use wasmtime::{PoolConcurrencyLimitError, Trap};
+use wasmtime_wasi_http::FieldMapError;
 
 use crate::engine::STACK_BYTES_MAX;
+use crate::wasi::RANDOM_BYTES_MAX;
+
+use crate::stop::StopReason;
 
 /// How wasmtime says that a call carried more than its host-call fuel. The type is private to it,
 /// so the text is all there is; a test holds it in place.
 const HOSTCALL_FUEL_TEXT: &str = "fuel allocated for hostcalls has been exhausted";
 /// How wasmtime says that a guest holds too many handles. It has no typed error either.
 const HANDLES_TEXT: &str = "handle limit exceeded";
+/// How WASI says that one call asks for too many random bytes.
+const RANDOM_TEXT: &str = "requested len ";
 /// The most of a guest's last words that a fault repeats.
 const LAST_WORDS_BYTES_MAX: usize = 2_000;
+
+/// The fault of an attempt that was ended from outside, after at most `wall`.
+pub(crate) fn stopped(reason: StopReason, wall: Duration) -> Fault {
+    match reason {
+        StopReason::Cancelled => Fault::new(FaultCode::Cancelled, "somebody cancelled the job"),
+        StopReason::LeaseLost => {
+            Fault::new(FaultCode::HostLost, "another attempt has taken the task over")
+        }
+        StopReason::HostClosing => {
+            Fault::new(FaultCode::HostLost, "the host ended while the attempt was running")
+        }
+        StopReason::Deadline => {
+            Fault::new(FaultCode::LimitExceeded, Breach::Timeout(wall).to_string())
+        }
+    }
+}
 
 /// Turns a trap into a fault.
 ///
@@ -54,9 +78,17 @@ fn breach_of(error: &wasmtime::Error, limits: &Limits) -> Option<Breach> {
     if matches!(error.downcast_ref::<ResourceTableError>(), Some(ResourceTableError::Full)) {
         return Some(Breach::Handles(limits.handles));
     }
+    if let Some(FieldMapError::TooManyFields | FieldMapError::TotalSizeTooBig) =
+        error.downcast_ref::<FieldMapError>()
+    {
+        return Some(Breach::HttpHeaders(limits.http_header_bytes));
+    }
     let text = format!("{error:#}");
     if text.contains(HOSTCALL_FUEL_TEXT) {
         return Some(Breach::HostCall(limits.host_call_bytes));
+    }
+    if text.contains(RANDOM_TEXT) {
+        return Some(Breach::Random(RANDOM_BYTES_MAX));
     }
     text.contains(HANDLES_TEXT).then_some(Breach::Handles(limits.handles))
 }
@@ -98,5 +130,7 @@ mod tests {
         assert!(stack.contains("512 KiB"), "{stack}");
         let handles = breach(wasmtime::Error::from(ResourceTableError::Full));
         assert!(handles.contains("limits.handles"), "{handles}");
+        let headers = breach(wasmtime::Error::from(FieldMapError::TotalSizeTooBig));
+        assert!(headers.contains("limits.http_headers"), "{headers}");
     }
 }

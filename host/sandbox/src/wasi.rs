@@ -9,7 +9,7 @@ use crate::plan::Plan;
 use crate::secret::Secrets;
 
 /// The most random bytes of one call.
-const RANDOM_BYTES_MAX: u64 = 1 << 20;
+pub(crate) const RANDOM_BYTES_MAX: u64 = 1 << 20;
 
 /// Where granted files appear.
 const IN: &str = "/in";

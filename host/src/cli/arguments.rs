@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use apflow_model::capability::Grant;
 use apflow_model::clock::Timestamp;
 use apflow_model::id::JobId;
+use apflow_model::limit::Span;
 use apflow_model::state::JobState;
 use clap::{Args, Parser, Subcommand};
 
@@ -39,6 +40,17 @@ pub(crate) struct Arguments {
     /// What the log on standard error holds, for example `info`.
     #[arg(long, global = true, value_name = "FILTER", env = "APFLOW_LOG", hide_env_values = true)]
     pub(crate) log: Option<String>,
+    /// The longest that compiling a component may take, for example `30s`.
+    #[arg(
+        long,
+        global = true,
+        value_name = "TIME",
+        env = "APFLOW_COMPILE_TIMEOUT",
+        hide_env_values = true,
+        default_value = "1m",
+        value_parser = Span::parse
+    )]
+    pub(crate) compile_timeout: Span,
     /// See <https://no-color.org>.
     #[arg(long, global = true, hide = true, env = "NO_COLOR", hide_env = true)]
     pub(crate) no_color: Option<String>,
@@ -78,6 +90,14 @@ pub(crate) enum Verb {
     Bench {
         #[command(subcommand)]
         verb: BenchVerb,
+    },
+    /// Run hostile guests on this machine, and see that the sandbox holds them.
+    Selftest(Selftest),
+    /// Compile the component on standard input: the host starts itself so, to be limited.
+    #[command(hide = true)]
+    CompileComponent {
+        /// What the host says.
+        order: String,
     },
     /// Explain an error code.
     Explain {
@@ -157,10 +177,14 @@ pub(crate) enum JobsVerb {
         /// The id of the job, for example `j_01h2xcejqtf2n`.
         id: JobId,
     },
-    /// Cancel one job: its tasks that have not ended end now.
+    /// Cancel one job or all: tasks that have not ended end now.
     Cancel {
         /// The id of the job.
-        id: JobId,
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        id: Option<JobId>,
+        /// Every job that has not ended.
+        #[arg(long)]
+        all: bool,
     },
 }
 
@@ -226,6 +250,17 @@ pub(crate) enum BenchVerb {
     Sandbox(Bench),
     /// What loading a component costs, compiled anew and from the cache.
     Load(Bench),
+    /// How fast a guest ends that works on nothing, without an end.
+    Cancel(BenchCancel),
+    /// What a task suffers beside guests that a sandbox must stop.
+    Neighbours(Bench),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchCancel {
+    /// How many guests are cancelled.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) trials: u32,
 }
 
 #[derive(Debug, Args)]
@@ -233,4 +268,11 @@ pub(crate) struct Bench {
     /// How many rounds; each measures every row in turn.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) rounds: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Selftest {
+    /// Only this guest.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) only: Option<String>,
 }

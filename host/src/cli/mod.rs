@@ -2,6 +2,7 @@
 
 mod arguments;
 mod bench;
+mod compile;
 mod error;
 mod exit;
 mod explain;
@@ -15,6 +16,7 @@ mod output;
 mod plugins;
 mod run;
 mod secrets;
+mod selftest;
 mod serve;
 mod signals;
 mod tree;
@@ -34,6 +36,9 @@ use output::Output;
 pub fn main() -> ExitCode {
     // A wrong argument ends the process here, with clap's own words and exit code 2.
     let arguments = Arguments::parse();
+    if let Verb::CompileComponent { order } = &arguments.verb {
+        return compile::run(order);
+    }
     let output = Output::new(arguments.json);
     let usual = if matches!(arguments.verb, Verb::Serve(_)) { "info" } else { "warn" };
     let is_plain = arguments.no_color.as_ref().is_some_and(|value| !value.is_empty());
@@ -57,7 +62,10 @@ pub fn main() -> ExitCode {
 }
 
 async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliError> {
-    let config = || Config::new(arguments.data_dir.clone(), arguments.config_dir.clone());
+    let config = || {
+        let compile_timeout = arguments.compile_timeout.0;
+        Config::new(arguments.data_dir.clone(), arguments.config_dir.clone(), compile_timeout)
+    };
     match arguments.verb {
         Verb::Load(load) => load::run(&config()?, load, output).await,
         Verb::Plugins { verb: PluginsVerb::List } => plugins::list(&config()?, output).await,
@@ -70,12 +78,21 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         Verb::Run(verb) => run::run(&config()?, verb, output).await,
         Verb::Jobs { verb: JobsVerb::List(list) } => jobs::list(&config()?, list, output).await,
         Verb::Jobs { verb: JobsVerb::Show { id } } => jobs::show(&config()?, &id, output).await,
-        Verb::Jobs { verb: JobsVerb::Cancel { id } } => jobs::cancel(&config()?, id, output).await,
+        Verb::Jobs { verb: JobsVerb::Cancel { id, .. } } => {
+            jobs::cancel(&config()?, id, output).await
+        }
         Verb::Secrets { verb: SecretsVerb::List } => secrets::list(&config()?, output).await,
         Verb::Serve(verb) => serve::run(&config()?, verb, output).await,
         Verb::Plugin { verb: PluginVerb::New(new) } => new::run(&new, output),
         Verb::Bench { verb: BenchVerb::Sandbox(bench) } => bench::sandbox(bench, output).await,
         Verb::Bench { verb: BenchVerb::Load(bench) } => bench::load(bench, output).await,
+        Verb::Selftest(verb) => selftest::run(verb, output).await,
+        Verb::Bench { verb: BenchVerb::Cancel(bench) } => bench::cancel(bench, output).await,
+        Verb::Bench { verb: BenchVerb::Neighbours(bench) } => {
+            bench::neighbours(bench, output).await
+        }
+        // It needs no runtime, so it never gets here.
+        Verb::CompileComponent { .. } => Ok(Exit::Internal),
         Verb::Explain { code } => explain::run(&code, output),
     }
 }

@@ -25,6 +25,7 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::port::TaskPort;
 use crate::secret::Secrets;
+use crate::stop::Stop;
 
 pub(crate) use outside::Outside;
 
@@ -35,6 +36,7 @@ pub(crate) struct Egress {
     limits: Limits,
     port: Arc<dyn TaskPort>,
     outside: Arc<Outside>,
+    stop: Stop,
     pub(crate) secrets: Secrets,
     pub(crate) ledger: Arc<Ledger>,
 }
@@ -101,9 +103,10 @@ impl Egress {
         limits: Limits,
         port: Arc<dyn TaskPort>,
         outside: Arc<Outside>,
-        secrets: Secrets,
+        stop: Stop,
     ) -> Self {
-        Self { scope, limits, port, outside, secrets, ledger: Arc::default() }
+        let (secrets, ledger) = (Secrets::default(), Arc::default());
+        Self { scope, limits, port, outside, stop, secrets, ledger }
     }
 
     /// Notes that the guest was refused something.
@@ -154,6 +157,9 @@ impl WasiHttpHooks for Egress {
         options: Option<RequestOptions>,
         _: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Sent {
+        if self.stop.reason().is_some() {
+            return Box::new(async { Err(Error::ConnectionTerminated) });
+        }
         let to = match target(&request) {
             Ok(to) => to,
             Err(error) => return Box::new(async { Err(error) }),

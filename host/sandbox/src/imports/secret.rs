@@ -8,6 +8,7 @@ use crate::state::State;
 
 impl Host for State {
     fn get(&mut self, name: String) -> Result<Result<String, Error>> {
+        self.stop.check()?;
         Ok(self.secrets.get(&name).map_err(|error| match error {
             NoSecret::Denied(denial) => {
                 self.egress.deny(&denial);

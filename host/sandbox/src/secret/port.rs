@@ -60,8 +60,4 @@ impl TaskPort for Redacting {
     fn denied(&self, message: &str) {
         self.port.denied(&self.secrets.redact(message.to_owned()));
     }
-
-    fn is_cancelled(&self) -> bool {
-        self.port.is_cancelled()
-    }
 }

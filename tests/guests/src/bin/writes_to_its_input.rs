@@ -4,9 +4,11 @@ use std::fs;
 use std::fs::OpenOptions;
 use std::io::{Result, Write};
 
+use apflow_guests::report;
+
 const FILE: &str = "/in/notes.txt";
 
-fn main() -> Result<()> {
+fn main() {
     let deeds: [(&str, Result<()>); 6] = [
         ("overwrites", fs::write(FILE, "gone")),
         (
@@ -19,8 +21,6 @@ fn main() -> Result<()> {
         ("removes", fs::remove_file(FILE)),
     ];
     for (deed, result) in deeds {
-        let word = if result.is_ok() { "done" } else { "refused" };
-        writeln!(std::io::stdout(), "{deed}: {word}")?;
+        report(deed, result);
     }
-    Ok(())
 }

@@ -1,0 +1,117 @@
+//! Tries one guest: loads it, lets it do its deed, and looks what became of it.
+
+use std::time::{Duration, Instant};
+
+use apflow_api::{Api, ApiError, CancelJob, Live, LoadPlugin, SubmitJob, chain};
+use apflow_model::event::Happening;
+use apflow_model::id::JobId;
+use apflow_model::job::Job;
+use apflow_model::limit::Limits;
+use serde_json::{Value, json};
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
+
+use super::case::{Case, Holds};
+use super::cases;
+use super::place::Place;
+use super::verdict::{Verdict, judge};
+use crate::cli::operator::operator;
+use crate::hostile::Guest;
+
+/// The longest that a guest may take, whatever it does: longer than any limit of time in a case.
+const TRIAL_MAX: Duration = Duration::from_mins(1);
+
+/// Tries a guest.
+pub(super) async fn run(api: &Api, guest: Guest, place: &Place) -> Verdict {
+    let case = cases::case(guest, place);
+    let mut begun = Instant::now();
+    let trying = tokio::time::timeout(TRIAL_MAX, attempt(api, guest, &case, &mut begun));
+    let tried = match trying.await {
+        Ok(tried) => tried,
+        Err(_) => Err(format!("it was not stopped within {} s", TRIAL_MAX.as_secs())),
+    };
+    let ms = (begun.elapsed().as_secs_f64() * 1e4).round() / 10.0;
+    let held = tried.and_then(|limit| place.harm().map_or(Ok(limit), Err));
+    let (contained, limit) = held.map_or_else(|why| (false, why), |limit| (true, limit));
+    Verdict { name: guest.name(), contained, limit: limit.replace('\n', " "), ms }
+}
+
+/// Says what held a guest, or how it got away. A guest that was loaded begins only then.
+async fn attempt(
+    api: &Api,
+    guest: Guest,
+    case: &Case,
+    begun: &mut Instant,
+) -> Result<String, String> {
+    let limits = match (load(api, guest, case).await, &case.holds) {
+        (Ok(_), Holds::Refused(..)) => return Err("it was loaded".to_owned()),
+        (Ok(limits), _) => limits,
+        (Err(error), holds) => {
+            let refusal = format!("{}: {}", error.code().name(), chain(&error));
+            let is_due = matches!(holds, Holds::Refused(code, words)
+                if error.code() == *code && refusal.contains(words));
+            return if is_due { Ok(refusal) } else { Err(refusal) };
+        }
+    };
+    *begun = Instant::now();
+    let job = let_loose(api, guest, case).await.map_err(|error| chain(&error))?;
+    let judged: Result<Vec<String>, String> =
+        job.tasks.iter().map(|task| judge(task, &case.holds, &limits)).collect();
+    judged.map(|mut held| held.pop().unwrap_or_default())
+}
+
+/// Loads a guest with the manifest and grants of its case, and says which limits it has.
+async fn load(api: &Api, guest: Guest, case: &Case) -> Result<Limits, ApiError> {
+    let (name, asks) = (guest.name(), &case.asks);
+    let grants = case.grants.iter().map(|grant| grant.parse());
+    let grants = grants.collect::<Result<_, _>>();
+    let load = LoadPlugin {
+        component: guest.component().to_vec(),
+        component_file: format!("{name}.wasm"),
+        manifest: Some(format!(
+            "name: {name}\nversion: 1.0.0\ndescription: A guest.\ncomponent: {name}.wasm\n{asks}\n"
+        )),
+        manifest_file: "plugin.yaml".to_owned(),
+        grants: grants.map_err(|error: apflow_model::capability::InvalidGrant| {
+            ApiError::InvalidRequest(error.to_string())
+        })?,
+        grant_all: false,
+    };
+    Ok(api.invoke(load, &operator()).await?.plugin.manifest.limits)
+}
+
+/// Runs a job with a task for each input of the case, to its end.
+async fn let_loose(api: &Api, guest: Guest, case: &Case) -> Result<Job, ApiError> {
+    let none = [json!({})];
+    let inputs = if case.inputs.is_empty() { &none[..] } else { &case.inputs };
+    let task = |(index, input): (usize, &Value)| {
+        json!({
+            "id": format!("try-{index}"),
+            "executor": guest.name(),
+            "inputs": input,
+            "max_attempts": 1,
+            "token_budget": case.token_budget,
+        })
+    };
+    let job = json!({ "tasks": inputs.iter().enumerate().map(task).collect::<Vec<_>>() });
+    let is_cancelled = matches!(case.holds, Holds::Cancels);
+    let news = api.subscribe(&operator())?;
+    let wait = (!is_cancelled).then_some(TRIAL_MAX);
+    let job = api.invoke(SubmitJob { job, grants: Vec::new(), wait }, &operator()).await?;
+    if !is_cancelled {
+        return Ok(job);
+    }
+    until_it_speaks(news, job.id).await;
+    api.invoke(CancelJob { id: job.id }, &operator()).await
+}
+
+/// Waits for the first line of a job's log: its guest is running then.
+async fn until_it_speaks(mut news: Receiver<Live>, id: JobId) {
+    loop {
+        match news.recv().await {
+            Ok(Live::Task { job, what: Happening::Log(_), .. }) if job == id => return,
+            Ok(_) | Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => return,
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Calls a server that never answers, and waits for it.
+
+use apflow_guests::calling::{get, read};
+use wasip2::http::types::ErrorCode;
+
+fn main() -> Result<(), ErrorCode> {
+    let authority = std::env::args().nth(1).unwrap_or_default();
+    read(&get(&authority, "/silent")?)
+}

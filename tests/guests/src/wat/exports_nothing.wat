@@ -1,0 +1,3 @@
+;; Has nothing that could be called.
+
+(component)
