@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use apflow_api::{Api, ApiError};
 use apflow_engine::{
-    Builtin, Components, DispatchLock, Engine, EngineError, Settings, SystemClock,
+    Builtin, Components, DataDir, DispatchLock, Engine, EngineError, Files, Settings, SystemClock,
 };
 use apflow_model::capability::HttpPattern;
 use apflow_model::secret::Secret;
@@ -52,6 +52,7 @@ impl Host {
         folder.create_dir_all("plugins").map_err(unusable)?;
         folder.create_dir_all("code").map_err(unusable)?;
         let components = Components::new(folder.open_dir("plugins").map_err(unusable)?);
+        let files = Files::open(&folder, path).map_err(unusable)?;
         let cache = CodeCache::open(folder.open_dir("code").map_err(unusable)?);
         let sandbox = Sandbox::new(apflow_sandbox::Settings {
             instances_max: INSTANCES_MAX,
@@ -63,9 +64,8 @@ impl Host {
         let store = Store::open(&path.join("apflow.db")).await.map_err(EngineError::Store)?;
         let engine = Engine::new(
             Settings { attempts_max: ATTEMPTS_MAX, ..Settings::default() },
-            store,
+            DataDir { store, components, files },
             sandbox.map_err(EngineError::Sandbox)?,
-            components,
             builtins()?,
             Arc::new(SystemClock),
         );

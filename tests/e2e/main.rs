@@ -28,6 +28,7 @@ mod compiling;
 mod crashes;
 mod door;
 mod egress;
+mod files;
 mod hostile;
 mod jobs;
 mod quickstart;

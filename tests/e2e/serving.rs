@@ -88,6 +88,22 @@ impl<'host> Serving<'host> {
         Answer::read(stream)
     }
 
+    /// Sends these bytes and leaves the connection open.
+    pub(crate) fn send(&self, text: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.write_all(text.as_bytes()).unwrap();
+        stream
+    }
+
+    /// Waits until this holds.
+    pub(crate) fn until(&self, holds: impl Fn() -> bool) {
+        let start = Instant::now();
+        while !holds() {
+            assert!(start.elapsed() < PATIENCE, "{} did not get so far", self.address);
+            std::thread::yield_now();
+        }
+    }
+
     /// Looks a job up until it has ended.
     pub(crate) fn ended(&self, id: &str) -> Value {
         self.found(id, |job| !matches!(job["state"].as_str(), Some("pending" | "running")))
@@ -188,6 +204,11 @@ impl Answer {
         assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.body));
         assert!(self.headers.get("x-request-id").is_some_and(|id| !id.is_empty()), "{self:?}");
         self
+    }
+
+    /// The body as it came.
+    pub(crate) fn body(&self) -> &[u8] {
+        &self.body
     }
 
     /// The body as JSON.

@@ -6,6 +6,7 @@
 mod api;
 mod code;
 mod error;
+mod files;
 mod jobs;
 mod operation;
 mod plugins;
@@ -15,6 +16,7 @@ mod table;
 pub use api::Api;
 pub use code::{Code, pages};
 pub use error::ApiError;
+pub use files::{FileList, ListFiles, OpenFile, OpenedFile, UploadFile};
 pub use jobs::{
     CancelAllJobs, CancelJob, CancelledJobs, FindJob, JobList, ListJobs, ShowJobState, SubmitJob,
 };
@@ -25,4 +27,4 @@ pub use plugins::{
 pub use remote::{Input, Method, Remote};
 pub use table::{Answering, Entry, TABLE};
 
-pub use apflow_engine::{Live, chain};
+pub use apflow_engine::{Live, Piece, chain};

@@ -5,20 +5,29 @@ use std::time::Duration;
 
 use apflow_model::capability::Grant;
 use apflow_model::fault::{Fault, FaultCode};
+use apflow_model::file::{self, Upload};
 use apflow_model::reference;
 use apflow_model::usage::Usage;
-use apflow_sandbox::{Call, Ended, Stop, StopReason, TaskPort};
-use apflow_store::Claimed;
+use apflow_sandbox::{Call, Ended, Mounts, Stop, StopReason, TaskPort};
+use apflow_store::{Claimed, NewTaskFile};
 use serde_json::Value;
 
 use crate::engine::Engine;
 use crate::error::{EngineError, chain};
 use crate::port::Port;
 use crate::registry::ReadyPlugin;
+use crate::workplace::{Handed, Workplace, upload_path};
 use crate::{schema, settle};
 
 /// How often what a running attempt logs is stored.
 const STORE_EVERY: Duration = Duration::from_millis(500);
+
+/// What an attempt starts with.
+struct Prepared {
+    plugin: Arc<ReadyPlugin>,
+    inputs: Value,
+    workplace: Workplace,
+}
 
 /// Runs a claimed task and settles it, unless it is stopped because its end no longer counts here.
 pub(crate) async fn run(engine: &Arc<Engine>, claimed: &Claimed, stop: Stop) {
@@ -27,9 +36,13 @@ pub(crate) async fn run(engine: &Arc<Engine>, claimed: &Claimed, stop: Stop) {
         _ = stop.stopped() => return,
     };
     let port = Arc::new(Port::new(engine, claimed, stop.clone()));
-    let ended = match prepared {
-        Ok((plugin, inputs)) => call(engine, claimed, &plugin, inputs, &stop, &port).await,
-        Err(fault) => Some(Ended { result: Err(fault), usage: Usage::default() }),
+    let (ended, workplace) = match prepared {
+        Ok(Prepared { plugin, inputs, workplace }) => {
+            let mounts = workplace.mounts.clone();
+            let ended = call(engine, claimed, &plugin, (inputs, mounts), &stop, &port).await;
+            (ended, Some(workplace))
+        }
+        Err(fault) => (Some(Ended { result: Err(fault), usage: Usage::default() }), None),
     };
     let Some(ended) = ended else { return };
     match stop.reason() {
@@ -43,24 +56,79 @@ pub(crate) async fn run(engine: &Arc<Engine>, claimed: &Claimed, stop: Stop) {
             return;
         }
     }
-    settle::settle(engine, claimed, ended, port.take_events()).await;
+    let (ended, files) = match workplace {
+        Some(workplace) => keep(claimed, workplace, ended).await,
+        None => (ended, Vec::new()),
+    };
+    settle::settle(engine, claimed, ended, files, port.take_events()).await;
 }
 
-/// Finds the plugin and the inputs of an attempt.
-async fn prepare(
-    engine: &Arc<Engine>,
-    claimed: &Claimed,
-) -> Result<(Arc<ReadyPlugin>, Value), Fault> {
+/// Finds the plugin, the inputs and the folders of an attempt.
+async fn prepare(engine: &Arc<Engine>, claimed: &Claimed) -> Result<Prepared, Fault> {
     let plugin = engine.ready_plugin(&claimed.executor).await.and_then(|plugin| {
         plugin.ok_or_else(|| EngineError::UnknownPlugin(claimed.executor.clone()))
     });
     let plugin = plugin.map_err(|error| unusable(claimed, &error))?;
-    let inputs = resolve(engine, claimed).await?;
+    let asked = plugin.plugin.manifest.capabilities.fs;
+    let mut inputs = claimed.inputs.clone();
+    let mut handed = Handed::default();
+    if asked.is_in_read {
+        handed = hand(engine, claimed, &mut inputs).await?;
+    }
+    let inputs = resolve(engine, claimed, inputs).await?;
     if let Some((at, message)) = schema::violation(&plugin.input, &inputs) {
         let message = format!("inputs{at}: {message}");
         return Err(Fault::new(FaultCode::InvalidInput, message));
     }
-    Ok((plugin, inputs))
+    let workplace = Workplace::make(&engine.files, claimed, asked, handed).await;
+    let workplace =
+        workplace.map_err(|error| own(claimed, &error, "could not make the task's folders"))?;
+    Ok(Prepared { plugin, inputs, workplace })
+}
+
+/// Trouble of the host's own, which may pass.
+fn own(claimed: &Claimed, error: &dyn std::error::Error, what: &str) -> Fault {
+    tracing::error!(task = %claimed.task, error = chain(error), "the host {what}");
+    Fault::new(FaultCode::Retryable, format!("the host {what}"))
+}
+
+/// Finds the files that an attempt is handed, and puts their paths where the inputs name them.
+///
+/// Only what the caller wrote is looked at: an output of another task must not name a file.
+async fn hand(engine: &Engine, claimed: &Claimed, inputs: &mut Value) -> Result<Handed, Fault> {
+    let failed = |error| own(claimed, &error, "could not look up the task's files");
+    let mut handed = Handed::default();
+    for found in file::find(inputs).unwrap_or_default() {
+        let upload = engine.store.find_upload(found.file).await.map_err(failed)?;
+        let is_new = |upload: &Upload| handed.uploads.iter().all(|known| known.id != upload.id);
+        handed.uploads.extend(upload.filter(is_new));
+    }
+    let path = |id| {
+        let upload = handed.uploads.iter().find(|upload| upload.id == id)?;
+        Some(upload_path(upload.id, &upload.name))
+    };
+    file::resolve(inputs, &path)
+        .map_err(|fault| Fault::new(FaultCode::ReferenceUnresolved, format!("inputs{fault}")))?;
+    if claimed.has_dependencies {
+        let left = engine.store.dependencies_with_files(claimed.task).await;
+        handed.dependencies = left.map_err(failed)?;
+    }
+    Ok(handed)
+}
+
+/// Ends the folders of an attempt, and lists what it left.
+async fn keep(
+    claimed: &Claimed,
+    workplace: Workplace,
+    mut ended: Ended,
+) -> (Ended, Vec<NewTaskFile>) {
+    match workplace.end(ended.result.is_ok()).await {
+        Ok(files) => (ended, files),
+        Err(error) => {
+            ended.result = Err(own(claimed, &error, "could not keep the task's files"));
+            (ended, Vec::new())
+        }
+    }
 }
 
 /// A plugin that is gone or broken stays so; trouble of the host's own may pass.
@@ -76,17 +144,17 @@ fn unusable(claimed: &Claimed, error: &EngineError) -> Fault {
 }
 
 /// Puts the outputs of dependencies where the inputs refer to them.
-async fn resolve(engine: &Engine, claimed: &Claimed) -> Result<Value, Fault> {
-    let has_references = reference::find(&claimed.inputs).is_ok_and(|found| !found.is_empty());
+async fn resolve(engine: &Engine, claimed: &Claimed, inputs: Value) -> Result<Value, Fault> {
+    let has_references = reference::find(&inputs).is_ok_and(|found| !found.is_empty());
     if !has_references {
-        return Ok(claimed.inputs.clone());
+        return Ok(inputs);
     }
     let outputs = engine.store.dependency_outputs(claimed.task).await.map_err(|error| {
         tracing::error!(task = %claimed.task, error = chain(&error), "no outputs");
         Fault::new(FaultCode::Retryable, "the host could not read the outputs of dependencies")
     })?;
     let output = |task: &str| outputs.get(task).and_then(Option::as_ref);
-    reference::resolve(claimed.inputs.clone(), &output)
+    reference::resolve(inputs, &output)
         .map_err(|fault| Fault::new(FaultCode::ReferenceUnresolved, format!("inputs{fault}")))
 }
 
@@ -96,7 +164,7 @@ async fn call(
     engine: &Engine,
     claimed: &Claimed,
     plugin: &Arc<ReadyPlugin>,
-    inputs: Value,
+    (inputs, mounts): (Value, Mounts),
     stop: &Stop,
     port: &Arc<Port>,
 ) -> Option<Ended> {
@@ -115,6 +183,7 @@ async fn call(
             timeout,
             granted: granted.into(),
             narrowed: None,
+            mounts,
             stop,
         };
         sandbox.run(&program.program, call, task_port).await

@@ -31,7 +31,8 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`EngineError::Store`] when the database fails.
+    /// [`EngineError::Store`] when the database fails, [`EngineError::DataDir`] when what an earlier
+    /// process left cannot be removed.
     pub async fn start(self: &Arc<Self>, lock: DispatchLock) -> Result<(), EngineError> {
         let session = self.store.open_session(self.now()).await?;
         let recovered = self.store.recover(session, self.now()).await?;
@@ -42,11 +43,22 @@ impl Engine {
                 "took up tasks that were running when the host ended"
             );
         }
+        self.sweep().await?;
         let stop = Arc::new(Notify::new());
         let running = run(Arc::clone(self), session, Arc::clone(&stop));
         let running = tokio::spawn(running);
         *self.dispatcher.lock().await = Some(Dispatcher { stop, running, lock });
         Ok(())
+    }
+
+    /// Removes the files that an earlier process left without a row. Nothing runs yet.
+    async fn sweep(&self) -> Result<(), EngineError> {
+        let tasks = self.store.tasks_with_files().await?;
+        let uploads = self.store.uploaded_digests().await?;
+        let files = Arc::clone(&self.files);
+        let sweeping = tokio::task::spawn_blocking(move || files.sweep(&tasks, &uploads));
+        let unusable = |source| EngineError::DataDir { what: "its files".to_owned(), source };
+        sweeping.await?.map_err(unusable)
     }
 
     /// Stops dispatching, waits a while for running attempts, and closes the database.
@@ -133,7 +145,7 @@ impl Running {
             tracing::error!(task = %claimed.task, %error, "the host failed in an attempt");
             let fault = Fault::new(FaultCode::Trapped, "the host failed while it ran the attempt");
             let ended = Ended { result: Err(fault), usage: Usage::default() };
-            settle::settle(engine, &claimed, ended, Vec::new()).await;
+            settle::settle(engine, &claimed, ended, Vec::new(), Vec::new()).await;
         }
     }
 }

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use crate::builtin::Builtin;
 use crate::components::Components;
 use crate::error::EngineError;
-
+use crate::files::Files;
 use crate::lock::DispatchLock;
 use crate::registry::Registry;
 use crate::watch::{Hub, Live};
@@ -32,12 +32,24 @@ pub struct Settings {
     pub attempts_max: u32,
     /// The longest that [`Engine::close`] waits for running attempts.
     pub grace: Duration,
+    /// The most bytes that one uploaded file may have.
+    pub upload_bytes_max: u64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { attempts_max: 64, grace: Duration::from_secs(10) }
+        Self { attempts_max: 64, grace: Duration::from_secs(10), upload_bytes_max: 1 << 30 }
     }
+}
+
+/// What an engine keeps.
+pub struct DataDir {
+    /// The database.
+    pub store: Store,
+    /// The components of plugins.
+    pub components: Components,
+    /// The files of callers and tasks.
+    pub files: Files,
 }
 
 /// Runs jobs.
@@ -46,6 +58,7 @@ pub struct Engine {
     pub(crate) store: Store,
     pub(crate) sandbox: Arc<Sandbox>,
     pub(crate) components: Components,
+    pub(crate) files: Arc<Files>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) registry: Registry,
     pub(crate) hub: Hub,
@@ -68,9 +81,8 @@ impl Engine {
     /// nothing before [`Engine::start`].
     pub fn new(
         settings: Settings,
-        store: Store,
+        DataDir { store, components, files }: DataDir,
         sandbox: Sandbox,
-        components: Components,
         builtins: Vec<Builtin>,
         clock: Arc<dyn Clock>,
     ) -> Arc<Self> {
@@ -79,6 +91,7 @@ impl Engine {
             store,
             sandbox: Arc::new(sandbox),
             components,
+            files: Arc::new(files),
             clock,
             registry: Registry::new(builtins),
             hub: Hub::new(),

@@ -4,6 +4,7 @@
 
 use apflow_model::capability::Grant;
 use apflow_model::job::SpecFault;
+use apflow_model::limit::Bytes;
 use apflow_model::reader::FileFault;
 use apflow_sandbox::SandboxError;
 use apflow_store::StoreError;
@@ -66,6 +67,12 @@ pub enum EngineError {
         /// What is asked for, as a list.
         asked: String,
     },
+    /// An uploaded file has more bytes than one may have. Nothing was kept.
+    #[error("the file has more than {}, which is the most that one may have", Bytes(*.0))]
+    FileTooLarge(u64),
+    /// An uploaded file did not come to its end. Nothing was kept.
+    #[error("the file was cut short")]
+    CutShort,
     /// Another process dispatches on this data directory.
     #[error(
         "another apflow-host works on this data directory: submit over its HTTP API, stop it, or \

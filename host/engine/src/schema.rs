@@ -1,6 +1,6 @@
 //! Checks inputs and outputs against the JSON Schemas of their executor.
 
-use apflow_model::reference;
+use apflow_model::{file, reference};
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::{PatternOptions, ValidationError, Validator};
 use serde_json::Value;
@@ -39,11 +39,12 @@ pub(crate) fn violation(schema: &Validator, value: &Value) -> Option<Violation> 
 
 /// The first violation that is certain before the references in `inputs` are resolved.
 ///
-/// Whatever a `$from` stands for is not known yet, so what the schema says at its place is left for
+/// Whatever a `$from` or a `$file` stands for is not known yet, so what the schema says at its place is left for
 /// later. Of what it says above that place, only what no value there can change is certain.
 pub(crate) fn certain_violation(schema: &Validator, inputs: &Value) -> Option<Violation> {
-    let unknown: Vec<String> =
-        reference::find(inputs).unwrap_or_default().into_iter().map(|found| found.at).collect();
+    let outputs = reference::find(inputs).unwrap_or_default().into_iter().map(|found| found.at);
+    let files = file::find(inputs).unwrap_or_default().into_iter().map(|found| found.at);
+    let unknown: Vec<String> = outputs.chain(files).collect();
     first(schema, inputs, |error| {
         let at = error.instance_path().as_str();
         if unknown.iter().any(|place| is_at_or_below(at, place)) {

@@ -9,6 +9,7 @@ pub mod clock;
 mod draft;
 pub mod event;
 pub mod fault;
+pub mod file;
 mod forest;
 pub mod id;
 pub mod job;

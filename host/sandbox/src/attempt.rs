@@ -15,6 +15,7 @@ use crate::bindings::ExecutorPre;
 use crate::bindings::apflow::plugin::types;
 use crate::call::{Call, Called, Ended, Output, Returned};
 use crate::egress::{Egress, Outside, Refusal};
+use crate::files::Mounts;
 use crate::link::{Linked, Program};
 use crate::port::TaskPort;
 use crate::secret::{SecretSource, Secrets};
@@ -55,6 +56,10 @@ pub(crate) async fn run(
         }
     };
     let called = until_stopped(cpu::metered(calling, &mut worked), stop, deadline).await;
+    if let Some(books) = store.data().watch.as_ref().map(|watch| Arc::clone(watch.books())) {
+        // A write that the guest began must be over before anybody looks at its files.
+        books.close().await;
+    }
     let result = secrets.redact_result(judge(called, &store, wall, &mut usage));
     receipt(&mut usage, &store);
     drop(store);
@@ -150,7 +155,7 @@ async fn execute(
     call: &Call<'_>,
     input: &String,
 ) -> Called {
-    if let Err(fault) = mount_folder(store.data_mut()) {
+    if let Err(fault) = mount(store.data_mut(), &call.mounts) {
         return Ok(Err(fault));
     }
     let task = types::Task {
@@ -171,14 +176,12 @@ async fn execute(
 
 /// Makes the WASI context ahead of the call when it holds a folder, so that one that cannot be
 /// opened is a fault. Without a folder it is made when the guest first asks for it.
-fn mount_folder(state: &mut State) -> Result<(), Fault> {
-    if let Some(folder) = state.scope.folder() {
-        let mut builder =
-            wasi::base(&state.plan, &state.scope, &state.secrets, state.stderr.clone());
-        wasi::mount(&mut builder, folder)?;
-        state.set_wasi(builder.build());
+fn mount(state: &mut State, mounts: &Mounts) -> Result<(), Fault> {
+    if state.scope.folder().is_none() && mounts.is_none() {
+        return Ok(());
     }
-    Ok(())
+    let builder = wasi::base(&state.plan, &state.scope, &state.secrets, state.stderr.clone());
+    state.set_wasi(builder, mounts)
 }
 
 /// What the guest says went wrong. Values are taken out before a long message is cut: the beginning
@@ -214,11 +217,11 @@ fn judge(
             if let Some(Stopped(reason)) = error.downcast_ref() {
                 return Err(trap::stopped(*reason, wall));
             }
-            let breach = state.limiter.breach.as_ref();
+            let breach = state.breach();
             let stderr = state.stderr.take();
             let is_cut = stderr.len() >= STDERR_BYTES_KEPT;
             let stderr = state.secrets.redact_bytes(stderr, is_cut);
-            Err(trap::fault(&error, breach, &state.plan.limits, &stderr))
+            Err(trap::fault(&error, breach.as_ref(), &state.plan.limits, &stderr))
         }
     };
     judged.map_err(|fault| explain(fault, state))
@@ -252,7 +255,7 @@ fn explain(fault: Fault, state: &State) -> Fault {
         return fault;
     }
     // Growth that was refused is not got over: the guest had to do with less to its end.
-    if let Some(breach) = &state.limiter.breach {
+    if let Some(breach) = state.breach() {
         return Fault::new(FaultCode::LimitExceeded, breach.to_string());
     }
     match state.egress.ledger.refusal() {
@@ -266,6 +269,7 @@ fn receipt(usage: &mut Usage, store: &Store<State>) {
     let state = store.data();
     usage.memory_bytes_peak = state.limiter.memory_bytes_peak;
     usage.log_bytes = state.log_bytes;
+    usage.file_bytes_peak = state.watch.as_ref().map_or(0, |watch| watch.books().bytes_peak());
     usage.http_requests = state.egress.ledger.requests.load(Ordering::Relaxed);
     usage.http_body_bytes = state.egress.ledger.body_bytes.load(Ordering::Relaxed);
     // A guest may commit its tokens, report them at the end, or both: they are the same tokens.
@@ -323,6 +327,7 @@ mod tests {
                 timeout,
                 granted: Arc::default(),
                 narrowed: None,
+                mounts: Mounts::default(),
                 stop,
             };
             running.run(&linked, call, Arc::new(fixture::Lines::default())).await

@@ -8,6 +8,7 @@ use apflow_model::fault::Fault;
 use apflow_model::usage::Usage;
 use serde_json::Value;
 
+use crate::files::Mounts;
 use crate::stop::Stop;
 
 /// What an attempt is called with.
@@ -28,6 +29,8 @@ pub struct Call<'a> {
     pub granted: Arc<[Grant]>,
     /// What the task keeps of that. None for all of it.
     pub narrowed: Option<Arc<[Grant]>>,
+    /// The task's own folders.
+    pub mounts: Mounts,
     /// What ends it from outside.
     pub stop: Stop,
 }

@@ -76,13 +76,10 @@ pub(crate) async fn run(
     let mut builder = wasi::base(&plan, &scope, &secrets, stderr.clone());
     builder.arg(&*plan.name).args(&input.args);
     builder.stdin(MemoryInputPipe::new(input.stdin)).stdout(stdout.clone());
-    if let Some(folder) = scope.folder()
-        && let Err(fault) = wasi::mount(&mut builder, folder)
-    {
+    state.stderr = stderr.clone();
+    if let Err(fault) = state.set_wasi(builder, &call.mounts) {
         return Ok(Err(fault));
     }
-    state.stderr = stderr.clone();
-    state.set_wasi(builder.build());
     let command = pre.instantiate_async(&mut *store).await?;
     let exit_code = match command.wasi_cli_run().call_run(&mut *store).await {
         Ok(Ok(())) => 0,

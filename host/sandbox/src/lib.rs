@@ -21,6 +21,7 @@ mod describe;
 mod egress;
 mod engine;
 mod error;
+mod files;
 #[cfg(test)]
 mod fixture;
 mod floor;
@@ -46,6 +47,7 @@ pub use call::{Call, Ended};
 pub use child::{CompileIn, CompileLimits, compile_child};
 pub use compile::{Compiled, digest};
 pub use error::{CompileLimit, SandboxError};
+pub use files::{Input, Mounts};
 pub use floor::Floor;
 pub use import::{ExcessImport, Family, Import};
 pub use link::Linked;

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use apflow_model::capability::Capabilities;
+use apflow_model::capability::{Capabilities, Folders};
 use apflow_model::manifest::Manifest;
 use apflow_model::plugin::World;
 use wasmtime::Engine;
@@ -21,6 +21,7 @@ use wasmtime_wasi::random::{WasiRandom, WasiRandomView};
 use crate::bindings::{Executor, ExecutorPre};
 use crate::compile::Compiled;
 use crate::error::SandboxError;
+use crate::files::Watched;
 use crate::import::Family;
 use crate::plan::Plan;
 use crate::state::State;
@@ -72,7 +73,7 @@ fn pre(engine: &Engine, compiled: &Compiled, asked: &Capabilities) -> wasmtime::
         random::insecure::add_to_linker::<State, WasiRandom>(&mut linker, State::random)?;
     }
     if asked.fs.is_any() {
-        add_files(&mut linker)?;
+        add_files(&mut linker, &asked.fs)?;
     }
     if !asked.http.is_empty() {
         wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
@@ -142,7 +143,11 @@ fn add_clocks(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     clocks::monotonic_clock::add_to_linker::<State, WasiClocks>(linker, State::clocks)
 }
 
-fn add_files(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    filesystem::types::add_to_linker::<State, WasiFilesystem>(linker, State::filesystem)?;
+fn add_files(linker: &mut Linker<State>, asked: &Folders) -> wasmtime::Result<()> {
+    if asked.is_out_written || asked.scratch_bytes.is_some() {
+        filesystem::types::add_to_linker::<State, Watched>(linker, State::watched)?;
+    } else {
+        filesystem::types::add_to_linker::<State, WasiFilesystem>(linker, State::filesystem)?;
+    }
     filesystem::preopens::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
 }

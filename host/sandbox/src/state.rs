@@ -4,12 +4,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use apflow_model::capability::Scope;
+use apflow_model::fault::Fault;
+use apflow_model::limit::Breach;
 use wasmtime::component::ResourceTable;
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::filesystem::WasiFilesystemCtxView;
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::capture::Capture;
 use crate::egress::Egress;
+use crate::files::{self, Mounts, Watch, WatchedView};
 use crate::limiter::Limiter;
 use crate::plan::Plan;
 use crate::port::TaskPort;
@@ -36,6 +40,8 @@ pub(crate) struct State {
     pub(crate) is_log_full: bool,
     pub(crate) tokens_input: u64,
     pub(crate) tokens_output: u64,
+    /// Only of an attempt that may write files.
+    pub(crate) watch: Option<Box<Watch>>,
     http: WasiHttpCtx,
     /// Made when the guest first calls WASI: many guests never do, and it costs more than all the
     /// rest of this struct.
@@ -70,6 +76,7 @@ impl State {
             is_log_full: false,
             tokens_input: 0,
             tokens_output: 0,
+            watch: None,
             http,
             wasi: None,
         }
@@ -81,9 +88,34 @@ impl State {
         self.secrets = secrets;
     }
 
-    /// Hands in a WASI context that was made ahead of the call.
-    pub(crate) fn set_wasi(&mut self, wasi: WasiCtx) {
-        self.wasi = Some(wasi);
+    /// Makes the WASI context ahead of the call, with the folders of the attempt. One that cannot be
+    /// opened is a fault.
+    pub(crate) fn set_wasi(
+        &mut self,
+        mut builder: WasiCtxBuilder,
+        mounts: &Mounts,
+    ) -> Result<(), Fault> {
+        if files::mount(&mut builder, &self.scope, mounts)? {
+            let watch = Watch::new(&self.plan.limits, &self.plan.asked);
+            self.watch = Some(Box::new(watch));
+        }
+        self.wasi = Some(builder.build());
+        Ok(())
+    }
+
+    /// The files of the attempt, with their quota.
+    pub(crate) fn watched(&mut self) -> WatchedView<'_> {
+        let Self { wasi, plan, scope, secrets, stderr, table, watch, .. } = self;
+        let base = || wasi::base(plan, scope, secrets, stderr.clone()).build();
+        let ctx = wasi.get_or_insert_with(base);
+        let wasi = WasiFilesystemCtxView { ctx: ctx.filesystem(), table };
+        WatchedView { wasi, watch: watch.as_deref_mut() }
+    }
+
+    /// The first limit that stopped the guest in something that it had to do without from then on.
+    pub(crate) fn breach(&self) -> Option<Breach> {
+        let files = || self.watch.as_ref().and_then(|watch| watch.books().breach());
+        self.limiter.breach.clone().or_else(files)
     }
 }
 

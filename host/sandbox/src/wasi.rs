@@ -1,8 +1,7 @@
 //! The WASI context of an attempt: what was asked for and granted, and nothing of the host's own.
 
 use apflow_model::capability::Scope;
-use apflow_model::fault::{Fault, FaultCode};
-use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
 
 use crate::capture::Capture;
 use crate::plan::Plan;
@@ -10,9 +9,6 @@ use crate::secret::Secrets;
 
 /// The most random bytes of one call.
 pub(crate) const RANDOM_BYTES_MAX: u64 = 1 << 20;
-
-/// Where granted files appear.
-const IN: &str = "/in";
 
 /// A context with the granted environment and without files. A secret is a variable of its own name.
 pub(crate) fn base(
@@ -38,12 +34,4 @@ pub(crate) fn base(
         builder.env(name, value);
     }
     builder
-}
-
-/// Mounts a folder of the host read-only at `/in`.
-pub(crate) fn mount(builder: &mut WasiCtxBuilder, folder: &str) -> Result<(), Fault> {
-    builder.preopened_dir(folder, IN, FsPerms::ReadOnly).map(|_| ()).map_err(|error| {
-        let message = format!("the granted folder `{folder}` cannot be opened: {error}");
-        Fault::new(FaultCode::CapabilityDenied, message)
-    })
 }

@@ -69,7 +69,7 @@ pub(crate) enum Verb {
     },
     /// Run one task now, or a batch of them.
     Run(Run),
-    /// List, show and cancel jobs.
+    /// List, show and cancel jobs, and get their files.
     Jobs {
         #[command(subcommand)]
         verb: JobsVerb,
@@ -176,6 +176,14 @@ pub(crate) enum JobsVerb {
     Show {
         /// The id of the job, for example `j_01h2xcejqtf2n`.
         id: JobId,
+    },
+    /// List the files that the tasks of one job left, or save them.
+    Files {
+        /// The id of the job.
+        id: JobId,
+        /// Save them below this folder, each task's in a folder of its own, which must be new.
+        #[arg(long, value_name = "DIR")]
+        save: Option<PathBuf>,
     },
     /// Cancel one job or all: tasks that have not ended end now.
     Cancel {

@@ -6,6 +6,7 @@ mod compile;
 mod error;
 mod exit;
 mod explain;
+mod files;
 mod grant;
 mod jobs;
 mod json;
@@ -80,6 +81,9 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         Verb::Jobs { verb: JobsVerb::Show { id } } => jobs::show(&config()?, &id, output).await,
         Verb::Jobs { verb: JobsVerb::Cancel { id, .. } } => {
             jobs::cancel(&config()?, id, output).await
+        }
+        Verb::Jobs { verb: JobsVerb::Files { id, save } } => {
+            files::run(&config()?, id, save.as_deref(), output).await
         }
         Verb::Secrets { verb: SecretsVerb::List } => secrets::list(&config()?, output).await,
         Verb::Serve(verb) => serve::run(&config()?, verb, output).await,

@@ -59,6 +59,8 @@ pub struct Claimed {
     pub model: Option<String>,
     /// What the operator allows this job alone, beside what the plugin is granted.
     pub grants: Vec<Grant>,
+    /// Whether it waited for other tasks.
+    pub has_dependencies: bool,
     /// What its earlier attempts used together.
     pub used: Usage,
 }
@@ -160,7 +162,8 @@ const START_JOBS: &str = "\
 const SHOW_CLAIMED: &str = "\
     SELECT task.id, task.job_id, task.attempt, task.reference, task.executor, task.timeout_ms, \
            task.attempts_max, task.backoff, task.token_budget, task.model, task_input.body, \
-           job.principal, job.grants \
+           job.principal, job.grants, \
+           EXISTS (SELECT 1 FROM dependency WHERE task_id = task.id) AS has_dependencies \
     FROM task JOIN job ON job.id = task.job_id LEFT JOIN task_input ON task_input.task_id = task.id \
     WHERE task.id IN (SELECT value FROM json_each($1)) \
     ORDER BY task.priority, task.run_at, task.id";
@@ -283,6 +286,7 @@ fn read_claimed(row: &SqliteRow) -> Result<Claimed, StoreError> {
         token_budget: row::perhaps_number(row, "token_budget")?,
         model: row::column(row, "model")?,
         grants: row::json(row, "grants")?,
+        has_dependencies: row::column(row, "has_dependencies")?,
         used: Usage::default(),
     })
 }

@@ -2,7 +2,6 @@
 //! is opened.
 
 use wasmtime::component::Resource;
-use wasmtime_wasi::filesystem::WasiFilesystemView;
 use wasmtime_wasi::p2::bindings::filesystem::preopens;
 use wasmtime_wasi::p2::bindings::filesystem::types::Descriptor;
 
@@ -12,7 +11,7 @@ impl preopens::Host for State {
     /// Lists the mounted folders, and notes it as a denial when there is none to be had: a guest
     /// asks for this list only when it is about to open a file.
     fn get_directories(&mut self) -> wasmtime::Result<Vec<(Resource<Descriptor>, String)>> {
-        let directories = preopens::Host::get_directories(&mut self.filesystem())?;
+        let directories = self.watched().directories()?;
         if directories.is_empty() {
             self.egress.deny(&format!(
                 "`{}` reads files, and no folder was granted: allow one with `--grant \

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use apflow_model::manifest::Manifest;
 use apflow_sandbox::{
-    Call, CompileIn, Ended, GuestTask, Linked, NoSecrets, NoTask, Sandbox, SandboxError, Settings,
-    Stop,
+    Call, CompileIn, Ended, GuestTask, Linked, Mounts, NoSecrets, NoTask, Sandbox, SandboxError,
+    Settings, Stop,
 };
 use serde_json::{Value, json};
 
@@ -88,6 +88,7 @@ impl Guest {
             timeout,
             granted: Arc::default(),
             narrowed: None,
+            mounts: Mounts::default(),
             stop,
         };
         self.sandbox.run(&self.program, call, Arc::new(NoTask)).await

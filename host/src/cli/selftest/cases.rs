@@ -9,6 +9,8 @@ use super::place::Place;
 use crate::hostile::Guest;
 
 const FILES: &str = "capabilities: { fs: { in: read } }";
+const OUT: &str = "capabilities: { fs: { out: write } }";
+const SCRATCH: &str = "capabilities: { fs: { scratch: 1MiB } }";
 const CALLS: &str = "capabilities: { http: [\"http://*:*\"] }";
 /// A grant of every server that has a public address.
 const STAR: &str = "http=http://*:*";
@@ -71,6 +73,7 @@ pub(super) fn case(guest: Guest, place: &Place) -> Case {
         Guest::GoesOnAfterCancel => asks("").cancels(),
         Guest::GrowsItsTable => limits("tables: 1000").meets("`limits.tables`"),
         Guest::HasManyMemories => asks("").refused(ComponentRefused, "configured maximum of 4"),
+        Guest::HidesBytesInRemovedFiles => asks(SCRATCH).meets("`capabilities.fs.scratch`"),
         Guest::HidesHostsInUserinfo => {
             asks(CALLS).granted(origin).granted(STAR).told([&peer, &private]).tries(11)
         }
@@ -89,15 +92,25 @@ pub(super) fn case(guest: Guest, place: &Place) -> Case {
         Guest::LiesAboutItsName => asks("").refused(ComponentRefused, "the name is"),
         Guest::LiesAboutItsVersion => asks("").refused(ComponentRefused, "the version is"),
         Guest::LiesInItsManifest => asks("").refused(ComponentRefused, "wasi:clocks/wall-clock"),
+        Guest::LinksOutOfItsFolder => {
+            asks("capabilities: { fs: { in: read, out: write } }").granted(folder).tries(13)
+        }
         Guest::ListsOutsideItsGrant => asks(FILES).granted(folder).tries(7),
         Guest::LogsAMillionFields => asks("").meets("host calls"),
         Guest::MakesDoWithLess => limits("memory: 16MiB"),
         Guest::MakesLinks => asks(FILES).granted(folder).tries(5),
+        Guest::MakesManyFiles => {
+            asks(format!("{OUT}\nlimits: {{ files: 100 }}")).told(["/out"]).meets("`limits.files`")
+        }
         Guest::MakesManyInstances => asks("").refused(ComponentRefused, "configured maximum of 60"),
+        Guest::NestsFolders => asks(SCRATCH),
         Guest::NestsItsOutput => asks("").fails(Permanent, "is not JSON"),
         Guest::NeverEnds => limits("timeout: 300ms").meets("`limits.timeout`"),
         Guest::OpensASocket => asks(FILES).refused(ComponentRefused, "wasi:sockets/"),
         Guest::OpensPathsByHand => asks(FILES).granted(folder).tries(9),
+        Guest::OverrunsItsQuota => {
+            asks(format!("{OUT}\nlimits: {{ out: 1MiB }}")).told(["/out/big"]).meets("`limits.out`")
+        }
         Guest::OverspendsItsBudget => asks("").with_tokens(100).tries(4),
         Guest::Panics => asks("").fails(Trapped, "it was the butler"),
         Guest::PanicsInDescribe => asks("").refused(ComponentRefused, "none of your business"),
@@ -135,6 +148,7 @@ pub(super) fn case(guest: Guest, place: &Place) -> Case {
         Guest::StartNeverEnds => limits("timeout: 300ms").meets("`limits.timeout`"),
         Guest::StartsProcesses => asks(FILES).tries(4),
         Guest::TagsItselfEndlessly => asks("").refused(ComponentRefused, "describe"),
+        Guest::UsesFiles => asks(SCRATCH),
         Guest::WaitsForASilentServer => calls("timeout: 500ms").meets("`limits.timeout`"),
         Guest::WorksInDescribe => asks("").refused(ComponentRefused, "the name is `nothing`"),
         Guest::WritesItsBodySlowly => asks(format!("{CLOCKS_AND_CALLS}\n{BRIEF}"))
