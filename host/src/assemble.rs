@@ -9,12 +9,15 @@ use apflow_api::{Api, ApiError};
 use apflow_engine::{
     Builtin, Components, DataDir, DispatchLock, Engine, EngineError, Files, Settings, SystemClock,
 };
-use apflow_sandbox::{CodeCache, CompileIn, CompileLimits, Sandbox};
+use apflow_model::capability::HttpPattern;
+use apflow_model::secret::Secret;
+use apflow_sandbox::{CodeCache, CompileIn, CompileLimits, PortFuture, Sandbox, SecretSource};
 use apflow_store::Store;
 use cap_std::fs::Dir;
 
 use crate::config::{self, Config};
 use crate::first_party;
+use crate::secret::Vault;
 
 /// How many attempts run at once: enough to keep the machine busy while some wait for the network.
 const ATTEMPTS_MAX: u32 = 64;
@@ -56,6 +59,7 @@ impl Host {
             compile_in: compile_in(config.compile_timeout).map_err(unusable)?,
             cache: Some(cache.map_err(EngineError::Sandbox)?),
             environment: config.environment.clone(),
+            secrets: Arc::new(Source(config.secrets.clone())),
         });
         let store = Store::open(&path.join("apflow.db")).await.map_err(EngineError::Store)?;
         let engine = Engine::new(
@@ -74,6 +78,19 @@ impl Host {
         let lock = DispatchLock::acquire(&self.folder)?;
         self.engine.install_builtins(true).await?;
         Ok(self.engine.start(lock).await?)
+    }
+}
+
+/// The vault as the sandbox asks for it.
+struct Source(Vault);
+
+impl SecretSource for Source {
+    fn destinations(&self, name: &str) -> Option<&[HttpPattern]> {
+        self.0.find(name).map(|rule| rule.http.as_slice())
+    }
+
+    fn read<'a>(&'a self, name: &'a str) -> PortFuture<'a, Result<Secret, String>> {
+        Box::pin(self.0.read(name))
     }
 }
 

@@ -9,6 +9,7 @@ mod config;
 mod first_party;
 mod hostile;
 mod http;
+mod secret;
 mod telemetry;
 
 pub use cli::main;

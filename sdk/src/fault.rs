@@ -4,7 +4,7 @@ use std::fmt::{self, Display};
 use std::time::Duration;
 
 use crate::bindings::apflow::plugin::types;
-use crate::{budget, checkpoint, dial, http};
+use crate::{budget, checkpoint, dial, http, secret};
 
 /// Why an attempt failed, and whether another one may mend it.
 ///
@@ -165,6 +165,15 @@ impl From<dial::Error> for Fault {
             | dial::Error::Refused(_)
             | dial::Error::TimedOut(_)
             | dial::Error::Tls(_) => Self::retryable(error.to_string()),
+        }
+    }
+}
+
+impl From<secret::Error> for Fault {
+    fn from(error: secret::Error) -> Self {
+        match error {
+            secret::Error::Denied(_) => Self::Permanent(error.to_string()),
+            secret::Error::Unavailable(_) => Self::retryable(error.to_string()),
         }
     }
 }

@@ -153,6 +153,13 @@ impl Host {
         self
     }
 
+    /// Grants a secret. `placeholder` is what the plugin gets of it.
+    #[must_use]
+    pub fn secret(self, name: &str, placeholder: &str) -> Self {
+        self.script.state().secrets.insert(name.to_owned(), placeholder.to_owned());
+        self
+    }
+
     /// Refuses every checkpoint with `error`.
     ///
     /// # Panics

@@ -37,5 +37,6 @@ mod quickstart;
 mod refused_jobs;
 mod refused_plugins;
 mod retries;
+mod secrets;
 mod sockets;
 mod words;

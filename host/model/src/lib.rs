@@ -20,6 +20,7 @@ mod pointer;
 pub mod reader;
 pub mod reference;
 pub mod retry;
+pub mod secret;
 pub mod state;
 mod submission;
 pub mod usage;

@@ -18,7 +18,8 @@ use crate::egress::{Egress, Outside, Refusal};
 use crate::files::Mounts;
 use crate::link::{Linked, Program};
 use crate::port::TaskPort;
-use crate::state::{State, usize_of};
+use crate::secret::{SecretSource, Secrets};
+use crate::state::{STDERR_BYTES_KEPT, State, usize_of};
 use crate::stop::{Stop, StopReason, Stopped};
 use crate::ticker::{TICK, Ticker};
 use crate::{command, cpu, trap, wasi};
@@ -28,6 +29,7 @@ use crate::{command, cpu, trap, wasi};
 pub(crate) async fn run(
     plugin: &Linked,
     outside: &Arc<Outside>,
+    source: &Arc<dyn SecretSource>,
     call: Call<'_>,
     port: Arc<dyn TaskPort>,
 ) -> Ended {
@@ -36,14 +38,18 @@ pub(crate) async fn run(
     let wall = call.timeout.map_or(limits.timeout, |own| own.min(limits.timeout));
     let stop = &call.stop;
     let scope = plugin.plan.scope(Arc::clone(&call.granted), call.narrowed.clone());
+    let secrets = Secrets::new(&scope, source);
+    let port = secrets.guard(port);
     let mut store = match new_store(plugin, outside, scope, port, stop, wall) {
         Ok(store) => store,
         Err(fault) => return Ended { result: Err(fault), usage: Usage::default() },
     };
     let input = call.input.to_string();
     let mut usage = Usage { input_bytes: input.len() as u64, ..Usage::default() };
+    store.data_mut().set_secrets(secrets.clone());
     let (deadline, mut worked) = (store.data().deadline, Duration::ZERO);
     let calling = async {
+        secrets.prepare().await;
         match &plugin.program {
             Program::Executor(pre) => execute(pre, &mut store, &call, &input).await,
             Program::Command(pre) => command::run(pre, &mut store, &call).await,
@@ -54,7 +60,7 @@ pub(crate) async fn run(
         // A write that the guest began must be over before anybody looks at its files.
         books.close().await;
     }
-    let result = judge(called, &store, wall, &mut usage);
+    let result = secrets.redact_result(judge(called, &store, wall, &mut usage));
     receipt(&mut usage, &store);
     drop(store);
     usage.cpu_us = micros(worked);
@@ -160,8 +166,9 @@ async fn execute(
         model: call.model.map(str::to_owned),
     };
     let executor = pre.instantiate_async(&mut *store).await?;
-    let result = executor.apflow_plugin_run().call_execute(store, &task, input).await?;
-    Ok(result.map_err(Fault::from).map(|outcome| Returned {
+    let result = executor.apflow_plugin_run().call_execute(&mut *store, &task, input).await?;
+    let result = result.map_err(|fault| told(fault, &store.data().secrets));
+    Ok(result.map(|outcome| Returned {
         output: Output::Text(outcome.output),
         tokens: outcome.usage.map(|usage| (usage.input, usage.output)),
     }))
@@ -173,26 +180,26 @@ fn mount(state: &mut State, mounts: &Mounts) -> Result<(), Fault> {
     if state.scope.folder().is_none() && mounts.is_none() {
         return Ok(());
     }
-    let builder = wasi::base(&state.plan, &state.scope, &state.egress, state.stderr.clone());
+    let builder =
+        wasi::base(&state.plan, &state.scope, &state.secrets, &state.egress, state.stderr.clone());
     state.set_wasi(builder, mounts)
 }
 
-impl From<types::Fault> for Fault {
-    fn from(fault: types::Fault) -> Self {
-        match fault {
-            types::Fault::InvalidInput(message) => Self::new(FaultCode::InvalidInput, message),
-            types::Fault::Retryable(fault) => Self {
-                retry_after_ms: fault.retry_after,
-                ..Self::new(FaultCode::Retryable, fault.message)
-            },
-            types::Fault::Permanent(message) => Self::new(FaultCode::Permanent, message),
-            types::Fault::Cancelled => {
-                Self::new(FaultCode::Cancelled, "the executor saw the cancellation and stopped")
-            }
-            types::Fault::BudgetExhausted(message) => {
-                Self::new(FaultCode::BudgetExhausted, message)
-            }
+/// What the guest says went wrong. Values are taken out before a long message is cut: the beginning
+/// of one would not be found.
+fn told(fault: types::Fault, secrets: &Secrets) -> Fault {
+    let fault_of = |code, message| Fault::new(code, secrets.redact(message));
+    match fault {
+        types::Fault::InvalidInput(message) => fault_of(FaultCode::InvalidInput, message),
+        types::Fault::Retryable(fault) => Fault {
+            retry_after_ms: fault.retry_after,
+            ..fault_of(FaultCode::Retryable, fault.message)
+        },
+        types::Fault::Permanent(message) => fault_of(FaultCode::Permanent, message),
+        types::Fault::Cancelled => {
+            Fault::new(FaultCode::Cancelled, "the executor saw the cancellation and stopped")
         }
+        types::Fault::BudgetExhausted(message) => fault_of(FaultCode::BudgetExhausted, message),
     }
 }
 
@@ -213,6 +220,8 @@ fn judge(
             }
             let breach = state.breach();
             let stderr = state.stderr.take();
+            let is_cut = stderr.len() >= STDERR_BYTES_KEPT;
+            let stderr = state.secrets.redact_bytes(stderr, is_cut);
             Err(trap::fault(&error, breach.as_ref(), &state.plan.limits, &stderr))
         }
     };
@@ -285,6 +294,7 @@ mod tests {
     use crate::child::CompileIn;
     use crate::fixture;
     use crate::sandbox::{Sandbox, Settings};
+    use crate::secret::NoSecrets;
 
     const SPINS: &str = "(loop (br 0)) unreachable";
 
@@ -303,6 +313,7 @@ mod tests {
             compile_in: CompileIn::Process,
             cache: None,
             environment: BTreeMap::new(),
+            secrets: Arc::new(NoSecrets),
         };
         let sandbox = Arc::new(Sandbox::new(settings).unwrap());
         let compiled = sandbox.compile(&fixture::command(body), false).unwrap();
@@ -357,11 +368,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_host_call_is_refused_once_the_attempt_is_stopped() {
-        use crate::bindings::apflow::plugin::{budget, checkpoint, control, log};
+        use crate::bindings::apflow::plugin::{budget, checkpoint, control, log, secret};
         let (mut state, lines) = fixture::state("");
         state.stop.now(StopReason::Cancelled);
         assert!(control::Host::is_cancelled(&mut state).is_err());
         assert!(control::Host::deadline(&mut state).is_err());
+        assert!(secret::Host::get(&mut state, "key".to_owned()).is_err());
         assert!(budget::Host::remaining(&mut state).is_err());
         assert!(budget::Host::reserve(&mut state, 1).is_err());
         assert!(checkpoint::Host::load(&mut state).await.is_err());

@@ -69,10 +69,11 @@ pub(crate) async fn run(
         Err(error) => return Ok(Err(Fault::new(FaultCode::InvalidInput, error.to_string()))),
     };
     let state = store.data_mut();
-    let (plan, scope) = (Arc::clone(&state.plan), state.scope.clone());
+    let (plan, scope, secrets) =
+        (Arc::clone(&state.plan), state.scope.clone(), state.secrets.clone());
     let stdout = Capture::all(Breach::Stdout, plan.limits.stdout_bytes);
     let stderr = Capture::all(Breach::Stderr, plan.limits.stderr_bytes);
-    let mut builder = wasi::base(&plan, &scope, &state.egress, stderr.clone());
+    let mut builder = wasi::base(&plan, &scope, &secrets, &state.egress, stderr.clone());
     builder.arg(&*plan.name).args(&input.args);
     builder.stdin(MemoryInputPipe::new(input.stdin)).stdout(stdout.clone());
     state.stderr = stderr.clone();
@@ -88,7 +89,7 @@ pub(crate) async fn run(
             None => return Err(error),
         },
     };
-    Ok(ended(exit_code, stdout.take(), &stderr.take()))
+    Ok(ended(exit_code, stdout.take(), &secrets.redact_bytes(stderr.take(), false)))
 }
 
 fn ended(exit_code: i32, stdout: Vec<u8>, stderr: &[u8]) -> Result<Returned, Fault> {

@@ -22,6 +22,8 @@ pub enum Family {
     Http,
     /// TCP connections by name.
     Tcp,
+    /// Secrets.
+    Secrets,
     /// Raw sockets.
     Sockets,
     /// Anything else, which this host does not have.
@@ -39,6 +41,7 @@ impl Family {
             | "apflow:plugin/log"
             | "apflow:plugin/control" => Self::Task,
             "apflow:plugin/dial" => Self::Tcp,
+            "apflow:plugin/secret" => Self::Secrets,
             "wasi:http/types" | "wasi:http/outgoing-handler" => Self::Http,
             _ => match package.split('/').next().unwrap_or(package) {
                 "wasi:cli" | "wasi:io" => Self::Base,
@@ -59,6 +62,7 @@ impl Family {
             Self::Files => asked.fs.is_any(),
             Self::Http => !asked.http.is_empty(),
             Self::Tcp => !asked.tcp.is_empty(),
+            Self::Secrets => !asked.secrets.is_empty() || !asked.secret_values.is_empty(),
             Self::Sockets => !asked.sockets.is_empty(),
             Self::Unknown => false,
         }
@@ -73,6 +77,7 @@ impl Family {
             Self::Files => "needs `capabilities: { fs: { in: read } }`",
             Self::Http => "needs `capabilities: { http: [\"https://…\"] }`",
             Self::Tcp => "needs `capabilities: { tcp: [\"HOST:PORT\"] }`",
+            Self::Secrets => "needs `capabilities: { secrets: [NAME] }`",
             Self::Sockets => {
                 "needs `capabilities: { sockets: [\"ADDRESS:PORT\"] }`, or better `tcp` and \
                  `apflow:plugin/dial`"

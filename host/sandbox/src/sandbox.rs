@@ -14,6 +14,7 @@ use crate::egress::Outside;
 use crate::error::SandboxError;
 use crate::link::{Linked, Program};
 use crate::port::TaskPort;
+use crate::secret::SecretSource;
 use crate::threads::{GuestTask, GuestThreads};
 use crate::{attempt, command, describe, inspect, link};
 
@@ -27,6 +28,8 @@ pub struct Settings {
     pub cache: Option<CodeCache>,
     /// The environment that `env` grants take their values from.
     pub environment: BTreeMap<String, String>,
+    /// Where the values of secrets come from.
+    pub secrets: Arc<dyn SecretSource>,
 }
 
 /// Compiles and runs components.
@@ -35,6 +38,7 @@ pub struct Sandbox {
     compiler: Compiler,
     environment: Arc<BTreeMap<String, String>>,
     outside: Arc<Outside>,
+    secrets: Arc<dyn SecretSource>,
 }
 
 impl Sandbox {
@@ -51,6 +55,7 @@ impl Sandbox {
             compiler: Compiler::new(settings.instances_max, settings.compile_in, settings.cache)?,
             environment: Arc::new(settings.environment),
             outside: Arc::default(),
+            secrets: settings.secrets,
         })
     }
 
@@ -123,6 +128,6 @@ impl Sandbox {
     /// Dropping the future ends the guest and gives back all it held. A guest that computes holds
     /// its thread until it gives way, so `call.stop` comes first: it ends the guest at once.
     pub async fn run(&self, plugin: &Linked, call: Call<'_>, port: Arc<dyn TaskPort>) -> Ended {
-        attempt::run(plugin, &self.outside, call, port).await
+        attempt::run(plugin, &self.outside, &self.secrets, call, port).await
     }
 }

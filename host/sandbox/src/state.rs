@@ -17,11 +17,12 @@ use crate::files::{self, Mounts, Watch, WatchedView};
 use crate::limiter::Limiter;
 use crate::plan::Plan;
 use crate::port::TaskPort;
+use crate::secret::Secrets;
 use crate::stop::Stop;
 use crate::wasi;
 
 /// How much of its standard error is kept, to explain a panic.
-const STDERR_BYTES_KEPT: usize = 16 << 10;
+pub(crate) const STDERR_BYTES_KEPT: usize = 16 << 10;
 
 /// The state of one attempt.
 pub(crate) struct State {
@@ -32,6 +33,7 @@ pub(crate) struct State {
     pub(crate) deadline: Instant,
     pub(crate) limiter: Limiter,
     pub(crate) egress: Egress,
+    pub(crate) secrets: Secrets,
     pub(crate) table: ResourceTable,
     pub(crate) stderr: Capture,
     pub(crate) log_bytes: u64,
@@ -67,6 +69,7 @@ impl State {
             stop,
             deadline,
             egress,
+            secrets: Secrets::default(),
             table,
             stderr: Capture::first(STDERR_BYTES_KEPT),
             log_bytes: 0,
@@ -77,6 +80,12 @@ impl State {
             http,
             wasi: None,
         }
+    }
+
+    /// Hands in the secrets of the attempt. Without this it has none.
+    pub(crate) fn set_secrets(&mut self, secrets: Secrets) {
+        self.egress.secrets = secrets.clone();
+        self.secrets = secrets;
     }
 
     /// Makes the WASI context ahead of the call, with the folders of the attempt. One that cannot be
@@ -96,9 +105,9 @@ impl State {
 
     /// The files of the attempt, with their quota.
     pub(crate) fn watched(&mut self) -> WatchedView<'_> {
-        let Self { wasi, plan, scope, egress, stderr, table, watch, .. } = self;
-        let ctx =
-            wasi.get_or_insert_with(|| wasi::base(plan, scope, egress, stderr.clone()).build());
+        let Self { wasi, plan, scope, secrets, egress, stderr, table, watch, .. } = self;
+        let base = || wasi::base(plan, scope, secrets, egress, stderr.clone()).build();
+        let ctx = wasi.get_or_insert_with(base);
         let wasi = WasiFilesystemCtxView { ctx: ctx.filesystem(), table };
         WatchedView { wasi, watch: watch.as_deref_mut() }
     }
@@ -117,9 +126,9 @@ pub(crate) fn usize_of(limit: u64) -> usize {
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let Self { wasi, plan, scope, egress, stderr, table, .. } = self;
-        let ctx =
-            wasi.get_or_insert_with(|| wasi::base(plan, scope, egress, stderr.clone()).build());
+        let Self { wasi, plan, scope, secrets, egress, stderr, table, .. } = self;
+        let base = || wasi::base(plan, scope, secrets, egress, stderr.clone()).build();
+        let ctx = wasi.get_or_insert_with(base);
         WasiCtxView { ctx, table }
     }
 }

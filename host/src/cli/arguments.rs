@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
         hide_env_values = true
     )]
     pub(crate) data_dir: Option<PathBuf>,
-    /// Where config.yaml is [default: the XDG config folder].
+    /// Where config.yaml and secrets.yaml are [default: the XDG config folder].
     #[arg(
         long,
         global = true,
@@ -74,6 +74,11 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: JobsVerb,
     },
+    /// List the secrets that secrets.yaml names.
+    Secrets {
+        #[command(subcommand)]
+        verb: SecretsVerb,
+    },
     /// Serve the HTTP API and run what is submitted to it.
     Serve(Serve),
     /// Start a plugin of your own.
@@ -106,7 +111,8 @@ pub(crate) struct Load {
     /// A folder with a plugin.yaml, a plugin.yaml, a component beside one, or the name of a plugin
     /// that came with the host.
     pub(crate) path: String,
-    /// What to allow it: http=https://api.example.com, fs.in=PATH or env=NAME. Can be repeated.
+    /// What to allow it: http=https://api.example.com, fs.in=PATH, env=NAME or secret=NAME. Can be
+    /// repeated.
     #[arg(long = "grant", value_name = "KIND=VALUE")]
     pub(crate) grants: Vec<Grant>,
     /// Allow every destination and variable that its manifest asks for.
@@ -213,6 +219,12 @@ pub(crate) struct ListJobs {
     /// The cursor that the page before ended with.
     #[arg(long)]
     pub(crate) cursor: Option<JobId>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SecretsVerb {
+    /// List each with where it belongs, and whether its value can be read now.
+    List,
 }
 
 #[derive(Debug, Args)]

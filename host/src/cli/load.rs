@@ -35,6 +35,7 @@ pub(crate) async fn run(config: &Config, load: Load, output: &Output) -> Result<
             }
             let grant = GrantPlugin { name: load.path, grants, grant_all: load.yes };
             let plugin = invoke(config, grant).await?;
+            warn(config, &plugin, output);
             output.result(&plugin, || describe(&plugin, "granted"));
             return Ok(Exit::Ok);
         }
@@ -48,8 +49,24 @@ pub(crate) async fn run(config: &Config, load: Load, output: &Output) -> Result<
         grant_all: load.yes,
     };
     let loaded = invoke(config, loading).await?;
+    warn(config, &loaded.plugin, output);
     output.result(&loaded, || describe(&loaded.plugin, &how(&loaded)));
     Ok(Exit::Ok)
+}
+
+/// Says what the operator should think about twice.
+fn warn(config: &Config, plugin: &Plugin, output: &Output) {
+    for grant in &plugin.grants {
+        if let Some(warning) = grant.warning() {
+            output.note(&format!("warning: `{grant}`: {warning}"));
+        }
+        if let Grant::Secret(name) | Grant::SecretValue(name) = grant
+            && config.secrets.find(name).is_none()
+        {
+            let file = config.secrets_file();
+            output.note(&format!("warning: `{grant}`: {} has no such secret", file.display()));
+        }
+    }
 }
 
 async fn is_builtin(config: &Config, name: &str) -> Result<bool, CliError> {

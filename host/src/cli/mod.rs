@@ -16,6 +16,7 @@ mod operator;
 mod output;
 mod plugins;
 mod run;
+mod secrets;
 mod selftest;
 mod serve;
 mod signals;
@@ -27,7 +28,7 @@ use clap::Parser;
 
 use crate::config::Config;
 use crate::telemetry;
-use arguments::{Arguments, BenchVerb, JobsVerb, PluginVerb, PluginsVerb, Verb};
+use arguments::{Arguments, BenchVerb, JobsVerb, PluginVerb, PluginsVerb, SecretsVerb, Verb};
 use error::CliError;
 use exit::Exit;
 use output::Output;
@@ -84,6 +85,7 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         Verb::Jobs { verb: JobsVerb::Files { id, save } } => {
             files::run(&config()?, id, save.as_deref(), output).await
         }
+        Verb::Secrets { verb: SecretsVerb::List } => secrets::list(&config()?, output).await,
         Verb::Serve(verb) => serve::run(&config()?, verb, output).await,
         Verb::Plugin { verb: PluginVerb::New(new) } => new::run(&new, output),
         Verb::Bench { verb: BenchVerb::Sandbox(bench) } => bench::sandbox(bench, output).await,

@@ -7,4 +7,4 @@ mod poll;
 
 pub(crate) use self::http::exchange;
 pub(crate) use self::poll::{sleep, sleep_until_something_is_ready};
-pub(crate) use crate::bindings::apflow::plugin::{budget, checkpoint, control, log};
+pub(crate) use crate::bindings::apflow::plugin::{budget, checkpoint, control, log, secret};

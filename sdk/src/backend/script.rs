@@ -6,6 +6,7 @@ pub(crate) mod checkpoint;
 pub(crate) mod control;
 pub(crate) mod dial;
 pub(crate) mod log;
+pub(crate) mod secret;
 
 mod answer;
 mod http;

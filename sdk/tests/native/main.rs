@@ -14,4 +14,5 @@ mod executor;
 mod fault;
 mod http;
 mod log;
+mod secret;
 mod wait;

@@ -9,6 +9,8 @@ mod body;
 mod connect;
 mod dial;
 mod outside;
+mod rewritten;
+mod secret;
 mod send;
 pub(crate) mod sockets;
 mod tls;
@@ -26,6 +28,7 @@ use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::port::TaskPort;
+use crate::secret::Secrets;
 use crate::stop::Stop;
 
 #[expect(unreachable_pub, reason = "the generated bindings export it again")]
@@ -41,6 +44,7 @@ pub(crate) struct Egress {
     port: Arc<dyn TaskPort>,
     outside: Arc<Outside>,
     stop: Stop,
+    pub(crate) secrets: Secrets,
     pub(crate) ledger: Arc<Ledger>,
 }
 
@@ -115,7 +119,8 @@ impl Egress {
         outside: Arc<Outside>,
         stop: Stop,
     ) -> Self {
-        Self { scope, limits, port, outside, stop, ledger: Arc::default() }
+        let (secrets, ledger) = (Secrets::default(), Arc::default());
+        Self { scope, limits, port, outside, stop, secrets, ledger }
     }
 
     /// Notes that the guest was refused something, and gives back the words for it.
@@ -163,6 +168,10 @@ impl WasiHttpHooks for Egress {
             Err(error) => return Box::new(async { Err(error) }),
         };
         if let Err(denial) = self.scope.admit_http(&to) {
+            self.deny(&denial);
+            return Box::new(async { Err(Error::HttpRequestDenied) });
+        }
+        if let Err(denial) = secret::check(&self.secrets, &to, &request) {
             self.deny(&denial);
             return Box::new(async { Err(Error::HttpRequestDenied) });
         }

@@ -16,7 +16,7 @@ use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 use super::body::{Bounded, Way};
 use super::connect::{Destination, Unreached};
 use super::wire::Stream;
-use super::{Egress, Io, Refusal};
+use super::{Egress, Io, Refusal, secret};
 
 pub(super) async fn send(
     egress: Egress,
@@ -30,7 +30,8 @@ pub(super) async fn send(
     let first_byte_max = within(options.first_byte_timeout, limits.idle_timeout);
     let silence_max = within(options.between_bytes_timeout, limits.idle_timeout);
     let (bytes_max, header_bytes_max) = (limits.http_body_bytes, limits.http_header_bytes);
-    let (ledger, request) = (Arc::clone(&egress.ledger), origin_form(request, &to)?);
+    let ledger = Arc::clone(&egress.ledger);
+    let (request, hide) = secret::fill(&egress, &to, origin_form(request, &to)?).await?;
     let request = request.map(|body| {
         Bounded::new(body, Way::Out, bytes_max, limits.idle_timeout, Arc::clone(&ledger))
     });
@@ -49,7 +50,7 @@ pub(super) async fn send(
     check_headers(&egress, &response)?;
     let response = response
         .map(|body| Bounded::new(body, Way::In, bytes_max, silence_max, ledger).boxed_unsync());
-    Ok((response, Box::new(connection.ended())))
+    Ok((hide.apply(response)?, Box::new(connection.ended())))
 }
 
 /// Refuses an answer with too many bytes of headers: hyper's own limit is on its buffer, which holds

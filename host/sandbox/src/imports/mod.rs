@@ -6,4 +6,5 @@ mod control;
 mod dial;
 mod log;
 mod preopens;
+mod secret;
 pub(crate) mod sockets;

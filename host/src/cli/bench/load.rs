@@ -1,9 +1,10 @@
 //! `bench load`: a component compiled anew, and taken from the code cache.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use apflow_sandbox::{CodeCache, CompileLimits, Sandbox, Settings};
+use apflow_sandbox::{CodeCache, CompileLimits, NoSecrets, Sandbox, Settings};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 
@@ -62,8 +63,13 @@ fn cached(folder: &str, component: &[u8], rounds: u32) -> Result<Vec<Duration>, 
 fn sandbox(cache: Option<CodeCache>) -> Result<Sandbox, CliError> {
     let compile_in = compile_in(CompileLimits::default().timeout)
         .map_err(|source| CliError::Io { what: "the path of this program".to_owned(), source })?;
-    let environment = BTreeMap::new();
-    let settings = Settings { instances_max: 16, compile_in, cache, environment };
+    let settings = Settings {
+        instances_max: 16,
+        compile_in,
+        cache,
+        environment: BTreeMap::new(),
+        secrets: Arc::new(NoSecrets),
+    };
     Sandbox::new(settings).map_err(refused)
 }
 

@@ -97,6 +97,10 @@ pub(super) fn case(guest: Guest, place: &Place) -> Case {
         Guest::ImportsAFalseType => asks("").refused(ComponentRefused, "cannot be linked"),
         Guest::ImportsTheUnknown => asks("").refused(ComponentRefused, "is not known to this host"),
         Guest::IsACoreModule => asks("").refused(ComponentRefused, "core WebAssembly module"),
+        Guest::LeaksSecrets => asks("capabilities: { http: [\"http://*:*\"], secrets: [api_key] }")
+            .granted(origin)
+            .given(json!({ "do": format!("tell api_key {peer}") }))
+            .fails(CapabilityDenied, "--grant secret=api_key"),
         Guest::LiesAboutItsName => asks("").refused(ComponentRefused, "the name is"),
         Guest::LiesAboutItsVersion => asks("").refused(ComponentRefused, "the version is"),
         Guest::LiesInItsManifest => asks("").refused(ComponentRefused, "wasi:clocks/wall-clock"),

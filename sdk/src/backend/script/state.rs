@@ -1,5 +1,6 @@
 //! What a script holds: what the plugin will find, and what it did.
 
+use std::collections::BTreeMap;
 use std::task::Waker;
 use std::time::Duration;
 
@@ -24,6 +25,8 @@ pub(crate) struct State {
     pub(crate) spent: Usage,
     pub(crate) checkpoints: Vec<checkpoint::Saved>,
     pub(crate) refused: Option<checkpoint::Error>,
+    /// By name, what the plugin gets of each secret.
+    pub(crate) secrets: BTreeMap<String, String>,
     pub(crate) expected: Vec<Expected>,
     pub(crate) sent: Vec<Sent>,
     pub(crate) dialed: Vec<Dialed>,
@@ -72,6 +75,7 @@ impl Default for State {
             spent: Usage::default(),
             checkpoints: Vec::new(),
             refused: None,
+            secrets: BTreeMap::new(),
             expected: Vec::new(),
             sent: Vec::new(),
             dialed: Vec::new(),

@@ -1,0 +1,63 @@
+//! The task behind an attempt, told nothing of the values of secrets.
+
+use std::sync::Arc;
+
+use apflow_model::event::LogLine;
+
+use super::Secrets;
+use crate::port::{Checkpoint, CheckpointError, PortFuture, TaskPort};
+
+/// A port that takes the values of secrets out of every text on its way to the task.
+pub(super) struct Redacting {
+    pub(super) port: Arc<dyn TaskPort>,
+    pub(super) secrets: Secrets,
+}
+
+impl TaskPort for Redacting {
+    /// Refuses a checkpoint that holds a value. One that was changed silently would break the
+    /// attempt that loads it.
+    fn save_checkpoint(
+        &self,
+        step: String,
+        value: Vec<u8>,
+    ) -> PortFuture<'_, Result<(), CheckpointError>> {
+        let held = [step.as_bytes(), &value].iter().find_map(|bytes| self.secrets.find(bytes));
+        if let Some(secret) = held {
+            let message = format!("a checkpoint with the value of a secret is not kept: {secret}");
+            self.port.denied(&message);
+            return Box::pin(std::future::ready(Err(CheckpointError::Unavailable(message))));
+        }
+        self.port.save_checkpoint(step, value)
+    }
+
+    fn load_checkpoint(&self) -> PortFuture<'_, Result<Option<Checkpoint>, CheckpointError>> {
+        self.port.load_checkpoint()
+    }
+
+    fn tokens_remaining(&self) -> Option<u64> {
+        self.port.tokens_remaining()
+    }
+
+    fn reserve_tokens(&self, tokens: u64) -> Result<(), u64> {
+        self.port.reserve_tokens(tokens)
+    }
+
+    fn settle_tokens(&self, reserved: u64, used: u64) {
+        self.port.settle_tokens(reserved, used);
+    }
+
+    fn log(&self, line: LogLine) {
+        let redact = |text| self.secrets.redact(text);
+        let fields = line.fields.into_iter().map(|(name, value)| (redact(name), redact(value)));
+        let (fields, message) = (fields.collect(), redact(line.message));
+        self.port.log(LogLine { message, fields, ..line });
+    }
+
+    fn progress(&self, fraction: f64, message: String) {
+        self.port.progress(fraction, self.secrets.redact(message));
+    }
+
+    fn denied(&self, message: &str) {
+        self.port.denied(&self.secrets.redact(message.to_owned()));
+    }
+}
