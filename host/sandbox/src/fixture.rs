@@ -49,7 +49,8 @@ pub(crate) fn egress(lines: &str, grants: &[&str], outside: Outside) -> Egress {
     let plan = plan(lines);
     let granted = grants.iter().map(|grant| grant.parse().unwrap()).collect();
     let scope = plan.scope(granted, None);
-    Egress::new(scope, plan.limits, Arc::new(Lines::default()), Arc::new(outside))
+    let port = Arc::new(Lines::default());
+    Egress::new(scope, plan.limits, port, Arc::new(outside), Stop::new())
 }
 
 fn plan(lines: &str) -> Arc<Plan> {
