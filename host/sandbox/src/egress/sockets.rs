@@ -23,6 +23,9 @@ pub(crate) fn are_asked(scope: &Scope) -> bool {
 
 impl Egress {
     fn admit_socket(&self, address: SocketAddr, usage: SocketAddrUse) -> bool {
+        if self.stop.reason().is_some() {
+            return false;
+        }
         match usage {
             // Every connect begins with this one: any port of any own address.
             SocketAddrUse::TcpBind if address.ip().is_unspecified() && address.port() == 0 => true,

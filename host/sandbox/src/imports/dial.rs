@@ -14,6 +14,7 @@ impl Host for State {
         host: String,
         port: u16,
     ) -> Result<Result<Resource<Connection>, Error>> {
+        self.stop.check()?;
         let dialed = self.egress.dial(&host, port).await;
         self.keep(dialed)
     }
@@ -24,6 +25,7 @@ impl HostConnection for State {
         &mut self,
         connection: Resource<Connection>,
     ) -> Result<Option<(Resource<DynInputStream>, Resource<DynOutputStream>)>> {
+        self.stop.check()?;
         let Some((input, output)) = self.table.get_mut(&connection)?.streams() else {
             return Ok(None);
         };
@@ -36,6 +38,7 @@ impl HostConnection for State {
         &mut self,
         connection: Resource<Connection>,
     ) -> Result<Result<Resource<Connection>, Error>> {
+        self.stop.check()?;
         let connection = self.table.delete(connection)?;
         let secured = self.egress.secure(connection).await;
         self.keep(secured)
