@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use apflow_api::{Api, ApiError};
 use apflow_engine::{
-    Builtin, Components, DispatchLock, Engine, EngineError, Settings, SystemClock,
+    Builtin, Components, Consents, DispatchLock, Engine, EngineError, Settings, SystemClock,
 };
 use apflow_sandbox::{CodeCache, Sandbox};
 use apflow_store::Store;
@@ -46,6 +46,7 @@ impl Host {
         folder.create_dir_all("plugins").map_err(unusable)?;
         folder.create_dir_all("code").map_err(unusable)?;
         let components = Components::new(folder.open_dir("plugins").map_err(unusable)?);
+        let consents = Consents::new(folder.try_clone().map_err(unusable)?);
         let cache = CodeCache::open(folder.open_dir("code").map_err(unusable)?);
         let sandbox = Sandbox::new(apflow_sandbox::Settings {
             instances_max: INSTANCES_MAX,
@@ -57,7 +58,7 @@ impl Host {
             Settings { attempts_max: ATTEMPTS_MAX, ..Settings::default() },
             store,
             sandbox.map_err(EngineError::Sandbox)?,
-            components,
+            (components, consents),
             builtins()?,
             Arc::new(SystemClock),
         );

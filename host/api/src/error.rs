@@ -56,6 +56,10 @@ impl ApiError {
                 }
                 EngineError::InvalidSchema { .. } => Code::InvalidSchema,
                 EngineError::GrantNotAsked { .. } => Code::GrantNotAsked,
+                EngineError::ConsentNeeded { .. } | EngineError::NotLocked { .. } => {
+                    Code::ConsentNeeded
+                }
+                EngineError::InvalidLock { .. } => Code::InvalidLock,
                 EngineError::Locked => Code::HostLocked,
                 EngineError::DataDir { .. } => Code::DataDirUnusable,
                 EngineError::Store(_) | EngineError::Sandbox(_) | EngineError::Background(_) => {
@@ -78,9 +82,14 @@ impl ApiError {
         Some(&fault.path)
     }
 
-    /// Every fault of a manifest.
+    /// Every fault of a manifest, or of a lock of grants.
     pub fn faults(&self) -> &[FileFault] {
-        let Self::Engine(EngineError::InvalidManifest { faults, .. }) = self else { return &[] };
+        let Self::Engine(
+            EngineError::InvalidManifest { faults, .. } | EngineError::InvalidLock { faults, .. },
+        ) = self
+        else {
+            return &[];
+        };
         faults
     }
 

@@ -23,4 +23,4 @@ pub use plugins::{
 pub use remote::{Input, Method, Remote};
 pub use table::{Answering, Entry, TABLE};
 
-pub use apflow_engine::{Live, chain};
+pub use apflow_engine::{Approval, Live, chain};

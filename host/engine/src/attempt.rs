@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use apflow_model::capability::Grant;
 use apflow_model::fault::{Fault, FaultCode};
+use apflow_model::plugin::Plugin;
 use apflow_model::reference;
 use apflow_model::usage::Usage;
 use apflow_sandbox::{Call, Ended, TaskPort};
@@ -24,7 +25,7 @@ const STORE_EVERY: Duration = Duration::from_millis(500);
 pub(crate) async fn run(engine: &Arc<Engine>, claimed: &Claimed) {
     let port = Arc::new(Port::new(engine, claimed));
     let ended = match prepare(engine, claimed).await {
-        Ok((plugin, inputs)) => match guard(engine, claimed, &plugin, &inputs, &port).await {
+        Ok(prepared) => match guard(engine, claimed, &prepared, &port).await {
             Some(ended) => ended,
             None => return,
         },
@@ -33,11 +34,15 @@ pub(crate) async fn run(engine: &Arc<Engine>, claimed: &Claimed) {
     settle::settle(engine, claimed, ended, port.take_events()).await;
 }
 
-/// Finds the plugin and the inputs of an attempt.
-async fn prepare(
-    engine: &Arc<Engine>,
-    claimed: &Claimed,
-) -> Result<(Arc<ReadyPlugin>, Value), Fault> {
+/// What an attempt is run with.
+struct Prepared {
+    plugin: Arc<ReadyPlugin>,
+    inputs: Value,
+    granted: Arc<[Grant]>,
+}
+
+/// Finds the plugin of an attempt, its inputs, and what it is granted at this moment.
+async fn prepare(engine: &Arc<Engine>, claimed: &Claimed) -> Result<Prepared, Fault> {
     let plugin = engine.ready_plugin(&claimed.executor).await.and_then(|plugin| {
         plugin.ok_or_else(|| EngineError::UnknownPlugin(claimed.executor.clone()))
     });
@@ -47,7 +52,24 @@ async fn prepare(
         let message = format!("inputs{at}: {message}");
         return Err(Fault::new(FaultCode::InvalidInput, message));
     }
-    Ok((plugin, inputs))
+    let granted = granted(engine, claimed, &plugin.plugin)?;
+    Ok(Prepared { plugin, inputs, granted })
+}
+
+/// What the lock grants the plugin, and the operator this job alone.
+fn granted(engine: &Engine, claimed: &Claimed, plugin: &Plugin) -> Result<Arc<[Grant]>, Fault> {
+    let locked = match engine.consents.granted(plugin) {
+        Ok(granted) => granted,
+        // Whoever needs no grant is not held up by a lock that nobody can read.
+        Err(_) if !plugin.manifest.capabilities.needs_grants() => Vec::new(),
+        Err(EngineError::InvalidLock { file, faults }) => {
+            let fault = faults.first().map(|fault| format!(": {fault}")).unwrap_or_default();
+            let message = format!("nothing is granted while `{file}` is not valid{fault}");
+            return Err(Fault::new(FaultCode::CapabilityDenied, message));
+        }
+        Err(error) => return Err(unusable(claimed, &error)),
+    };
+    Ok(locked.iter().chain(&claimed.grants).cloned().collect())
 }
 
 /// A plugin that is gone or broken stays so; trouble of the host's own may pass.
@@ -82,12 +104,11 @@ async fn resolve(engine: &Engine, claimed: &Claimed) -> Result<Value, Fault> {
 async fn guard(
     engine: &Engine,
     claimed: &Claimed,
-    plugin: &ReadyPlugin,
-    inputs: &Value,
+    prepared: &Prepared,
     port: &Arc<Port>,
 ) -> Option<Ended> {
+    let Prepared { plugin, inputs, granted } = prepared;
     let (task_id, job_id) = (claimed.task.to_string(), claimed.job.to_string());
-    let granted: Vec<Grant> = plugin.plugin.grants.iter().chain(&claimed.grants).cloned().collect();
     let call = Call {
         task_id: &task_id,
         job_id: &job_id,
@@ -95,8 +116,8 @@ async fn guard(
         model: claimed.model.as_deref(),
         input: inputs,
         timeout: claimed.timeout,
-        granted: granted.into(),
-        narrowed: None,
+        granted: Arc::clone(granted),
+        narrowed: claimed.allow.clone().map(Arc::from),
     };
     let task_port: Arc<dyn TaskPort> = Arc::clone(port) as Arc<dyn TaskPort>;
     let storing = async {

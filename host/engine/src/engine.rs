@@ -7,7 +7,6 @@ use std::time::Duration;
 use apflow_model::clock::{Clock, Timestamp};
 use apflow_model::id::{JobId, TaskId};
 use apflow_model::job::Job;
-use apflow_model::plugin::Plugin;
 use apflow_model::state::JobState;
 use apflow_sandbox::Sandbox;
 use apflow_store::{JobFilter, JobPage, Store};
@@ -17,8 +16,8 @@ use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::builtin::Builtin;
 use crate::components::Components;
+use crate::consents::Consents;
 use crate::error::EngineError;
-
 use crate::lock::DispatchLock;
 use crate::registry::Registry;
 use crate::watch::{Hub, Live};
@@ -46,6 +45,7 @@ pub struct Engine {
     pub(crate) store: Store,
     pub(crate) sandbox: Arc<Sandbox>,
     pub(crate) components: Components,
+    pub(crate) consents: Consents,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) registry: Registry,
     pub(crate) hub: Hub,
@@ -70,7 +70,7 @@ impl Engine {
         settings: Settings,
         store: Store,
         sandbox: Sandbox,
-        components: Components,
+        (components, consents): (Components, Consents),
         builtins: Vec<Builtin>,
         clock: Arc<dyn Clock>,
     ) -> Arc<Self> {
@@ -79,6 +79,7 @@ impl Engine {
             store,
             sandbox: Arc::new(sandbox),
             components,
+            consents,
             clock,
             registry: Registry::new(builtins),
             hub: Hub::new(),
@@ -109,24 +110,6 @@ impl Engine {
         limit: u32,
     ) -> Result<JobPage, EngineError> {
         Ok(self.store.list_jobs(filter, before, limit).await?)
-    }
-
-    /// Lists the installed plugins by name.
-    ///
-    /// # Errors
-    ///
-    /// [`EngineError::Store`] when the database fails.
-    pub async fn list_plugins(&self) -> Result<Vec<Plugin>, EngineError> {
-        Ok(self.store.list_plugins().await?)
-    }
-
-    /// Finds an installed plugin.
-    ///
-    /// # Errors
-    ///
-    /// [`EngineError::Store`] when the database fails.
-    pub async fn find_plugin(&self, name: &str) -> Result<Option<Plugin>, EngineError> {
-        Ok(self.store.find_plugin(name).await?)
     }
 
     /// Waits until a job has ended.

@@ -199,17 +199,23 @@ impl Reader {
         }
     }
 
+    /// Reads a list, which is empty when the key is left out.
+    pub(crate) fn list<'a>(&mut self, section: &Section<'a>, key: &str) -> &'a [Node] {
+        let Some(node) = section.get(key) else { return &[] };
+        let Kind::List(items) = node.kind() else {
+            self.wrong_type(node, &section.path(key), "a list", "write `[first, second]`");
+            return &[];
+        };
+        items
+    }
+
     /// Reads a list of texts, each with its place.
     pub(crate) fn texts<'a>(
         &mut self,
         section: &Section<'a>,
         key: &str,
     ) -> Vec<(&'a Node, &'a str)> {
-        let Some(node) = section.get(key) else { return Vec::new() };
-        let Kind::List(items) = node.kind() else {
-            self.wrong_type(node, &section.path(key), "a list", "write `[first, second]`");
-            return Vec::new();
-        };
+        let items = self.list(section, key);
         let texts = items.iter().enumerate().filter_map(|(index, item)| {
             let path = format!("{}.{index}", section.path(key));
             self.text(item, &path).map(|text| (item, text))

@@ -1,10 +1,44 @@
 //! Grants as they are typed: folders become whole paths.
 
-use apflow_model::capability::Grant;
+use std::str::FromStr;
+
+use apflow_model::capability::{Grant, InvalidGrant};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 
 use super::error::CliError;
+
+/// What a run keeps of its grants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// Nothing.
+    None,
+    /// This.
+    Grant(Grant),
+}
+
+impl FromStr for Kept {
+    type Err = InvalidGrant;
+
+    fn from_str(text: &str) -> Result<Self, InvalidGrant> {
+        if text == "none" {
+            return Ok(Self::None);
+        }
+        text.parse().map(Self::Grant)
+    }
+}
+
+/// All that a run keeps of its grants. None when nothing was said: then it keeps them all.
+pub(crate) fn kept(said: Vec<Kept>) -> Result<Option<Vec<Grant>>, CliError> {
+    if said.is_empty() {
+        return Ok(None);
+    }
+    let grants = said.into_iter().filter_map(|kept| match kept {
+        Kept::None => None,
+        Kept::Grant(grant) => Some(grant),
+    });
+    resolve(grants.collect()).map(Some)
+}
 
 /// Makes the folders of grants absolute, so that they mean the same wherever the host runs.
 pub(crate) fn resolve(grants: Vec<Grant>) -> Result<Vec<Grant>, CliError> {

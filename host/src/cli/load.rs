@@ -4,20 +4,19 @@ use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
-use apflow_api::{ApiError, GrantPlugin, ListPlugins, LoadPlugin, LoadedPlugin};
-use apflow_model::capability::Grant;
+use apflow_api::{ApiError, Approval, GrantPlugin, ListPlugins, LoadPlugin, LoadedPlugin};
 use apflow_model::limit::Span;
 use apflow_model::manifest::Manifest;
-use apflow_model::plugin::Plugin;
+use apflow_model::plugin::Installed;
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, File};
 
 use super::arguments::Load;
 use super::error::CliError;
 use super::exit::Exit;
-use super::grant;
 use super::operator::invoke;
 use super::output::Output;
+use super::{asked, grant};
 use crate::config::Config;
 
 const MANIFEST: &str = "plugin.yaml";
@@ -25,7 +24,7 @@ const MANIFEST: &str = "plugin.yaml";
 const BUILD_FOLDERS: [&str; 2] = ["target/wasm32-wasip2/release", "target/wasm32-wasip2/debug"];
 
 pub(crate) async fn run(config: &Config, load: Load, output: &Output) -> Result<Exit, CliError> {
-    let grants = grant::resolve(load.grants)?;
+    let approval = approval(&load)?;
     let files = match find(&load.path) {
         Ok(files) => files,
         Err(missing) => {
@@ -33,9 +32,9 @@ pub(crate) async fn run(config: &Config, load: Load, output: &Output) -> Result<
             if !missing.is_not_found() || !is_builtin(config, &load.path).await? {
                 return Err(missing);
             }
-            let grant = GrantPlugin { name: load.path, grants, grant_all: load.yes };
-            let plugin = invoke(config, grant).await?;
-            output.result(&plugin, || describe(&plugin, "granted"));
+            let installed = invoke(config, GrantPlugin { name: load.path, approval }).await?;
+            output.result(&installed, || describe(&installed, "came with the host"));
+            asked::warn(&installed.grants, output);
             return Ok(Exit::Ok);
         }
     };
@@ -44,17 +43,34 @@ pub(crate) async fn run(config: &Config, load: Load, output: &Output) -> Result<
         component_file: files.component_file,
         manifest: files.manifest,
         manifest_file: files.manifest_file,
-        grants,
-        grant_all: load.yes,
+        approval,
+        typed: load.path,
     };
     let loaded = invoke(config, loading).await?;
     output.result(&loaded, || describe(&loaded.plugin, &how(&loaded)));
+    asked::warn(&loaded.plugin.grants, output);
     Ok(Exit::Ok)
+}
+
+/// How the operator consents.
+fn approval(load: &Load) -> Result<Approval, CliError> {
+    if let Some(path) = &load.locked {
+        let file = path.display().to_string();
+        return Ok(Approval::Locked { text: read_text(path)?, file });
+    }
+    let grants = grant::resolve(load.grants.clone())?;
+    if grants.is_empty() && !load.yes {
+        return Ok(Approval::Unsaid);
+    }
+    Ok(Approval::Said { grants, all: load.yes })
 }
 
 async fn is_builtin(config: &Config, name: &str) -> Result<bool, CliError> {
     let installed = invoke(config, ListPlugins).await?;
-    Ok(installed.plugins.iter().any(|plugin| plugin.builtin && plugin.manifest.name == name))
+    Ok(installed.plugins.iter().any(|installed| {
+        let plugin = &installed.plugin;
+        plugin.builtin && plugin.manifest.name == name
+    }))
 }
 
 /// What `load` found on disk.
@@ -141,24 +157,10 @@ fn how(loaded: &LoadedPlugin) -> String {
     format!("loaded, {from} in {}", Span(Duration::from_micros(loaded.compile_us)))
 }
 
-fn describe(plugin: &Plugin, how: &str) -> String {
-    let manifest = &plugin.manifest;
-    let asks = manifest.capabilities.lines();
-    let granted: Vec<String> = plugin.grants.iter().map(Grant::to_string).collect();
-    let list = |items: &[String]| match items {
-        [] => "nothing".to_owned(),
-        items => items.join(", "),
-    };
-    let mut text = format!(
-        "{} {} ({}) {how}\n  asks for  {}\n  granted   {}",
-        manifest.name,
-        manifest.version,
-        plugin.world.name(),
-        list(&asks),
-        list(&granted)
-    );
-    if !asks.is_empty() && granted.is_empty() {
-        text.push_str("\n  allow what it asks for with `--grant KIND=VALUE`, here or at `run`");
-    }
-    text
+fn describe(installed: &Installed, how: &str) -> String {
+    let Installed { plugin, .. } = installed;
+    let Manifest { name, version, .. } = &plugin.manifest;
+    let table = asked::table(installed);
+    let lines = table.lines().map(|line| format!("\n  {line}"));
+    format!("{name} {version} ({}) {how}{}", plugin.world.name(), lines.collect::<String>())
 }

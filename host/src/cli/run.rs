@@ -17,7 +17,7 @@ use super::exit::Exit;
 use super::operator::operator;
 use super::output::Output;
 use super::signals::Signals;
-use super::{grant, tree};
+use super::{asked, grant, tree};
 use crate::assemble::Host;
 use crate::config::Config;
 
@@ -30,8 +30,13 @@ pub(crate) async fn run(config: &Config, run: Run, output: &Output) -> Result<Ex
         return run_batch(config, batch, output).await;
     }
     let input = run.input.read()?;
-    let task =
-        json!({ "id": "task", "executor": run.executor, "inputs": input, "max_attempts": 1 });
+    let task = json!({
+        "id": "task",
+        "executor": run.executor,
+        "inputs": input,
+        "max_attempts": 1,
+        "allow": grant::kept(run.allow)?,
+    });
     let job = run_job(config, task, run.grants, output, false).await?;
     let exit = Exit::of_job(&job);
     let Some(task) = job.tasks.into_iter().next() else { return Ok(exit) };
@@ -68,6 +73,7 @@ async fn run_job(
     is_tree: bool,
 ) -> Result<Job, CliError> {
     let grants = grant::resolve(grants)?;
+    asked::warn(&grants, output);
     let signals = Signals::listen();
     let mut signals = signals
         .map_err(|source| CliError::Io { what: "the process's signals".to_owned(), source })?;

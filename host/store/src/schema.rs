@@ -8,8 +8,10 @@ use sqlx::{SqlSafeStr, SqliteConnection};
 use crate::error::StoreError;
 
 /// Every step of the schema, in order. One that was released is never changed again.
-const STEPS: [(i64, &str, &str); 1] =
-    [(1, "jobs", include_str!("../migrations/sqlite/0001_jobs.sql"))];
+const STEPS: [(i64, &str, &str); 2] = [
+    (1, "jobs", include_str!("../migrations/sqlite/0001_jobs.sql")),
+    (2, "allow", include_str!("../migrations/sqlite/0002_allow.sql")),
+];
 
 /// Brings the database up to the newest schema. Does nothing when it is there already.
 pub(crate) async fn upgrade(connection: &mut SqliteConnection) -> Result<(), StoreError> {
