@@ -24,6 +24,7 @@ mod broken_folders;
 mod cancelling;
 mod code_cache;
 mod commands;
+mod consent;
 mod crashes;
 mod door;
 mod egress;

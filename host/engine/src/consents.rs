@@ -33,6 +33,8 @@ struct Seen {
     /// None for a file that is not there.
     stamp: Option<Stamp>,
     read: Result<Arc<GrantLock>, Vec<FileFault>>,
+    /// Whether the log says that it has faults.
+    is_told: bool,
 }
 
 /// What differs whenever a file has changed.
@@ -47,7 +49,10 @@ struct Stamp {
 impl Consents {
     /// Keeps the lock in `folder`, which is the data directory.
     pub fn new(folder: Dir) -> Self {
-        Self { folder, seen: Mutex::new(Seen { stamp: None, read: Ok(Arc::default()) }) }
+        Self {
+            folder,
+            seen: Mutex::new(Seen { stamp: None, read: Ok(Arc::default()), is_told: false }),
+        }
     }
 
     /// What is allowed now.
@@ -64,11 +69,7 @@ impl Consents {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Arc::default()),
                 text => GrantLock::parse(&text.map_err(unusable)?).map(Arc::new),
             };
-            if let Err(faults) = &read {
-                let fault = faults.first().map(ToString::to_string);
-                tracing::error!(fault, "`{FILE}` is not valid, so no plugin is granted anything");
-            }
-            *seen = Seen { stamp, read };
+            *seen = Seen { stamp, read, is_told: false };
         }
         seen.read.clone().map_err(|faults| EngineError::InvalidLock { file: FILE.into(), faults })
     }
@@ -79,7 +80,7 @@ impl Consents {
     ///
     /// As [`Consents::current`].
     pub(crate) fn granted(&self, plugin: &Plugin) -> Result<Vec<Grant>, EngineError> {
-        let lock = self.current()?;
+        let lock = self.current().inspect_err(|error| self.tell(error))?;
         let consent = lock.find(&plugin.manifest.name, &plugin.digest);
         Ok(consent.map(|consent| consent.grants.clone()).unwrap_or_default())
     }
@@ -98,6 +99,16 @@ impl Consents {
             return Ok(());
         }
         self.write(&lock.to_string()).map_err(unusable)
+    }
+
+    /// Logs that the lock has faults, once until it has changed: it is asked for every attempt.
+    fn tell(&self, error: &EngineError) {
+        let EngineError::InvalidLock { faults, .. } = error else { return };
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if !std::mem::replace(&mut seen.is_told, true) {
+            let fault = faults.first().map(ToString::to_string);
+            tracing::error!(fault, "`{FILE}` is not valid, so no plugin is granted anything");
+        }
     }
 
     fn stamp(&self) -> io::Result<Option<Stamp>> {

@@ -59,7 +59,9 @@ impl Approval {
             Self::Said { mut grants, all } => {
                 check(&grants, &[(&asking.manifest.name, asked)])?;
                 if all {
-                    grants.extend(asked.grants().into_iter().filter(|one| one.warning().is_none()));
+                    grants.extend(
+                        Grant::all_of(asked).into_iter().filter(|one| one.warning().is_none()),
+                    );
                 }
                 grants
             }
@@ -102,7 +104,7 @@ fn keep(
 fn commands(asking: Asking<'_>, mut kept: Vec<Grant>) -> String {
     let command = format!("apflow-host load {}", shell_word(asking.typed));
     let option = |grant: &Grant| format!(" --grant {}", shell_word(&grant.to_string()));
-    let all = asking.manifest.capabilities.grants();
+    let all = Grant::all_of(&asking.manifest.capabilities);
     let loud: String = all.iter().filter(|grant| grant.warning().is_some()).map(option).collect();
     let new: Vec<Grant> = all.into_iter().filter(|grant| !kept.contains(grant)).collect();
     kept.extend(new);

@@ -113,12 +113,11 @@ impl GrantLock {
 
 /// Reads a grant that means the same wherever the host runs.
 fn parse_grant(text: &str) -> Result<Grant, String> {
-    match text.parse::<Grant>().map_err(|error| error.to_string())? {
-        Grant::FsIn(path) if !path.starts_with('/') => {
-            Err(format!("grant `{text}`: write the whole path, from `/` on"))
-        }
-        grant => Ok(grant),
+    let grant = text.parse::<Grant>().map_err(|error| error.to_string())?;
+    if matches!(&grant, Grant::FsIn(path) if !path.starts_with('/')) {
+        return Err(format!("grant `{text}`: write the whole path, from `/` on"));
     }
+    Ok(grant)
 }
 
 impl fmt::Display for GrantLock {
@@ -235,6 +234,12 @@ mod tests {
         assert_eq!(lock.digests("own").collect::<Vec<_>>(), [newer]);
         lock.keep_only("own", None);
         assert_eq!(lock, GrantLock::default());
+    }
+
+    #[test]
+    fn the_last_line_of_a_list_can_be_taken_away() {
+        let text = lock(&["env=LANG"]).to_string().replace("      - \"env=LANG\"\n", "");
+        assert_eq!(GrantLock::parse(&text).unwrap(), lock(&[]));
     }
 
     #[test]

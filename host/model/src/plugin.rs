@@ -147,7 +147,7 @@ impl Asked {
             what: one.lines().concat(),
             needs_grant: one.needs_grants(),
             grants: granted.iter().filter(allows).cloned().collect(),
-            warning: one.grants().iter().find_map(Grant::warning),
+            warning: Grant::all_of(one).iter().find_map(Grant::warning),
         }
     }
 }

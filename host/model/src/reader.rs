@@ -199,14 +199,18 @@ impl Reader {
         }
     }
 
-    /// Reads a list, which is empty when the key is left out.
+    /// Reads a list, which is empty when the key is left out, or when the last of its lines was taken
+    /// away.
     pub(crate) fn list<'a>(&mut self, section: &Section<'a>, key: &str) -> &'a [Node] {
         let Some(node) = section.get(key) else { return &[] };
-        let Kind::List(items) = node.kind() else {
-            self.wrong_type(node, &section.path(key), "a list", "write `[first, second]`");
-            return &[];
-        };
-        items
+        match node.kind() {
+            Kind::List(items) => items,
+            Kind::Null => &[],
+            Kind::Bool(_) | Kind::Number(_) | Kind::Text(_) | Kind::Map(_) => {
+                self.wrong_type(node, &section.path(key), "a list", "write `[first, second]`");
+                &[]
+            }
+        }
     }
 
     /// Reads a list of texts, each with its place.

@@ -89,9 +89,9 @@ pub(crate) struct Load {
     /// that came with the host.
     pub(crate) path: String,
     /// What to allow it: http=https://api.example.com, tcp=HOST:PORT, fs.in=PATH, env=NAME and more.
-    /// Can be repeated.
-    #[arg(long = "grant", value_name = "KIND=VALUE")]
-    pub(crate) grants: Vec<Grant>,
+    /// `none` for nothing. Can be repeated.
+    #[arg(long = "grant", value_name = "KIND=VALUE|none")]
+    pub(crate) grants: Vec<grant::Said>,
     /// Allow all that its manifest asks for, but folders, raw sockets and values of secrets.
     #[arg(long)]
     pub(crate) yes: bool,
@@ -132,7 +132,7 @@ pub(crate) struct Run {
     pub(crate) grants: Vec<Grant>,
     /// Of all that it is granted, allow this run only this; `none` for nothing. Can be repeated.
     #[arg(long = "allow", value_name = "KIND=VALUE|none")]
-    pub(crate) allow: Vec<grant::Kept>,
+    pub(crate) allow: Vec<grant::Said>,
 }
 
 #[derive(Debug, Subcommand)]

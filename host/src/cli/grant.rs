@@ -8,16 +8,16 @@ use cap_std::fs::Dir;
 
 use super::error::CliError;
 
-/// What a run keeps of its grants.
+/// What is typed where nothing can be meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Kept {
+pub(crate) enum Said {
     /// Nothing.
     None,
     /// This.
     Grant(Grant),
 }
 
-impl FromStr for Kept {
+impl FromStr for Said {
     type Err = InvalidGrant;
 
     fn from_str(text: &str) -> Result<Self, InvalidGrant> {
@@ -28,14 +28,14 @@ impl FromStr for Kept {
     }
 }
 
-/// All that a run keeps of its grants. None when nothing was said: then it keeps them all.
-pub(crate) fn kept(said: Vec<Kept>) -> Result<Option<Vec<Grant>>, CliError> {
+/// All that was said, perhaps that it is nothing. None when nothing was said.
+pub(crate) fn all(said: Vec<Said>) -> Result<Option<Vec<Grant>>, CliError> {
     if said.is_empty() {
         return Ok(None);
     }
-    let grants = said.into_iter().filter_map(|kept| match kept {
-        Kept::None => None,
-        Kept::Grant(grant) => Some(grant),
+    let grants = said.into_iter().filter_map(|one| match one {
+        Said::None => None,
+        Said::Grant(grant) => Some(grant),
     });
     resolve(grants.collect()).map(Some)
 }

@@ -58,11 +58,10 @@ fn approval(load: &Load) -> Result<Approval, CliError> {
         let file = path.display().to_string();
         return Ok(Approval::Locked { text: read_text(path)?, file });
     }
-    let grants = grant::resolve(load.grants.clone())?;
-    if grants.is_empty() && !load.yes {
-        return Ok(Approval::Unsaid);
-    }
-    Ok(Approval::Said { grants, all: load.yes })
+    Ok(match grant::all(load.grants.clone())? {
+        None if !load.yes => Approval::Unsaid,
+        grants => Approval::Said { grants: grants.unwrap_or_default(), all: load.yes },
+    })
 }
 
 async fn is_builtin(config: &Config, name: &str) -> Result<bool, CliError> {
