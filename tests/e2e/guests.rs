@@ -27,6 +27,7 @@ pub(crate) const READS_OUTSIDE_ITS_GRANT: Guest = Guest("reads_outside_its_grant
 pub(crate) const READS_UNGRANTED_VARIABLES: Guest = Guest("reads_ungranted_variables");
 pub(crate) const RECURSES_FOREVER: Guest = Guest("recurses_forever");
 pub(crate) const SLEEPS_FOREVER: Guest = Guest("sleeps_forever");
+pub(crate) const TALKS_AND_WAITS: Guest = Guest("talks_and_waits");
 
 impl Guest {
     /// What tasks call it.

@@ -18,8 +18,11 @@ use crate::port::Port;
 use crate::registry::ReadyPlugin;
 use crate::{schema, settle};
 
-/// How often what a running attempt logs is stored.
-const STORE_EVERY: Duration = Duration::from_millis(500);
+/// How often what a running command writes is told.
+const TELL_EVERY: Duration = Duration::from_millis(100);
+
+/// How often it is told, for each time that all that has happened is stored: every 500 ms.
+const TELLS_PER_STORE: u32 = 5;
 
 /// Runs a claimed task and settles it.
 pub(crate) async fn run(engine: &Arc<Engine>, claimed: &Claimed) {
@@ -122,7 +125,10 @@ async fn guard(
     let task_port: Arc<dyn TaskPort> = Arc::clone(port) as Arc<dyn TaskPort>;
     let storing = async {
         loop {
-            tokio::time::sleep(STORE_EVERY).await;
+            for _ in 0..TELLS_PER_STORE {
+                tokio::time::sleep(TELL_EVERY).await;
+                port.tell_written();
+            }
             if !port.store_events().await {
                 return;
             }

@@ -162,9 +162,9 @@ mod tests {
 
     const DIGEST: Digest = Digest([7; 32]);
 
-    fn consent(grant: &str) -> Option<Consent> {
+    fn consent(grant: &str) -> Consent {
         let grants = vec![grant.parse().unwrap()];
-        Some(Consent { version: "1.0.0".to_owned(), asks: Vec::new(), grants })
+        Consent { version: "1.0.0".to_owned(), asks: Vec::new(), grants }
     }
 
     fn open(folder: &TempDir) -> Consents {
@@ -177,9 +177,9 @@ mod tests {
         let folder = TempDir::new().unwrap();
         let (one, other) = (open(&folder), open(&folder));
         assert_eq!(*other.current().unwrap(), GrantLock::default());
-        one.change(|lock| lock.put("a", DIGEST, consent("env=A"))).unwrap();
-        assert_eq!(other.current().unwrap().find("a", &DIGEST), consent("env=A").as_ref());
-        other.change(|lock| lock.put("b", DIGEST, consent("env=B"))).unwrap();
+        one.change(|lock| lock.put("a", DIGEST, Some(consent("env=A")))).unwrap();
+        assert_eq!(other.current().unwrap().find("a", &DIGEST), Some(&consent("env=A")));
+        other.change(|lock| lock.put("b", DIGEST, Some(consent("env=B")))).unwrap();
         assert_eq!(one.current().unwrap().digests("a").count(), 1);
         one.change(|lock| lock.keep_only("a", None)).unwrap();
         assert!(other.current().unwrap().find("a", &DIGEST).is_none());
@@ -189,7 +189,7 @@ mod tests {
     fn a_lock_with_a_fault_allows_nothing_until_it_is_repaired() {
         let folder = TempDir::new().unwrap();
         let consents = open(&folder);
-        consents.change(|lock| lock.put("a", DIGEST, consent("env=A"))).unwrap();
+        consents.change(|lock| lock.put("a", DIGEST, Some(consent("env=A")))).unwrap();
         let good = consents.folder.read_to_string(FILE).unwrap();
         consents.folder.write(FILE, good.replace("env=A", "env")).unwrap();
         for _ in 0..2 {
@@ -209,11 +209,11 @@ mod tests {
         let consents = open(&folder);
         consents.change(|_| ()).unwrap();
         assert!(consents.stamp().unwrap().is_none());
-        consents.change(|lock| lock.put("a", DIGEST, consent("env=A"))).unwrap();
+        consents.change(|lock| lock.put("a", DIGEST, Some(consent("env=A")))).unwrap();
         let mode = consents.folder.metadata(FILE).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         let before = consents.stamp().unwrap();
-        consents.change(|lock| lock.put("a", DIGEST, consent("env=A"))).unwrap();
+        consents.change(|lock| lock.put("a", DIGEST, Some(consent("env=A")))).unwrap();
         assert_eq!(consents.stamp().unwrap(), before);
     }
 }

@@ -24,6 +24,7 @@ mod port;
 mod registry;
 mod schema;
 mod settle;
+mod streams;
 mod submit;
 mod watch;
 

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use apflow_model::clock::Clock;
-use apflow_model::event::{Happening, LogLine};
+use apflow_model::event::{Happening, LogLine, Stream};
 use apflow_model::id::{JobId, TaskId};
 use apflow_sandbox::{Checkpoint, CheckpointError, PortFuture, TaskPort};
 use apflow_store::{Claimed, NewEvent, Store, StoreError};
 
 use crate::engine::Engine;
 use crate::error::chain;
+use crate::streams::Streams;
 use crate::watch::{Hub, Live};
 
 /// The port of one attempt.
@@ -22,6 +23,7 @@ pub(crate) struct Port {
     task: TaskId,
     attempt: u32,
     events: Mutex<Vec<NewEvent>>,
+    streams: Mutex<Streams>,
     /// None for a task without a budget.
     budget: Option<Mutex<Budget>>,
 }
@@ -45,18 +47,27 @@ impl Port {
             task: claimed.task,
             attempt: claimed.attempt,
             events: Mutex::default(),
+            streams: Mutex::default(),
             budget: budget.map(Mutex::new),
         }
     }
 
-    /// Takes out what happened and is not stored yet.
+    /// Takes out what happened and is not stored yet, after the attempt has ended.
     pub(crate) fn take_events(&self) -> Vec<NewEvent> {
+        let written = locked(&self.streams).take_all();
+        written.into_iter().for_each(|what| self.keep(what));
         std::mem::take(&mut self.lock())
+    }
+
+    /// Tells what a command has written, if it has waited a moment.
+    pub(crate) fn tell_written(&self) {
+        let written = locked(&self.streams).take();
+        written.into_iter().for_each(|what| self.keep(what));
     }
 
     /// Stores what happened so far. False when the attempt no longer holds its task.
     pub(crate) async fn store_events(&self) -> bool {
-        let events = self.take_events();
+        let events = std::mem::take(&mut *self.lock());
         let held = if events.is_empty() {
             self.store.holds(self.task, self.attempt).await
         } else {
@@ -151,6 +162,11 @@ impl TaskPort for Port {
         self.keep(Happening::Progress { fraction, message });
     }
 
+    fn wrote(&self, stream: Stream, bytes: &[u8]) {
+        let full = locked(&self.streams).write(stream, bytes);
+        full.into_iter().for_each(|what| self.keep(what));
+    }
+
     fn denied(&self, message: &str) {
         self.keep(Happening::Denied { message: message.to_owned() });
     }
@@ -160,8 +176,8 @@ impl TaskPort for Port {
     }
 }
 
-fn locked(budget: &Mutex<Budget>) -> MutexGuard<'_, Budget> {
-    budget.lock().unwrap_or_else(PoisonError::into_inner)
+fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What a store error means to a guest.

@@ -153,6 +153,12 @@ fn tell(news: &Live, id: JobId, is_tree: bool, output: &Output) {
         Happening::Progress { fraction, message } => {
             output.note(&format!("{:>4.0} % {message}", fraction * 100.0));
         }
+        Happening::Stdout { text } => {
+            text.lines().for_each(|line| output.note(&format!("  out {line}")))
+        }
+        Happening::Stderr { text } => {
+            text.lines().for_each(|line| output.note(&format!("  err {line}")))
+        }
         Happening::Denied { message } => output.note(&format!(" denied {message}")),
         Happening::State { .. } | Happening::Checkpoint { .. } => {}
     }
