@@ -307,6 +307,7 @@ fn read_fuel(reader: &mut Reader, section: &Section<'_>) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limit::Breach;
 
     const GOOD: &str = "\
 name: rest_executor
@@ -428,6 +429,36 @@ limits: { memory: 32MiB, timeout: 5s, fuel: none, http_requests: 3 }
         };
         assert_eq!(limits, expected);
         assert_eq!(LIMIT_KEYS.len(), all.split(',').count(), "every key was read");
+    }
+
+    #[test]
+    fn every_limit_that_is_met_names_its_key() {
+        let span = Duration::from_secs(1);
+        let breaches = [
+            Breach::Memory(1),
+            Breach::Table(1),
+            Breach::Handles(1),
+            Breach::Timeout(span),
+            Breach::Fuel(1),
+            Breach::Output(1),
+            Breach::Stdout(1),
+            Breach::Stderr(1),
+            Breach::HttpRequests(1),
+            Breach::HttpBody(1),
+            Breach::HttpHeaders(1),
+            Breach::Connections(1),
+            Breach::TcpBytes(1),
+            Breach::OutBytes(1),
+            Breach::Files(1),
+            Breach::HostCall(1),
+        ];
+        let texts = breaches.map(|breach| breach.to_string()).concat();
+        // Log lines over their limit are dropped, and a server that is too slow is an error of the
+        // call: the guest may get over both.
+        let is_got_over = |key: &str| ["log", "connect_timeout", "idle_timeout"].contains(&key);
+        for key in LIMIT_KEYS {
+            assert_ne!(texts.contains(&format!("`limits.{key}`")), is_got_over(key), "{key}");
+        }
     }
 
     #[test]
