@@ -55,14 +55,14 @@ impl Port {
     /// Takes out what happened and is not stored yet, after the attempt has ended.
     pub(crate) fn take_events(&self) -> Vec<NewEvent> {
         let written = locked(&self.streams).take_all();
-        written.into_iter().for_each(|what| self.keep(what));
+        self.keep_all(written);
         std::mem::take(&mut self.lock())
     }
 
     /// Tells what a command has written, if it has waited a moment.
     pub(crate) fn tell_written(&self) {
         let written = locked(&self.streams).take();
-        written.into_iter().for_each(|what| self.keep(what));
+        self.keep_all(written);
     }
 
     /// Stores what happened so far. False when the attempt no longer holds its task.
@@ -81,6 +81,12 @@ impl Port {
                 tracing::error!(task = %self.task, error, "what happened could not be stored");
                 true
             }
+        }
+    }
+
+    fn keep_all(&self, all: impl IntoIterator<Item = Happening>) {
+        for what in all {
+            self.keep(what);
         }
     }
 
@@ -164,7 +170,7 @@ impl TaskPort for Port {
 
     fn wrote(&self, stream: Stream, bytes: &[u8]) {
         let full = locked(&self.streams).write(stream, bytes);
-        full.into_iter().for_each(|what| self.keep(what));
+        self.keep_all(full);
     }
 
     fn denied(&self, message: &str) {

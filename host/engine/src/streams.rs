@@ -86,10 +86,12 @@ mod tests {
     use super::*;
 
     fn texts(happenings: Vec<Happening>) -> Vec<String> {
-        let text = |happening| match happening {
-            Happening::Stdout { text } => text,
-            Happening::Stderr { text } => format!("!{text}"),
-            other => panic!("{other:?} is no stream"),
+        let text = |happening| {
+            if let Happening::Stderr { text } = happening {
+                return format!("!{text}");
+            }
+            let Happening::Stdout { text } = happening else { panic!("it is no stream") };
+            text
         };
         happenings.into_iter().map(text).collect()
     }

@@ -473,6 +473,14 @@ limits: { memory: 32MiB, timeout: 5s, fuel: none, http_requests: 3 }
     }
 
     #[test]
+    fn nesting_is_refused_before_the_stack_is_full() {
+        for (open, close) in [("[", "]"), ("{ a: ", "}"), ("- ", "")] {
+            let text = format!("license: {}{}\n", open.repeat(5_000), close.repeat(5_000));
+            assert_eq!(faults(&text)[0].code, "invalid-yaml");
+        }
+    }
+
+    #[test]
     fn text_that_is_not_yaml_is_one_fault_with_its_place() {
         let found = faults("name: [unclosed\n");
         assert_eq!((found.len(), found[0].code), (1, "invalid-yaml"));

@@ -37,6 +37,7 @@ mod wasi;
 pub use cache::CodeCache;
 pub use call::{Call, Ended};
 pub use compile::{Compiled, digest};
+pub use egress::{is_public, target};
 pub use error::SandboxError;
 pub use floor::Floor;
 pub use import::{ExcessImport, Family, Import};

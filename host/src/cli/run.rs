@@ -153,13 +153,15 @@ fn tell(news: &Live, id: JobId, is_tree: bool, output: &Output) {
         Happening::Progress { fraction, message } => {
             output.note(&format!("{:>4.0} % {message}", fraction * 100.0));
         }
-        Happening::Stdout { text } => {
-            text.lines().for_each(|line| output.note(&format!("  out {line}")))
-        }
-        Happening::Stderr { text } => {
-            text.lines().for_each(|line| output.note(&format!("  err {line}")))
-        }
+        Happening::Stdout { text } => note_lines("out", text, output),
+        Happening::Stderr { text } => note_lines("err", text, output),
         Happening::Denied { message } => output.note(&format!(" denied {message}")),
         Happening::State { .. } | Happening::Checkpoint { .. } => {}
+    }
+}
+
+fn note_lines(stream: &str, text: &str, output: &Output) {
+    for line in text.lines() {
+        output.note(&format!("  {stream} {line}"));
     }
 }
