@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use apflow_api::{Api, ApiError};
 use apflow_engine::{
-    Builtin, Components, DataDir, DispatchLock, Engine, EngineError, Files, Settings, SystemClock,
+    Builtin, Components, Consents, DataDir, DispatchLock, Engine, EngineError, Files, Settings,
+    SystemClock,
 };
 use apflow_model::capability::HttpPattern;
 use apflow_model::secret::Secret;
@@ -53,6 +54,7 @@ impl Host {
         folder.create_dir_all("code").map_err(unusable)?;
         let components = Components::new(folder.open_dir("plugins").map_err(unusable)?);
         let files = Files::open(&folder, path).map_err(unusable)?;
+        let consents = Consents::new(folder.try_clone().map_err(unusable)?);
         let cache = CodeCache::open(folder.open_dir("code").map_err(unusable)?);
         let sandbox = Sandbox::new(apflow_sandbox::Settings {
             instances_max: INSTANCES_MAX,
@@ -64,7 +66,7 @@ impl Host {
         let store = Store::open(&path.join("apflow.db")).await.map_err(EngineError::Store)?;
         let engine = Engine::new(
             Settings { attempts_max: ATTEMPTS_MAX, ..Settings::default() },
-            DataDir { store, components, files },
+            DataDir { store, components, consents, files },
             sandbox.map_err(EngineError::Sandbox)?,
             builtins()?,
             Arc::new(SystemClock),

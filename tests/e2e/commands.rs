@@ -1,13 +1,17 @@
 //! Command components, whoever wrote them.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::guests::{BEHAVES, OPENS_A_SOCKET, cargo, path, plugin_folder, succeed};
+use crate::guests::{
+    BEHAVES, OPENS_A_SOCKET, TALKS_AND_WAITS, cargo, path, plugin_folder, succeed,
+};
 use crate::host::{TestHost, target_dir};
 
 /// A program of others: it pretty-prints and minimises JSON.
@@ -41,6 +45,22 @@ fn an_input_can_come_from_a_file_or_from_standard_input() {
     let arguments = ["run", "behaves", "--input", "-"];
     let ended = host.run_with(&arguments, r#"{ "args": ["from stdin"] }"#, &[]).succeeds();
     assert!(ended.stdout.contains("from stdin"), "{}", ended.stdout);
+}
+
+#[test]
+fn what_a_command_writes_is_shown_while_it_runs() {
+    let host = TestHost::new();
+    TALKS_AND_WAITS.load(&host, "capabilities: { clocks: true }\nlimits: { timeout: 1h }");
+    let mut run = host.command();
+    run.args(["run", TALKS_AND_WAITS.name()]).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = run.spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let mut shown: Vec<String> = lines.by_ref().take(3).collect();
+    shown.sort();
+    assert_eq!(shown, ["  err grün", "  out first line", "  out second "]);
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(5));
 }
 
 #[test]

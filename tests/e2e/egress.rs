@@ -43,7 +43,7 @@ fn without_a_grant_nothing_reaches_the_server_and_the_grant_is_named() {
 }
 
 #[test]
-fn a_grant_of_load_holds_until_the_next_load() {
+fn a_grant_of_load_holds_until_another_load_says_otherwise() {
     let server = Server::start(|_| Reply::status(204));
     let host = TestHost::new();
     let input = json!({ "url": server.url("/") });
@@ -51,8 +51,10 @@ fn a_grant_of_load_holds_until_the_next_load() {
     host.run(&["load", "rest_executor", "--grant", &grant]).succeeds();
     request(&host, &input, &[]).succeeds();
     host.run(&["load", "rest_executor"]).succeeds();
+    request(&host, &input, &[]).succeeds();
+    host.run(&["load", "rest_executor", "--grant", "none"]).succeeds();
     request(&host, &input, &[]).exits(3);
-    assert_eq!(server.hits().len(), 1);
+    assert_eq!(server.hits().len(), 2);
 }
 
 #[test]

@@ -26,6 +26,7 @@ mod cancelling;
 mod code_cache;
 mod commands;
 mod compiling;
+mod consent;
 mod crashes;
 mod dial;
 mod door;

@@ -61,6 +61,10 @@ codes! {
     InvalidSchema = "invalid-schema" 422;
     /// A grant allows something that nobody asks for.
     GrantNotAsked = "grant-not-asked" 403;
+    /// A plugin needs the operator's consent.
+    ConsentNeeded = "consent-needed" 403;
+    /// A lock of grants has faults.
+    InvalidLock = "invalid-lock" 422;
     /// Another process works on the data directory.
     HostLocked = "host-locked" 409;
     /// The data directory cannot be used.

@@ -69,6 +69,10 @@ impl ApiError {
                 EngineError::GrantNotAsked { .. } => Code::GrantNotAsked,
                 EngineError::FileTooLarge(_) => Code::PayloadTooLarge,
                 EngineError::CutShort => Code::InvalidRequest,
+                EngineError::ConsentNeeded { .. } | EngineError::NotLocked { .. } => {
+                    Code::ConsentNeeded
+                }
+                EngineError::InvalidLock { .. } => Code::InvalidLock,
                 EngineError::Locked => Code::HostLocked,
                 EngineError::DataDir { .. } => Code::DataDirUnusable,
                 EngineError::Store(_) | EngineError::Sandbox(_) | EngineError::Background(_) => {
@@ -91,9 +95,14 @@ impl ApiError {
         Some(&fault.path)
     }
 
-    /// Every fault of a manifest.
+    /// Every fault of a manifest, or of a lock of grants.
     pub fn faults(&self) -> &[FileFault] {
-        let Self::Engine(EngineError::InvalidManifest { faults, .. }) = self else { return &[] };
+        let Self::Engine(
+            EngineError::InvalidManifest { faults, .. } | EngineError::InvalidLock { faults, .. },
+        ) = self
+        else {
+            return &[];
+        };
         faults
     }
 

@@ -27,4 +27,4 @@ pub use plugins::{
 pub use remote::{Input, Method, Remote};
 pub use table::{Answering, Entry, TABLE};
 
-pub use apflow_engine::{Live, Piece, chain};
+pub use apflow_engine::{Approval, Live, Piece, chain};

@@ -6,6 +6,7 @@ use std::time::Duration;
 use apflow_model::capability::Grant;
 use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::file::{self, Upload};
+use apflow_model::plugin::Plugin;
 use apflow_model::reference;
 use apflow_model::usage::Usage;
 use apflow_sandbox::{Call, Ended, Mounts, Stop, StopReason, TaskPort};
@@ -19,14 +20,18 @@ use crate::registry::ReadyPlugin;
 use crate::workplace::{Handed, Workplace, upload_path};
 use crate::{schema, settle};
 
-/// How often what a running attempt logs is stored.
-const STORE_EVERY: Duration = Duration::from_millis(500);
+/// How often what a running command writes is told.
+const TELL_EVERY: Duration = Duration::from_millis(100);
+
+/// How often it is told, for each time that all that has happened is stored: every 500 ms.
+const TELLS_PER_STORE: u32 = 5;
 
 /// What an attempt starts with.
 struct Prepared {
     plugin: Arc<ReadyPlugin>,
     inputs: Value,
     workplace: Workplace,
+    granted: Arc<[Grant]>,
 }
 
 /// Runs a claimed task and settles it, unless it is stopped because its end no longer counts here.
@@ -37,9 +42,9 @@ pub(crate) async fn run(engine: &Arc<Engine>, claimed: &Claimed, stop: Stop) {
     };
     let port = Arc::new(Port::new(engine, claimed, stop.clone()));
     let (ended, workplace) = match prepared {
-        Ok(Prepared { plugin, inputs, workplace }) => {
-            let mounts = workplace.mounts.clone();
-            let ended = call(engine, claimed, &plugin, (inputs, mounts), &stop, &port).await;
+        Ok(Prepared { plugin, inputs, workplace, granted }) => {
+            let with = With { inputs, granted, mounts: workplace.mounts.clone() };
+            let ended = call(engine, claimed, &plugin, with, &stop, &port).await;
             (ended, Some(workplace))
         }
         Err(fault) => (Some(Ended { result: Err(fault), usage: Usage::default() }), None),
@@ -63,7 +68,14 @@ pub(crate) async fn run(engine: &Arc<Engine>, claimed: &Claimed, stop: Stop) {
     settle::settle(engine, claimed, ended, files, port.take_events()).await;
 }
 
-/// Finds the plugin, the inputs and the folders of an attempt.
+/// What a guest is called with.
+struct With {
+    inputs: Value,
+    granted: Arc<[Grant]>,
+    mounts: Mounts,
+}
+
+/// Finds the plugin of an attempt, its inputs and folders, and what it is granted at this moment.
 async fn prepare(engine: &Arc<Engine>, claimed: &Claimed) -> Result<Prepared, Fault> {
     let plugin = engine.ready_plugin(&claimed.executor).await.and_then(|plugin| {
         plugin.ok_or_else(|| EngineError::UnknownPlugin(claimed.executor.clone()))
@@ -83,7 +95,8 @@ async fn prepare(engine: &Arc<Engine>, claimed: &Claimed) -> Result<Prepared, Fa
     let workplace = Workplace::make(&engine.files, claimed, asked, handed).await;
     let workplace =
         workplace.map_err(|error| own(claimed, &error, "could not make the task's folders"))?;
-    Ok(Prepared { plugin, inputs, workplace })
+    let granted = granted(engine, claimed, &plugin.plugin)?;
+    Ok(Prepared { plugin, inputs, workplace, granted })
 }
 
 /// Trouble of the host's own, which may pass.
@@ -131,6 +144,22 @@ async fn keep(
     }
 }
 
+/// What the lock grants the plugin, and the operator this job alone.
+fn granted(engine: &Engine, claimed: &Claimed, plugin: &Plugin) -> Result<Arc<[Grant]>, Fault> {
+    let locked = match engine.consents.granted(plugin) {
+        Ok(granted) => granted,
+        // Whoever needs no grant is not held up by a lock that nobody can read.
+        Err(_) if !plugin.manifest.capabilities.needs_grants() => Vec::new(),
+        Err(EngineError::InvalidLock { file, faults }) => {
+            let fault = faults.first().map(|fault| format!(": {fault}")).unwrap_or_default();
+            let message = format!("nothing is granted while `{file}` is not valid{fault}");
+            return Err(Fault::new(FaultCode::CapabilityDenied, message));
+        }
+        Err(error) => return Err(unusable(claimed, &error)),
+    };
+    Ok(locked.iter().chain(&claimed.grants).cloned().collect())
+}
+
 /// A plugin that is gone or broken stays so; trouble of the host's own may pass.
 fn unusable(claimed: &Claimed, error: &EngineError) -> Fault {
     let executor = &claimed.executor;
@@ -164,13 +193,13 @@ async fn call(
     engine: &Engine,
     claimed: &Claimed,
     plugin: &Arc<ReadyPlugin>,
-    (inputs, mounts): (Value, Mounts),
+    With { inputs, granted, mounts }: With,
     stop: &Stop,
     port: &Arc<Port>,
 ) -> Option<Ended> {
-    let granted: Vec<Grant> = plugin.plugin.grants.iter().chain(&claimed.grants).cloned().collect();
     let (task_id, job_id) = (claimed.task.to_string(), claimed.job.to_string());
     let (attempt, model, timeout) = (claimed.attempt, claimed.model.clone(), claimed.timeout);
+    let narrowed = claimed.allow.clone().map(Arc::from);
     let task_port: Arc<dyn TaskPort> = Arc::clone(port) as Arc<dyn TaskPort>;
     let (sandbox, program, stop) = (Arc::clone(&engine.sandbox), Arc::clone(plugin), stop.clone());
     let mut guest = engine.sandbox.spawn(async move {
@@ -181,17 +210,22 @@ async fn call(
             model: model.as_deref(),
             input: &inputs,
             timeout,
-            granted: granted.into(),
-            narrowed: None,
+            granted,
+            narrowed,
             mounts,
             stop,
         };
         sandbox.run(&program.program, call, task_port).await
     });
+    let mut tells = 0_u32;
     loop {
         tokio::select! {
             ended = &mut guest => return Some(check_output(plugin, ended?)),
-            () = tokio::time::sleep(STORE_EVERY) => port.store_events().await,
+            () = tokio::time::sleep(TELL_EVERY) => port.tell_written(),
+        }
+        tells = tells.wrapping_add(1);
+        if tells.is_multiple_of(TELLS_PER_STORE) {
+            port.store_events().await;
         }
     }
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 use apflow_model::clock::{Clock, Timestamp};
 use apflow_model::id::{JobId, TaskId};
 use apflow_model::job::Job;
-use apflow_model::plugin::Plugin;
 use apflow_model::state::JobState;
 use apflow_sandbox::{Sandbox, Stop};
 use apflow_store::{JobFilter, JobPage, Store};
@@ -17,6 +16,7 @@ use tokio::task::JoinHandle;
 
 use crate::builtin::Builtin;
 use crate::components::Components;
+use crate::consents::Consents;
 use crate::error::EngineError;
 use crate::files::Files;
 use crate::lock::DispatchLock;
@@ -48,6 +48,8 @@ pub struct DataDir {
     pub store: Store,
     /// The components of plugins.
     pub components: Components,
+    /// What each plugin is granted.
+    pub consents: Consents,
     /// The files of callers and tasks.
     pub files: Files,
 }
@@ -59,6 +61,7 @@ pub struct Engine {
     pub(crate) sandbox: Arc<Sandbox>,
     pub(crate) components: Components,
     pub(crate) files: Arc<Files>,
+    pub(crate) consents: Consents,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) registry: Registry,
     pub(crate) hub: Hub,
@@ -81,7 +84,7 @@ impl Engine {
     /// nothing before [`Engine::start`].
     pub fn new(
         settings: Settings,
-        DataDir { store, components, files }: DataDir,
+        DataDir { store, components, consents, files }: DataDir,
         sandbox: Sandbox,
         builtins: Vec<Builtin>,
         clock: Arc<dyn Clock>,
@@ -92,6 +95,7 @@ impl Engine {
             sandbox: Arc::new(sandbox),
             components,
             files: Arc::new(files),
+            consents,
             clock,
             registry: Registry::new(builtins),
             hub: Hub::new(),
@@ -122,24 +126,6 @@ impl Engine {
         limit: u32,
     ) -> Result<JobPage, EngineError> {
         Ok(self.store.list_jobs(filter, before, limit).await?)
-    }
-
-    /// Lists the installed plugins by name.
-    ///
-    /// # Errors
-    ///
-    /// [`EngineError::Store`] when the database fails.
-    pub async fn list_plugins(&self) -> Result<Vec<Plugin>, EngineError> {
-        Ok(self.store.list_plugins().await?)
-    }
-
-    /// Finds an installed plugin.
-    ///
-    /// # Errors
-    ///
-    /// [`EngineError::Store`] when the database fails.
-    pub async fn find_plugin(&self, name: &str) -> Result<Option<Plugin>, EngineError> {
-        Ok(self.store.find_plugin(name).await?)
     }
 
     /// Waits until a job has ended.

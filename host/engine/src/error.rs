@@ -3,6 +3,7 @@
 //! A task that ends badly is no error of the engine: it is the task's fault, and stored with it.
 
 use apflow_model::capability::Grant;
+use apflow_model::consent::Difference;
 use apflow_model::job::SpecFault;
 use apflow_model::limit::Bytes;
 use apflow_model::reader::FileFault;
@@ -73,6 +74,39 @@ pub enum EngineError {
     /// An uploaded file did not come to its end. Nothing was kept.
     #[error("the file was cut short")]
     CutShort,
+    /// A plugin asks for more than the one of its name that is installed. Nothing was stored.
+    #[error(
+        "`{plugin}` asks for more than its version {before}, which is installed:{difference}\n\
+         {commands}"
+    )]
+    ConsentNeeded {
+        /// The plugin.
+        plugin: String,
+        /// The version that is installed.
+        before: String,
+        /// What is asked for, compared with what was.
+        difference: Box<Difference>,
+        /// What the operator can type to consent.
+        commands: String,
+    },
+    /// A reviewed lock does not allow this plugin as it is. Nothing was stored.
+    #[error("{file} does not allow this `{plugin}`: {why}")]
+    NotLocked {
+        /// The lock.
+        file: String,
+        /// The plugin.
+        plugin: String,
+        /// What is different.
+        why: String,
+    },
+    /// A lock has faults: it allows nothing.
+    #[error("{file} is not valid")]
+    InvalidLock {
+        /// The lock.
+        file: String,
+        /// Every fault, in the order of the file.
+        faults: Vec<FileFault>,
+    },
     /// Another process dispatches on this data directory.
     #[error(
         "another apflow-host works on this data directory: submit over its HTTP API, stop it, or \

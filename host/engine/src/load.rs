@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use apflow_model::capability::Grant;
+use apflow_model::consent::{Consent, GrantLock};
 use apflow_model::manifest::Manifest;
-use apflow_model::plugin::{Digest, Plugin};
+use apflow_model::plugin::{Digest, Installed, Plugin};
 use apflow_sandbox::{Compiled, Linked, SandboxError};
 
+use crate::builtin::Builtin;
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::grants;
+use crate::grants::{Approval, Asking};
 use crate::registry::ReadyPlugin;
 
 /// A plugin to be installed.
@@ -23,17 +24,17 @@ pub struct LoadPlugin {
     pub manifest: String,
     /// What to call the manifest in messages.
     pub manifest_file: String,
-    /// What the operator allows it.
-    pub grants: Vec<Grant>,
-    /// Whether the operator allows everything it asks for that needs no value of the operator's.
-    pub grant_all: bool,
+    /// How the operator consents to what it asks for.
+    pub approval: Approval,
+    /// How the operator named it, to be repeated in a command.
+    pub typed: String,
 }
 
 /// A plugin that was installed.
 #[derive(Debug)]
 pub struct Loaded {
-    /// What was installed.
-    pub plugin: Plugin,
+    /// What was installed, and what it is granted.
+    pub installed: Installed,
     /// Whether its code was in the cache.
     pub is_cached: bool,
     /// How long it took to have its code.
@@ -43,15 +44,17 @@ pub struct Loaded {
 impl Engine {
     /// Installs a plugin, or replaces the one of its name.
     ///
-    /// Its grants are exactly those of this call. Nothing is stored before all checks have passed.
+    /// Nothing is stored before all checks have passed. Then come its component, its grants, and its
+    /// row: a crash in between leaves the plugin before as it was, with its own grants.
     ///
     /// # Errors
     ///
     /// [`EngineError::InvalidManifest`], [`EngineError::Component`] and
     /// [`EngineError::InvalidSchema`] for a plugin that is refused,
     /// [`EngineError::BuiltinPlugin`] for the name of one that came with the host,
-    /// [`EngineError::GrantNotAsked`], and [`EngineError::Store`] or [`EngineError::DataDir`] when
-    /// it cannot be kept.
+    /// [`EngineError::GrantNotAsked`], [`EngineError::ConsentNeeded`], [`EngineError::NotLocked`]
+    /// and [`EngineError::InvalidLock`] for a consent that does not suffice, and
+    /// [`EngineError::Store`] or [`EngineError::DataDir`] when it cannot be kept.
     pub async fn load(self: &Arc<Self>, load: LoadPlugin) -> Result<Loaded, EngineError> {
         let manifest = Manifest::parse(&load.manifest).map_err(|faults| {
             EngineError::InvalidManifest { file: load.manifest_file.clone(), faults }
@@ -59,49 +62,56 @@ impl Engine {
         if self.is_builtin(&manifest.name) {
             return Err(EngineError::BuiltinPlugin(manifest.name));
         }
-        let grants = grants::of_plugin(&manifest, load.grants, load.grant_all)?;
         let component: Arc<[u8]> = load.component.into();
+        let digest = apflow_sandbox::digest(&component);
+        let earlier = self.store.find_plugin(&manifest.name).await?;
+        let asking = Asking { manifest: &manifest, digest, typed: &load.typed };
+        let lock = self.consents.current()?;
+        let consent = load.approval.decide(asking, earlier.as_ref(), &lock)?;
         let file = load.component_file;
         let (compiled, program) = self.prepare(Arc::clone(&component), &file, &manifest).await?;
-        let plugin = self.describe(&compiled, &program, manifest, grants).await;
+        let plugin = self.describe(&compiled, &program, manifest).await;
         let plugin = plugin.map_err(|source| EngineError::of_component(&file, source))?;
-        let loaded = Loaded { is_cached: compiled.is_cached, took: compiled.took, plugin };
-        let ready = ReadyPlugin::new(loaded.plugin.clone(), program)?;
-        let (engine, digest) = (Arc::clone(self), compiled.digest);
+        let ready = ReadyPlugin::new(plugin.clone(), program)?;
+        let engine = Arc::clone(self);
         tokio::task::spawn_blocking(move || engine.components.write(&digest, &component)).await??;
-        let replaced = self.store.find_plugin(&loaded.plugin.manifest.name).await?;
-        if let Err(error) = self.store.put_plugin(loaded.plugin.clone()).await {
+        let grants = consent.grants.clone();
+        if let Err(error) = self.put(plugin.clone(), consent).await {
             self.drop_component(digest).await?;
-            return Err(error.into());
+            return Err(error);
         }
         self.registry.put(ready);
-        if let Some(replaced) = replaced.filter(|replaced| replaced.digest != digest) {
-            self.drop_component(replaced.digest).await?;
+        if let Some(earlier) = earlier.filter(|earlier| earlier.digest != digest) {
+            self.drop_component(earlier.digest).await?;
         }
-        Ok(loaded)
+        let installed = Installed::new(plugin, grants);
+        Ok(Loaded { installed, is_cached: compiled.is_cached, took: compiled.took })
     }
 
-    /// Grants a plugin that came with the host exactly these capabilities.
+    /// Grants a plugin that came with the host what the operator consents to.
     ///
     /// None when no such plugin came with the host.
     ///
     /// # Errors
     ///
-    /// [`EngineError::GrantNotAsked`] and [`EngineError::Store`].
+    /// [`EngineError::GrantNotAsked`], [`EngineError::NotLocked`], [`EngineError::InvalidLock`],
+    /// [`EngineError::Store`] and [`EngineError::DataDir`].
     pub async fn grant_builtin(
-        &self,
+        self: &Arc<Self>,
         name: &str,
-        grants: Vec<Grant>,
-        grant_all: bool,
-    ) -> Result<Option<Plugin>, EngineError> {
+        approval: Approval,
+    ) -> Result<Option<Installed>, EngineError> {
         if !self.is_builtin(name) {
             return Ok(None);
         }
-        let Some(installed) = self.store.find_plugin(name).await? else { return Ok(None) };
-        let grants = grants::of_plugin(&installed.manifest, grants, grant_all)?;
-        let plugin = Plugin { grants, loaded_at: self.now(), ..installed };
-        self.store.put_plugin(plugin.clone()).await?;
-        Ok(Some(plugin))
+        let Some(plugin) = self.store.find_plugin(name).await? else { return Ok(None) };
+        let asking = Asking { manifest: &plugin.manifest, digest: plugin.digest, typed: name };
+        let lock = self.consents.current()?;
+        let consent = approval.decide(asking, Some(&plugin), &lock)?;
+        let grants = consent.grants.clone();
+        let plugin = Plugin { loaded_at: self.now(), ..plugin };
+        self.put(plugin.clone(), consent).await?;
+        Ok(Some(Installed::new(plugin, grants)))
     }
 
     /// Removes an installed plugin. Tasks that still wait for it will fail.
@@ -117,6 +127,8 @@ impl Engine {
         }
         let removed = self.store.remove_plugin(name).await?.ok_or_else(unknown)?;
         self.registry.forget(name);
+        let gone = name.to_owned();
+        self.change_consents(move |lock| lock.keep_only(&gone, None)).await?;
         self.drop_component(removed.digest).await?;
         Ok(removed)
     }
@@ -125,11 +137,14 @@ impl Engine {
     /// with another version of the host is replaced as well.
     ///
     /// Only the host that dispatches replaces: another could still be running the other version. A
-    /// plugin that the operator loaded under the same name stays.
+    /// plugin that the operator loaded under the same name stays. One that asks for more than before
+    /// loses its grants until the operator consents.
     ///
     /// # Errors
     ///
-    /// [`EngineError::Component`] when one is refused, and [`EngineError::Store`].
+    /// [`EngineError::Component`] when one is refused, [`EngineError::InvalidLock`] when one would
+    /// have to be granted something in a lock with faults, [`EngineError::Store`] and
+    /// [`EngineError::DataDir`].
     pub async fn install_builtins(self: &Arc<Self>, replace: bool) -> Result<(), EngineError> {
         let installed = self.store.list_plugins().await?;
         for builtin in &self.registry.builtins {
@@ -145,17 +160,57 @@ impl Engine {
             let file = format!("the component of `{}`", manifest.name);
             let (compiled, program) =
                 self.prepare(builtin.component.into(), &file, &manifest).await?;
-            // What the operator once granted stays, as far as the new version asks for it.
-            let grants = earlier.map(|plugin| plugin.grants.clone()).unwrap_or_default();
-            let is_asked = |grant: &Grant| grant.is_asked(&manifest.capabilities);
-            let grants = grants.into_iter().filter(is_asked).collect();
-            let plugin = self.describe(&compiled, &program, manifest, grants).await;
+            let consent = self.renewed_consent(builtin, earlier)?;
+            let plugin = self.describe(&compiled, &program, manifest).await;
             let plugin = plugin.map_err(|source| EngineError::of_component(&file, source))?;
             let plugin = Plugin { builtin: true, ..plugin };
-            self.store.put_plugin(plugin.clone()).await?;
+            self.put(plugin.clone(), consent).await?;
             self.registry.put(ReadyPlugin::new(plugin, program)?);
         }
         Ok(())
+    }
+
+    /// What the operator once granted stays, unless the new version asks for more.
+    fn renewed_consent(
+        &self,
+        builtin: &Builtin,
+        earlier: Option<&Plugin>,
+    ) -> Result<Consent, EngineError> {
+        let Builtin { manifest, digest, .. } = builtin;
+        let asking = Asking { manifest, digest: *digest, typed: &manifest.name };
+        match Approval::Unsaid.decide(asking, earlier, &*self.consents.current()?) {
+            Err(error @ EngineError::ConsentNeeded { .. }) => {
+                tracing::warn!("{error}");
+                let nothing = Approval::Said { grants: Vec::new(), all: false };
+                nothing.decide(asking, None, &GrantLock::default())
+            }
+            decided => decided,
+        }
+    }
+
+    /// Stores a plugin with its grants.
+    ///
+    /// For a moment the lock knows two components of the name, so that whichever the row names has
+    /// its own grants and no task is refused in between.
+    async fn put(self: &Arc<Self>, plugin: Plugin, consent: Consent) -> Result<(), EngineError> {
+        let (name, digest) = (plugin.manifest.name.clone(), plugin.digest);
+        let before = self.consents.current()?.find(&name, &digest).cloned();
+        let named = name.clone();
+        self.change_consents(move |lock| lock.put(&named, digest, Some(consent))).await?;
+        if let Err(error) = self.store.put_plugin(plugin).await {
+            self.change_consents(move |lock| lock.put(&name, digest, before)).await?;
+            return Err(error.into());
+        }
+        self.change_consents(move |lock| lock.keep_only(&name, Some(digest))).await
+    }
+
+    /// Changes the lock on a thread where blocking is fine.
+    async fn change_consents(
+        self: &Arc<Self>,
+        change: impl FnOnce(&mut GrantLock) + Send + 'static,
+    ) -> Result<(), EngineError> {
+        let engine = Arc::clone(self);
+        tokio::task::spawn_blocking(move || engine.consents.change(change)).await?
     }
 
     fn is_builtin(&self, name: &str) -> bool {
@@ -184,14 +239,12 @@ impl Engine {
         compiled: &Compiled,
         program: &Linked,
         manifest: Manifest,
-        grants: Vec<Grant>,
     ) -> Result<Plugin, SandboxError> {
         Ok(Plugin {
             digest: compiled.digest,
             world: compiled.world,
             descriptor: self.sandbox.describe(program, &manifest).await?,
             manifest,
-            grants,
             builtin: false,
             loaded_at: self.now(),
         })

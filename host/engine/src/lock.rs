@@ -1,18 +1,21 @@
-//! The lock that lets only one process dispatch the tasks of a data directory.
+//! The locks between processes: only one dispatches the tasks of a data directory, and only one at
+//! a time changes what is granted.
 //!
-//! The system gives it back when the process ends, however it ends.
+//! The system gives them back when the process ends, however it ends.
 
 #[expect(
     clippy::disallowed_types,
     reason = "only an open file can be locked; it is opened below"
 )]
 use std::fs::{File, TryLockError};
+use std::io;
 
 use cap_std::fs::{Dir, OpenOptions};
 
 use crate::error::EngineError;
 
-const LOCK_FILE: &str = "host.lock";
+const DISPATCH_FILE: &str = "host.lock";
+const CHANGE_FILE: &str = "grants.turn";
 
 /// The right to dispatch the tasks of a data directory, held until it is dropped.
 #[derive(Debug)]
@@ -29,15 +32,39 @@ impl DispatchLock {
     /// [`EngineError::Locked`] while another process holds it, [`EngineError::DataDir`] when the
     /// file cannot be made.
     pub fn acquire(folder: &Dir) -> Result<Self, EngineError> {
-        let unusable =
-            |source| EngineError::DataDir { what: format!("its file `{LOCK_FILE}`"), source };
-        let mut options = OpenOptions::new();
-        options.create(true).truncate(false).write(true);
-        let file = folder.open_with(LOCK_FILE, &options).map_err(unusable)?.into_std();
+        let file = open(folder, DISPATCH_FILE)?;
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => Err(EngineError::Locked),
-            Err(TryLockError::Error(error)) => Err(unusable(error)),
+            Err(TryLockError::Error(error)) => Err(unusable(DISPATCH_FILE, error)),
         }
     }
+}
+
+/// The turn to change what is granted, held until it is dropped.
+#[derive(Debug)]
+pub(crate) struct ChangeLock {
+    #[expect(clippy::disallowed_types, reason = "only an open file can be locked")]
+    _file: File,
+}
+
+impl ChangeLock {
+    /// Waits for its turn. Whoever has it gives it back within a few writes.
+    pub(crate) fn wait(folder: &Dir) -> Result<Self, EngineError> {
+        let file = open(folder, CHANGE_FILE)?;
+        file.lock().map_err(|error| unusable(CHANGE_FILE, error))?;
+        Ok(Self { _file: file })
+    }
+}
+
+#[expect(clippy::disallowed_types, reason = "only an open file can be locked")]
+fn open(folder: &Dir, name: &str) -> Result<File, EngineError> {
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true);
+    let file = folder.open_with(name, &options).map_err(|error| unusable(name, error))?;
+    Ok(file.into_std())
+}
+
+fn unusable(name: &str, source: io::Error) -> EngineError {
+    EngineError::DataDir { what: format!("its file `{name}`"), source }
 }

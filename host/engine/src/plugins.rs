@@ -1,15 +1,59 @@
-//! Makes installed plugins ready to run.
+//! Installed plugins: finding them, and making them ready to run.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use apflow_model::plugin::{Digest, Plugin};
+use apflow_model::plugin::{Digest, Installed, Plugin};
+use apflow_model::reader::FileFault;
 
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::registry::ReadyPlugin;
 
 impl Engine {
+    /// Lists the installed plugins by name. While `grants.lock` has a fault, none has a grant.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Store`] when the database fails, [`EngineError::DataDir`] when the lock cannot
+    /// be read.
+    pub async fn list_plugins(&self) -> Result<Vec<Installed>, EngineError> {
+        let plugins = self.store.list_plugins().await?;
+        plugins.into_iter().map(|plugin| self.with_grants(plugin)).collect()
+    }
+
+    /// Finds an installed plugin. While `grants.lock` has a fault, it has no grant.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Store`] when the database fails, [`EngineError::DataDir`] when the lock cannot
+    /// be read.
+    pub async fn find_plugin(&self, name: &str) -> Result<Option<Installed>, EngineError> {
+        let found = self.store.find_plugin(name).await?;
+        found.map(|plugin| self.with_grants(plugin)).transpose()
+    }
+
+    /// What is wrong with `grants.lock`. Nothing, as a rule.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::DataDir`] when it cannot be read.
+    pub fn lock_faults(&self) -> Result<Vec<FileFault>, EngineError> {
+        match self.consents.current() {
+            Ok(_) => Ok(Vec::new()),
+            Err(EngineError::InvalidLock { faults, .. }) => Ok(faults),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn with_grants(&self, plugin: Plugin) -> Result<Installed, EngineError> {
+        let grants = match self.consents.granted(&plugin) {
+            Err(EngineError::InvalidLock { .. }) => Vec::new(),
+            granted => granted?,
+        };
+        Ok(Installed::new(plugin, grants))
+    }
+
     /// Makes an installed plugin ready to run. None when there is none of this name.
     pub(crate) async fn ready_plugin(
         self: &Arc<Self>,

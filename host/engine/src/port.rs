@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use apflow_model::clock::Clock;
-use apflow_model::event::{Happening, LogLine};
+use apflow_model::event::{Happening, LogLine, Stream};
 use apflow_model::id::{JobId, TaskId};
 use apflow_sandbox::{Checkpoint, CheckpointError, PortFuture, Stop, StopReason, TaskPort};
 use apflow_store::{Claimed, NewEvent, Store, StoreError};
 
 use crate::engine::Engine;
 use crate::error::chain;
+use crate::streams::Streams;
 use crate::watch::{Hub, Live};
 
 /// The port of one attempt.
@@ -24,6 +25,7 @@ pub(crate) struct Port {
     /// Ends the attempt as soon as it is known to have lost its task.
     stop: Stop,
     events: Mutex<Vec<NewEvent>>,
+    streams: Mutex<Streams>,
     /// None for a task without a budget.
     budget: Option<Mutex<Budget>>,
 }
@@ -48,18 +50,27 @@ impl Port {
             attempt: claimed.attempt,
             stop,
             events: Mutex::default(),
+            streams: Mutex::default(),
             budget: budget.map(Mutex::new),
         }
     }
 
-    /// Takes out what happened and is not stored yet.
+    /// Takes out what happened and is not stored yet, after the attempt has ended.
     pub(crate) fn take_events(&self) -> Vec<NewEvent> {
+        let written = locked(&self.streams).take_all();
+        self.keep_all(written);
         std::mem::take(&mut self.lock())
+    }
+
+    /// Tells what a command has written, if it has waited a moment.
+    pub(crate) fn tell_written(&self) {
+        let written = locked(&self.streams).take();
+        self.keep_all(written);
     }
 
     /// Stores what happened so far, and ends an attempt that no longer holds its task.
     pub(crate) async fn store_events(&self) {
-        let events = self.take_events();
+        let events = std::mem::take(&mut *self.lock());
         let held = if events.is_empty() {
             self.store.holds(self.task, self.attempt).await
         } else {
@@ -72,6 +83,12 @@ impl Port {
                 let error = chain(&error);
                 tracing::error!(task = %self.task, error, "what happened could not be stored");
             }
+        }
+    }
+
+    fn keep_all(&self, all: impl IntoIterator<Item = Happening>) {
+        for what in all {
+            self.keep(what);
         }
     }
 
@@ -178,11 +195,16 @@ impl TaskPort for Port {
         self.keep(Happening::Progress { fraction, message });
     }
 
+    fn wrote(&self, stream: Stream, bytes: &[u8]) {
+        let full = locked(&self.streams).write(stream, bytes);
+        self.keep_all(full);
+    }
+
     fn denied(&self, message: &str) {
         self.keep(Happening::Denied { message: message.to_owned() });
     }
 }
 
-fn locked(budget: &Mutex<Budget>) -> MutexGuard<'_, Budget> {
-    budget.lock().unwrap_or_else(PoisonError::into_inner)
+fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -29,6 +29,7 @@ pub(crate) struct RawTask {
     pub(crate) backoff: Backoff,
     pub(crate) token_budget: Option<u64>,
     pub(crate) model: Option<String>,
+    pub(crate) allow: Option<Vec<String>>,
 }
 
 /// `"fetch"`, or `{"id": "fetch", "required": false}`.

@@ -39,6 +39,16 @@ pub enum Happening {
     },
     /// The executor wrote a line to its log.
     Log(LogLine),
+    /// The command wrote to its standard output.
+    Stdout {
+        /// What, as text: the next piece of it.
+        text: String,
+    },
+    /// The command wrote to its standard error.
+    Stderr {
+        /// What, as text: the next piece of it.
+        text: String,
+    },
     /// The executor said how far it has come.
     Progress {
         /// From 0.0 to 1.0.
@@ -58,6 +68,15 @@ pub enum Happening {
         /// What it wanted, and the grant that would allow it.
         message: String,
     },
+}
+
+/// A stream that a command writes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    /// Its standard output.
+    Stdout,
+    /// Its standard error.
+    Stderr,
 }
 
 /// A line of an executor's log.

@@ -5,6 +5,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use crate::capability::{Grant, InvalidGrant};
 use crate::draft::{RawDependency, RawTask};
 use crate::job::{Dependency, SpecFault, TaskSpec};
 use crate::{file, pointer, reference};
@@ -14,6 +15,9 @@ const TIMEOUT_SECONDS_MAX: f64 = 86_400.0;
 
 /// The most attempts a task may ask for.
 const ATTEMPTS_MAX: u32 = 100;
+
+/// The most grants that a task may name of those it keeps.
+const ALLOW_MAX: usize = 256;
 
 /// The longest reference, name of a job, task or model, in bytes.
 const NAME_BYTES_MAX: usize = 256;
@@ -140,8 +144,24 @@ impl Links<'_> {
             backoff: raw.backoff,
             token_budget: raw.token_budget,
             model: raw.model,
+            allow: raw.allow.map(|texts| self.allow(&texts)).transpose()?,
             inputs: raw.inputs,
         })
+    }
+
+    /// What the task keeps of its grants: it can only narrow, so nobody needs to permit it.
+    fn allow(&self, texts: &[String]) -> Result<Vec<Grant>, SpecFault> {
+        if texts.len() > ALLOW_MAX {
+            let message = format!("has {} grants, but may have at most {ALLOW_MAX}", texts.len());
+            return Err(self.fault("allow", message));
+        }
+        let list = self.at("allow");
+        let read = |(index, text): (usize, &String)| {
+            text.parse().map_err(|error: InvalidGrant| {
+                SpecFault::new(pointer::item(&list, index), error.to_string())
+            })
+        };
+        texts.iter().enumerate().map(read).collect()
     }
 
     fn timeout(&self, seconds: f64) -> Result<Duration, SpecFault> {
@@ -267,6 +287,7 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
+    use super::ALLOW_MAX;
     use crate::job::JobSpec;
 
     fn fault(value: Value) -> (String, String) {
@@ -352,6 +373,23 @@ mod tests {
                 "{message}"
             );
         }
+    }
+
+    #[test]
+    fn what_a_task_keeps_of_its_grants_is_read_with_its_places() {
+        let allow = |allow: Value| JobSpec::parse(json!({"executor": "x", "allow": allow}));
+        let kept = |spec: JobSpec| spec.tasks[0].allow.clone();
+        let grants = vec!["env=LANG".parse().unwrap()];
+        assert_eq!(kept(allow(json!(["env=LANG"])).unwrap()), Some(grants));
+        assert_eq!(kept(allow(json!([])).unwrap()), Some(Vec::new()));
+        assert_eq!(kept(JobSpec::parse(json!({"executor": "x"})).unwrap()), None);
+        let (path, message) = fault(json!({"tasks": [
+            {"executor": "x", "allow": ["env=LANG", "https://a.example"]}
+        ]}));
+        assert_eq!(path, "/tasks/0/allow/1");
+        assert!(message.contains("KIND=VALUE"), "{message}");
+        assert_eq!(allow(json!("env=LANG")).unwrap_err().path, "/allow");
+        assert_eq!(allow(json!(vec!["env=A"; ALLOW_MAX + 1])).unwrap_err().path, "/allow");
     }
 
     #[test]

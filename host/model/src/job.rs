@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::capability::Grant;
 use crate::clock::Timestamp;
 use crate::fault::Fault;
 use crate::id::{JobId, TaskId};
@@ -55,6 +56,8 @@ pub struct TaskSpec {
     pub token_budget: Option<u64>,
     /// The model it asks for.
     pub model: Option<String>,
+    /// What it keeps of what the operator grants. None for all of it.
+    pub allow: Option<Vec<Grant>>,
 }
 
 /// That a task waits for another.
@@ -134,6 +137,8 @@ pub struct Task {
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
+    /// What it keeps of what the operator grants. None for all of it.
+    pub allow: Option<Vec<Grant>>,
     /// How often it is tried at most: one more than was asked for with every attempt that a clean
     /// stop of the host cut short.
     pub max_attempts: u32,

@@ -6,6 +6,7 @@
 pub mod access;
 pub mod capability;
 pub mod clock;
+pub mod consent;
 mod draft;
 pub mod event;
 pub mod fault;

@@ -307,6 +307,7 @@ fn read_fuel(reader: &mut Reader, section: &Section<'_>) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limit::Breach;
 
     const GOOD: &str = "\
 name: rest_executor
@@ -431,6 +432,36 @@ limits: { memory: 32MiB, timeout: 5s, fuel: none, http_requests: 3 }
     }
 
     #[test]
+    fn every_limit_that_is_met_names_its_key() {
+        let span = Duration::from_secs(1);
+        let breaches = [
+            Breach::Memory(1),
+            Breach::Table(1),
+            Breach::Handles(1),
+            Breach::Timeout(span),
+            Breach::Fuel(1),
+            Breach::Output(1),
+            Breach::Stdout(1),
+            Breach::Stderr(1),
+            Breach::HttpRequests(1),
+            Breach::HttpBody(1),
+            Breach::HttpHeaders(1),
+            Breach::Connections(1),
+            Breach::TcpBytes(1),
+            Breach::OutBytes(1),
+            Breach::Files(1),
+            Breach::HostCall(1),
+        ];
+        let texts = breaches.map(|breach| breach.to_string()).concat();
+        // Log lines over their limit are dropped, and a server that is too slow is an error of the
+        // call: the guest may get over both.
+        let is_got_over = |key: &str| ["log", "connect_timeout", "idle_timeout"].contains(&key);
+        for key in LIMIT_KEYS {
+            assert_ne!(texts.contains(&format!("`limits.{key}`")), is_got_over(key), "{key}");
+        }
+    }
+
+    #[test]
     fn a_limit_out_of_range_is_refused_with_the_range() {
         let fault = &faults(&GOOD.replace("32MiB", "32GiB"))[0];
         assert!(fault.message.contains("from 64 KiB to 1 GiB"), "{fault}");
@@ -439,6 +470,14 @@ limits: { memory: 32MiB, timeout: 5s, fuel: none, http_requests: 3 }
     #[test]
     fn a_component_outside_the_folder_is_refused() {
         assert_eq!(faults(&GOOD.replace("rest.wasm", "../rest.wasm"))[0].path, "component");
+    }
+
+    #[test]
+    fn nesting_is_refused_before_the_stack_is_full() {
+        for (open, close) in [("[", "]"), ("{ a: ", "}"), ("- ", "")] {
+            let text = format!("license: {}{}\n", open.repeat(5_000), close.repeat(5_000));
+            assert_eq!(faults(&text)[0].code, "invalid-yaml");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-use crate::capability::Grant;
+use crate::capability::{Capabilities, Grant};
 use crate::clock::Timestamp;
 use crate::manifest::Manifest;
 
@@ -98,10 +98,56 @@ pub struct Plugin {
     pub manifest: Manifest,
     /// What it says of itself.
     pub descriptor: Descriptor,
-    /// What the operator allows it.
-    pub grants: Vec<Grant>,
     /// Whether it came with the host.
     pub builtin: bool,
     /// When it was loaded.
     pub loaded_at: Timestamp,
+}
+
+/// An installed plugin, and what the operator allows it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Installed {
+    /// The plugin.
+    #[serde(flatten)]
+    pub plugin: Plugin,
+    /// What it is granted.
+    pub grants: Vec<Grant>,
+    /// What it asks for, each with what of it is granted.
+    pub asks: Vec<Asked>,
+}
+
+/// One thing that a plugin asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Asked {
+    /// What it is, as words.
+    pub what: String,
+    /// Whether asking alone allows nothing.
+    pub needs_grant: bool,
+    /// The grants that allow it, or a part of it.
+    pub grants: Vec<Grant>,
+    /// Why the operator should think twice.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warning: Option<&'static str>,
+}
+
+impl Installed {
+    /// Lays what a plugin asks for beside what it is granted.
+    pub fn new(plugin: Plugin, grants: Vec<Grant>) -> Self {
+        let asks = plugin.manifest.capabilities.each();
+        let asks = asks.iter().map(|one| Asked::new(one, &grants)).collect();
+        Self { plugin, grants, asks }
+    }
+}
+
+impl Asked {
+    fn new(one: &Capabilities, granted: &[Grant]) -> Self {
+        // A range of addresses opens no destination by itself.
+        let allows = |grant: &&Grant| grant.is_asked(one) && !matches!(grant, Grant::Net(_));
+        Self {
+            what: one.lines().concat(),
+            needs_grant: one.needs_grants(),
+            grants: granted.iter().filter(allows).cloned().collect(),
+            warning: Grant::all_of(one).iter().find_map(Grant::warning),
+        }
+    }
 }

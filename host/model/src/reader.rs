@@ -224,17 +224,27 @@ impl Reader {
         }
     }
 
+    /// Reads a list, which is empty when the key is left out, or when the last of its lines was taken
+    /// away.
+    pub(crate) fn list<'a>(&mut self, section: &Section<'a>, key: &str) -> &'a [Node] {
+        let Some(node) = section.get(key) else { return &[] };
+        match node.kind() {
+            Kind::List(items) => items,
+            Kind::Null => &[],
+            Kind::Bool(_) | Kind::Number(_) | Kind::Text(_) | Kind::Map(_) => {
+                self.wrong_type(node, &section.path(key), "a list", "write `[first, second]`");
+                &[]
+            }
+        }
+    }
+
     /// Reads a list of texts, each with its place.
     pub(crate) fn texts<'a>(
         &mut self,
         section: &Section<'a>,
         key: &str,
     ) -> Vec<(&'a Node, &'a str)> {
-        let Some(node) = section.get(key) else { return Vec::new() };
-        let Kind::List(items) = node.kind() else {
-            self.wrong_type(node, &section.path(key), "a list", "write `[first, second]`");
-            return Vec::new();
-        };
+        let items = self.list(section, key);
         let texts = items.iter().enumerate().filter_map(|(index, item)| {
             let path = format!("{}.{index}", section.path(key));
             self.text(item, &path).map(|text| (item, text))

@@ -7,6 +7,9 @@ use std::fmt;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 
+/// How deep values may be nested. Ours are four deep; each level takes some of the stack.
+const DEPTH_MAX: usize = 16;
+
 /// A value and where it stands.
 #[derive(Debug)]
 pub(crate) struct Node(Spanned<Kind>);
@@ -38,7 +41,10 @@ impl Node {
     ///
     /// The place and the reason when the text is not YAML, or repeats a key.
     pub(crate) fn parse(text: &str) -> Result<Self, (Place, String)> {
-        serde_saphyr::from_str(text).map_err(|error| {
+        let options = serde_saphyr::options! {
+            budget: serde_saphyr::budget! { max_depth: DEPTH_MAX },
+        };
+        serde_saphyr::from_str_with_options(text, options).map_err(|error| {
             let place = error.location().map_or((1, 1), |at| (at.line(), at.column()));
             let message = error.to_string();
             let line = message.lines().next().unwrap_or_default();

@@ -1,16 +1,19 @@
-//! Where a guest's standard output and error go: memory, up to a limit.
+//! Where a guest's standard output and error go: memory, up to a limit, and its task.
 
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
+use apflow_model::event::Stream;
 use apflow_model::limit::Breach;
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError};
+
+use crate::port::TaskPort;
 
 /// The most that a guest may write in one call.
 const CHUNK_BYTES_MAX: usize = 64 << 10;
@@ -22,19 +25,26 @@ pub(crate) struct Capture {
     bytes_max: usize,
     /// What writing more than `bytes_max` breaches. None: the rest is dropped.
     breach: Option<Breach>,
+    /// Who is told of it as well.
+    told: Option<(Stream, Arc<dyn TaskPort>)>,
 }
 
 impl Capture {
     /// Keeps the first bytes and drops the rest.
     pub(crate) fn first(bytes_max: usize) -> Self {
-        Self { kept: Arc::default(), bytes_max, breach: None }
+        Self { kept: Arc::default(), bytes_max, breach: None, told: None }
     }
 
-    /// Keeps all, and ends the attempt with this breach when it is more than allowed.
-    pub(crate) fn all(breach: impl Fn(u64) -> Breach, bytes_max: u64) -> Self {
-        let breach = Some(breach(bytes_max));
+    /// Keeps all of a command's stream and tells its task, and ends the attempt when it is more than
+    /// allowed.
+    pub(crate) fn all(stream: Stream, bytes_max: u64, task: Arc<dyn TaskPort>) -> Self {
+        let breach = match stream {
+            Stream::Stdout => Breach::Stdout(bytes_max),
+            Stream::Stderr => Breach::Stderr(bytes_max),
+        };
         let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
-        Self { kept: Arc::default(), bytes_max, breach }
+        let (breach, told) = (Some(breach), Some((stream, task)));
+        Self { kept: Arc::default(), bytes_max, breach, told }
     }
 
     /// Takes out what was kept.
@@ -50,7 +60,11 @@ impl Capture {
         {
             return Err(breach.clone());
         }
-        kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        let bytes = &bytes[..bytes.len().min(room)];
+        kept.extend_from_slice(bytes);
+        if let Some((stream, task)) = &self.told {
+            task.wrote(*stream, bytes);
+        }
         Ok(())
     }
 }
@@ -111,14 +125,17 @@ impl AsyncWrite for Capture {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixture::Lines;
 
     #[test]
     fn a_full_capture_drops_or_refuses() {
         let mut first = Capture::first(4);
         first.write(Bytes::from_static(b"abcdef")).unwrap();
         assert_eq!(first.take(), b"abcd");
-        let mut all = Capture::all(Breach::Stdout, 4);
+        let lines = Arc::new(Lines::default());
+        let mut all = Capture::all(Stream::Stdout, 4, lines.clone());
         all.write(Bytes::from_static(b"abcd")).unwrap();
         assert!(all.write(Bytes::from_static(b"e")).is_err());
+        assert_eq!(lines.written(), b"abcd", "what was refused is not told");
     }
 }

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
+use apflow_model::event::Stream;
 use apflow_model::fault::{Fault, FaultCode};
-use apflow_model::limit::Breach;
 use apflow_model::manifest::Manifest;
 use apflow_model::plugin::Descriptor;
 use serde::Deserialize;
@@ -71,8 +71,9 @@ pub(crate) async fn run(
     let state = store.data_mut();
     let (plan, scope, secrets) =
         (Arc::clone(&state.plan), state.scope.clone(), state.secrets.clone());
-    let stdout = Capture::all(Breach::Stdout, plan.limits.stdout_bytes);
-    let stderr = Capture::all(Breach::Stderr, plan.limits.stderr_bytes);
+    let capture = |stream, bytes_max| Capture::all(stream, bytes_max, Arc::clone(&state.port));
+    let stdout = capture(Stream::Stdout, plan.limits.stdout_bytes);
+    let stderr = capture(Stream::Stderr, plan.limits.stderr_bytes);
     let mut builder = wasi::base(&plan, &scope, &secrets, &state.egress, stderr.clone());
     builder.arg(&*plan.name).args(&input.args);
     builder.stdin(MemoryInputPipe::new(input.stdin)).stdout(stdout.clone());

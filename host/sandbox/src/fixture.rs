@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use apflow_model::event::LogLine;
+use apflow_model::event::{LogLine, Stream};
 use apflow_model::manifest::Manifest;
 
 use crate::egress::{Egress, Outside};
@@ -63,13 +63,22 @@ fn plan(lines: &str) -> Arc<Plan> {
     })
 }
 
-/// A task that keeps its log and nothing else.
+/// A task that keeps its log and what a command writes, and nothing else.
 #[derive(Default)]
-pub(crate) struct Lines(Mutex<Vec<LogLine>>);
+pub(crate) struct Lines {
+    lines: Mutex<Vec<LogLine>>,
+    written: Mutex<Vec<u8>>,
+}
 
 impl Lines {
     pub(crate) fn take(&self) -> Vec<LogLine> {
-        std::mem::take(&mut self.0.lock().unwrap())
+        std::mem::take(&mut self.lines.lock().unwrap())
+    }
+}
+
+impl Lines {
+    pub(crate) fn written(&self) -> Vec<u8> {
+        self.written.lock().unwrap().clone()
     }
 }
 
@@ -97,10 +106,14 @@ impl TaskPort for Lines {
     fn settle_tokens(&self, _: u64, _: u64) {}
 
     fn log(&self, line: LogLine) {
-        self.0.lock().unwrap().push(line);
+        self.lines.lock().unwrap().push(line);
     }
 
     fn progress(&self, _: f64, _: String) {}
+
+    fn wrote(&self, _: Stream, bytes: &[u8]) {
+        self.written.lock().unwrap().extend_from_slice(bytes);
+    }
 
     fn denied(&self, _: &str) {}
 }

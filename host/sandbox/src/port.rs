@@ -5,7 +5,7 @@
 
 use std::pin::Pin;
 
-use apflow_model::event::LogLine;
+use apflow_model::event::{LogLine, Stream};
 
 /// A future that a port returns.
 pub type PortFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -40,6 +40,9 @@ pub trait TaskPort: Send + Sync {
 
     /// Keeps how far the guest says it has come.
     fn progress(&self, fraction: f64, message: String);
+
+    /// Keeps what a command writes, which is within its limit. It comes in pieces of any size.
+    fn wrote(&self, stream: Stream, bytes: &[u8]);
 
     /// Keeps that the guest was refused something. The message names the grant that would allow it.
     fn denied(&self, message: &str);
@@ -99,6 +102,8 @@ impl TaskPort for NoTask {
     fn log(&self, _: LogLine) {}
 
     fn progress(&self, _: f64, _: String) {}
+
+    fn wrote(&self, _: Stream, _: &[u8]) {}
 
     fn denied(&self, _: &str) {}
 }

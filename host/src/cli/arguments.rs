@@ -10,7 +10,7 @@ use apflow_model::limit::Span;
 use apflow_model::state::JobState;
 use clap::{Args, Parser, Subcommand};
 
-use super::json;
+use super::{grant, json};
 
 /// Runs untrusted executors safely: every one is a WASI component that gets only what was granted.
 #[derive(Debug, Parser)]
@@ -111,13 +111,16 @@ pub(crate) struct Load {
     /// A folder with a plugin.yaml, a plugin.yaml, a component beside one, or the name of a plugin
     /// that came with the host.
     pub(crate) path: String,
-    /// What to allow it: http=https://api.example.com, fs.in=PATH, env=NAME or secret=NAME. Can be
-    /// repeated.
-    #[arg(long = "grant", value_name = "KIND=VALUE")]
-    pub(crate) grants: Vec<Grant>,
-    /// Allow every destination and variable that its manifest asks for.
+    /// What to allow it: http=https://api.example.com, tcp=HOST:PORT, fs.in=PATH, env=NAME and more.
+    /// `none` for nothing. Can be repeated.
+    #[arg(long = "grant", value_name = "KIND=VALUE|none")]
+    pub(crate) grants: Vec<grant::Said>,
+    /// Allow all that its manifest asks for, but folders, raw sockets and values of secrets.
     #[arg(long)]
     pub(crate) yes: bool,
+    /// Allow exactly what this reviewed lock allows this component, and no other component.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["grants", "yes"])]
+    pub(crate) locked: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -150,6 +153,9 @@ pub(crate) struct Run {
     /// What to allow this run alone. Can be repeated.
     #[arg(long = "grant", value_name = "KIND=VALUE")]
     pub(crate) grants: Vec<Grant>,
+    /// Of all that it is granted, allow this run only this; `none` for nothing. Can be repeated.
+    #[arg(long = "allow", value_name = "KIND=VALUE|none")]
+    pub(crate) allow: Vec<grant::Said>,
 }
 
 #[derive(Debug, Subcommand)]

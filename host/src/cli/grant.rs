@@ -1,10 +1,44 @@
 //! Grants as they are typed: folders become whole paths.
 
-use apflow_model::capability::Grant;
+use std::str::FromStr;
+
+use apflow_model::capability::{Grant, InvalidGrant};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 
 use super::error::CliError;
+
+/// What is typed where nothing can be meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Said {
+    /// Nothing.
+    None,
+    /// This.
+    Grant(Grant),
+}
+
+impl FromStr for Said {
+    type Err = InvalidGrant;
+
+    fn from_str(text: &str) -> Result<Self, InvalidGrant> {
+        if text == "none" {
+            return Ok(Self::None);
+        }
+        text.parse().map(Self::Grant)
+    }
+}
+
+/// All that was said, perhaps that it is nothing. None when nothing was said.
+pub(crate) fn all(said: Vec<Said>) -> Result<Option<Vec<Grant>>, CliError> {
+    if said.is_empty() {
+        return Ok(None);
+    }
+    let grants = said.into_iter().filter_map(|one| match one {
+        Said::None => None,
+        Said::Grant(grant) => Some(grant),
+    });
+    resolve(grants.collect()).map(Some)
+}
 
 /// Makes the folders of grants absolute, so that they mean the same wherever the host runs.
 pub(crate) fn resolve(grants: Vec<Grant>) -> Result<Vec<Grant>, CliError> {

@@ -4,20 +4,20 @@ use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
-use apflow_api::{ApiError, GrantPlugin, ListPlugins, LoadPlugin, LoadedPlugin};
+use apflow_api::{ApiError, Approval, GrantPlugin, ListPlugins, LoadPlugin, LoadedPlugin};
 use apflow_model::capability::Grant;
 use apflow_model::limit::Span;
 use apflow_model::manifest::Manifest;
-use apflow_model::plugin::Plugin;
+use apflow_model::plugin::Installed;
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, File};
 
 use super::arguments::Load;
 use super::error::CliError;
 use super::exit::Exit;
-use super::grant;
 use super::operator::invoke;
 use super::output::Output;
+use super::{asked, grant};
 use crate::config::Config;
 
 const MANIFEST: &str = "plugin.yaml";
@@ -25,7 +25,7 @@ const MANIFEST: &str = "plugin.yaml";
 const BUILD_FOLDERS: [&str; 2] = ["target/wasm32-wasip2/release", "target/wasm32-wasip2/debug"];
 
 pub(crate) async fn run(config: &Config, load: Load, output: &Output) -> Result<Exit, CliError> {
-    let grants = grant::resolve(load.grants)?;
+    let approval = approval(&load)?;
     let files = match find(&load.path) {
         Ok(files) => files,
         Err(missing) => {
@@ -33,10 +33,9 @@ pub(crate) async fn run(config: &Config, load: Load, output: &Output) -> Result<
             if !missing.is_not_found() || !is_builtin(config, &load.path).await? {
                 return Err(missing);
             }
-            let grant = GrantPlugin { name: load.path, grants, grant_all: load.yes };
-            let plugin = invoke(config, grant).await?;
-            warn(config, &plugin, output);
-            output.result(&plugin, || describe(&plugin, "granted"));
+            let installed = invoke(config, GrantPlugin { name: load.path, approval }).await?;
+            output.result(&installed, || describe(&installed, "came with the host"));
+            warn(config, &installed.grants, output);
             return Ok(Exit::Ok);
         }
     };
@@ -45,21 +44,19 @@ pub(crate) async fn run(config: &Config, load: Load, output: &Output) -> Result<
         component_file: files.component_file,
         manifest: files.manifest,
         manifest_file: files.manifest_file,
-        grants,
-        grant_all: load.yes,
+        approval,
+        typed: load.path,
     };
     let loaded = invoke(config, loading).await?;
-    warn(config, &loaded.plugin, output);
     output.result(&loaded, || describe(&loaded.plugin, &how(&loaded)));
+    warn(config, &loaded.plugin.grants, output);
     Ok(Exit::Ok)
 }
 
 /// Says what the operator should think about twice.
-fn warn(config: &Config, plugin: &Plugin, output: &Output) {
-    for grant in &plugin.grants {
-        if let Some(warning) = grant.warning() {
-            output.note(&format!("warning: `{grant}`: {warning}"));
-        }
+fn warn(config: &Config, grants: &[Grant], output: &Output) {
+    asked::warn(grants, output);
+    for grant in grants {
         if let Grant::Secret(name) | Grant::SecretValue(name) = grant
             && config.secrets.find(name).is_none()
         {
@@ -69,9 +66,24 @@ fn warn(config: &Config, plugin: &Plugin, output: &Output) {
     }
 }
 
+/// How the operator consents.
+fn approval(load: &Load) -> Result<Approval, CliError> {
+    if let Some(path) = &load.locked {
+        let file = path.display().to_string();
+        return Ok(Approval::Locked { text: read_text(path)?, file });
+    }
+    Ok(match grant::all(load.grants.clone())? {
+        None if !load.yes => Approval::Unsaid,
+        grants => Approval::Said { grants: grants.unwrap_or_default(), all: load.yes },
+    })
+}
+
 async fn is_builtin(config: &Config, name: &str) -> Result<bool, CliError> {
     let installed = invoke(config, ListPlugins).await?;
-    Ok(installed.plugins.iter().any(|plugin| plugin.builtin && plugin.manifest.name == name))
+    Ok(installed.plugins.iter().any(|installed| {
+        let plugin = &installed.plugin;
+        plugin.builtin && plugin.manifest.name == name
+    }))
 }
 
 /// What `load` found on disk.
@@ -158,24 +170,10 @@ fn how(loaded: &LoadedPlugin) -> String {
     format!("loaded, {from} in {}", Span(Duration::from_micros(loaded.compile_us)))
 }
 
-fn describe(plugin: &Plugin, how: &str) -> String {
-    let manifest = &plugin.manifest;
-    let asks = manifest.capabilities.lines();
-    let granted: Vec<String> = plugin.grants.iter().map(Grant::to_string).collect();
-    let list = |items: &[String]| match items {
-        [] => "nothing".to_owned(),
-        items => items.join(", "),
-    };
-    let mut text = format!(
-        "{} {} ({}) {how}\n  asks for  {}\n  granted   {}",
-        manifest.name,
-        manifest.version,
-        plugin.world.name(),
-        list(&asks),
-        list(&granted)
-    );
-    if !asks.is_empty() && granted.is_empty() {
-        text.push_str("\n  allow what it asks for with `--grant KIND=VALUE`, here or at `run`");
-    }
-    text
+fn describe(installed: &Installed, how: &str) -> String {
+    let Installed { plugin, .. } = installed;
+    let Manifest { name, version, .. } = &plugin.manifest;
+    let table = asked::table(installed);
+    let lines = table.lines().map(|line| format!("\n  {line}"));
+    format!("{name} {version} ({}) {how}{}", plugin.world.name(), lines.collect::<String>())
 }

@@ -1,6 +1,7 @@
 //! The command line: a verb a file.
 
 mod arguments;
+mod asked;
 mod bench;
 mod compile;
 mod error;

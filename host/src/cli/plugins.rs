@@ -1,10 +1,10 @@
 //! `plugins list`, `plugins show`, `plugins remove`.
 
 use apflow_api::{ListPlugins, RemovePlugin, ShowPlugin};
-use apflow_model::capability::Grant;
 use apflow_model::limit::{Bytes, Span};
-use apflow_model::plugin::Plugin;
+use apflow_model::plugin::Installed;
 
+use super::asked;
 use super::error::CliError;
 use super::exit::Exit;
 use super::operator::invoke;
@@ -17,14 +17,15 @@ const DESCRIPTION_CHARACTERS_MAX: usize = 60;
 pub(crate) async fn list(config: &Config, output: &Output) -> Result<Exit, CliError> {
     let listed = invoke(config, ListPlugins).await?;
     output.result(&listed, || {
-        let row = |plugin: &Plugin| {
+        let row = |installed: &Installed| {
+            let Installed { plugin, grants, .. } = installed;
             let manifest = &plugin.manifest;
             vec![
                 manifest.name.clone(),
                 manifest.version.to_string(),
                 plugin.world.name().to_owned(),
                 if plugin.builtin { "host" } else { "loaded" }.to_owned(),
-                grants(plugin),
+                asked::list(grants),
                 shorten(&manifest.description, DESCRIPTION_CHARACTERS_MAX),
             ]
         };
@@ -52,17 +53,9 @@ pub(crate) async fn remove(
     Ok(Exit::Ok)
 }
 
-fn grants(plugin: &Plugin) -> String {
-    match plugin.grants.as_slice() {
-        [] => "-".to_owned(),
-        grants => grants.iter().map(Grant::to_string).collect::<Vec<_>>().join(" "),
-    }
-}
-
-fn detail(plugin: &Plugin) -> String {
+fn detail(installed: &Installed) -> String {
+    let Installed { plugin, .. } = installed;
     let (manifest, limits) = (&plugin.manifest, &plugin.manifest.limits);
-    let asks = manifest.capabilities.lines();
-    let asks = if asks.is_empty() { "nothing".to_owned() } else { asks.join(", ") };
     let fuel = limits.fuel.map_or_else(|| "none".to_owned(), |fuel| fuel.to_string());
     let rows = [
         ("name", manifest.name.clone()),
@@ -71,8 +64,6 @@ fn detail(plugin: &Plugin) -> String {
         ("world", plugin.world.name().to_owned()),
         ("from", if plugin.builtin { "the host" } else { "load" }.to_owned()),
         ("sha256", plugin.digest.to_string()),
-        ("asks for", asks),
-        ("granted", grants(plugin)),
         ("memory", Bytes(limits.memory_bytes).to_string()),
         ("timeout", Span(limits.timeout).to_string()),
         ("fuel", fuel),
@@ -83,5 +74,6 @@ fn detail(plugin: &Plugin) -> String {
     ];
     let rows = rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
     let input = serde_json::to_string_pretty(&plugin.descriptor.input_schema).unwrap_or_default();
-    format!("{}\n\ninput schema\n{input}", columns(&[], rows, &[]))
+    let asks = asked::table(installed);
+    format!("{}\n\n{asks}\n\ninput schema\n{input}", columns(&[], rows, &[]))
 }

@@ -17,7 +17,7 @@ use super::exit::Exit;
 use super::operator::operator;
 use super::output::Output;
 use super::signals::Signals;
-use super::{grant, tree};
+use super::{asked, grant, tree};
 use crate::assemble::Host;
 use crate::config::Config;
 
@@ -30,8 +30,13 @@ pub(crate) async fn run(config: &Config, run: Run, output: &Output) -> Result<Ex
         return run_batch(config, batch, output).await;
     }
     let input = run.input.read()?;
-    let task =
-        json!({ "id": "task", "executor": run.executor, "inputs": input, "max_attempts": 1 });
+    let task = json!({
+        "id": "task",
+        "executor": run.executor,
+        "inputs": input,
+        "max_attempts": 1,
+        "allow": grant::all(run.allow)?,
+    });
     let job = run_job(config, task, run.grants, output, false).await?;
     let exit = Exit::of_job(&job);
     let Some(task) = job.tasks.into_iter().next() else { return Ok(exit) };
@@ -68,6 +73,7 @@ async fn run_job(
     is_tree: bool,
 ) -> Result<Job, CliError> {
     let grants = grant::resolve(grants)?;
+    asked::warn(&grants, output);
     let signals = Signals::listen();
     let mut signals = signals
         .map_err(|source| CliError::Io { what: "the process's signals".to_owned(), source })?;
@@ -147,7 +153,15 @@ fn tell(news: &Live, id: JobId, is_tree: bool, output: &Output) {
         Happening::Progress { fraction, message } => {
             output.note(&format!("{:>4.0} % {message}", fraction * 100.0));
         }
+        Happening::Stdout { text } => note_lines("out", text, output),
+        Happening::Stderr { text } => note_lines("err", text, output),
         Happening::Denied { message } => output.note(&format!(" denied {message}")),
         Happening::State { .. } | Happening::Checkpoint { .. } => {}
+    }
+}
+
+fn note_lines(stream: &str, text: &str, output: &Output) {
+    for line in text.lines() {
+        output.note(&format!("  {stream} {line}"));
     }
 }

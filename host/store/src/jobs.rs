@@ -253,6 +253,7 @@ fn plan_task(job: JobId, id: i64, spec: &TaskSpec, ids: &[i64], now: Timestamp) 
         created_at: now,
         started_at: None,
         ended_at: None,
+        allow: spec.allow.clone(),
         max_attempts: spec.attempts_max,
         output: None,
         fault: None,
@@ -282,6 +283,7 @@ fn task_row(task: &Task, spec: &TaskSpec) -> Result<Value, StoreError> {
         task.max_attempts,
         task.dependencies.len(),
         task.created_at.unix_ms(),
+        spec.allow.as_ref().map(row::text).transpose()?,
     ]))
 }
 
@@ -294,10 +296,10 @@ const INSERT_JOBS: &str = "\
 const INSERT_TASKS: &str = "\
     INSERT INTO task (id, job_id, reference, name, executor, state, parent_id, priority, run_at, \
                       timeout_ms, token_budget, model, backoff, attempts_max, waiting_count, \
-                      created_at) \
+                      created_at, allow) \
     SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, \
            value->>7, value->>8, value->>9, value->>10, value->>11, value->>12, value->>13, \
-           value->>14, value->>15 FROM json_each($1)";
+           value->>14, value->>15, value->>16 FROM json_each($1)";
 
 const INSERT_INPUTS: &str =
     "INSERT INTO task_input (task_id, body) SELECT value->>0, value->>1 FROM json_each($1)";

@@ -1,6 +1,7 @@
 //! Installed plugins, by name.
 //!
-//! It does not hold the components' bytes: those are files, named by their digest.
+//! It does not hold the components' bytes, which are files named by their digest, and not what the
+//! operator grants, which stands in `grants.lock`.
 
 use apflow_model::clock::Timestamp;
 use apflow_model::plugin::Plugin;
@@ -83,7 +84,6 @@ fn read(row: &SqliteRow) -> Result<Plugin, StoreError> {
         world: row::column(row, "world")?,
         manifest: row::column(row, "manifest")?,
         descriptor: row::column(row, "descriptor")?,
-        grants: row::column(row, "grants")?,
     };
     texts.read(row::column(row, "builtin")?, row::moment(row, "loaded_at")?)
 }
@@ -94,7 +94,6 @@ struct Texts<T> {
     world: T,
     manifest: T,
     descriptor: T,
-    grants: T,
 }
 
 impl Texts<String> {
@@ -104,7 +103,6 @@ impl Texts<String> {
             world: plugin.world.name().to_owned(),
             manifest: row::text(&plugin.manifest)?,
             descriptor: row::text(&plugin.descriptor)?,
-            grants: row::text(&plugin.grants)?,
         })
     }
 }
@@ -119,7 +117,6 @@ impl<T: AsRef<str>> Texts<T> {
                 .map_err(|error| StoreError::corrupt(format!("`world`: {error}")))?,
             manifest: row::parse(self.manifest.as_ref(), "manifest")?,
             descriptor: row::parse(self.descriptor.as_ref(), "descriptor")?,
-            grants: row::parse(self.grants.as_ref(), "grants")?,
             builtin,
             loaded_at,
         })
@@ -152,12 +149,12 @@ impl Write for Put {
 
     async fn apply(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
         const SQL: &str = "INSERT INTO plugin (name, version, digest, world, manifest, \
-                           descriptor, grants, builtin, loaded_at) \
-                           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
+                           descriptor, builtin, loaded_at) \
+                           VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
                            ON CONFLICT (name) DO UPDATE SET version = excluded.version, \
                            digest = excluded.digest, world = excluded.world, \
                            manifest = excluded.manifest, descriptor = excluded.descriptor, \
-                           grants = excluded.grants, builtin = excluded.builtin, \
+                           builtin = excluded.builtin, \
                            loaded_at = excluded.loaded_at";
         query(SQL)
             .bind(&self.name)
@@ -166,7 +163,6 @@ impl Write for Put {
             .bind(&self.texts.world)
             .bind(&self.texts.manifest)
             .bind(&self.texts.descriptor)
-            .bind(&self.texts.grants)
             .bind(self.builtin)
             .bind(self.loaded_at.unix_ms())
             .execute(connection)

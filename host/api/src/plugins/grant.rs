@@ -2,32 +2,29 @@
 
 use std::sync::Arc;
 
-use apflow_engine::{Engine, EngineError};
+use apflow_engine::{Approval, Engine, EngineError};
 use apflow_model::access::{Permission, Principal};
-use apflow_model::capability::Grant;
-use apflow_model::plugin::Plugin;
+use apflow_model::plugin::Installed;
 
 use crate::error::ApiError;
 use crate::operation::Operation;
 
-/// Grants a plugin that came with the host exactly these capabilities.
+/// Grants a plugin that came with the host what the operator consents to.
 #[derive(Debug)]
 pub struct GrantPlugin {
     /// Its name.
     pub name: String,
-    /// What the operator allows it.
-    pub grants: Vec<Grant>,
-    /// Whether the operator allows all that it asks for.
-    pub grant_all: bool,
+    /// How the operator consents.
+    pub approval: Approval,
 }
 
 impl Operation for GrantPlugin {
     const NAME: &'static str = "plugins.grant";
     const PERMISSION: Permission = Permission::PluginsManage;
-    type Output = Plugin;
+    type Output = Installed;
 
-    async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<Plugin, ApiError> {
-        let granted = engine.grant_builtin(&self.name, self.grants, self.grant_all).await?;
+    async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<Installed, ApiError> {
+        let granted = engine.grant_builtin(&self.name, self.approval).await?;
         Ok(granted.ok_or(EngineError::UnknownPlugin(self.name))?)
     }
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
-use apflow_model::plugin::Plugin;
+use apflow_model::plugin::Installed;
+use apflow_model::reader::FileFault;
 use serde::Serialize;
 
 use crate::error::ApiError;
@@ -19,7 +20,9 @@ pub struct ListPlugins;
 #[derive(Debug, Serialize)]
 pub struct PluginList {
     /// The plugins by name.
-    pub plugins: Vec<Plugin>,
+    pub plugins: Vec<Installed>,
+    /// What is wrong with `grants.lock`: none has a grant until it is corrected.
+    pub lock_faults: Vec<FileFault>,
 }
 
 impl Operation for ListPlugins {
@@ -28,7 +31,8 @@ impl Operation for ListPlugins {
     type Output = PluginList;
 
     async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<PluginList, ApiError> {
-        Ok(PluginList { plugins: engine.list_plugins().await? })
+        let plugins = engine.list_plugins().await?;
+        Ok(PluginList { plugins, lock_faults: engine.lock_faults()? })
     }
 }
 

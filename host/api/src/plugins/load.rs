@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use apflow_engine::{Engine, LoadPlugin as Load};
+use apflow_engine::{Approval, Engine, LoadPlugin as Load};
 use apflow_model::access::{Permission, Principal};
-use apflow_model::capability::Grant;
-use apflow_model::plugin::Plugin;
+use apflow_model::plugin::Installed;
 use serde::Serialize;
 
 use crate::error::ApiError;
@@ -21,17 +20,17 @@ pub struct LoadPlugin {
     pub manifest: Option<String>,
     /// What to call the manifest in messages.
     pub manifest_file: String,
-    /// What the operator allows it.
-    pub grants: Vec<Grant>,
-    /// Whether the operator allows all that it asks for.
-    pub grant_all: bool,
+    /// How the operator consents to what it asks for.
+    pub approval: Approval,
+    /// How the operator named it, to be repeated in a command.
+    pub typed: String,
 }
 
 /// A plugin that was installed, and how long its code took.
 #[derive(Debug, Serialize)]
 pub struct LoadedPlugin {
-    /// What is installed now.
-    pub plugin: Plugin,
+    /// What is installed now, and what it is granted.
+    pub plugin: Installed,
     /// Whether its compiled code was in the cache.
     pub is_cached: bool,
     /// How long it took to have its code, in microseconds.
@@ -58,12 +57,12 @@ impl Operation for LoadPlugin {
                 component_file: self.component_file,
                 manifest,
                 manifest_file: self.manifest_file,
-                grants: self.grants,
-                grant_all: self.grant_all,
+                approval: self.approval,
+                typed: self.typed,
             })
             .await?;
         Ok(LoadedPlugin {
-            plugin: loaded.plugin,
+            plugin: loaded.installed,
             is_cached: loaded.is_cached,
             compile_us: u64::try_from(loaded.took.as_micros()).unwrap_or(u64::MAX),
         })

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use apflow_engine::{Engine, EngineError};
 use apflow_model::access::{Permission, Principal};
-use apflow_model::plugin::Plugin;
+use apflow_model::plugin::Installed;
 
 use crate::error::ApiError;
 use crate::operation::Operation;
@@ -20,9 +20,9 @@ pub struct ShowPlugin {
 impl Operation for ShowPlugin {
     const NAME: &'static str = "plugins.show";
     const PERMISSION: Permission = Permission::PluginsRead;
-    type Output = Plugin;
+    type Output = Installed;
 
-    async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<Plugin, ApiError> {
+    async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<Installed, ApiError> {
         let found = engine.find_plugin(&self.name).await?;
         Ok(found.ok_or(EngineError::UnknownPlugin(self.name))?)
     }

@@ -30,6 +30,11 @@ impl Cidr {
         self.contains(other.first) || other.contains(self.first)
     }
 
+    /// Whether every address of the other range is in this one.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        self.contains(other.first) && self.bits <= other.bits
+    }
+
     /// Reads an address, or an address with `/` and how many bits are fixed.
     ///
     /// # Errors

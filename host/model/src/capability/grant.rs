@@ -47,6 +47,18 @@ impl Grant {
         }
     }
 
+    /// The grants that would allow all that is asked for, but a folder for `/in`: only the operator
+    /// knows which.
+    pub fn all_of(asked: &Capabilities) -> Vec<Self> {
+        let mut grants: Vec<Self> = asked.http.iter().cloned().map(Self::Http).collect();
+        grants.extend(asked.tcp.iter().cloned().map(Self::Tcp));
+        grants.extend(asked.sockets.iter().cloned().map(Self::Sockets));
+        grants.extend(asked.env.iter().cloned().map(Self::Env));
+        grants.extend(asked.secrets.iter().cloned().map(Self::Secret));
+        grants.extend(asked.secret_values.iter().cloned().map(Self::SecretValue));
+        grants
+    }
+
     /// Whether the operator should think twice, and why.
     pub fn warning(&self) -> Option<&'static str> {
         match self {
@@ -153,6 +165,19 @@ mod tests {
         assert!(refused("fs.out=/tmp").contains("needs no grant"));
         assert!(refused("udp=1.1.1.1:53").contains("is not a kind"));
         assert!(refused("secret=../x").contains("is not the name of a secret"));
+    }
+
+    #[test]
+    fn all_that_is_asked_for_can_be_granted_but_folders() {
+        let (env, secrets) = (vec!["LANG".to_owned()], vec!["key".to_owned()]);
+        let fs = super::super::Folders { is_in_read: true, ..Default::default() };
+        let asked = Capabilities { fs, env, secrets, ..Capabilities::default() };
+        let all = Grant::all_of(&asked);
+        assert_eq!(
+            all.iter().map(Grant::to_string).collect::<Vec<_>>(),
+            ["env=LANG", "secret=key"]
+        );
+        assert!(all.iter().all(|grant| grant.is_asked(&asked)));
     }
 
     #[test]

@@ -37,6 +37,17 @@ impl HostPattern {
         }
     }
 
+    /// Whether every host of the other set is in this one.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Any, _) => true,
+            (_, Self::Any) | (Self::Exactly(_), Self::Below(_)) => false,
+            (Self::Exactly(own), Self::Exactly(name)) => own == name,
+            (Self::Below(parent), Self::Exactly(name)) => is_below(name, parent),
+            (Self::Below(parent), Self::Below(name)) => parent == name || is_below(name, parent),
+        }
+    }
+
     /// Reads a host as it stands before a port: an IPv6 address is in brackets, and nothing else.
     /// Returns the text after it as well.
     ///

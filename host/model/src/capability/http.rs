@@ -120,6 +120,20 @@ impl HttpPattern {
             && self.port.overlaps(other.port)
             && self.path.overlaps(&other.path)
     }
+
+    /// Whether every request of the other set is in this one.
+    pub fn covers(&self, other: &Self) -> bool {
+        let methods = match (&self.methods, &other.methods) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(own), Some(methods)) => methods.iter().all(|method| own.contains(method)),
+        };
+        methods
+            && self.scheme == other.scheme
+            && self.host.covers(&other.host)
+            && self.port.covers(other.port)
+            && self.path.covers(&other.path)
+    }
 }
 
 impl FromStr for HttpPattern {
@@ -228,6 +242,10 @@ mod tests {
         assert!(!items.matches(&HttpTarget { method: "POST".to_owned(), ..get("/v1/items") }));
         assert!(pattern("https://api.example.com").matches(&get("/whatever")));
         assert!(!items.overlaps(&pattern("POST https://api.example.com")));
+        assert!(pattern("https://*").covers(&items) && !items.covers(&pattern("https://*")));
+        assert!(items.covers(&pattern("GET https://api.example.com/v1/items/7")));
+        assert!(!items.covers(&pattern("GET https://api.example.com")));
+        assert!(!items.covers(&pattern("https://api.example.com/v1/items")));
         assert!(!items.overlaps(&pattern("https://api.example.com/v2")));
         assert!(items.overlaps(&pattern("https://*.example.com/v1")));
     }

@@ -90,6 +90,11 @@ impl PathPrefix {
         is_empty || self.holds(&other.0) || other.holds(&self.0)
     }
 
+    /// Whether every path with the other prefix has this one.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        self.0.is_empty() || (!other.0.is_empty() && self.holds(&other.0))
+    }
+
     /// Reads what stands after the port: nothing, `/`, or a normal path.
     ///
     /// # Errors

@@ -28,6 +28,11 @@ impl PortPattern {
         }
     }
 
+    /// Whether every port of the other set is in this one.
+    pub(super) fn covers(self, other: Self) -> bool {
+        self == Self::Any || self == other
+    }
+
     /// Reads `443` or `*`.
     ///
     /// # Errors

@@ -29,6 +29,11 @@ impl SocketPattern {
     pub fn overlaps(&self, other: &Self) -> bool {
         self.range.overlaps(&other.range) && self.port.overlaps(other.port)
     }
+
+    /// Whether every address and port of the other set is in this one.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.range.covers(&other.range) && self.port.covers(other.port)
+    }
 }
 
 impl FromStr for SocketPattern {

@@ -35,6 +35,11 @@ impl TcpPattern {
     pub fn overlaps(&self, other: &Self) -> bool {
         self.host.overlaps(&other.host) && self.port.overlaps(other.port)
     }
+
+    /// Whether every destination of the other set is in this one.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.host.covers(&other.host) && self.port.covers(other.port)
+    }
 }
 
 impl FromStr for TcpPattern {

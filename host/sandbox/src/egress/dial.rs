@@ -1,5 +1,6 @@
 //! Connections that a guest dials by name, in the clear or in TLS.
 
+use std::net::Ipv6Addr;
 use std::sync::Arc;
 
 use apflow_model::limit::Breach;
@@ -46,7 +47,8 @@ impl Egress {
     ///
     /// Dropping the future closes what was opened.
     pub(crate) async fn dial(&self, host: &str, port: u16) -> Result<Connection, Undialed> {
-        let host = super::plain_host(host);
+        let address = host.parse::<Ipv6Addr>().map(|address| address.to_string());
+        let host = address.ok().or_else(|| super::host(host)).ok_or(Undialed::Unresolved)?;
         self.scope.admit_tcp(&host, port).map_err(|denial| Undialed::Denied(self.deny(&denial)))?;
         self.count_connection().map_err(Undialed::TooMany)?;
         let connecting = self.connect(Destination::Tcp(&host, port));

@@ -18,6 +18,7 @@ mod wire;
 
 use std::fmt::Display;
 use std::io;
+use std::net::Ipv6Addr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -31,6 +32,7 @@ use crate::port::TaskPort;
 use crate::secret::Secrets;
 use crate::stop::Stop;
 
+pub use address::is_public;
 #[expect(unreachable_pub, reason = "the generated bindings export it again")]
 pub use dial::Connection;
 pub(crate) use dial::Undialed;
@@ -84,7 +86,11 @@ impl Ledger {
 const DENIALS_MAX: u64 = 16;
 
 /// Reads where a request goes, and brings its path into the form that is checked and sent.
-fn target<B>(request: &Request<B>) -> Result<HttpTarget, Error> {
+///
+/// # Errors
+///
+/// [`Error::HttpRequestUriInvalid`] for what servers could read in two ways.
+pub fn target<B>(request: &Request<B>) -> Result<HttpTarget, Error> {
     let uri = request.uri();
     let authority = uri.authority().ok_or(Error::HttpRequestUriInvalid)?;
     if authority.as_str().contains('@') {
@@ -95,20 +101,33 @@ fn target<B>(request: &Request<B>) -> Result<HttpTarget, Error> {
         Some("https") => Scheme::Https,
         _ => return Err(Error::HttpRequestUriInvalid),
     };
+    let host = host(authority.host()).ok_or(Error::HttpRequestUriInvalid)?;
+    let port = match authority.port_u16() {
+        Some(port) if port > 0 => port,
+        None if authority.as_str() == authority.host() => scheme.port(),
+        // No port, or none that there is.
+        Some(_) | None => return Err(Error::HttpRequestUriInvalid),
+    };
     let path = if uri.path().is_empty() { "/" } else { uri.path() };
     Ok(HttpTarget {
         method: request.method().as_str().to_owned(),
         scheme,
-        host: plain_host(authority.host()),
-        port: authority.port_u16().unwrap_or(scheme.port()),
+        host,
+        port,
         path: normal_path(path).map_err(|_| Error::HttpRequestUriInvalid)?,
     })
 }
 
-/// A host as patterns see it: in lower case, without brackets and without a dot at its end.
-fn plain_host(host: &str) -> String {
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
+/// A host as patterns name it: an address of IPv6 in its shortest form, or a name in lower case. None
+/// for what no pattern can name.
+fn host(text: &str) -> Option<String> {
+    if let Some(rest) = text.strip_prefix('[') {
+        let address: Ipv6Addr = rest.strip_suffix(']')?.parse().ok()?;
+        return Some(address.to_string());
+    }
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+    (!name.is_empty() && name.chars().all(is_allowed)).then(|| name.to_ascii_lowercase())
 }
 
 impl Egress {
@@ -227,6 +246,18 @@ mod tests {
         assert_eq!((to.host.as_str(), to.port), ("::1", 8443));
         assert!(read("http://allowed@evil.example/").is_err());
         assert!(read("/only/a/path").is_err());
+    }
+
+    #[test]
+    fn a_host_that_no_pattern_can_name_is_refused() {
+        assert_eq!(read("http://[0:0:0:0:0:0:0:1]/").unwrap().host, "::1");
+        for host in
+            ["127.1[::1]:80", "[fe80::1%25eth0]", "a!b", "a%2eb", "[v1.x]", "a:0", "a:", "a:65536"]
+        {
+            let uri = format!("http://{host}/");
+            let Ok(request) = Request::get(&uri).body(()) else { continue };
+            assert!(target(&request).is_err(), "{uri}");
+        }
     }
 
     #[test]

@@ -90,7 +90,7 @@ impl Secrets {
         if self.0.is_none() {
             return port;
         }
-        Arc::new(Redacting { port, secrets: self.clone() })
+        Arc::new(Redacting { port, secrets: self.clone(), waiting: Default::default() })
     }
 
     /// Reads the values that the guest may hold itself.

@@ -1,16 +1,18 @@
 //! The task behind an attempt, told nothing of the values of secrets.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use apflow_model::event::LogLine;
+use apflow_model::event::{LogLine, Stream};
 
-use super::Secrets;
+use super::{Secrets, needles};
 use crate::port::{Checkpoint, CheckpointError, PortFuture, TaskPort};
 
 /// A port that takes the values of secrets out of every text on its way to the task.
 pub(super) struct Redacting {
     pub(super) port: Arc<dyn TaskPort>,
     pub(super) secrets: Secrets,
+    /// What a command wrote last to each of its streams: the beginning of a value, perhaps.
+    pub(super) waiting: [Mutex<Option<needles::Stream>>; 2],
 }
 
 impl TaskPort for Redacting {
@@ -55,6 +57,22 @@ impl TaskPort for Redacting {
 
     fn progress(&self, fraction: f64, message: String) {
         self.port.progress(fraction, self.secrets.redact(message));
+    }
+
+    fn wrote(&self, stream: Stream, bytes: &[u8]) {
+        let Some(redactions) = self.secrets.redactions() else {
+            return self.port.wrote(stream, bytes);
+        };
+        let waiting = match stream {
+            Stream::Stdout => &self.waiting[0],
+            Stream::Stderr => &self.waiting[1],
+        };
+        let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let pieces = waiting.get_or_insert_with(|| needles::Stream::new(Arc::clone(&redactions)));
+        // Values that were read since the last piece count as well.
+        pieces.needles = redactions;
+        let bytes = pieces.push(bytes);
+        self.port.wrote(stream, &bytes);
     }
 
     fn denied(&self, message: &str) {

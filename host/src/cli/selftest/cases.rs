@@ -166,6 +166,8 @@ pub(super) fn case(guest: Guest, place: &Place) -> Case {
         Guest::StartNeverEnds => limits("timeout: 300ms").meets("`limits.timeout`"),
         Guest::StartsProcesses => asks(FILES).tries(4),
         Guest::TagsItselfEndlessly => asks("").refused(ComponentRefused, "describe"),
+        Guest::TalksAndWaits => asks("capabilities: { clocks: true }\nlimits: { timeout: 300ms }")
+            .meets("`limits.timeout`"),
         Guest::UsesFiles => asks(SCRATCH),
         Guest::WaitsForASilentServer => calls("timeout: 500ms").meets("`limits.timeout`"),
         Guest::WorksInDescribe => asks("").refused(ComponentRefused, "the name is `nothing`"),

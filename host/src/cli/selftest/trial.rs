@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use apflow_api::{Api, ApiError, CancelJob, Live, LoadPlugin, SubmitJob, chain};
+use apflow_api::{Api, ApiError, Approval, CancelJob, Live, LoadPlugin, SubmitJob, chain};
 use apflow_model::event::Happening;
 use apflow_model::id::JobId;
 use apflow_model::job::Job;
@@ -72,12 +72,15 @@ async fn load(api: &Api, guest: Guest, case: &Case) -> Result<Limits, ApiError> 
             "name: {name}\nversion: 1.0.0\ndescription: A guest.\ncomponent: {name}.wasm\n{asks}\n"
         )),
         manifest_file: "plugin.yaml".to_owned(),
-        grants: grants.map_err(|error: apflow_model::capability::InvalidGrant| {
-            ApiError::InvalidRequest(error.to_string())
-        })?,
-        grant_all: false,
+        approval: Approval::Said {
+            grants: grants.map_err(|error: apflow_model::capability::InvalidGrant| {
+                ApiError::InvalidRequest(error.to_string())
+            })?,
+            all: false,
+        },
+        typed: name.to_owned(),
     };
-    Ok(api.invoke(load, &operator()).await?.plugin.manifest.limits)
+    Ok(api.invoke(load, &operator()).await?.plugin.plugin.manifest.limits)
 }
 
 /// Runs a job with a task for each input of the case, to its end.

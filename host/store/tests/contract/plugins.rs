@@ -25,7 +25,6 @@ fn plugin(name: &str, version: &str) -> Plugin {
             output_schema: json!(true),
             tags: vec!["a".into()],
         },
-        grants: vec!["http=https://a.example".parse().unwrap(), "fs.in=/srv".parse().unwrap()],
         builtin: false,
         loaded_at: at(1),
     }
@@ -79,7 +78,7 @@ async fn a_plugin_that_cannot_be_read_does_not_hide_the_others() {
     for name in ["a", "b", "c"] {
         host.store.put_plugin(plugin(name, "1.0.0")).await.unwrap();
     }
-    host.spoil(r#"UPDATE plugin SET grants = '["http=http://[*.::1]"]' WHERE name = 'b'"#).await;
+    host.spoil("UPDATE plugin SET digest = 'abc' WHERE name = 'b'").await;
     let listed = host.store.list_plugins().await.unwrap();
     assert_eq!(listed, [plugin("a", "1.0.0"), plugin("c", "1.0.0")]);
     let found = host.store.find_plugin("b").await;

@@ -30,7 +30,7 @@ async fn a_claimed_task_carries_what_an_attempt_needs() {
     let grants: Vec<Grant> =
         vec!["env=LANG".parse().unwrap(), "http=https://a.example".parse().unwrap()];
     let spec = spec(json!({"id": "a", "executor": "x", "inputs": {"n": 1}, "timeout_seconds": 1.5,
-        "max_attempts": 4, "token_budget": 500, "model": "m",
+        "max_attempts": 4, "allow": ["env=LANG"], "token_budget": 500, "model": "m",
         "backoff": {"strategy": "fixed", "base_seconds": 2.0}}));
     let job = NewJob { spec, principal: "ada".into(), grants: grants.clone() };
     let job = host.store.submit(job, at(0)).await.unwrap();
@@ -41,8 +41,18 @@ async fn a_claimed_task_carries_what_an_attempt_needs() {
     assert_eq!((claimed.attempts_max, claimed.token_budget), (4, Some(500)));
     assert_eq!((claimed.model.as_deref(), claimed.principal.as_str()), (Some("m"), "ada"));
     assert!((claimed.backoff.base_seconds - 2.0).abs() < f64::EPSILON);
-    assert_eq!(claimed.grants, grants);
+    assert_eq!((claimed.allow.as_deref(), &claimed.grants), (Some(&grants[..1]), &grants));
+    assert_eq!(host.job(job.id).await.tasks[0].allow, claimed.allow);
     assert_eq!(claimed.used.wall_us, 0);
+}
+
+#[tokio::test]
+async fn keeping_nothing_is_not_keeping_all() {
+    let host = Host::start().await;
+    host.submit(json!({"executor": "x", "allow": []})).await;
+    host.submit(json!({"executor": "x"})).await;
+    let kept: Vec<_> = host.claim(1, 2).await.into_iter().map(|claimed| claimed.allow).collect();
+    assert_eq!(kept, [Some(Vec::new()), None]);
 }
 
 #[tokio::test]
