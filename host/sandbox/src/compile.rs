@@ -107,7 +107,9 @@ impl Compiler {
                       in a child that runs this program, and reached nobody else on the way"
         )]
         let component = unsafe { Component::deserialize(&engine, &code) };
-        let component = component.map_err(|error| SandboxError::Engine(format!("{error:#}")))?;
+        // The code is whole: what is left to go wrong is that it has no room in the pool.
+        let component =
+            component.map_err(|error| SandboxError::TooDemanding(format!("{error:#}")))?;
         if let Some(cache) = &self.cache {
             cache.store(digest, &engine, &code);
         }

@@ -84,6 +84,9 @@ pub enum SandboxError {
     /// The cache of compiled code cannot be read or written.
     #[error("the code cache cannot be used")]
     Cache(#[source] std::io::Error),
+    /// The component declares more memories, tables or instances than one may have.
+    #[error("it declares more memories, tables or instances than one component may have: {0}")]
+    TooDemanding(String),
     /// The engine cannot be made on this machine.
     #[error("WebAssembly cannot run on this machine: {0}")]
     Engine(String),

@@ -19,7 +19,7 @@ use wasmtime_wasi::p2::bindings::{CommandPre, cli, clocks, filesystem, io, rando
 use wasmtime_wasi::random::{WasiRandom, WasiRandomView};
 
 use crate::bindings::ExecutorPre;
-use crate::bindings::apflow::plugin::{budget, checkpoint, control, dial, log, types};
+use crate::bindings::apflow::plugin::{budget, checkpoint, control, dial, log, secret, types};
 use crate::compile::Compiled;
 use crate::error::SandboxError;
 use crate::files::Watched;
@@ -82,6 +82,9 @@ fn pre(engine: &Engine, compiled: &Compiled, asked: &Capabilities) -> wasmtime::
     }
     if !asked.tcp.is_empty() {
         dial::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    }
+    if !asked.secrets.is_empty() || !asked.secret_values.is_empty() {
+        secret::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
     }
     if !asked.sockets.is_empty() {
         sockets::add_to_linker(&mut linker)?;
