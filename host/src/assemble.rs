@@ -1,17 +1,24 @@
 //! The only file that sees every floor: store + sandbox + engine -> verbs.
 
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use apflow_api::{Api, ApiError};
 use apflow_engine::{
-    Builtin, Components, Consents, DispatchLock, Engine, EngineError, Settings, SystemClock,
+    Builtin, Components, Consents, DataDir, DispatchLock, Engine, EngineError, Files, Settings,
+    SystemClock,
 };
-use apflow_sandbox::{CodeCache, Sandbox};
+use apflow_model::capability::HttpPattern;
+use apflow_model::secret::Secret;
+use apflow_sandbox::{CodeCache, CompileIn, CompileLimits, PortFuture, Sandbox, SecretSource};
 use apflow_store::Store;
 use cap_std::fs::Dir;
 
 use crate::config::{self, Config};
 use crate::first_party;
+use crate::secret::Vault;
 
 /// How many attempts run at once: enough to keep the machine busy while some wait for the network.
 const ATTEMPTS_MAX: u32 = 64;
@@ -47,18 +54,20 @@ impl Host {
         folder.create_dir_all("code").map_err(unusable)?;
         let components = Components::new(folder.open_dir("plugins").map_err(unusable)?);
         let consents = Consents::new(folder.try_clone().map_err(unusable)?);
+        let files = Files::open(&folder, path).map_err(unusable)?;
         let cache = CodeCache::open(folder.open_dir("code").map_err(unusable)?);
         let sandbox = Sandbox::new(apflow_sandbox::Settings {
             instances_max: INSTANCES_MAX,
+            compile_in: compile_in(config.compile_timeout).map_err(unusable)?,
             cache: Some(cache.map_err(EngineError::Sandbox)?),
             environment: config.environment.clone(),
+            secrets: Arc::new(Source(config.secrets.clone())),
         });
         let store = Store::open(&path.join("apflow.db")).await.map_err(EngineError::Store)?;
         let engine = Engine::new(
             Settings { attempts_max: ATTEMPTS_MAX, ..Settings::default() },
-            store,
+            DataDir { store, components, consents, files },
             sandbox.map_err(EngineError::Sandbox)?,
-            (components, consents),
             builtins()?,
             Arc::new(SystemClock),
         );
@@ -72,6 +81,31 @@ impl Host {
         self.engine.install_builtins(true).await?;
         Ok(self.engine.start(lock).await?)
     }
+}
+
+/// The vault as the sandbox asks for it.
+struct Source(Vault);
+
+impl SecretSource for Source {
+    fn destinations(&self, name: &str) -> Option<&[HttpPattern]> {
+        self.0.find(name).map(|rule| rule.http.as_slice())
+    }
+
+    fn read<'a>(&'a self, name: &'a str) -> PortFuture<'a, Result<Secret, String>> {
+        Box::pin(self.0.read(name))
+    }
+}
+
+/// Lets this program compile in a process of its own.
+pub(crate) fn compile_in(timeout: Duration) -> io::Result<CompileIn> {
+    // Where the system names the running program itself, an update of its file does not matter.
+    let program = if cfg!(target_os = "linux") {
+        PathBuf::from("/proc/self/exe")
+    } else {
+        std::env::current_exe()?
+    };
+    let limits = CompileLimits { timeout, ..CompileLimits::default() };
+    Ok(CompileIn::Child { program, limits })
 }
 
 fn builtins() -> Result<Vec<Builtin>, EngineError> {

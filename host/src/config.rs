@@ -1,13 +1,17 @@
 //! Where things are: the XDG folders, unless the environment or a flag says otherwise. `config.yaml`
-//! holds the operator's token.
+//! holds the operator's token, `secrets.yaml` says where secrets are.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use apflow_model::reader::FileFault;
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt, Permissions, PermissionsExt};
 use serde::Deserialize;
+
+use crate::secret::{SECRETS_FILE, Unreadable, Vault};
 
 const CONFIG_FILE: &str = "config.yaml";
 const APP: &str = "apflow-host";
@@ -19,10 +23,15 @@ const TOKEN_CHARACTERS_MIN: usize = 32;
 pub(crate) struct Config {
     /// The folder of the database, the plugins and the code cache.
     pub(crate) data_dir: PathBuf,
-    /// The folder of `config.yaml`.
+    /// The folder of `config.yaml` and `secrets.yaml`.
     settings_dir: PathBuf,
-    /// The environment that `env` grants take their values from.
+    /// The longest that compiling a component may take.
+    pub(crate) compile_timeout: Duration,
+    /// The environment that `env` grants take their values from: without the variables that hold
+    /// secrets.
     pub(crate) environment: BTreeMap<String, String>,
+    /// The operator's secrets.
+    pub(crate) secrets: Vault,
 }
 
 /// What keeps the settings from being read.
@@ -47,6 +56,25 @@ pub(crate) enum ConfigError {
         /// Where and what.
         reason: String,
     },
+    /// `secrets.yaml` is open to others.
+    #[error(
+        "`{}` has the mode {mode:o}, so others than its owner may use it: `chmod 600` it",
+        path.display()
+    )]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// `secrets.yaml` has faults.
+    #[error("`{}` is not valid", path.display())]
+    Faults {
+        /// The file.
+        path: PathBuf,
+        /// Every fault, in the order of the file.
+        faults: Vec<FileFault>,
+    },
     /// The system gives no random numbers for a token.
     #[error("the system gives no random numbers: {0}")]
     NoRandom(String),
@@ -65,9 +93,10 @@ impl Config {
     pub(crate) fn new(
         data_dir: Option<PathBuf>,
         config_dir: Option<PathBuf>,
+        compile_timeout: Duration,
     ) -> Result<Self, ConfigError> {
         #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
-        let environment: BTreeMap<String, String> = std::env::vars_os()
+        let mut environment: BTreeMap<String, String> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
         let below = |xdg: &str, home: &str| -> Result<PathBuf, ConfigError> {
@@ -81,7 +110,8 @@ impl Config {
         let or_xdg = |dir: Option<PathBuf>, xdg, home| dir.map_or_else(|| below(xdg, home), Ok);
         let data_dir = or_xdg(data_dir, "XDG_DATA_HOME", ".local/share")?;
         let settings_dir = or_xdg(config_dir, "XDG_CONFIG_HOME", ".config")?;
-        Ok(Self { data_dir, settings_dir, environment })
+        let secrets = open_secrets(&settings_dir, &mut environment)?;
+        Ok(Self { data_dir, settings_dir, compile_timeout, environment, secrets })
     }
 
     /// Reads the operator's token, and makes one when there is none. True when it was made now.
@@ -110,9 +140,34 @@ impl Config {
         Ok((token, true))
     }
 
+    /// Where `secrets.yaml` is.
+    pub(crate) fn secrets_file(&self) -> PathBuf {
+        self.settings_dir.join(SECRETS_FILE)
+    }
+
     /// Where `config.yaml` is.
     pub(crate) fn config_file(&self) -> PathBuf {
         self.settings_dir.join(CONFIG_FILE)
+    }
+}
+
+/// Reads `secrets.yaml`, where there is one.
+fn open_secrets(
+    settings: &Path,
+    environment: &mut BTreeMap<String, String>,
+) -> Result<Vault, ConfigError> {
+    let unusable = |path: PathBuf, source| Err(ConfigError::Unusable { path, source });
+    let folder = match Dir::open_ambient_dir(settings, ambient_authority()) {
+        Ok(folder) => folder,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vault::default()),
+        Err(source) => return unusable(settings.to_owned(), source),
+    };
+    let path = settings.join(SECRETS_FILE);
+    match Vault::open(&folder, environment) {
+        Ok(vault) => Ok(vault),
+        Err(Unreadable::Io(source)) => unusable(path, source),
+        Err(Unreadable::Open(mode)) => Err(ConfigError::Open { path, mode }),
+        Err(Unreadable::Faults(faults)) => Err(ConfigError::Faults { path, faults }),
     }
 }
 

@@ -7,7 +7,9 @@ mod assemble;
 mod cli;
 mod config;
 mod first_party;
+mod hostile;
 mod http;
+mod secret;
 mod telemetry;
 
 pub use cli::main;

@@ -9,12 +9,12 @@
 mod component;
 #[cfg(target_family = "wasm")]
 pub(crate) use component::{
-    budget, checkpoint, control, exchange, log, sleep, sleep_until_something_is_ready,
+    budget, checkpoint, control, dial, exchange, log, secret, sleep, sleep_until_something_is_ready,
 };
 
 #[cfg(not(target_family = "wasm"))]
 pub(crate) mod script;
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use script::{
-    budget, checkpoint, control, exchange, log, sleep, sleep_until_something_is_ready,
+    budget, checkpoint, control, dial, exchange, log, secret, sleep, sleep_until_something_is_ready,
 };

@@ -6,8 +6,8 @@ use crate::{Fault, backend};
 
 /// True once somebody has cancelled the task.
 ///
-/// A plugin that sees it should clean up and return [`Fault::Cancelled`]. One that does not is
-/// stopped after a grace period.
+/// A plugin that sees it should clean up and return [`Fault::Cancelled`]. This host ends a cancelled
+/// attempt at once, wherever it is, so nothing needs to ask.
 pub fn is_cancelled() -> bool {
     backend::control::is_cancelled()
 }

@@ -4,7 +4,7 @@ use std::fmt::{self, Display};
 use std::time::Duration;
 
 use crate::bindings::apflow::plugin::types;
-use crate::{budget, checkpoint, http};
+use crate::{budget, checkpoint, dial, http, secret};
 
 /// Why an attempt failed, and whether another one may mend it.
 ///
@@ -154,6 +154,27 @@ impl From<checkpoint::Error> for Fault {
 impl From<budget::Error> for Fault {
     fn from(error: budget::Error) -> Self {
         Self::BudgetExhausted(error.to_string())
+    }
+}
+
+impl From<dial::Error> for Fault {
+    fn from(error: dial::Error) -> Self {
+        match error {
+            dial::Error::Denied(_) | dial::Error::TooMany(_) => Self::Permanent(error.to_string()),
+            dial::Error::Dns(_)
+            | dial::Error::Refused(_)
+            | dial::Error::TimedOut(_)
+            | dial::Error::Tls(_) => Self::retryable(error.to_string()),
+        }
+    }
+}
+
+impl From<secret::Error> for Fault {
+    fn from(error: secret::Error) -> Self {
+        match error {
+            secret::Error::Denied(_) => Self::Permanent(error.to_string()),
+            secret::Error::Unavailable(_) => Self::retryable(error.to_string()),
+        }
     }
 }
 

@@ -42,7 +42,8 @@
 //! plugin's own dependencies the line can go.
 //!
 //! The modules have the names of the interfaces in the contract (`wit/`): [`checkpoint`],
-//! [`budget`], [`log`] and [`control`]. A component imports only what its code calls.
+//! [`budget`], [`secret`], [`log`], [`control`] and [`dial`]. A component imports only what its code
+//! calls.
 
 // From the top down: what runs an executor, the words that it calls and the values they share, and
 // below them who answers.
@@ -54,8 +55,10 @@ pub mod testing;
 pub mod budget;
 pub mod checkpoint;
 pub mod control;
+pub mod dial;
 pub mod http;
 pub mod log;
+pub mod secret;
 mod trace;
 pub mod wait;
 

@@ -36,12 +36,16 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::backend::checkpoint::Error as Refused;
-pub use crate::backend::script::{Answer, Sent};
+use crate::backend::dial::{Dialed, Error as Undialed};
+pub use crate::backend::script::{Answer, Peer, Sent};
 use crate::backend::script::{Expected, Script, Written};
 use crate::checkpoint::Saved;
 use crate::entry::{self, Executor};
 use crate::trace::Lines;
-use crate::{Fault, Outcome, Task, Usage, backend, budget::Tokens, checkpoint, log};
+use crate::{Fault, Outcome, Task, Usage, backend, budget::Tokens, checkpoint, dial, log};
+
+/// How many connections a host allows whose manifest says nothing else.
+const CONNECTIONS_MAX: u64 = 16;
 
 /// A host that follows a script. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -149,6 +153,13 @@ impl Host {
         self
     }
 
+    /// Grants a secret. `placeholder` is what the plugin gets of it.
+    #[must_use]
+    pub fn secret(self, name: &str, placeholder: &str) -> Self {
+        self.script.state().secrets.insert(name.to_owned(), placeholder.to_owned());
+        self
+    }
+
     /// Refuses every checkpoint with `error`.
     ///
     /// # Panics
@@ -179,6 +190,33 @@ impl Host {
     pub fn expect(self, method: &str, url: &str, answer: Answer) -> Self {
         let expected = Expected { method: method.to_owned(), url: url.to_owned(), answer };
         self.script.state().expected.push(expected);
+        self
+    }
+
+    /// Expects one connection, and says who is on the other side.
+    #[must_use]
+    pub fn expect_dial(self, host: &str, port: u16, peer: Peer) -> Self {
+        self.dialed(host, port, Ok(peer))
+    }
+
+    /// Expects one connection, and does not let it come about. The texts of `error` reach the plugin
+    /// in the words of the host.
+    #[must_use]
+    pub fn refuse_dial(self, host: &str, port: u16, error: dial::Error) -> Self {
+        let refused = match error {
+            dial::Error::Denied(text) => Undialed::Denied(text),
+            dial::Error::Dns(_) => Undialed::Dns,
+            dial::Error::Refused(_) => Undialed::Refused,
+            dial::Error::TimedOut(_) => Undialed::TimedOut,
+            dial::Error::Tls(text) => Undialed::Tls(text),
+            dial::Error::TooMany(_) => Undialed::TooMany(CONNECTIONS_MAX),
+        };
+        self.dialed(host, port, Err(refused))
+    }
+
+    fn dialed(self, host: &str, port: u16, peer: Result<Peer, Undialed>) -> Self {
+        let dialed = Dialed { host: host.to_owned(), port, peer, is_used: false };
+        self.script.state().dialed.push(dialed);
         self
     }
 }
@@ -241,6 +279,16 @@ impl Host {
     pub fn not_sent(&self) -> Vec<String> {
         let script = self.script.state();
         script.expected.iter().map(|one| format!("{} {}", one.method, one.url)).collect()
+    }
+
+    /// The expected connections that were not made, or not held to the end of what their peer had to
+    /// say and to hear, as `HOST:PORT`.
+    pub fn not_finished(&self) -> Vec<String> {
+        let script = self.script.state();
+        let is_open =
+            |one: &&Dialed| !one.is_used || one.peer.as_ref().is_ok_and(|peer| !peer.is_done());
+        let open = script.dialed.iter().filter(is_open);
+        open.map(|one| format!("{}:{}", one.host, one.port)).collect()
     }
 
     /// The lines that were written.

@@ -52,6 +52,34 @@ fn a_job_can_be_cancelled_beside_the_host_that_runs_it() {
 }
 
 #[test]
+fn everything_can_be_stopped_while_every_place_is_taken() {
+    const PLACES: usize = 64;
+    let host = TestHost::new();
+    load(&host);
+    let serving = Serving::start(&host);
+    let task = |number: usize| json!({ "id": number.to_string(), "executor": "never_ends" });
+    let many: Vec<Value> = (0..PLACES).map(task).collect();
+    let id = |answer: Value| answer["id"].as_str().unwrap().to_owned();
+    let spinning = id(serving.submit("", &json!({ "tasks": many })).is(202).json());
+    serving.found(&spinning, |job| task_states(job) == ["running"; PLACES]);
+    let waiting = id(serving.submit("", &json!({ "executor": "never_ends" })).is(202).json());
+    let start = Instant::now();
+    let stop = || serving.ask("POST /api/v1/jobs/cancel", Some(serving.token()), b"").is(200);
+    assert_eq!(stop().json(), json!({ "cancelled": 2 }));
+    for id in [&spinning, &waiting] {
+        assert_eq!(serving.get(&format!("/api/v1/jobs/{id}")).is(200).json()["state"], "cancelled");
+    }
+    assert_eq!(stop().json(), json!({ "cancelled": 0 }));
+    let other = json!({ "executor": "transform_executor", "inputs": { "filter": "1" } });
+    assert_eq!(serving.submit("?wait=30", &other).is(200).json()["state"], "completed");
+    assert!(start.elapsed() < SOON, "a guest went on: {:?}", start.elapsed());
+    let told = host.run(&["jobs", "cancel", "--all"]).succeeds();
+    assert_eq!(told.stdout, "cancelled 0 jobs\n");
+    host.run(&["jobs", "cancel"]).exits(2);
+    host.run(&["jobs", "cancel", "--all", &waiting]).exits(2);
+}
+
+#[test]
 fn an_interrupted_run_cancels_its_job() {
     let (_release, held) = channel::<()>();
     let held = std::sync::Mutex::new(held);

@@ -135,14 +135,14 @@ fn a_component_without_a_manifest_is_answered_with_one_that_loads() {
 }
 
 #[test]
-fn a_component_that_imports_sockets_is_refused_whatever_its_manifest_asks_for() {
+fn a_component_that_imports_sockets_is_refused_unless_its_manifest_asks_for_them() {
     let host = TestHost::new();
     let asks = "capabilities: { clocks: true, random: true, fs: { in: read } }";
     OPENS_A_SOCKET.try_load(&host, asks).exits(1).says(&[
         "error[component-refused]: ",
         "`wasi:sockets/tcp@0.2.",
         "`wasi:sockets/ip-name-lookup@0.2.",
-        "is never granted by this version",
+        "needs `capabilities: { sockets: [\"ADDRESS:PORT\"] }`, or better `tcp`",
     ]);
     host.holds_nothing();
 }

@@ -216,12 +216,18 @@ fn a_request_body_over_the_limit_fails_the_task() {
 #[test]
 fn an_answer_with_more_headers_than_are_read_fails_the_task() {
     let host = TestHost::new();
-    for (count, bytes) in [(200, 10), (1, 200 << 10), (100, 2 << 10)] {
+    for (count, bytes) in [(200, 10), (1, 200 << 10), (100, 2 << 10), (90, 1 << 10)] {
         let server = Server::start(move |_| {
             (0..count).fold(Reply::status(204), |reply, _| reply.with("X-Many", "x".repeat(bytes)))
         });
         let task = request(&host, &json!({ "url": server.url("/") }), &[&server.origin()]).exits(1);
-        assert_eq!(task.json()["state"], "failed");
+        let fault = &task.json()["fault"];
+        assert_eq!(fault["code"], "limit-exceeded", "{fault}");
+        let message = fault["message"].as_str().unwrap();
+        assert!(
+            message.contains("64 KiB") && message.contains("`limits.http_headers`"),
+            "{message}"
+        );
     }
     let server = Server::start(|_| {
         (0..100).fold(Reply::status(204), |reply, _| reply.with("X-Many", "x".repeat(100)))
@@ -254,6 +260,83 @@ fn a_status_that_will_not_change_fails_with_what_the_server_said() {
     assert_eq!(task["fault"]["code"], "permanent");
     let message = task["fault"]["message"].as_str().unwrap();
     assert!(message.contains("404") && message.contains("no such part"), "{message}");
+}
+
+#[test]
+fn a_grant_of_a_method_and_a_path_is_for_these_alone() {
+    let server = untouched();
+    let host = TestHost::new();
+    let grant = format!("GET {}/v1", server.origin());
+    for path in ["/v1", "/v1/items?q=1", "/v1/../v1/x"] {
+        request(&host, &json!({ "url": server.url(path) }), &[&grant]).succeeds();
+    }
+    for (method, path) in [("POST", "/v1"), ("GET", "/v10"), ("GET", "/"), ("HEAD", "/v1")] {
+        let input = json!({ "url": server.url(path), "method": method });
+        let task = request(&host, &input, &[&grant]).exits(3).json();
+        let message = task["fault"]["message"].as_str().unwrap();
+        let missing = format!("--grant 'http={method} {}{path}", server.origin());
+        assert!(message.contains(missing.trim_end_matches('/')), "{message}");
+    }
+    let paths: Vec<String> = server.hits().into_iter().map(|hit| hit.path).collect();
+    assert_eq!(paths, ["/v1", "/v1/items?q=1", "/v1/x"]);
+}
+
+#[test]
+fn no_dots_lead_out_of_a_granted_path() {
+    let server = untouched();
+    let host = TestHost::new();
+    CALLS_UNLISTED_HOSTS.load(&host, "capabilities: { http: [\"http://127.0.0.1:*/v1\"] }");
+    let paths = [
+        "/v1/../admin",
+        "/v1/%2e%2e/admin",
+        "/v1/.%2E/admin",
+        "/v1/./../admin",
+        "/v1//../../admin",
+        "/v1/%2e%2e%2fadmin",
+        "/v1/..%5cadmin",
+        "/v1\\..\\admin",
+    ];
+    let targets = paths.map(|path| format!("{}{path}", authority(&server)));
+    let targets: Vec<&str> = targets.iter().map(String::as_str).collect();
+    let task = call(&host, &targets, &format!("{}/v1", server.origin())).succeeds().json();
+    let text = task["output"]["stdout"].as_str().unwrap();
+    assert_eq!(text.matches("was out of reach").count(), paths.len(), "{text}");
+    assert_eq!(server.hits().len(), 0);
+}
+
+#[test]
+fn a_range_opens_private_addresses_to_what_is_granted_by_name() {
+    let server = untouched();
+    let host = TestHost::new();
+    CALLS_UNLISTED_HOSTS.load(&host, "capabilities: { http: [\"http://*:*\"] }");
+    // No address to a reader of patterns, but 127.0.0.1 to the resolver of the system.
+    let input = json!({ "args": [format!("127.1:{}", server.port())] }).to_string();
+    let reached = |net: &str| {
+        let name = CALLS_UNLISTED_HOSTS.name();
+        let arguments = ["run", name, "--json", "--input", &input];
+        let grants = ["--grant", "http=http://*:*", "--grant", net];
+        let task = host.run(&[&arguments[..], &grants].concat()).succeeds().json();
+        task["output"]["stdout"].as_str().unwrap().contains("answered 200")
+    };
+    assert!(!reached("net=10.0.0.0/8"));
+    assert!(!reached("net=localhost"));
+    assert!(reached("net=127.0.0.0/8"));
+    assert!(reached("net=127.0.0.1"));
+    assert_eq!(server.hits().len(), 2);
+}
+
+#[test]
+fn a_redirect_to_a_private_address_is_refused_although_every_name_is_granted() {
+    let target = untouched();
+    let to = format!("http://localhost:{}/stolen", target.port());
+    let server = Server::start(move |_| Reply::status(302).with("Location", to.clone()));
+    let host = TestHost::new();
+    let grants = [server.origin(), "http://*:*".to_owned()];
+    let grants: Vec<&str> = grants.iter().map(String::as_str).collect();
+    let task = request(&host, &json!({ "url": server.url("/") }), &grants).exits(3).json();
+    let message = task["fault"]["message"].as_str().unwrap();
+    assert!(message.contains("of localhost, which is not public, was refused"), "{message}");
+    assert_eq!((server.hits().len(), target.hits().len()), (1, 0));
 }
 
 /// A server that nobody may reach.

@@ -16,18 +16,29 @@ pub(crate) struct Guest(&'static str);
 
 pub(crate) const BEHAVES: Guest = Guest("behaves");
 pub(crate) const CALLS_UNLISTED_HOSTS: Guest = Guest("calls_unlisted_hosts");
+pub(crate) const DIALS: Guest = Guest("dials");
 pub(crate) const EATS_MEMORY: Guest = Guest("eats_memory");
 pub(crate) const EXITS_WITH_FAILURE: Guest = Guest("exits_with_failure");
+pub(crate) const FLOODS_A_CONNECTION: Guest = Guest("floods_a_connection");
 pub(crate) const FLOODS_STDOUT: Guest = Guest("floods_stdout");
+pub(crate) const HIDES_BYTES_IN_REMOVED_FILES: Guest = Guest("hides_bytes_in_removed_files");
+pub(crate) const LEAKS_SECRETS: Guest = Guest("leaks_secrets");
 pub(crate) const LIES_IN_ITS_MANIFEST: Guest = Guest("lies_in_its_manifest");
+pub(crate) const LINKS_OUT_OF_ITS_FOLDER: Guest = Guest("links_out_of_its_folder");
+pub(crate) const MAKES_MANY_FILES: Guest = Guest("makes_many_files");
+pub(crate) const NESTS_FOLDERS: Guest = Guest("nests_folders");
+pub(crate) const LISTENS_FOR_CALLERS: Guest = Guest("listens_for_callers");
 pub(crate) const NEVER_ENDS: Guest = Guest("never_ends");
 pub(crate) const OPENS_A_SOCKET: Guest = Guest("opens_a_socket");
+pub(crate) const OVERRUNS_ITS_QUOTA: Guest = Guest("overruns_its_quota");
 pub(crate) const PANICS: Guest = Guest("panics");
 pub(crate) const READS_OUTSIDE_ITS_GRANT: Guest = Guest("reads_outside_its_grant");
 pub(crate) const READS_UNGRANTED_VARIABLES: Guest = Guest("reads_ungranted_variables");
 pub(crate) const RECURSES_FOREVER: Guest = Guest("recurses_forever");
+pub(crate) const SENDS_DATAGRAMS: Guest = Guest("sends_datagrams");
 pub(crate) const SLEEPS_FOREVER: Guest = Guest("sleeps_forever");
 pub(crate) const TALKS_AND_WAITS: Guest = Guest("talks_and_waits");
+pub(crate) const USES_FILES: Guest = Guest("uses_files");
 
 impl Guest {
     /// What tasks call it.

@@ -13,6 +13,7 @@
     reason = "a test that cannot go on fails; clippy knows tests only by their own functions"
 )]
 
+mod echo;
 mod guests;
 mod host;
 mod server;
@@ -24,14 +25,19 @@ mod broken_folders;
 mod cancelling;
 mod code_cache;
 mod commands;
+mod compiling;
 mod consent;
 mod crashes;
+mod dial;
 mod door;
 mod egress;
+mod files;
 mod hostile;
 mod jobs;
 mod quickstart;
 mod refused_jobs;
 mod refused_plugins;
 mod retries;
+mod secrets;
+mod sockets;
 mod words;

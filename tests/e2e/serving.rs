@@ -27,7 +27,13 @@ pub(crate) struct Serving<'host> {
 impl<'host> Serving<'host> {
     /// Starts `serve` and waits until it says where.
     pub(crate) fn start(host: &'host TestHost) -> Self {
+        Self::start_with(host, &[])
+    }
+
+    /// Starts `serve` with these environment variables.
+    pub(crate) fn start_with(host: &'host TestHost, environment: &[(&str, &str)]) -> Self {
         let mut command = host.command();
+        command.envs(environment.iter().copied());
         command.args(["serve", "--port", "0", "--json", "--log", "warn"]);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let mut said = String::new();
@@ -80,6 +86,22 @@ impl<'host> Serving<'host> {
         // A host that refuses the head need not read the body.
         drop(stream.write_all(body));
         Answer::read(stream)
+    }
+
+    /// Sends these bytes and leaves the connection open.
+    pub(crate) fn send(&self, text: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.write_all(text.as_bytes()).unwrap();
+        stream
+    }
+
+    /// Waits until this holds.
+    pub(crate) fn until(&self, holds: impl Fn() -> bool) {
+        let start = Instant::now();
+        while !holds() {
+            assert!(start.elapsed() < PATIENCE, "{} did not get so far", self.address);
+            std::thread::yield_now();
+        }
     }
 
     /// Looks a job up until it has ended.
@@ -182,6 +204,11 @@ impl Answer {
         assert_eq!(self.status, status, "{}", String::from_utf8_lossy(&self.body));
         assert!(self.headers.get("x-request-id").is_some_and(|id| !id.is_empty()), "{self:?}");
         self
+    }
+
+    /// The body as it came.
+    pub(crate) fn body(&self) -> &[u8] {
+        &self.body
     }
 
     /// The body as JSON.

@@ -22,7 +22,7 @@ const FLOORS: [(&str, &[&str]); 9] = [
     ),
     ("apflow-sdk-macros", &[]),
     ("apflow-sdk", &["apflow-sdk-macros"]),
-    ("apflow-guests", &[]),
+    ("apflow-guests", &["apflow-sdk"]),
 ];
 
 /// What a plugin may depend on.
@@ -34,9 +34,17 @@ const TESTS: [&str; 2] = ["apflow-tests", "apflow-fuzz"];
 /// Floors below the doors that only some files of `apflow-host` may name.
 const BELOW_THE_VERBS: [&str; 3] = ["apflow-engine", "apflow-store", "apflow-sandbox"];
 
-/// The file that assembles the floors, and the benchmarks of the sandbox itself.
-const ASSEMBLY: [&str; 3] =
-    ["host/src/assemble.rs", "host/src/cli/bench/load.rs", "host/src/cli/bench/sandbox.rs"];
+/// The file that assembles the floors, the benchmarks of the sandbox itself, and the process that
+/// compiles for it.
+const ASSEMBLY: [&str; 7] = [
+    "host/src/assemble.rs",
+    "host/src/cli/bench/cancel.rs",
+    "host/src/cli/bench/guest.rs",
+    "host/src/cli/bench/load.rs",
+    "host/src/cli/bench/neighbours.rs",
+    "host/src/cli/bench/sandbox.rs",
+    "host/src/cli/compile.rs",
+];
 
 /// Foreign crates, by how their names start, that only some packages may depend on.
 const AT_HOME: [(&str, &[&str]); 6] = [

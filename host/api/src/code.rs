@@ -45,6 +45,8 @@ codes! {
     UnknownExecutor = "unknown-executor" 422;
     /// There is no such job.
     UnknownJob = "unknown-job" 404;
+    /// There is no such file.
+    UnknownFile = "unknown-file" 404;
     /// There is no such plugin.
     UnknownPlugin = "unknown-plugin" 404;
     /// The plugin came with the host.

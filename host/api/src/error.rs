@@ -24,6 +24,16 @@ pub enum ApiError {
     /// There is no such job.
     #[error("there is no job `{0}`")]
     UnknownJob(JobId),
+    /// The task left no such file, or there is no such task.
+    #[error("the task `{task}` of the job `{job}` left no file `{name}`")]
+    UnknownFile {
+        /// The job.
+        job: JobId,
+        /// The caller's reference to the task.
+        task: String,
+        /// The path of the file.
+        name: String,
+    },
     /// A component came without a manifest.
     #[error("{0}")]
     MissingManifest(String),
@@ -42,6 +52,7 @@ impl ApiError {
             Self::Forbidden { .. } => Code::Forbidden,
             Self::InvalidRequest(_) => Code::InvalidRequest,
             Self::UnknownJob(_) => Code::UnknownJob,
+            Self::UnknownFile { .. } => Code::UnknownFile,
             Self::MissingManifest(_) => Code::MissingManifest,
             Self::Unserializable(_) => Code::Internal,
             Self::Engine(error) => match error {
@@ -60,6 +71,8 @@ impl ApiError {
                     Code::ConsentNeeded
                 }
                 EngineError::InvalidLock { .. } => Code::InvalidLock,
+                EngineError::FileTooLarge(_) => Code::PayloadTooLarge,
+                EngineError::CutShort => Code::InvalidRequest,
                 EngineError::Locked => Code::HostLocked,
                 EngineError::DataDir { .. } => Code::DataDirUnusable,
                 EngineError::Store(_) | EngineError::Sandbox(_) | EngineError::Background(_) => {

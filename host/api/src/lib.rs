@@ -6,6 +6,7 @@
 mod api;
 mod code;
 mod error;
+mod files;
 mod jobs;
 mod operation;
 mod plugins;
@@ -15,7 +16,10 @@ mod table;
 pub use api::Api;
 pub use code::{Code, pages};
 pub use error::ApiError;
-pub use jobs::{CancelJob, FindJob, JobList, ListJobs, ShowJobState, SubmitJob};
+pub use files::{FileList, ListFiles, OpenFile, OpenedFile, UploadFile};
+pub use jobs::{
+    CancelAllJobs, CancelJob, CancelledJobs, FindJob, JobList, ListJobs, ShowJobState, SubmitJob,
+};
 pub use operation::Operation;
 pub use plugins::{
     GrantPlugin, ListPlugins, LoadPlugin, LoadedPlugin, PluginList, RemovePlugin, ShowPlugin,
@@ -23,4 +27,4 @@ pub use plugins::{
 pub use remote::{Input, Method, Remote};
 pub use table::{Answering, Entry, TABLE};
 
-pub use apflow_engine::{Approval, Live, chain};
+pub use apflow_engine::{Approval, Live, Piece, chain};

@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use crate::api::Api;
 use crate::error::ApiError;
-use crate::jobs::{CancelJob, FindJob, ListJobs, SubmitJob};
+use crate::files::ListFiles;
+use crate::jobs::{CancelAllJobs, CancelJob, FindJob, ListJobs, SubmitJob};
 use crate::plugins::{ListPlugins, RemovePlugin, ShowPlugin};
 use crate::remote::{Input, Method, Remote};
 
@@ -25,12 +26,15 @@ pub struct Entry {
 /// The answer to come: a status and a body.
 pub type Answering = Pin<Box<dyn Future<Output = Result<(u16, Value), ApiError>> + Send>>;
 
-/// Every verb that can be called from afar.
+/// Every verb that can be called from afar with JSON. [`UploadFile`](crate::UploadFile) and
+/// [`OpenFile`](crate::OpenFile) carry bytes, and have a door of their own.
 pub const TABLE: &[Entry] = &[
     entry::<SubmitJob>(),
     entry::<ListJobs>(),
     entry::<FindJob>(),
     entry::<CancelJob>(),
+    entry::<CancelAllJobs>(),
+    entry::<ListFiles>(),
     entry::<ListPlugins>(),
     entry::<ShowPlugin>(),
     entry::<RemovePlugin>(),

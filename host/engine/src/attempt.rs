@@ -5,17 +5,19 @@ use std::time::Duration;
 
 use apflow_model::capability::Grant;
 use apflow_model::fault::{Fault, FaultCode};
+use apflow_model::file::{self, Upload};
 use apflow_model::plugin::Plugin;
 use apflow_model::reference;
 use apflow_model::usage::Usage;
-use apflow_sandbox::{Call, Ended, TaskPort};
-use apflow_store::Claimed;
+use apflow_sandbox::{Call, Ended, Mounts, Stop, StopReason, TaskPort};
+use apflow_store::{Claimed, NewTaskFile};
 use serde_json::Value;
 
 use crate::engine::Engine;
 use crate::error::{EngineError, chain};
 use crate::port::Port;
 use crate::registry::ReadyPlugin;
+use crate::workplace::{Handed, Workplace, upload_path};
 use crate::{schema, settle};
 
 /// How often what a running command writes is told.
@@ -24,39 +26,77 @@ const TELL_EVERY: Duration = Duration::from_millis(100);
 /// How often it is told, for each time that all that has happened is stored: every 500 ms.
 const TELLS_PER_STORE: u32 = 5;
 
-/// Runs a claimed task and settles it.
-pub(crate) async fn run(engine: &Arc<Engine>, claimed: &Claimed) {
-    let port = Arc::new(Port::new(engine, claimed));
-    let ended = match prepare(engine, claimed).await {
-        Ok(prepared) => match guard(engine, claimed, &prepared, &port).await {
-            Some(ended) => ended,
-            None => return,
-        },
-        Err(fault) => Ended { result: Err(fault), usage: Usage::default() },
-    };
-    settle::settle(engine, claimed, ended, port.take_events()).await;
-}
-
-/// What an attempt is run with.
+/// What an attempt starts with.
 struct Prepared {
     plugin: Arc<ReadyPlugin>,
     inputs: Value,
     granted: Arc<[Grant]>,
+    workplace: Workplace,
 }
 
-/// Finds the plugin of an attempt, its inputs, and what it is granted at this moment.
+/// What a guest is called with.
+struct Given {
+    inputs: Value,
+    granted: Arc<[Grant]>,
+    mounts: Mounts,
+}
+
+/// Runs a claimed task and settles it, unless it is stopped because its end no longer counts here.
+pub(crate) async fn run(engine: &Arc<Engine>, claimed: &Claimed, stop: Stop) {
+    let prepared = tokio::select! {
+        prepared = prepare(engine, claimed) => prepared,
+        _ = stop.stopped() => return,
+    };
+    let port = Arc::new(Port::new(engine, claimed, stop.clone()));
+    let (ended, workplace) = match prepared {
+        Ok(Prepared { plugin, inputs, granted, workplace }) => {
+            let given = Given { inputs, granted, mounts: workplace.mounts.clone() };
+            let ended = call(engine, claimed, &plugin, given, &stop, &port).await;
+            (ended, Some(workplace))
+        }
+        Err(fault) => (Some(Ended { result: Err(fault), usage: Usage::default() }), None),
+    };
+    let Some(ended) = ended else { return };
+    match stop.reason() {
+        None | Some(StopReason::Deadline) => {}
+        // It was done before it was stopped.
+        Some(StopReason::HostClosing) if ended.result.is_ok() => {}
+        Some(
+            reason @ (StopReason::Cancelled | StopReason::LeaseLost | StopReason::HostClosing),
+        ) => {
+            tracing::info!(task = %claimed.task, attempt = claimed.attempt, ?reason, "stopped");
+            return;
+        }
+    }
+    let (ended, files) = match workplace {
+        Some(workplace) => keep(claimed, workplace, ended).await,
+        None => (ended, Vec::new()),
+    };
+    settle::settle(engine, claimed, ended, files, port.take_events()).await;
+}
+
+/// Finds the plugin of an attempt, its inputs, what it is granted at this moment, and its folders.
 async fn prepare(engine: &Arc<Engine>, claimed: &Claimed) -> Result<Prepared, Fault> {
     let plugin = engine.ready_plugin(&claimed.executor).await.and_then(|plugin| {
         plugin.ok_or_else(|| EngineError::UnknownPlugin(claimed.executor.clone()))
     });
     let plugin = plugin.map_err(|error| unusable(claimed, &error))?;
-    let inputs = resolve(engine, claimed).await?;
+    let asked = plugin.plugin.manifest.capabilities.fs;
+    let mut inputs = claimed.inputs.clone();
+    let mut handed = Handed::default();
+    if asked.is_in_read {
+        handed = hand(engine, claimed, &mut inputs).await?;
+    }
+    let inputs = resolve(engine, claimed, inputs).await?;
     if let Some((at, message)) = schema::violation(&plugin.input, &inputs) {
         let message = format!("inputs{at}: {message}");
         return Err(Fault::new(FaultCode::InvalidInput, message));
     }
     let granted = granted(engine, claimed, &plugin.plugin)?;
-    Ok(Prepared { plugin, inputs, granted })
+    let workplace = Workplace::make(&engine.files, claimed, asked, handed).await;
+    let workplace =
+        workplace.map_err(|error| own(claimed, &error, "could not make the task's folders"))?;
+    Ok(Prepared { plugin, inputs, granted, workplace })
 }
 
 /// What the lock grants the plugin, and the operator this job alone.
@@ -75,6 +115,51 @@ fn granted(engine: &Engine, claimed: &Claimed, plugin: &Plugin) -> Result<Arc<[G
     Ok(locked.iter().chain(&claimed.grants).cloned().collect())
 }
 
+/// Trouble of the host's own, which may pass.
+fn own(claimed: &Claimed, error: &dyn std::error::Error, what: &str) -> Fault {
+    tracing::error!(task = %claimed.task, error = chain(error), "the host {what}");
+    Fault::new(FaultCode::Retryable, format!("the host {what}"))
+}
+
+/// Finds the files that an attempt is handed, and puts their paths where the inputs name them.
+///
+/// Only what the caller wrote is looked at: an output of another task must not name a file.
+async fn hand(engine: &Engine, claimed: &Claimed, inputs: &mut Value) -> Result<Handed, Fault> {
+    let failed = |error| own(claimed, &error, "could not look up the task's files");
+    let mut handed = Handed::default();
+    for found in file::find(inputs).unwrap_or_default() {
+        let upload = engine.store.find_upload(found.file).await.map_err(failed)?;
+        let is_new = |upload: &Upload| handed.uploads.iter().all(|known| known.id != upload.id);
+        handed.uploads.extend(upload.filter(is_new));
+    }
+    let path = |id| {
+        let upload = handed.uploads.iter().find(|upload| upload.id == id)?;
+        Some(upload_path(upload.id, &upload.name))
+    };
+    file::resolve(inputs, &path)
+        .map_err(|fault| Fault::new(FaultCode::ReferenceUnresolved, format!("inputs{fault}")))?;
+    if claimed.has_dependencies {
+        let left = engine.store.dependencies_with_files(claimed.task).await;
+        handed.dependencies = left.map_err(failed)?;
+    }
+    Ok(handed)
+}
+
+/// Ends the folders of an attempt, and lists what it left.
+async fn keep(
+    claimed: &Claimed,
+    workplace: Workplace,
+    mut ended: Ended,
+) -> (Ended, Vec<NewTaskFile>) {
+    match workplace.end(ended.result.is_ok()).await {
+        Ok(files) => (ended, files),
+        Err(error) => {
+            ended.result = Err(own(claimed, &error, "could not keep the task's files"));
+            (ended, Vec::new())
+        }
+    }
+}
+
 /// A plugin that is gone or broken stays so; trouble of the host's own may pass.
 fn unusable(claimed: &Claimed, error: &EngineError) -> Fault {
     let executor = &claimed.executor;
@@ -88,60 +173,61 @@ fn unusable(claimed: &Claimed, error: &EngineError) -> Fault {
 }
 
 /// Puts the outputs of dependencies where the inputs refer to them.
-async fn resolve(engine: &Engine, claimed: &Claimed) -> Result<Value, Fault> {
-    let has_references = reference::find(&claimed.inputs).is_ok_and(|found| !found.is_empty());
+async fn resolve(engine: &Engine, claimed: &Claimed, inputs: Value) -> Result<Value, Fault> {
+    let has_references = reference::find(&inputs).is_ok_and(|found| !found.is_empty());
     if !has_references {
-        return Ok(claimed.inputs.clone());
+        return Ok(inputs);
     }
     let outputs = engine.store.dependency_outputs(claimed.task).await.map_err(|error| {
         tracing::error!(task = %claimed.task, error = chain(&error), "no outputs");
         Fault::new(FaultCode::Retryable, "the host could not read the outputs of dependencies")
     })?;
     let output = |task: &str| outputs.get(task).and_then(Option::as_ref);
-    reference::resolve(claimed.inputs.clone(), &output)
+    reference::resolve(inputs, &output)
         .map_err(|fault| Fault::new(FaultCode::ReferenceUnresolved, format!("inputs{fault}")))
 }
 
-/// Runs the guest, and meanwhile stores what it logs. None when the attempt was lost on the way:
-/// dropping its future stops the guest.
-async fn guard(
+/// Calls the guest on a thread for guests, and meanwhile stores what it logs. None when the threads
+/// ended before it.
+async fn call(
     engine: &Engine,
     claimed: &Claimed,
-    prepared: &Prepared,
+    plugin: &Arc<ReadyPlugin>,
+    given: Given,
+    stop: &Stop,
     port: &Arc<Port>,
 ) -> Option<Ended> {
-    let Prepared { plugin, inputs, granted } = prepared;
+    let narrowed = claimed.allow.clone().map(Arc::from);
     let (task_id, job_id) = (claimed.task.to_string(), claimed.job.to_string());
-    let call = Call {
-        task_id: &task_id,
-        job_id: &job_id,
-        attempt: claimed.attempt,
-        model: claimed.model.as_deref(),
-        input: inputs,
-        timeout: claimed.timeout,
-        granted: Arc::clone(granted),
-        narrowed: claimed.allow.clone().map(Arc::from),
-    };
+    let (attempt, model, timeout) = (claimed.attempt, claimed.model.clone(), claimed.timeout);
     let task_port: Arc<dyn TaskPort> = Arc::clone(port) as Arc<dyn TaskPort>;
-    let storing = async {
-        loop {
-            for _ in 0..TELLS_PER_STORE {
-                tokio::time::sleep(TELL_EVERY).await;
-                port.tell_written();
-            }
-            if !port.store_events().await {
-                return;
-            }
+    let (sandbox, program, stop) = (Arc::clone(&engine.sandbox), Arc::clone(plugin), stop.clone());
+    let mut guest = engine.sandbox.spawn(async move {
+        let call = Call {
+            task_id: &task_id,
+            job_id: &job_id,
+            attempt,
+            model: model.as_deref(),
+            input: &given.inputs,
+            timeout,
+            granted: given.granted,
+            narrowed,
+            mounts: given.mounts,
+            stop,
+        };
+        sandbox.run(&program.program, call, task_port).await
+    });
+    let mut tells: u32 = 0;
+    loop {
+        tokio::select! {
+            ended = &mut guest => return Some(check_output(plugin, ended?)),
+            () = tokio::time::sleep(TELL_EVERY) => port.tell_written(),
         }
-    };
-    let ended = tokio::select! {
-        ended = engine.sandbox.run(&plugin.program, call, task_port) => ended,
-        () = storing => {
-            tracing::warn!(task = task_id, attempt = claimed.attempt, "the attempt was lost");
-            return None;
+        tells = tells.wrapping_add(1);
+        if tells.is_multiple_of(TELLS_PER_STORE) {
+            port.store_events().await;
         }
-    };
-    Some(check_output(plugin, ended))
+    }
 }
 
 /// Refuses an output that the executor's own schema does not allow.

@@ -9,7 +9,7 @@ use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::id::TaskId;
 use apflow_model::state::TaskState;
 use apflow_model::usage::Usage;
-use apflow_sandbox::Ended;
+use apflow_sandbox::{Ended, Stop, StopReason};
 use apflow_store::{Claimed, SessionId};
 use tokio::sync::Notify;
 use tokio::task::{Id, JoinError, JoinSet};
@@ -22,13 +22,17 @@ use crate::{attempt, settle};
 
 /// How often to look for work although nobody rang: another process may have submitted a job.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// The longest that stopped attempts may take to end. Guests end at once; what is left then waits
+/// for the database.
+const END_MAX: Duration = Duration::from_secs(2);
 
 impl Engine {
     /// Takes up what an earlier process left, and dispatches tasks from now on.
     ///
     /// # Errors
     ///
-    /// [`EngineError::Store`] when the database fails.
+    /// [`EngineError::Store`] when the database fails, [`EngineError::DataDir`] when what an earlier
+    /// process left cannot be removed.
     pub async fn start(self: &Arc<Self>, lock: DispatchLock) -> Result<(), EngineError> {
         let session = self.store.open_session(self.now()).await?;
         let recovered = self.store.recover(session, self.now()).await?;
@@ -39,11 +43,22 @@ impl Engine {
                 "took up tasks that were running when the host ended"
             );
         }
+        self.sweep().await?;
         let stop = Arc::new(Notify::new());
         let running = run(Arc::clone(self), session, Arc::clone(&stop));
         let running = tokio::spawn(running);
         *self.dispatcher.lock().await = Some(Dispatcher { stop, running, lock });
         Ok(())
+    }
+
+    /// Removes the files that an earlier process left without a row. Nothing runs yet.
+    async fn sweep(&self) -> Result<(), EngineError> {
+        let tasks = self.store.tasks_with_files().await?;
+        let uploads = self.store.uploaded_digests().await?;
+        let files = Arc::clone(&self.files);
+        let sweeping = tokio::task::spawn_blocking(move || files.sweep(&tasks, &uploads));
+        let unusable = |source| EngineError::DataDir { what: "its files".to_owned(), source };
+        sweeping.await?.map_err(unusable)
     }
 
     /// Stops dispatching, waits a while for running attempts, and closes the database.
@@ -60,6 +75,14 @@ impl Engine {
         } else {
             self.store.close().await;
         }
+    }
+}
+
+impl Engine {
+    /// Stops every attempt that runs here.
+    fn stop_all(&self, reason: StopReason) {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.values().for_each(|stop| stop.now(reason));
     }
 }
 
@@ -80,15 +103,13 @@ async fn run(engine: Arc<Engine>, session: SessionId, stop: Arc<Notify>) {
             () = tokio::time::sleep(next) => {}
         }
     }
-    let draining = async {
-        while let Some(ended) = running.attempts.join_next_with_id().await {
-            running.report(&engine, ended).await;
-        }
-    };
-    if tokio::time::timeout(engine.settings.grace, draining).await.is_ok() {
+    if tokio::time::timeout(engine.settings.grace, running.all_ended(&engine)).await.is_ok() {
         return;
     }
-    running.attempts.shutdown().await;
+    engine.stop_all(StopReason::HostClosing);
+    if tokio::time::timeout(END_MAX, running.all_ended(&engine)).await.is_err() {
+        running.attempts.shutdown().await;
+    }
     match engine.store.release(session, engine.now()).await {
         Ok(released) => {
             tracing::warn!(tasks = released.len(), "handed back tasks that did not end in time");
@@ -107,17 +128,24 @@ struct Running {
 }
 
 impl Running {
+    /// Waits until every attempt has ended.
+    async fn all_ended(&mut self, engine: &Arc<Engine>) {
+        while let Some(ended) = self.attempts.join_next_with_id().await {
+            self.report(engine, ended).await;
+        }
+    }
+
     /// Takes note that an attempt has ended.
     async fn report(&mut self, engine: &Arc<Engine>, ended: Result<(Id, ()), JoinError>) {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, ())| *id);
         let claimed = self.claimed.remove(&id);
         let (Err(error), Some(claimed)) = (ended, claimed) else { return };
-        // An attempt is aborted when its job was cancelled: its end is stored already.
+        // What was aborted is handed back to the store.
         if error.is_panic() {
             tracing::error!(task = %claimed.task, %error, "the host failed in an attempt");
             let fault = Fault::new(FaultCode::Trapped, "the host failed while it ran the attempt");
             let ended = Ended { result: Err(fault), usage: Usage::default() };
-            settle::settle(engine, &claimed, ended, Vec::new()).await;
+            settle::settle(engine, &claimed, ended, Vec::new(), Vec::new()).await;
         }
     }
 }
@@ -152,16 +180,17 @@ fn start(engine: &Arc<Engine>, running: &mut Running, claimed: Arc<Claimed>) {
     engine.hub.tell(Live::Task { job, task, attempt, what });
     // Under the lock, so that an attempt that ends at once is listed before it is taken off.
     let mut list = engine.running.lock().unwrap_or_else(PoisonError::into_inner);
-    let handle = running.attempts.spawn(run_one(Arc::clone(engine), Arc::clone(&claimed)));
-    running.claimed.insert(handle.id(), claimed);
-    list.insert((task, attempt), handle);
+    let stop = Stop::new();
+    let one = run_one(Arc::clone(engine), Arc::clone(&claimed), stop.clone());
+    running.claimed.insert(running.attempts.spawn(one).id(), claimed);
+    list.insert((task, attempt), stop);
 }
 
 /// Runs one attempt, and is known as running until it has ended or was aborted.
-async fn run_one(engine: Arc<Engine>, claimed: Arc<Claimed>) {
+async fn run_one(engine: Arc<Engine>, claimed: Arc<Claimed>, stop: Stop) {
     let attempt = (claimed.task, claimed.attempt);
     let _listed = Listed { engine: Arc::clone(&engine), attempt };
-    attempt::run(&engine, &claimed).await;
+    attempt::run(&engine, &claimed, stop).await;
 }
 
 /// Takes an attempt off the list of what is running, however it ends.

@@ -22,11 +22,12 @@ impl Engine {
     ) -> Result<String, EngineError> {
         let sandbox = Arc::clone(&self.sandbox);
         let compiling = tokio::task::spawn_blocking(move || sandbox.compile(&component, false));
-        let compiled = compiling
-            .await?
-            .map_err(|source| EngineError::Component { file: file.to_owned(), source })?;
-        let hopeless =
-            |import: &&Import| matches!(import.family, Family::Sockets | Family::Unknown);
+        let compiled =
+            compiling.await?.map_err(|source| EngineError::of_component(file, source))?;
+        // Where a program connects cannot be read from it.
+        let hopeless = |import: &&Import| {
+            matches!(import.family, Family::Tcp | Family::Sockets | Family::Unknown)
+        };
         let excess: Vec<ExcessImport> =
             compiled.imports.iter().filter(hopeless).cloned().map(ExcessImport).collect();
         if !excess.is_empty() {

@@ -8,16 +8,17 @@ use apflow_model::clock::{Clock, Timestamp};
 use apflow_model::id::{JobId, TaskId};
 use apflow_model::job::Job;
 use apflow_model::state::JobState;
-use apflow_sandbox::Sandbox;
+use apflow_sandbox::{Sandbox, Stop};
 use apflow_store::{JobFilter, JobPage, Store};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Mutex, Notify, broadcast};
-use tokio::task::{AbortHandle, JoinHandle};
+use tokio::task::JoinHandle;
 
 use crate::builtin::Builtin;
 use crate::components::Components;
 use crate::consents::Consents;
 use crate::error::EngineError;
+use crate::files::Files;
 use crate::lock::DispatchLock;
 use crate::registry::Registry;
 use crate::watch::{Hub, Live};
@@ -31,12 +32,26 @@ pub struct Settings {
     pub attempts_max: u32,
     /// The longest that [`Engine::close`] waits for running attempts.
     pub grace: Duration,
+    /// The most bytes that one uploaded file may have.
+    pub upload_bytes_max: u64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { attempts_max: 64, grace: Duration::from_secs(10) }
+        Self { attempts_max: 64, grace: Duration::from_secs(10), upload_bytes_max: 1 << 30 }
     }
+}
+
+/// What an engine keeps.
+pub struct DataDir {
+    /// The database.
+    pub store: Store,
+    /// The components of plugins.
+    pub components: Components,
+    /// What each of them is granted.
+    pub consents: Consents,
+    /// The files of callers and tasks.
+    pub files: Files,
 }
 
 /// Runs jobs.
@@ -46,13 +61,14 @@ pub struct Engine {
     pub(crate) sandbox: Arc<Sandbox>,
     pub(crate) components: Components,
     pub(crate) consents: Consents,
+    pub(crate) files: Arc<Files>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) registry: Registry,
     pub(crate) hub: Hub,
     /// Rung when there may be something to dispatch.
     pub(crate) bell: Notify,
     /// The attempts that run here, to be stopped when their job is cancelled.
-    pub(crate) running: std::sync::Mutex<HashMap<(TaskId, u32), AbortHandle>>,
+    pub(crate) running: std::sync::Mutex<HashMap<(TaskId, u32), Stop>>,
     pub(crate) dispatcher: Mutex<Option<Dispatcher>>,
 }
 
@@ -68,9 +84,8 @@ impl Engine {
     /// nothing before [`Engine::start`].
     pub fn new(
         settings: Settings,
-        store: Store,
+        DataDir { store, components, consents, files }: DataDir,
         sandbox: Sandbox,
-        (components, consents): (Components, Consents),
         builtins: Vec<Builtin>,
         clock: Arc<dyn Clock>,
     ) -> Arc<Self> {
@@ -80,6 +95,7 @@ impl Engine {
             sandbox: Arc::new(sandbox),
             components,
             consents,
+            files: Arc::new(files),
             clock,
             registry: Registry::new(builtins),
             hub: Hub::new(),

@@ -5,6 +5,7 @@
 use apflow_model::capability::Grant;
 use apflow_model::consent::Difference;
 use apflow_model::job::SpecFault;
+use apflow_model::limit::Bytes;
 use apflow_model::reader::FileFault;
 use apflow_sandbox::SandboxError;
 use apflow_store::StoreError;
@@ -47,8 +48,8 @@ pub enum EngineError {
     /// The file of an installed component is not what was installed.
     #[error("the component of `{0}` was changed by somebody: load it again")]
     ChangedComponent(String),
-    /// A schema of the plugin is no JSON Schema. Nothing was stored.
-    #[error("the {which} schema of `{plugin}` is not a JSON Schema: {reason}")]
+    /// A schema of the plugin is no JSON Schema, or one that could cost too much. Nothing was stored.
+    #[error("the {which} schema of `{plugin}` cannot be used: {reason}")]
     InvalidSchema {
         /// The plugin.
         plugin: String,
@@ -100,6 +101,12 @@ pub enum EngineError {
         /// Every fault, in the order of the file.
         faults: Vec<FileFault>,
     },
+    /// An uploaded file has more bytes than one may have. Nothing was kept.
+    #[error("the file has more than {}, which is the most that one may have", Bytes(*.0))]
+    FileTooLarge(u64),
+    /// An uploaded file did not come to its end. Nothing was kept.
+    #[error("the file was cut short")]
+    CutShort,
     /// Another process dispatches on this data directory.
     #[error(
         "another apflow-host works on this data directory: submit over its HTTP API, stop it, or \
@@ -127,6 +134,14 @@ pub enum EngineError {
 }
 
 impl EngineError {
+    /// What the sandbox says of a component. `file` is what to call it.
+    pub(crate) fn of_component(file: &str, source: SandboxError) -> Self {
+        if source.is_own() {
+            return Self::Sandbox(source);
+        }
+        Self::Component { file: file.to_owned(), source }
+    }
+
     /// Whether it is trouble of the host's own, which may pass, and not what was asked of it.
     pub(crate) fn is_own(&self) -> bool {
         matches!(

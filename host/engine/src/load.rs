@@ -71,7 +71,7 @@ impl Engine {
         let file = load.component_file;
         let (compiled, program) = self.prepare(Arc::clone(&component), &file, &manifest).await?;
         let plugin = self.describe(&compiled, &program, manifest).await;
-        let plugin = plugin.map_err(|source| refused(&file, source))?;
+        let plugin = plugin.map_err(|source| EngineError::of_component(&file, source))?;
         let ready = ReadyPlugin::new(plugin.clone(), program)?;
         let engine = Arc::clone(self);
         tokio::task::spawn_blocking(move || engine.components.write(&digest, &component)).await??;
@@ -162,7 +162,7 @@ impl Engine {
                 self.prepare(builtin.component.into(), &file, &manifest).await?;
             let consent = self.renewed_consent(builtin, earlier)?;
             let plugin = self.describe(&compiled, &program, manifest).await;
-            let plugin = plugin.map_err(|source| refused(&file, source))?;
+            let plugin = plugin.map_err(|source| EngineError::of_component(&file, source))?;
             let plugin = Plugin { builtin: true, ..plugin };
             self.put(plugin.clone(), consent).await?;
             self.registry.put(ReadyPlugin::new(plugin, program)?);
@@ -230,7 +230,7 @@ impl Engine {
             let program = sandbox.link(&compiled, &manifest)?;
             Ok((compiled, program))
         });
-        preparing.await?.map_err(|source| refused(file, source))
+        preparing.await?.map_err(|source| EngineError::of_component(file, source))
     }
 
     /// Asks a plugin what it is, and makes the row that is stored of it.
@@ -259,8 +259,4 @@ impl Engine {
         let engine = Arc::clone(self);
         tokio::task::spawn_blocking(move || engine.components.remove(&digest)).await?
     }
-}
-
-fn refused(file: &str, source: SandboxError) -> EngineError {
-    EngineError::Component { file: file.to_owned(), source }
 }

@@ -76,16 +76,14 @@ impl Engine {
     }
 
     fn make_ready(&self, installed: Plugin) -> Result<Arc<ReadyPlugin>, EngineError> {
-        let refused = |source| EngineError::Component {
-            file: format!("the component of `{}`", installed.manifest.name),
-            source,
-        };
+        let file = format!("the component of `{}`", installed.manifest.name);
+        let refused = |source| EngineError::of_component(&file, source);
         let bytes = self.component_bytes(&installed.digest)?;
-        let fuel = installed.manifest.limits.fuel.is_some();
-        let compiled = self.sandbox.compile(&bytes, fuel).map_err(refused)?;
-        if compiled.digest != installed.digest {
+        if apflow_sandbox::digest(&bytes) != installed.digest {
             return Err(EngineError::ChangedComponent(installed.manifest.name));
         }
+        let fuel = installed.manifest.limits.fuel.is_some();
+        let compiled = self.sandbox.compile(&bytes, fuel).map_err(refused)?;
         let program = self.sandbox.link(&compiled, &installed.manifest).map_err(refused)?;
         Ok(self.registry.put(ReadyPlugin::new(installed, program)?))
     }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use apflow_model::clock::Clock;
 use apflow_model::event::{Happening, LogLine, Stream};
 use apflow_model::id::{JobId, TaskId};
-use apflow_sandbox::{Checkpoint, CheckpointError, PortFuture, TaskPort};
+use apflow_sandbox::{Checkpoint, CheckpointError, PortFuture, Stop, StopReason, TaskPort};
 use apflow_store::{Claimed, NewEvent, Store, StoreError};
 
 use crate::engine::Engine;
@@ -22,6 +22,8 @@ pub(crate) struct Port {
     job: JobId,
     task: TaskId,
     attempt: u32,
+    /// Ends the attempt as soon as it is known to have lost its task.
+    stop: Stop,
     events: Mutex<Vec<NewEvent>>,
     streams: Mutex<Streams>,
     /// None for a task without a budget.
@@ -35,7 +37,7 @@ struct Budget {
 }
 
 impl Port {
-    pub(crate) fn new(engine: &Engine, claimed: &Claimed) -> Self {
+    pub(crate) fn new(engine: &Engine, claimed: &Claimed, stop: Stop) -> Self {
         let spent = claimed.used.tokens_input.saturating_add(claimed.used.tokens_output);
         let budget =
             claimed.token_budget.map(|tokens| Budget { left: tokens.saturating_sub(spent) });
@@ -46,6 +48,7 @@ impl Port {
             job: claimed.job,
             task: claimed.task,
             attempt: claimed.attempt,
+            stop,
             events: Mutex::default(),
             streams: Mutex::default(),
             budget: budget.map(Mutex::new),
@@ -65,8 +68,8 @@ impl Port {
         self.keep_all(written);
     }
 
-    /// Stores what happened so far. False when the attempt no longer holds its task.
-    pub(crate) async fn store_events(&self) -> bool {
+    /// Stores what happened so far, and ends an attempt that no longer holds its task.
+    pub(crate) async fn store_events(&self) {
         let events = std::mem::take(&mut *self.lock());
         let held = if events.is_empty() {
             self.store.holds(self.task, self.attempt).await
@@ -74,12 +77,11 @@ impl Port {
             self.store.append_events(self.task, self.attempt, events).await.map(|_| true)
         };
         match held {
-            Ok(is_held) => is_held,
-            Err(StoreError::AttemptLost) => false,
+            Ok(true) => {}
+            Ok(false) | Err(StoreError::AttemptLost) => self.stop.now(StopReason::LeaseLost),
             Err(error) => {
                 let error = chain(&error);
                 tracing::error!(task = %self.task, error, "what happened could not be stored");
-                true
             }
         }
     }
@@ -104,6 +106,30 @@ impl Port {
         self.hub.tell(Live::Task { job, task, attempt, what });
     }
 
+    /// What a store error means to a guest.
+    fn refused(&self, error: &StoreError) -> CheckpointError {
+        match error {
+            StoreError::AttemptLost => {
+                self.stop.now(StopReason::LeaseLost);
+                CheckpointError::Fenced
+            }
+            StoreError::CheckpointTooLarge { bytes_max, .. } => {
+                CheckpointError::TooLarge(*bytes_max)
+            }
+            StoreError::TooManyCheckpoints { checkpoints_max } => {
+                CheckpointError::TooMany(*checkpoints_max)
+            }
+            StoreError::SchemaTooNew { .. }
+            | StoreError::Closed
+            | StoreError::Database(_)
+            | StoreError::Migration(_)
+            | StoreError::Corrupt { .. } => {
+                tracing::error!(error = chain(error), "a checkpoint was not stored or loaded");
+                CheckpointError::Unavailable(error.to_string())
+            }
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Vec<NewEvent>> {
         self.events.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -117,13 +143,14 @@ impl TaskPort for Port {
     ) -> PortFuture<'_, Result<(), CheckpointError>> {
         Box::pin(async move {
             // What was logged before the checkpoint comes before it in the history.
-            if !self.store_events().await {
+            self.store_events().await;
+            if self.stop.reason().is_some() {
                 return Err(CheckpointError::Fenced);
             }
             let (bytes, now) = (value.len() as u64, self.clock.now());
             let what = Happening::Checkpoint { step: step.clone(), bytes };
             let saved = self.store.save_checkpoint(self.task, self.attempt, step, value, now).await;
-            saved.map_err(|error| refused(&error))?;
+            saved.map_err(|error| self.refused(&error))?;
             let (job, task, attempt) = (self.job, self.task, self.attempt);
             self.hub.tell(Live::Task { job, task, attempt, what });
             Ok(())
@@ -133,7 +160,7 @@ impl TaskPort for Port {
     fn load_checkpoint(&self) -> PortFuture<'_, Result<Option<Checkpoint>, CheckpointError>> {
         Box::pin(async move {
             let newest = self.store.load_checkpoint(self.task).await;
-            let newest = newest.map_err(|error| refused(&error))?;
+            let newest = newest.map_err(|error| self.refused(&error))?;
             Ok(newest.map(|checkpoint| Checkpoint {
                 step: checkpoint.step,
                 attempt: checkpoint.attempt,
@@ -176,31 +203,8 @@ impl TaskPort for Port {
     fn denied(&self, message: &str) {
         self.keep(Happening::Denied { message: message.to_owned() });
     }
-
-    fn is_cancelled(&self) -> bool {
-        false
-    }
 }
 
 fn locked<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// What a store error means to a guest.
-fn refused(error: &StoreError) -> CheckpointError {
-    match error {
-        StoreError::AttemptLost => CheckpointError::Fenced,
-        StoreError::CheckpointTooLarge { bytes_max, .. } => CheckpointError::TooLarge(*bytes_max),
-        StoreError::TooManyCheckpoints { checkpoints_max } => {
-            CheckpointError::TooMany(*checkpoints_max)
-        }
-        StoreError::SchemaTooNew { .. }
-        | StoreError::Closed
-        | StoreError::Database(_)
-        | StoreError::Migration(_)
-        | StoreError::Corrupt { .. } => {
-            tracing::error!(error = chain(error), "a checkpoint was not stored or loaded");
-            CheckpointError::Unavailable(error.to_string())
-        }
-    }
 }

@@ -1,10 +1,11 @@
 //! Checks inputs and outputs against the JSON Schemas of their executor.
 
-use apflow_model::reference;
+use apflow_model::{file, reference};
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::{PatternOptions, ValidationError, Validator};
 use serde_json::Value;
 
+use crate::cost;
 use crate::error::EngineError;
 
 /// The longest violation that repeats the value it is about.
@@ -17,7 +18,8 @@ pub(crate) type Violation = (String, String);
 ///
 /// # Errors
 ///
-/// [`EngineError::InvalidSchema`] when it is none, or names another document: nothing is fetched.
+/// [`EngineError::InvalidSchema`] when it is none, could cost too much, or names another document:
+/// nothing is fetched.
 pub(crate) fn compile(
     plugin: &str,
     which: &'static str,
@@ -25,11 +27,9 @@ pub(crate) fn compile(
 ) -> Result<Validator, EngineError> {
     // Patterns come from plugins: the engine that never backtracks cannot be made slow by one.
     let options = jsonschema::options().with_pattern_options(PatternOptions::regex());
-    options.build(schema).map_err(|error| EngineError::InvalidSchema {
-        plugin: plugin.to_owned(),
-        which,
-        reason: error.to_string(),
-    })
+    let checked = cost::check(schema);
+    let built = checked.and_then(|()| options.build(schema).map_err(|error| error.to_string()));
+    built.map_err(|reason| EngineError::InvalidSchema { plugin: plugin.to_owned(), which, reason })
 }
 
 /// The first violation of a schema.
@@ -39,11 +39,12 @@ pub(crate) fn violation(schema: &Validator, value: &Value) -> Option<Violation> 
 
 /// The first violation that is certain before the references in `inputs` are resolved.
 ///
-/// Whatever a `$from` stands for is not known yet, so what the schema says at its place is left for
+/// Whatever a `$from` or a `$file` stands for is not known yet, so what the schema says at its place is left for
 /// later. Of what it says above that place, only what no value there can change is certain.
 pub(crate) fn certain_violation(schema: &Validator, inputs: &Value) -> Option<Violation> {
-    let unknown: Vec<String> =
-        reference::find(inputs).unwrap_or_default().into_iter().map(|found| found.at).collect();
+    let outputs = reference::find(inputs).unwrap_or_default().into_iter().map(|found| found.at);
+    let files = file::find(inputs).unwrap_or_default().into_iter().map(|found| found.at);
+    let unknown: Vec<String> = outputs.chain(files).collect();
     first(schema, inputs, |error| {
         let at = error.instance_path().as_str();
         if unknown.iter().any(|place| is_at_or_below(at, place)) {

@@ -8,7 +8,7 @@ use apflow_model::event::Happening;
 use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::retry::{self, Retry};
 use apflow_sandbox::Ended;
-use apflow_store::{Claimed, End, NewEvent, Settled, Settlement, StoreError};
+use apflow_store::{Claimed, End, NewEvent, NewTaskFile, Settled, Settlement, StoreError};
 
 use crate::engine::Engine;
 use crate::error::chain;
@@ -19,17 +19,18 @@ use crate::watch::Live;
 const STORE_AGAIN: Duration = Duration::from_millis(100);
 const STORE_AGAIN_MAX: Duration = Duration::from_secs(5);
 
-/// Stores how an attempt ended and all that follows from it.
+/// Stores how an attempt ended, the files that it left, and all that follows from it.
 pub(crate) async fn settle(
     engine: &Arc<Engine>,
     claimed: &Claimed,
     ended: Ended,
+    files: Vec<NewTaskFile>,
     events: Vec<NewEvent>,
 ) {
     let now = engine.now();
     let fault = ended.result.as_ref().err().cloned();
     let end = match ended.result {
-        Ok(output) => End::Completed { output },
+        Ok(output) => End::Completed { output, files },
         Err(fault) if fault.code == FaultCode::Cancelled => End::Cancelled { fault },
         Err(fault) => match after(claimed, &fault) {
             Retry::After(wait) => End::Retry { fault, run_at: now.after(wait) },
@@ -38,7 +39,16 @@ pub(crate) async fn settle(
     };
     let (task, attempt) = (claimed.task, claimed.attempt);
     let settlement = Settlement { task, attempt, now, end, usage: ended.usage, events };
-    let Some(settled) = store(engine, settlement).await else { return };
+    let settled = match store(engine, settlement).await {
+        Ok(settled) => settled,
+        Err(error) => {
+            tracing::warn!(%task, attempt, error = chain(&error), "an end was dropped");
+            if matches!(error, StoreError::AttemptLost) {
+                drop_files(engine, claimed).await;
+            }
+            return;
+        }
+    };
     if !settled.became_ready.is_empty() || settled.next_run_at.is_some() {
         engine.bell.notify_one();
     }
@@ -49,17 +59,25 @@ pub(crate) async fn settle(
     }
 }
 
-/// Stores an end, however often the database refuses. None when it counts no more.
-async fn store(engine: &Engine, settlement: Settlement) -> Option<Settled> {
+/// Removes the files of an end that counts no more. What stays has no row, and is swept at the next
+/// start.
+async fn drop_files(engine: &Engine, claimed: &Claimed) {
+    let (files, job, task) = (Arc::clone(&engine.files), claimed.job, claimed.task);
+    match tokio::task::spawn_blocking(move || files.forget(job, task)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(%task, %error, "files of a lost attempt stay"),
+        Err(error) => tracing::error!(%task, %error, "files of a lost attempt stay"),
+    }
+}
+
+/// Stores an end, however often the database refuses, unless it counts no more.
+async fn store(engine: &Engine, settlement: Settlement) -> Result<Settled, StoreError> {
     let (task, attempt) = (settlement.task, settlement.attempt);
     let mut wait = STORE_AGAIN;
     loop {
         match engine.store.settle(settlement.clone()).await {
-            Ok(settled) => return Some(settled),
-            Err(error @ (StoreError::AttemptLost | StoreError::Closed)) => {
-                tracing::warn!(%task, attempt, error = chain(&error), "an end was dropped");
-                return None;
-            }
+            Ok(settled) => return Ok(settled),
+            Err(error @ (StoreError::AttemptLost | StoreError::Closed)) => return Err(error),
             Err(error) => {
                 tracing::error!(%task, attempt, error = chain(&error), "an end waits to be stored");
                 tokio::time::sleep(wait).await;

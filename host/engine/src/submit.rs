@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use apflow_model::capability::Grant;
-use apflow_model::job::{Job, JobSpec, SpecFault};
+use apflow_model::file;
+use apflow_model::job::{Job, JobSpec, SpecFault, TaskSpec};
 use apflow_store::NewJob;
 use serde_json::Value;
 
@@ -45,6 +46,7 @@ impl Engine {
                 let at = format!("{}/inputs{at}", path(index));
                 return Err(EngineError::InvalidInput(SpecFault::new(at, message)));
             }
+            self.check_files(task, plugin, &format!("{}/inputs", path(index))).await?;
         }
         if !submission.grants.is_empty() {
             let asked: Vec<_> = plugins
@@ -57,6 +59,31 @@ impl Engine {
         let job = self.store.submit(NewJob { spec, principal, grants }, self.now()).await?;
         self.bell.notify_one();
         Ok(job)
+    }
+
+    /// Refuses a `$file` that names no file, or that its plugin could not read.
+    async fn check_files(
+        &self,
+        task: &TaskSpec,
+        plugin: &ReadyPlugin,
+        root: &str,
+    ) -> Result<(), EngineError> {
+        for found in file::find(&task.inputs).unwrap_or_default() {
+            let at = format!("{root}{}", found.id_at());
+            if !plugin.plugin.manifest.capabilities.fs.is_in_read {
+                let message = format!(
+                    "`{}` reads no files: write `capabilities: {{ fs: {{ in: read }} }}` in its \
+                     plugin.yaml",
+                    task.executor
+                );
+                return Err(EngineError::InvalidInput(SpecFault::new(at, message)));
+            }
+            if self.store.find_upload(found.file).await?.is_none() {
+                let message = format!("there is no file `{}`: upload it first", found.file);
+                return Err(EngineError::InvalidInput(SpecFault::new(at, message)));
+            }
+        }
+        Ok(())
     }
 
     /// The plugins that a job needs, by name.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::capability::{Grant, InvalidGrant};
 use crate::draft::{RawDependency, RawTask};
 use crate::job::{Dependency, SpecFault, TaskSpec};
-use crate::{pointer, reference};
+use crate::{file, pointer, reference};
 
 /// The longest time a task may ask for: one day, in seconds.
 const TIMEOUT_SECONDS_MAX: f64 = 86_400.0;
@@ -203,6 +203,8 @@ impl Links<'_> {
         }
         let root = self.at("inputs");
         let found = reference::find(inputs)
+            .map_err(|fault| SpecFault::new(format!("{root}{}", fault.at), fault.reason))?;
+        file::find(inputs)
             .map_err(|fault| SpecFault::new(format!("{root}{}", fault.at), fault.reason))?;
         let known: HashSet<_> = dependencies.iter().map(|dependency| dependency.task).collect();
         for reference in found {

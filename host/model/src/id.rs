@@ -1,4 +1,4 @@
-//! Ids: 64-bit numbers that sort by time, written as `j_…` and `t_…`.
+//! Ids: 64-bit numbers that sort by time, written as `j_…`, `t_…` and `f_…`.
 //!
 //! It does not hand out randomness: an id is no secret.
 
@@ -69,6 +69,10 @@ id!(
 id!(
     /// The id of a task, for example `t_01h2xcejqtf2p`.
     TaskId, "t_", "task"
+);
+id!(
+    /// The id of an uploaded file, for example `f_01h2xcejqtf2q`.
+    FileId, "f_", "file"
 );
 
 /// Makes ids: 41 bits of milliseconds, 10 bits of node, 12 bits of sequence.

@@ -41,7 +41,8 @@ pub struct Limits {
     pub http_requests: u64,
     /// One HTTP body, sent or received, in bytes. Up to 1 GiB; 16 MiB if not set.
     pub http_body_bytes: u64,
-    /// The headers of one HTTP message, in bytes. Up to 1 MiB; 64 KiB if not set.
+    /// The headers of one HTTP message, in bytes. Never more than
+    /// [`HTTP_HEADERS_MAX`](Self::HTTP_HEADERS_MAX) of them in an answer. Up to 1 MiB; 64 KiB if not set.
     pub http_header_bytes: u64,
     /// TCP connections opened, through `dial` and raw sockets together. Up to 256; 16 if not set.
     pub connections: u64,
@@ -88,6 +89,8 @@ impl Limits {
     pub const MEMORY_BYTES_MAX: u64 = GIB;
     /// The largest `tables` a manifest may set.
     pub const TABLE_ELEMENTS_MAX: u64 = 100_000;
+    /// The most headers of an answer, whatever their size.
+    pub const HTTP_HEADERS_MAX: usize = 128;
     /// The largest `timeout` a manifest may set.
     pub const TIMEOUT_MAX: Duration = Duration::from_hours(24);
     /// The largest `connect_timeout` a manifest may set.
@@ -145,7 +148,7 @@ pub enum Breach {
     #[error("an HTTP body had more than {}; `limits.http_body` in its plugin.yaml sets this", Bytes(*.0))]
     HttpBody(u64),
     /// The headers of an HTTP message were too large.
-    #[error("the headers of an HTTP message had more than {}; `limits.http_headers` in its plugin.yaml sets this", Bytes(*.0))]
+    #[error("an HTTP message had more than {} of headers, or more than {} of them; `limits.http_headers` in its plugin.yaml sets the first", Bytes(*.0), Limits::HTTP_HEADERS_MAX)]
     HttpHeaders(u64),
     /// The guest opened too many TCP connections.
     #[error(

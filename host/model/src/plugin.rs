@@ -10,7 +10,7 @@ use crate::capability::{Capabilities, Grant};
 use crate::clock::Timestamp;
 use crate::manifest::Manifest;
 
-/// The sha256 of a component's bytes: what a plugin *is*, whatever it is called.
+/// The sha256 of some bytes. That of a component is what a plugin *is*, whatever it is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest(pub [u8; 32]);
 

@@ -122,14 +122,39 @@ impl Reader {
         self.fault(at, join(path, key), "unknown-field", "is not a known field", fix);
     }
 
+    /// Reads a mapping whose keys are names, each with its place and its value. Nothing at all is a
+    /// mapping without keys.
+    pub(crate) fn named<'a>(
+        &mut self,
+        node: &'a Node,
+        path: &str,
+    ) -> Vec<(&'a str, Place, &'a Node)> {
+        match node.kind() {
+            Kind::Null => Vec::new(),
+            Kind::Map(entries) => {
+                entries.iter().map(|(key, node)| (key.value.as_str(), place(key), node)).collect()
+            }
+            Kind::Bool(_) | Kind::Number(_) | Kind::Text(_) | Kind::List(_) => {
+                self.wrong_type(node, path, "keys and values", "write `name:` lines");
+                Vec::new()
+            }
+        }
+    }
+
     /// Reads a text that must be there.
     pub(crate) fn required_text<'a>(
         &mut self,
         section: &Section<'a>,
         key: &str,
     ) -> Option<&'a str> {
+        let node = self.required(section, key)?;
+        self.text(node, &section.path(key))
+    }
+
+    /// Reads a value that must be there.
+    pub(crate) fn required<'a>(&mut self, section: &Section<'a>, key: &str) -> Option<&'a Node> {
         if let Some(node) = section.get(key) {
-            return self.text(node, &section.path(key));
+            return Some(node);
         }
         self.fault(
             section.place,

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 pub struct Usage {
     /// Time from instantiation to tear-down, in microseconds.
     pub wall_us: u64,
+    /// Time that a processor worked for the guest, in microseconds; of its first 2 ms, the time
+    /// that went by.
+    pub cpu_us: u64,
     /// The most linear memory the guest held at once, in bytes.
     pub memory_bytes_peak: u64,
     /// Fuel burnt, in wasmtime's units. Zero when the plugin sets no fuel limit.
@@ -40,6 +43,7 @@ impl Usage {
     pub fn and(self, other: Self) -> Self {
         Self {
             wall_us: self.wall_us.saturating_add(other.wall_us),
+            cpu_us: self.cpu_us.saturating_add(other.cpu_us),
             memory_bytes_peak: self.memory_bytes_peak.max(other.memory_bytes_peak),
             fuel: self.fuel.saturating_add(other.fuel),
             input_bytes: self.input_bytes.saturating_add(other.input_bytes),

@@ -9,48 +9,67 @@ use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::limit::{Breach, Limits};
 use apflow_model::usage::Usage;
 use serde_json::Value;
-use wasmtime::{Store, UpdateDeadline};
+use wasmtime::{Engine, Store, UpdateDeadline};
 
 use crate::bindings::ExecutorPre;
 use crate::bindings::apflow::plugin::types;
 use crate::call::{Call, Called, Ended, Output, Returned};
 use crate::egress::{Egress, Outside, Refusal};
+use crate::files::Mounts;
 use crate::link::{Linked, Program};
 use crate::port::TaskPort;
-use crate::state::{State, usize_of};
-use crate::{command, trap, wasi};
+use crate::secret::{SecretSource, Secrets};
+use crate::state::{STDERR_BYTES_KEPT, State, usize_of};
+use crate::stop::{Stop, StopReason, Stopped};
+use crate::ticker::{TICK, Ticker};
+use crate::{command, cpu, trap, wasi};
 
-/// Runs one attempt. Dropping the future stops the guest at the next tick of its epoch.
+/// Runs one attempt, until its guest returns or `call.stop` ends it. Dropping the future ends the
+/// guest as well, when it next gives way.
 pub(crate) async fn run(
     plugin: &Linked,
     outside: &Arc<Outside>,
+    source: &Arc<dyn SecretSource>,
     call: Call<'_>,
     port: Arc<dyn TaskPort>,
 ) -> Ended {
     let started = Instant::now();
     let limits = plugin.plan.limits;
     let wall = call.timeout.map_or(limits.timeout, |own| own.min(limits.timeout));
+    let stop = &call.stop;
     let scope = plugin.plan.scope(Arc::clone(&call.granted), call.narrowed.clone());
-    let mut store = match new_store(plugin, outside, scope, port, wall) {
+    let secrets = Secrets::new(&scope, source);
+    let port = secrets.guard(port);
+    let mut store = match new_store(plugin, outside, scope, port, stop, wall) {
         Ok(store) => store,
         Err(fault) => return Ended { result: Err(fault), usage: Usage::default() },
     };
     let input = call.input.to_string();
     let mut usage = Usage { input_bytes: input.len() as u64, ..Usage::default() };
-    let entered = match &plugin.program {
-        Program::Executor(pre) => {
-            tokio::time::timeout(wall, execute(pre, &mut store, &call, &input)).await
-        }
-        Program::Command(pre) => {
-            tokio::time::timeout(wall, command::run(pre, &mut store, &call)).await
+    store.data_mut().set_secrets(secrets.clone());
+    let (deadline, mut worked) = (store.data().deadline, Duration::ZERO);
+    let calling = async {
+        secrets.prepare().await;
+        match &plugin.program {
+            Program::Executor(pre) => execute(pre, &mut store, &call, &input).await,
+            Program::Command(pre) => command::run(pre, &mut store, &call).await,
         }
     };
-    let called = entered.unwrap_or_else(|_| Err(wasmtime::Error::new(Breach::Timeout(wall))));
-    let result = judge(called, &store, &mut usage);
+    let called = until_stopped(cpu::metered(calling, &mut worked), stop, deadline).await;
+    if let Some(books) = store.data().watch.as_ref().map(|watch| Arc::clone(watch.books())) {
+        // A write that the guest began must be over before anybody looks at its files.
+        books.close().await;
+    }
+    let result = secrets.redact_result(judge(called, &store, wall, &mut usage));
     receipt(&mut usage, &store);
     drop(store);
-    usage.wall_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+    usage.cpu_us = micros(worked);
+    usage.wall_us = micros(started.elapsed());
     Ended { result, usage }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Makes the store of an attempt, with every limit set before any guest code can run.
@@ -59,26 +78,70 @@ pub(crate) fn new_store(
     outside: &Arc<Outside>,
     scope: Scope,
     port: Arc<dyn TaskPort>,
+    stop: &Stop,
     wall: Duration,
 ) -> Result<Store<State>, Fault> {
     let (plan, deadline) = (&plugin.plan, Instant::now() + wall);
-    let egress = Egress::new(scope.clone(), plan.limits, Arc::clone(&port), Arc::clone(outside));
-    let state = State::new(Arc::clone(plan), scope, port, egress, deadline);
+    let egress = Egress::new(
+        scope.clone(),
+        plan.limits,
+        Arc::clone(&port),
+        Arc::clone(outside),
+        stop.clone(),
+    );
+    let state = State::new(Arc::clone(plan), scope, port, egress, stop.clone(), deadline);
     let mut store = Store::new(&plugin.engine, state);
     store.limiter(|state| &mut state.limiter);
     store.set_hostcall_fuel(usize_of(hostcall_bytes_max(&plan.limits)));
     store.set_max_component_handles(usize_of(plan.limits.handles));
+    let ticker = Arc::clone(&plugin.ticker);
     store.set_epoch_deadline(1);
-    // A plain `Yield` would let other tasks run but not the timers and sockets of this thread.
-    store.epoch_deadline_callback(|_| {
-        Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
-    });
+    store.epoch_deadline_callback(move |store| end_slice(store.data(), &ticker, store.engine()));
+    // From here on, ending the attempt ends the guest's time slice.
+    stop.watch(&plugin.engine);
+    if wall < TICK {
+        plugin.ticker.tick_at(deadline, &plugin.engine);
+    }
     if let Some(fuel) = plan.limits.fuel {
         store.set_fuel(fuel).map_err(|error| {
             Fault::new(FaultCode::PluginUnavailable, format!("fuel cannot be metered: {error:#}"))
         })?;
     }
     Ok(store)
+}
+
+/// What a guest does at the end of a time slice: it ends, or gives way and goes on.
+fn end_slice(state: &State, ticker: &Ticker, engine: &Engine) -> wasmtime::Result<UpdateDeadline> {
+    let left = state.deadline.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        state.stop.now(StopReason::Deadline);
+    } else if left < TICK {
+        // The next regular tick would come too late.
+        ticker.tick_at(state.deadline, engine);
+    }
+    state.stop.check()?;
+    // A plain `Yield` would let other tasks run but not the timers and sockets of this thread.
+    Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+}
+
+/// Calls a guest, and waits no longer than it may go on. This ends one that is blocked in a call of
+/// the host; one that computes looks by itself, at the end of each time slice.
+pub(crate) async fn until_stopped<T>(
+    calling: impl Future<Output = wasmtime::Result<T>>,
+    stop: &Stop,
+    deadline: Instant,
+) -> wasmtime::Result<T> {
+    stop.check()?;
+    tokio::select! {
+        biased;
+        called = calling => called,
+        reason = stop.stopped() => Err(wasmtime::Error::new(Stopped(reason))),
+        // Made only for a guest that waits.
+        () = async { tokio::time::sleep_until(deadline.into()).await } => {
+            stop.now(StopReason::Deadline);
+            Err(wasmtime::Error::new(Stopped(StopReason::Deadline)))
+        }
+    }
 }
 
 /// What wasmtime carries in one call. The output is one as well, and its own limit is met first.
@@ -92,7 +155,7 @@ async fn execute(
     call: &Call<'_>,
     input: &String,
 ) -> Called {
-    if let Err(fault) = mount_folder(store.data_mut()) {
+    if let Err(fault) = mount(store.data_mut(), &call.mounts) {
         return Ok(Err(fault));
     }
     let task = types::Task {
@@ -103,8 +166,9 @@ async fn execute(
         model: call.model.map(str::to_owned),
     };
     let executor = pre.instantiate_async(&mut *store).await?;
-    let result = executor.apflow_plugin_run().call_execute(store, &task, input).await?;
-    Ok(result.map_err(Fault::from).map(|outcome| Returned {
+    let result = executor.apflow_plugin_run().call_execute(&mut *store, &task, input).await?;
+    let result = result.map_err(|fault| told(fault, &store.data().secrets));
+    Ok(result.map(|outcome| Returned {
         output: Output::Text(outcome.output),
         tokens: outcome.usage.map(|usage| (usage.input, usage.output)),
     }))
@@ -112,44 +176,53 @@ async fn execute(
 
 /// Makes the WASI context ahead of the call when it holds a folder, so that one that cannot be
 /// opened is a fault. Without a folder it is made when the guest first asks for it.
-fn mount_folder(state: &mut State) -> Result<(), Fault> {
-    if let Some(folder) = state.scope.folder() {
-        let mut builder = wasi::base(&state.plan, &state.scope, state.stderr.clone());
-        wasi::mount(&mut builder, folder)?;
-        state.set_wasi(builder.build());
+fn mount(state: &mut State, mounts: &Mounts) -> Result<(), Fault> {
+    if state.scope.folder().is_none() && mounts.is_none() {
+        return Ok(());
     }
-    Ok(())
+    let builder =
+        wasi::base(&state.plan, &state.scope, &state.secrets, &state.egress, state.stderr.clone());
+    state.set_wasi(builder, mounts)
 }
 
-impl From<types::Fault> for Fault {
-    fn from(fault: types::Fault) -> Self {
-        match fault {
-            types::Fault::InvalidInput(message) => Self::new(FaultCode::InvalidInput, message),
-            types::Fault::Retryable(fault) => Self {
-                retry_after_ms: fault.retry_after,
-                ..Self::new(FaultCode::Retryable, fault.message)
-            },
-            types::Fault::Permanent(message) => Self::new(FaultCode::Permanent, message),
-            types::Fault::Cancelled => {
-                Self::new(FaultCode::Cancelled, "the executor saw the cancellation and stopped")
-            }
-            types::Fault::BudgetExhausted(message) => {
-                Self::new(FaultCode::BudgetExhausted, message)
-            }
+/// What the guest says went wrong. Values are taken out before a long message is cut: the beginning
+/// of one would not be found.
+fn told(fault: types::Fault, secrets: &Secrets) -> Fault {
+    let fault_of = |code, message| Fault::new(code, secrets.redact(message));
+    match fault {
+        types::Fault::InvalidInput(message) => fault_of(FaultCode::InvalidInput, message),
+        types::Fault::Retryable(fault) => Fault {
+            retry_after_ms: fault.retry_after,
+            ..fault_of(FaultCode::Retryable, fault.message)
+        },
+        types::Fault::Permanent(message) => fault_of(FaultCode::Permanent, message),
+        types::Fault::Cancelled => {
+            Fault::new(FaultCode::Cancelled, "the executor saw the cancellation and stopped")
         }
+        types::Fault::BudgetExhausted(message) => fault_of(FaultCode::BudgetExhausted, message),
     }
 }
 
 /// Judges what came back: a trap, a fault, an output that breaks a limit, or an output.
-fn judge(called: Called, store: &Store<State>, usage: &mut Usage) -> Result<Value, Fault> {
+fn judge(
+    called: Called,
+    store: &Store<State>,
+    wall: Duration,
+    usage: &mut Usage,
+) -> Result<Value, Fault> {
     let state = store.data();
     let judged = match called {
         Ok(Ok(returned)) => accept(returned, &state.plan.limits, usage),
         Ok(Err(fault)) => Err(fault),
         Err(error) => {
-            let breach = state.limiter.breach.as_ref();
+            if let Some(Stopped(reason)) = error.downcast_ref() {
+                return Err(trap::stopped(*reason, wall));
+            }
+            let breach = state.breach();
             let stderr = state.stderr.take();
-            Err(trap::fault(&error, breach, &state.plan.limits, &stderr))
+            let is_cut = stderr.len() >= STDERR_BYTES_KEPT;
+            let stderr = state.secrets.redact_bytes(stderr, is_cut);
+            Err(trap::fault(&error, breach.as_ref(), &state.plan.limits, &stderr))
         }
     };
     judged.map_err(|fault| explain(fault, state))
@@ -183,7 +256,7 @@ fn explain(fault: Fault, state: &State) -> Fault {
         return fault;
     }
     // Growth that was refused is not got over: the guest had to do with less to its end.
-    if let Some(breach) = &state.limiter.breach {
+    if let Some(breach) = state.breach() {
         return Fault::new(FaultCode::LimitExceeded, breach.to_string());
     }
     match state.egress.ledger.refusal() {
@@ -197,8 +270,11 @@ fn receipt(usage: &mut Usage, store: &Store<State>) {
     let state = store.data();
     usage.memory_bytes_peak = state.limiter.memory_bytes_peak;
     usage.log_bytes = state.log_bytes;
+    usage.file_bytes_peak = state.watch.as_ref().map_or(0, |watch| watch.books().bytes_peak());
     usage.http_requests = state.egress.ledger.requests.load(Ordering::Relaxed);
     usage.http_body_bytes = state.egress.ledger.body_bytes.load(Ordering::Relaxed);
+    usage.connections = state.egress.ledger.connections.load(Ordering::Relaxed);
+    usage.tcp_bytes = state.egress.ledger.tcp_bytes.load(Ordering::Relaxed);
     // A guest may commit its tokens, report them at the end, or both: they are the same tokens.
     usage.tokens_input = usage.tokens_input.max(state.tokens_input);
     usage.tokens_output = usage.tokens_output.max(state.tokens_output);
@@ -215,25 +291,98 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::child::CompileIn;
     use crate::fixture;
     use crate::sandbox::{Sandbox, Settings};
+    use crate::secret::NoSecrets;
+
+    const SPINS: &str = "(loop (br 0)) unreachable";
 
     async fn run(body: &str) -> Ended {
-        let settings = Settings { instances_max: 1, cache: None, environment: BTreeMap::new() };
-        let sandbox = Sandbox::new(settings).unwrap();
+        run_until(body, None, |_| {}).await
+    }
+
+    /// Runs a command of this body, and calls `meanwhile` when it is about to enter its guest.
+    async fn run_until(
+        body: &str,
+        timeout: Option<Duration>,
+        meanwhile: impl FnOnce(&Stop) + Send + 'static,
+    ) -> Ended {
+        let settings = Settings {
+            instances_max: 1,
+            compile_in: CompileIn::Process,
+            cache: None,
+            environment: BTreeMap::new(),
+            secrets: Arc::new(NoSecrets),
+        };
+        let sandbox = Arc::new(Sandbox::new(settings).unwrap());
         let compiled = sandbox.compile(&fixture::command(body), false).unwrap();
         let linked = sandbox.link(&compiled, &fixture::manifest("")).unwrap();
-        let call = Call {
-            task_id: "t_0000000000000",
-            job_id: "j_0000000000000",
-            attempt: 1,
-            model: None,
-            input: &serde_json::json!({}),
-            timeout: None,
-            granted: Arc::default(),
-            narrowed: None,
-        };
-        sandbox.run(&linked, call, Arc::new(fixture::Lines::default())).await
+        let stop = Stop::new();
+        let (running, stopping) = (Arc::clone(&sandbox), stop.clone());
+        let guest = sandbox.spawn(async move {
+            let call = Call {
+                task_id: "t_0000000000000",
+                job_id: "j_0000000000000",
+                attempt: 1,
+                model: None,
+                input: &serde_json::json!({}),
+                timeout,
+                granted: Arc::default(),
+                narrowed: None,
+                mounts: Mounts::default(),
+                stop,
+            };
+            running.run(&linked, call, Arc::new(fixture::Lines::default())).await
+        });
+        while !stopping.is_watching() && timeout.is_none() {
+            tokio::task::yield_now().await;
+        }
+        meanwhile(&stopping);
+        guest.await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_guest_that_computes_is_ended_with_the_reason() {
+        for (reason, code) in [
+            (StopReason::Cancelled, FaultCode::Cancelled),
+            (StopReason::LeaseLost, FaultCode::HostLost),
+            (StopReason::HostClosing, FaultCode::HostLost),
+        ] {
+            let fault = run_until(SPINS, None, move |stop| stop.now(reason)).await.result;
+            assert_eq!(fault.unwrap_err().code, code);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_guest_that_computes_ends_at_its_deadline() {
+        for wall in [Duration::from_millis(1), Duration::from_millis(20)] {
+            let ended = run_until(SPINS, Some(wall), |_| {}).await;
+            let fault = ended.result.unwrap_err();
+            assert_eq!(fault.code, FaultCode::LimitExceeded, "{fault}");
+            assert!(fault.message.contains("`limits.timeout`"), "{fault}");
+            assert!(u128::from(ended.usage.wall_us) >= wall.as_micros(), "{:?}", ended.usage);
+            assert!((1..=ended.usage.wall_us).contains(&ended.usage.cpu_us), "{:?}", ended.usage);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_host_call_is_refused_once_the_attempt_is_stopped() {
+        use crate::bindings::apflow::plugin::{budget, checkpoint, control, log, secret};
+        let (mut state, lines) = fixture::state("");
+        state.stop.now(StopReason::Cancelled);
+        assert!(control::Host::is_cancelled(&mut state).is_err());
+        assert!(control::Host::deadline(&mut state).is_err());
+        assert!(secret::Host::get(&mut state, "key".to_owned()).is_err());
+        assert!(budget::Host::remaining(&mut state).is_err());
+        assert!(budget::Host::reserve(&mut state, 1).is_err());
+        assert!(checkpoint::Host::load(&mut state).await.is_err());
+        let saved = checkpoint::Host::save(&mut state, "step".to_owned(), Vec::new()).await;
+        assert!(saved.is_err());
+        let written = log::Host::write(&mut state, log::Level::Info, "x".to_owned(), Vec::new());
+        assert!(written.is_err());
+        assert!(log::Host::progress(&mut state, 0.5, "x".to_owned()).is_err());
+        assert!(lines.take().is_empty());
     }
 
     #[tokio::test]

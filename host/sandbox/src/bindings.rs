@@ -7,10 +7,14 @@ wasmtime::component::bindgen!({
     world: "apflow:plugin/executor",
     imports: {
         "apflow:plugin/checkpoint": async | trappable,
+        "apflow:plugin/dial.connect": async | trappable,
+        "apflow:plugin/dial.[static]connection.secure": async | trappable,
         default: trappable,
     },
     exports: { default: async },
     with: {
+        "wasi:io": wasmtime_wasi::p2::bindings::io,
+        "apflow:plugin/dial.connection": crate::egress::Connection,
         "apflow:plugin/budget.reservation": crate::reservation::Reservation,
     },
 });

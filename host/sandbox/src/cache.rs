@@ -6,6 +6,7 @@
 use std::hash::{Hash, Hasher};
 use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use apflow_model::plugin::Digest;
 use cap_std::fs::{Dir, File, OpenOptions, OpenOptionsExt};
@@ -20,6 +21,11 @@ const KEY_FILE: &str = "key";
 const KEY_BYTES: usize = 32;
 const TAG_BYTES: usize = 32;
 
+/// The most bytes of code that are kept.
+const BYTES_MAX: u64 = 2 << 30;
+/// What the name of every file with code ends with.
+const EXTENSION: &str = ".cwasm";
+
 /// A folder of compiled components, one file for each component and engine.
 pub struct CodeCache {
     folder: Dir,
@@ -27,7 +33,8 @@ pub struct CodeCache {
 }
 
 impl CodeCache {
-    /// Opens a cache, and makes its key when the folder has none.
+    /// Opens a cache, makes its key when the folder has none, and removes what is too old to be
+    /// kept.
     ///
     /// # Errors
     ///
@@ -38,41 +45,86 @@ impl CodeCache {
             Ok(None) => make_key(&folder),
             Err(error) => Err(error),
         };
-        Ok(Self { key: key.map_err(SandboxError::Cache)?, folder })
+        let cache = Self { key: key.map_err(SandboxError::Cache)?, folder };
+        cache.trim(BYTES_MAX);
+        Ok(cache)
     }
 
-    /// The code of a component for an engine, if it is there and whole.
+    /// The code of a component for an engine, if it is there and whole. Whatever else is in its
+    /// place is thrown away.
     pub(crate) fn load(&self, digest: &Digest, engine: &Engine) -> Option<Component> {
         let name = file_name(digest, engine);
         let file = self.folder.read(&name).ok()?;
-        let (tag, code) = file.split_at_checked(TAG_BYTES)?;
-        if self.mac(&name, code)?.verify_slice(tag).is_err() {
-            tracing::warn!(file = name, "compiled code was changed by somebody: compiling anew");
-            return None;
-        }
-        #[expect(
-            unsafe_code,
-            reason = "the code was made by `Component::serialize` of a compatible engine and not \
-                      changed since: its tag, under a key that only this user can read, was just \
-                      verified over these very bytes and over the name, which holds the hash of \
-                      the engine"
-        )]
-        let component = unsafe { Component::deserialize(engine, code) };
-        component.inspect_err(|error| tracing::warn!(file = name, %error, "compiling anew")).ok()
+        let component = self.verified(&name, &file).and_then(|code| {
+            #[expect(
+                unsafe_code,
+                reason = "the code was made by a compatible engine and not changed since: its tag, \
+                          under a key that only this user can read, was just verified over these \
+                          very bytes and over the name, which holds the hash of the engine"
+            )]
+            let component = unsafe { Component::deserialize(engine, code) };
+            component.map_err(|error| error.to_string())
+        });
+        component
+            .inspect_err(|why| {
+                tracing::warn!(file = name, why, "compiled code was thrown away: compiling anew");
+                if let Err(error) = self.folder.remove_file(&name) {
+                    tracing::warn!(file = name, %error, "it cannot be removed");
+                }
+            })
+            .ok()
+    }
+
+    /// The code in a file, when it is under the key of this cache.
+    fn verified<'a>(&self, name: &str, file: &'a [u8]) -> Result<&'a [u8], String> {
+        let (tag, code) = file.split_at_checked(TAG_BYTES).ok_or("it is cut short")?;
+        let mac = self.mac(name, code).ok_or("the key has a wrong length")?;
+        mac.verify_slice(tag).map_err(|_| "it was changed, or is not of this host")?;
+        Ok(code)
     }
 
     /// Keeps the code of a component. A cache that cannot be written slows the host, but does not
     /// stop it.
-    pub(crate) fn store(&self, digest: &Digest, engine: &Engine, component: &Component) {
+    pub(crate) fn store(&self, digest: &Digest, engine: &Engine, code: &[u8]) {
         let name = file_name(digest, engine);
-        let stored = component.serialize().map_err(|error| error.to_string()).and_then(|code| {
-            let mac = self.mac(&name, &code).ok_or("the key has a wrong length")?;
-            let tag = mac.finalize().into_bytes();
-            self.write(&name, &[&tag, &code]).map_err(|error| error.to_string())
-        });
+        let mac = self.mac(&name, code).ok_or_else(|| io::Error::other("the key is too long"));
+        let stored = mac.and_then(|mac| self.write(&name, &[&mac.finalize().into_bytes(), code]));
         if let Err(error) = stored {
-            tracing::warn!(file = name, error, "compiled code was not kept");
+            tracing::warn!(file = name, %error, "compiled code was not kept");
         }
+        self.trim(BYTES_MAX);
+    }
+
+    /// Removes the oldest code until the rest has at most so many bytes.
+    fn trim(&self, bytes_max: u64) {
+        let mut files = self.files().unwrap_or_else(|error| {
+            tracing::warn!(%error, "the code cache cannot be listed");
+            Vec::new()
+        });
+        files.sort_unstable_by(|one, other| other.cmp(one));
+        let mut bytes = 0;
+        for (_, name, size) in files {
+            bytes += size;
+            if bytes > bytes_max
+                && let Err(error) = self.folder.remove_file(&name)
+            {
+                tracing::warn!(file = name, %error, "old code cannot be removed");
+            }
+        }
+    }
+
+    /// Every file with code: when it was written, its name, and its size.
+    fn files(&self) -> io::Result<Vec<(SystemTime, String, u64)>> {
+        let mut files = Vec::new();
+        for entry in self.folder.entries()? {
+            let entry = entry?;
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            // Another host may have removed it meanwhile.
+            if let Some(metadata) = entry.metadata().ok().filter(|_| name.ends_with(EXTENSION)) {
+                files.push((metadata.modified()?.into_std(), name, metadata.len()));
+            }
+        }
+        Ok(files)
     }
 
     fn mac(&self, name: &str, code: &[u8]) -> Option<Hmac<Sha256>> {
@@ -150,10 +202,14 @@ fn new_beside(folder: &Dir, name: &str) -> io::Result<(String, File)> {
 
 /// `SHA256-ENGINE.cwasm`, where ENGINE is a hash of the engine's version and settings.
 fn file_name(digest: &Digest, engine: &Engine) -> String {
+    format!("{digest}-{}{EXTENSION}", &hash(engine).to_string()[..16])
+}
+
+/// What two engines have in common when one runs the code of the other.
+pub(crate) fn hash(engine: &Engine) -> Digest {
     let mut hasher = Sha256Hasher(Sha256::new());
     engine.precompile_compatibility_hash().hash(&mut hasher);
-    let engine = Digest(hasher.0.finalize().into()).to_string();
-    format!("{digest}-{}.cwasm", &engine[..16])
+    Digest(hasher.0.finalize().into())
 }
 
 /// The standard hasher may change between versions of Rust; file names must not.
@@ -183,40 +239,85 @@ mod tests {
         (folder, CodeCache::open(dir).unwrap())
     }
 
+    fn store(cache: &CodeCache, digest: [u8; 32], engine: &Engine) -> String {
+        let code = engine.precompile_component(EMPTY).unwrap();
+        cache.store(&Digest(digest), engine, &code);
+        file_name(&Digest(digest), engine)
+    }
+
+    fn is_there(cache: &CodeCache, digest: [u8; 32], engine: &Engine) -> bool {
+        cache.load(&Digest(digest), engine).is_some()
+    }
+
     #[test]
     fn code_is_read_back_by_the_same_key_only() {
         let (_folder, cache) = cache();
         let engine = Engine::default();
-        let digest = Digest([7; 32]);
-        assert!(cache.load(&digest, &engine).is_none());
-        cache.store(&digest, &engine, &Component::new(&engine, EMPTY).unwrap());
-        assert!(cache.load(&digest, &engine).is_some());
+        assert!(!is_there(&cache, [7; 32], &engine));
+        store(&cache, [7; 32], &engine);
+        assert!(is_there(&cache, [7; 32], &engine));
         let stranger = CodeCache { key: [1; KEY_BYTES], ..cache };
-        assert!(stranger.load(&digest, &engine).is_none());
+        assert!(!is_there(&stranger, [7; 32], &engine));
+        assert_eq!(names(&stranger), [KEY_FILE], "code of a stranger was kept");
     }
 
     #[test]
-    fn changed_code_is_refused() {
+    fn changed_code_is_thrown_away() {
         let (_folder, cache) = cache();
         let engine = Engine::default();
-        let digest = Digest([7; 32]);
-        cache.store(&digest, &engine, &Component::new(&engine, EMPTY).unwrap());
-        let name = file_name(&digest, &engine);
-        let mut code = cache.folder.read(&name).unwrap();
-        *code.last_mut().unwrap() ^= 1;
-        cache.folder.write(&name, code).unwrap();
-        assert!(cache.load(&digest, &engine).is_none());
+        let name = store(&cache, [7; 32], &engine);
+        let whole = cache.folder.read(&name).unwrap();
+        let mut changed = whole.clone();
+        *changed.last_mut().unwrap() ^= 1;
+        for bad in [&changed[..], &[], &whole[..TAG_BYTES - 1], &whole[..=TAG_BYTES]] {
+            cache.folder.write(&name, bad).unwrap();
+            assert!(!is_there(&cache, [7; 32], &engine));
+            assert_eq!(names(&cache), [KEY_FILE], "{} bytes were kept", bad.len());
+        }
+        store(&cache, [7; 32], &engine);
+        assert!(is_there(&cache, [7; 32], &engine));
     }
 
     #[test]
     fn code_of_one_component_is_not_taken_for_another() {
         let (_folder, cache) = cache();
         let engine = Engine::default();
-        cache.store(&Digest([7; 32]), &engine, &Component::new(&engine, EMPTY).unwrap());
-        let (from, to) =
-            (file_name(&Digest([7; 32]), &engine), file_name(&Digest([8; 32]), &engine));
+        let from = store(&cache, [7; 32], &engine);
+        let to = file_name(&Digest([8; 32]), &engine);
         cache.folder.rename(from, &cache.folder, to).unwrap();
-        assert!(cache.load(&Digest([8; 32]), &engine).is_none());
+        assert!(!is_there(&cache, [8; 32], &engine));
+        assert_eq!(names(&cache), [KEY_FILE]);
+    }
+
+    #[test]
+    fn the_oldest_code_goes_first() {
+        let (folder, cache) = cache();
+        let path = |name: &str| folder.path().join(name);
+        for (name, age) in [("a.cwasm", 3), ("b.cwasm", 1), ("c.cwasm", 2), ("other", 9)] {
+            cache.folder.write(name, [0; 100]).unwrap();
+            let then = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000 - age);
+            set_modified(&path(name), then);
+        }
+        let left = |bytes_max| {
+            cache.trim(bytes_max);
+            let mut names = names(&cache);
+            names.sort();
+            names
+        };
+        assert_eq!(left(300), ["a.cwasm", "b.cwasm", "c.cwasm", KEY_FILE, "other"]);
+        assert_eq!(left(299), ["b.cwasm", "c.cwasm", KEY_FILE, "other"]);
+        assert_eq!(left(100), ["b.cwasm", KEY_FILE, "other"]);
+        assert_eq!(left(0), [KEY_FILE, "other"]);
+    }
+
+    #[expect(
+        clippy::disallowed_types,
+        clippy::disallowed_methods,
+        reason = "only the standard library sets the time of a file"
+    )]
+    fn set_modified(path: &std::path::Path, time: SystemTime) {
+        let file = std::fs::File::options().write(true).open(path).unwrap();
+        file.set_modified(time).unwrap();
     }
 
     #[test]

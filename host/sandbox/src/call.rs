@@ -8,6 +8,9 @@ use apflow_model::fault::Fault;
 use apflow_model::usage::Usage;
 use serde_json::Value;
 
+use crate::files::Mounts;
+use crate::stop::Stop;
+
 /// What an attempt is called with.
 pub struct Call<'a> {
     /// The host's id of the task.
@@ -26,6 +29,10 @@ pub struct Call<'a> {
     pub granted: Arc<[Grant]>,
     /// What the task keeps of that. None for all of it.
     pub narrowed: Option<Arc<[Grant]>>,
+    /// The task's own folders.
+    pub mounts: Mounts,
+    /// What ends it from outside.
+    pub stop: Stop,
 }
 
 /// How an attempt ended.

@@ -69,20 +69,18 @@ pub(crate) async fn run(
         Err(error) => return Ok(Err(Fault::new(FaultCode::InvalidInput, error.to_string()))),
     };
     let state = store.data_mut();
-    let (plan, scope) = (Arc::clone(&state.plan), state.scope.clone());
+    let (plan, scope, secrets) =
+        (Arc::clone(&state.plan), state.scope.clone(), state.secrets.clone());
     let capture = |stream, bytes_max| Capture::all(stream, bytes_max, Arc::clone(&state.port));
     let stdout = capture(Stream::Stdout, plan.limits.stdout_bytes);
     let stderr = capture(Stream::Stderr, plan.limits.stderr_bytes);
-    let mut builder = wasi::base(&plan, &scope, stderr.clone());
+    let mut builder = wasi::base(&plan, &scope, &secrets, &state.egress, stderr.clone());
     builder.arg(&*plan.name).args(&input.args);
     builder.stdin(MemoryInputPipe::new(input.stdin)).stdout(stdout.clone());
-    if let Some(folder) = scope.folder()
-        && let Err(fault) = wasi::mount(&mut builder, folder)
-    {
+    state.stderr = stderr.clone();
+    if let Err(fault) = state.set_wasi(builder, &call.mounts) {
         return Ok(Err(fault));
     }
-    state.stderr = stderr.clone();
-    state.set_wasi(builder.build());
     let command = pre.instantiate_async(&mut *store).await?;
     let exit_code = match command.wasi_cli_run().call_run(&mut *store).await {
         Ok(Ok(())) => 0,
@@ -92,7 +90,7 @@ pub(crate) async fn run(
             None => return Err(error),
         },
     };
-    Ok(ended(exit_code, stdout.take(), &stderr.take()))
+    Ok(ended(exit_code, stdout.take(), &secrets.redact_bytes(stderr.take(), false)))
 }
 
 fn ended(exit_code: i32, stdout: Vec<u8>, stderr: &[u8]) -> Result<Returned, Fault> {

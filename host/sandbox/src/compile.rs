@@ -1,17 +1,18 @@
 //! From bytes to code: out of the cache, or compiled anew.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use apflow_model::plugin::{Digest, World};
 use sha2::{Digest as _, Sha256};
-use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use crate::cache::CodeCache;
-use crate::engine::{Engines, Profile};
+use crate::child::{self, CompileIn};
+use crate::engine::{Engines, Profile, Runner};
 use crate::error::SandboxError;
 use crate::import::Import;
-use crate::inspect;
+use crate::{bulk, inspect};
 
 /// What wasmparser says of a component that needs the async built-ins. There is no typed error.
 const NEEDS_CONCURRENCY_TEXT: &str = "requires the component model async feature";
@@ -38,13 +39,21 @@ pub fn digest(bytes: &[u8]) -> Digest {
 
 /// Compiles components for the engine that suits them.
 pub(crate) struct Compiler {
-    engines: Engines,
+    pub(crate) engines: Engines,
+    compile_in: CompileIn,
     cache: Option<CodeCache>,
+    /// Held while a component is compiled: what one may take, several could take together.
+    compiling: Mutex<()>,
 }
 
 impl Compiler {
-    pub(crate) fn new(instances_max: u32, cache: Option<CodeCache>) -> Result<Self, SandboxError> {
-        Ok(Self { engines: Engines::new(instances_max)?, cache })
+    pub(crate) fn new(
+        instances_max: u32,
+        compile_in: CompileIn,
+        cache: Option<CodeCache>,
+    ) -> Result<Self, SandboxError> {
+        let engines = Engines::new(instances_max)?;
+        Ok(Self { engines, compile_in, cache, compiling: Mutex::default() })
     }
 
     pub(crate) fn compile(&self, bytes: &[u8], fuel: bool) -> Result<Compiled, SandboxError> {
@@ -65,8 +74,8 @@ impl Compiler {
     fn cached(&self, digest: &Digest, fuel: bool) -> Result<Option<Component>, SandboxError> {
         let Some(cache) = &self.cache else { return Ok(None) };
         for concurrency in [false, true] {
-            let engine = self.engines.get(Profile { fuel, concurrency })?;
-            if let Some(component) = cache.load(digest, &engine) {
+            let runner = self.engines.get(Profile { fuel, concurrency })?;
+            if let Some(component) = cache.load(digest, &runner.engine) {
                 return Ok(Some(component));
             }
         }
@@ -79,19 +88,46 @@ impl Compiler {
         digest: &Digest,
         fuel: bool,
     ) -> Result<Component, SandboxError> {
-        let compile = |concurrency| -> Result<wasmtime::Result<(Engine, Component)>, SandboxError> {
-            let engine = self.engines.get(Profile { fuel, concurrency })?;
-            Ok(Component::new(&engine, bytes).map(|component| (engine, component)))
+        bulk::check(bytes)?;
+        let _compiling = self.compiling.lock().unwrap_or_else(PoisonError::into_inner);
+        let compile = |concurrency| {
+            let profile = Profile { fuel, concurrency };
+            let runner = self.engines.get(profile)?;
+            Ok((self.code(bytes, profile, &runner)?, runner))
         };
-        let compiled = match compile(false)? {
-            Err(error) if format!("{error:#}").contains(NEEDS_CONCURRENCY_TEXT) => compile(true)?,
-            compiled => compiled,
+        let (code, Runner { engine, .. }) = match compile(false) {
+            Err(SandboxError::InvalidComponent(why)) if why.contains(NEEDS_CONCURRENCY_TEXT) => {
+                compile(true)?
+            }
+            compiled => compiled?,
         };
-        let (engine, component) =
-            compiled.map_err(|error| SandboxError::InvalidComponent(format!("{error:#}")))?;
+        #[expect(
+            unsafe_code,
+            reason = "the code was just made by `Engine::precompile_component`, in this process or \
+                      in a child that runs this program, and reached nobody else on the way"
+        )]
+        let component = unsafe { Component::deserialize(&engine, &code) };
+        let component = component.map_err(|error| SandboxError::Engine(format!("{error:#}")))?;
         if let Some(cache) = &self.cache {
-            cache.store(digest, &engine, &component);
+            cache.store(digest, &engine, &code);
         }
         Ok(component)
+    }
+
+    fn code(
+        &self,
+        bytes: &[u8],
+        profile: Profile,
+        runner: &Runner,
+    ) -> Result<Vec<u8>, SandboxError> {
+        match &self.compile_in {
+            CompileIn::Process => runner
+                .engine
+                .precompile_component(bytes)
+                .map_err(|error| SandboxError::InvalidComponent(format!("{error:#}"))),
+            CompileIn::Child { program, limits } => {
+                child::compile(program, *limits, (profile, runner.is_pooled), bytes)
+            }
+        }
     }
 }

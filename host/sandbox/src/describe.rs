@@ -15,6 +15,7 @@ use crate::error::SandboxError;
 use crate::link::Linked;
 use crate::port::NoTask;
 use crate::state::State;
+use crate::stop::Stop;
 use crate::trap;
 
 /// The longest that `describe` may take.
@@ -34,17 +35,20 @@ pub(crate) async fn executor(
     manifest: &Manifest,
 ) -> Result<Descriptor, SandboxError> {
     let (scope, port) = (plugin.plan.scope(Arc::default(), None), Arc::new(NoTask));
-    let mut store = attempt::new_store(plugin, outside, scope, port, DESCRIBE_MAX)
+    let stop = Stop::new();
+    let mut store = attempt::new_store(plugin, outside, scope, port, &stop, DESCRIBE_MAX)
         .map_err(|fault| SandboxError::Undescribed(fault.message))?;
+    let deadline = store.data().deadline;
     let calling = async {
         let executor = pre.instantiate_async(&mut store).await?;
         executor.apflow_plugin_run().call_describe(&mut store).await
     };
-    let called = tokio::time::timeout(DESCRIBE_MAX, calling).await;
-    let described = called.map_err(|_| {
-        SandboxError::Undescribed(format!("did not return within {} s", DESCRIBE_MAX.as_secs()))
-    })?;
+    let described = attempt::until_stopped(calling, &stop, deadline).await;
     let described = described.map_err(|error| {
+        if stop.reason().is_some() {
+            let text = format!("did not return within {} s", DESCRIBE_MAX.as_secs());
+            return SandboxError::Undescribed(text);
+        }
         let state = store.data();
         let breach = state.limiter.breach.as_ref();
         let fault = trap::fault(&error, breach, &state.plan.limits, &state.stderr.take());

@@ -1,19 +1,15 @@
-//! The wasmtime engines, their pool of instances, and the thread that ticks their epochs.
+//! The wasmtime engines: those that run components, from a pool of instances, and those that only
+//! compile for them.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
-use std::time::Duration;
 
 use apflow_model::limit::Limits;
-use wasmtime::{Config, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig};
+use serde::{Deserialize, Serialize};
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::error::SandboxError;
 use crate::limiter::{CORE_INSTANCES_MAX, MEMORIES_MAX, TABLES_MAX};
-
-/// How often a running guest gives way to other tasks, and so the longest that a spinning guest
-/// outlives its time limit or the drop of its future.
-const TICK: Duration = Duration::from_millis(5);
+use crate::ticker::Ticker;
 
 /// Memory of a slot that is zeroed by hand between two tenants, not given back to the kernel. Small
 /// guests live in it wholly: instantiation then makes no system call.
@@ -23,7 +19,7 @@ const KEEP_RESIDENT_BYTES: usize = 256 << 10;
 pub(crate) const STACK_BYTES_MAX: usize = 512 << 10;
 
 /// What code an engine generates. Components are compiled for one profile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Profile {
     /// Whether every instruction is counted.
     pub(crate) fuel: bool,
@@ -38,28 +34,36 @@ impl Profile {
     }
 }
 
+/// An engine that runs components.
+#[derive(Clone)]
+pub(crate) struct Runner {
+    pub(crate) engine: Engine,
+    /// Whether it has a pool of instances.
+    pub(crate) is_pooled: bool,
+}
+
 /// One engine a profile, made when it is first needed.
 pub(crate) struct Engines {
     instances_max: u32,
-    made: Mutex<[Option<Engine>; 4]>,
-    ticker: Ticker,
+    made: Mutex<[Option<Runner>; 4]>,
+    pub(crate) ticker: Arc<Ticker>,
 }
 
 impl Engines {
     pub(crate) fn new(instances_max: u32) -> Result<Self, SandboxError> {
         let ticker = Ticker::start().map_err(|error| SandboxError::Engine(error.to_string()))?;
-        Ok(Self { instances_max, made: Mutex::default(), ticker })
+        Ok(Self { instances_max, made: Mutex::default(), ticker: Arc::new(ticker) })
     }
 
-    pub(crate) fn get(&self, profile: Profile) -> Result<Engine, SandboxError> {
+    pub(crate) fn get(&self, profile: Profile) -> Result<Runner, SandboxError> {
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         let slot = &mut made[profile.index()];
-        if let Some(engine) = slot {
-            return Ok(engine.clone());
+        if let Some(runner) = slot {
+            return Ok(runner.clone());
         }
-        let engine = make(profile, true, self.instances_max)?;
-        self.ticker.add(&engine);
-        Ok(slot.insert(engine).clone())
+        let runner = make(profile, true, self.instances_max)?;
+        self.ticker.add(&runner.engine);
+        Ok(slot.insert(runner).clone())
     }
 }
 
@@ -68,20 +72,43 @@ pub(crate) fn make(
     profile: Profile,
     epochs: bool,
     instances_max: u32,
-) -> Result<Engine, SandboxError> {
+) -> Result<Runner, SandboxError> {
+    let mut pooled = config(profile, epochs, true);
+    pooled.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(instances_max)));
+    match Engine::new(&pooled) {
+        Ok(engine) => Ok(Runner { engine, is_pooled: true }),
+        Err(error) => {
+            tracing::warn!(%error, "no room for a pool: each instance is allocated by itself");
+            let engine = engine(&config(profile, epochs, false))?;
+            Ok(Runner { engine, is_pooled: false })
+        }
+    }
+}
+
+/// Makes an engine that takes no room for instances. It compiles for those that run components of
+/// this profile, with a pool or without.
+pub(crate) fn make_compiler(profile: Profile, is_pooled: bool) -> Result<Engine, SandboxError> {
+    engine(&config(profile, true, is_pooled))
+}
+
+fn engine(config: &Config) -> Result<Engine, SandboxError> {
+    Engine::new(config).map_err(|error| SandboxError::Engine(format!("{error:#}")))
+}
+
+/// What the code of an engine depends on: the same for the one that compiles as for the one that
+/// runs it.
+fn config(profile: Profile, epochs: bool, is_pooled: bool) -> Config {
     let mut config = Config::new();
     config.epoch_interruption(epochs);
     config.consume_fuel(profile.fuel);
     config.max_wasm_stack(STACK_BYTES_MAX);
     config.concurrency_support(profile.concurrency);
-    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(instances_max)));
-    Engine::new(&config).or_else(|error| {
-        tracing::warn!(%error, "no room for a pool of instances: each one is allocated by itself");
-        config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
+    config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
+    if !is_pooled {
         // Memories then grow by moving, instead of reserving 4 GiB of addresses each.
         config.memory_reservation(0).memory_guard_size(0).memory_may_move(true);
-        Engine::new(&config).map_err(|error| SandboxError::Engine(format!("{error:#}")))
-    })
+    }
+    config
 }
 
 /// A pool in which every component finds room for all that one component may have, so that a few
@@ -110,43 +137,6 @@ fn pool(instances_max: u32) -> PoolingAllocationConfig {
     pool
 }
 
-/// The thread that ends every guest's time slice.
-struct Ticker {
-    engines: Arc<Mutex<Vec<EngineWeak>>>,
-    is_stopped: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Ticker {
-    fn start() -> std::io::Result<Self> {
-        let engines = Arc::new(Mutex::new(Vec::<EngineWeak>::new()));
-        let is_stopped = Arc::new(AtomicBool::new(false));
-        let (ticked, stopped) = (Arc::clone(&engines), Arc::clone(&is_stopped));
-        let thread = std::thread::Builder::new().name("epoch-ticker".into()).spawn(move || {
-            while !stopped.load(Ordering::Relaxed) {
-                std::thread::sleep(TICK);
-                let engines = ticked.lock().unwrap_or_else(PoisonError::into_inner);
-                engines.iter().filter_map(EngineWeak::upgrade).for_each(|e| e.increment_epoch());
-            }
-        })?;
-        Ok(Self { engines, is_stopped, thread: Some(thread) })
-    }
-
-    fn add(&self, engine: &Engine) {
-        self.engines.lock().unwrap_or_else(PoisonError::into_inner).push(engine.weak());
-    }
-}
-
-impl Drop for Ticker {
-    fn drop(&mut self) {
-        self.is_stopped.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            // The thread cannot panic, and nothing is left to be done if it did.
-            drop(thread.join());
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use apflow_model::fault::FaultCode;
@@ -154,7 +144,7 @@ mod tests {
     use wasmtime::component::{Component, Instance, Linker};
 
     use super::*;
-    use crate::trap;
+    use crate::{cache, trap};
 
     const PLAIN: Profile = Profile { fuel: false, concurrency: false };
 
@@ -185,7 +175,7 @@ mod tests {
     #[test]
     fn the_largest_components_cannot_starve_each_other() {
         const INSTANCES_MAX: u32 = 3;
-        let engine = make(PLAIN, false, INSTANCES_MAX).unwrap();
+        let engine = make(PLAIN, false, INSTANCES_MAX).unwrap().engine;
         let component = Component::new(&engine, largest()).unwrap();
         let all: Vec<_> = (0..INSTANCES_MAX).map(|_| instantiate(&component).unwrap()).collect();
         assert_eq!(all.len(), 3);
@@ -193,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_full_pool_is_a_retryable_fault() {
-        let engine = make(PLAIN, false, 1).unwrap();
+        let engine = make(PLAIN, false, 1).unwrap().engine;
         let component = Component::new(&engine, largest()).unwrap();
         let held = instantiate(&component).unwrap();
         let error = instantiate(&component).err().unwrap();
@@ -201,5 +191,17 @@ mod tests {
         assert_eq!(fault.code, FaultCode::Retryable, "{fault}");
         drop(held);
         instantiate(&component).unwrap();
+    }
+    #[test]
+    fn code_of_a_compiler_runs_on_the_engine_it_was_made_for() {
+        for fuel in [false, true] {
+            let profile = Profile { fuel, concurrency: false };
+            let runner = make(profile, true, 1).unwrap();
+            assert!(runner.is_pooled);
+            let compiler = make_compiler(profile, true).unwrap();
+            assert_eq!(cache::hash(&compiler), cache::hash(&runner.engine));
+            let other = make_compiler(profile, false).unwrap();
+            assert_ne!(cache::hash(&other), cache::hash(&runner.engine));
+        }
     }
 }

@@ -3,6 +3,10 @@
 //! What goes wrong *inside* an attempt is no error of the sandbox: it is the attempt's
 //! [`Fault`](apflow_model::fault::Fault).
 
+use std::time::Duration;
+
+use apflow_model::limit::{Bytes, Span};
+
 use crate::import::ExcessImport;
 
 /// Why the sandbox refused a component, or cannot work at all.
@@ -20,6 +24,35 @@ pub enum SandboxError {
     /// The bytes begin like a component but are none.
     #[error("it is not a valid component, or was cut short: {0}")]
     InvalidComponent(String),
+    /// The component is larger than one may be.
+    #[error("it has {}, but a component may have at most {}", Bytes(*bytes), Bytes(*bytes_max))]
+    TooLarge {
+        /// Its size.
+        bytes: u64,
+        /// The limit.
+        bytes_max: u64,
+    },
+    /// One of its functions is larger than one may be.
+    #[error(
+        "one of its functions has {}, but a function may have at most {}, or compiling it takes \
+         too long",
+        Bytes(*bytes), Bytes(*bytes_max)
+    )]
+    FunctionTooLarge {
+        /// Its size.
+        bytes: u64,
+        /// The limit.
+        bytes_max: u64,
+    },
+    /// Compiling it took more than it may.
+    #[error("compiling it took more than {0}")]
+    CompileLimit(CompileLimit),
+    /// The process that compiled it crashed.
+    #[error("its compiler crashed with {0}")]
+    CompilerCrashed(String),
+    /// The process that compiles cannot be started or understood.
+    #[error("the compiler cannot be used")]
+    Compiler(#[source] std::io::Error),
     /// The component exports neither world.
     #[error(
         "it exports neither `{expected}` nor `wasi:cli/run`, so it is no executor and no command; \
@@ -54,6 +87,24 @@ pub enum SandboxError {
     /// The engine cannot be made on this machine.
     #[error("WebAssembly cannot run on this machine: {0}")]
     Engine(String),
+}
+
+impl SandboxError {
+    /// Whether it is trouble of the host's own, for which no component is to blame.
+    pub fn is_own(&self) -> bool {
+        matches!(self, Self::Compiler(_) | Self::Cache(_) | Self::Engine(_))
+    }
+}
+
+/// A limit on compiling that was met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CompileLimit {
+    /// The time was up.
+    #[error("{}; `--compile-timeout` or `APFLOW_COMPILE_TIMEOUT` sets this", Span(*.0))]
+    Time(Duration),
+    /// There was no more memory.
+    #[error("{} of memory, which is fixed in this version", Bytes(*.0))]
+    Memory(u64),
 }
 
 fn lines(imports: &[ExcessImport]) -> String {

@@ -7,10 +7,11 @@ use std::time::Instant;
 use apflow_model::event::{LogLine, Stream};
 use apflow_model::manifest::Manifest;
 
-use crate::egress::Egress;
+use crate::egress::{Egress, Outside};
 use crate::plan::Plan;
 use crate::port::{Checkpoint, CheckpointError, PortFuture, TaskPort};
 use crate::state::State;
+use crate::stop::Stop;
 
 /// A manifest with these lines beside those that every manifest has.
 pub(crate) fn manifest(lines: &str) -> Manifest {
@@ -35,18 +36,31 @@ pub(crate) fn command(body: &str) -> Vec<u8> {
 
 /// The state of an attempt that was granted nothing, and the lines that its task keeps.
 pub(crate) fn state(lines: &str) -> (State, Arc<Lines>) {
+    let (plan, kept) = (plan(lines), Arc::new(Lines::default()));
+    let port: Arc<dyn TaskPort> = kept.clone();
+    let (scope, stop) = (plan.scope(Arc::default(), None), Stop::new());
+    let egress =
+        Egress::new(scope.clone(), plan.limits, port.clone(), Arc::default(), stop.clone());
+    (State::new(plan, scope, port, egress, stop, Instant::now()), kept)
+}
+
+/// The egress of an attempt with these grants.
+pub(crate) fn egress(lines: &str, grants: &[&str], outside: Outside) -> Egress {
+    let plan = plan(lines);
+    let granted = grants.iter().map(|grant| grant.parse().unwrap()).collect();
+    let scope = plan.scope(granted, None);
+    let port = Arc::new(Lines::default());
+    Egress::new(scope, plan.limits, port, Arc::new(outside), Stop::new())
+}
+
+fn plan(lines: &str) -> Arc<Plan> {
     let manifest = manifest(lines);
-    let plan = Arc::new(Plan {
+    Arc::new(Plan {
         name: manifest.name.as_str().into(),
         asked: Arc::new(manifest.capabilities),
         limits: manifest.limits,
         environment: Arc::new(BTreeMap::new()),
-    });
-    let kept = Arc::new(Lines::default());
-    let port: Arc<dyn TaskPort> = kept.clone();
-    let scope = plan.scope(Arc::default(), None);
-    let egress = Egress::new(scope.clone(), plan.limits, port.clone(), Arc::default());
-    (State::new(plan, scope, port, egress, Instant::now()), kept)
+    })
 }
 
 /// A task that keeps its log and what a command writes, and nothing else.
@@ -102,8 +116,4 @@ impl TaskPort for Lines {
     }
 
     fn denied(&self, _: &str) {}
-
-    fn is_cancelled(&self) -> bool {
-        false
-    }
 }

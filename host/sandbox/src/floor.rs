@@ -25,8 +25,8 @@ impl Floor {
     ///
     /// [`SandboxError::InvalidComponent`] when it is no executor.
     pub fn new(bytes: &[u8], instances_max: u32) -> Result<Self, SandboxError> {
-        let engine =
-            engine::make(Profile { fuel: false, concurrency: false }, false, instances_max)?;
+        let profile = Profile { fuel: false, concurrency: false };
+        let engine = engine::make(profile, false, instances_max)?.engine;
         let pre = Component::new(&engine, bytes).and_then(|component| {
             let mut linker = Linker::new(&engine);
             linker.define_unknown_imports_as_traps(&component)?;

@@ -20,7 +20,11 @@ pub enum Family {
     Files,
     /// HTTP requests.
     Http,
-    /// Raw sockets, which this version never grants.
+    /// TCP connections by name.
+    Tcp,
+    /// Secrets.
+    Secrets,
+    /// Raw sockets.
     Sockets,
     /// Anything else, which this host does not have.
     Unknown,
@@ -36,6 +40,8 @@ impl Family {
             | "apflow:plugin/budget"
             | "apflow:plugin/log"
             | "apflow:plugin/control" => Self::Task,
+            "apflow:plugin/dial" => Self::Tcp,
+            "apflow:plugin/secret" => Self::Secrets,
             "wasi:http/types" | "wasi:http/outgoing-handler" => Self::Http,
             _ => match package.split('/').next().unwrap_or(package) {
                 "wasi:cli" | "wasi:io" => Self::Base,
@@ -55,7 +61,10 @@ impl Family {
             Self::Random => asked.random,
             Self::Files => asked.fs.is_any(),
             Self::Http => !asked.http.is_empty(),
-            Self::Sockets | Self::Unknown => false,
+            Self::Tcp => !asked.tcp.is_empty(),
+            Self::Secrets => !asked.secrets.is_empty() || !asked.secret_values.is_empty(),
+            Self::Sockets => !asked.sockets.is_empty(),
+            Self::Unknown => false,
         }
     }
 
@@ -67,7 +76,12 @@ impl Family {
             Self::Random => "needs `capabilities: { random: true }`",
             Self::Files => "needs `capabilities: { fs: { in: read } }`",
             Self::Http => "needs `capabilities: { http: [\"https://…\"] }`",
-            Self::Sockets => "is never granted by this version",
+            Self::Tcp => "needs `capabilities: { tcp: [\"HOST:PORT\"] }`",
+            Self::Secrets => "needs `capabilities: { secrets: [NAME] }`",
+            Self::Sockets => {
+                "needs `capabilities: { sockets: [\"ADDRESS:PORT\"] }`, or better `tcp` and \
+                 `apflow:plugin/dial`"
+            }
             Self::Unknown => "is not known to this host",
         }
     }

@@ -108,6 +108,7 @@ mod tests {
             ("wasi:http/outgoing-handler@0.2.0", Family::Http),
             ("wasi:http/incoming-handler@0.2.0", Family::Unknown),
             ("apflow:plugin/log@0.1.0", Family::Task),
+            ("apflow:plugin/dial@0.1.0", Family::Tcp),
             ("acme:own/thing", Family::Unknown),
         ] {
             assert_eq!(Family::of(interface), family, "{interface}");
@@ -128,7 +129,10 @@ mod tests {
         let imports = [import("wasi:clocks/wall-clock@0.2.6"), import("wasi:sockets/udp@0.2.6")];
         let text = check_imports(&imports, &Capabilities::default()).unwrap_err().to_string();
         assert!(text.contains("`wasi:clocks/wall-clock@0.2.6` needs `capabilities"), "{text}");
-        assert!(text.contains("`wasi:sockets/udp@0.2.6` is never granted"), "{text}");
+        assert!(
+            text.contains("`wasi:sockets/udp@0.2.6` needs `capabilities: { sockets:"),
+            "{text}"
+        );
         let asked = Capabilities { clocks: true, ..Capabilities::default() };
         assert!(check_imports(&imports[..1], &asked).is_ok());
     }

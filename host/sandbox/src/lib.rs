@@ -9,15 +9,19 @@
 
 mod attempt;
 mod bindings;
+mod bulk;
 mod cache;
 mod call;
 mod capture;
+mod child;
 mod command;
 mod compile;
+mod cpu;
 mod describe;
 mod egress;
 mod engine;
 mod error;
+mod files;
 #[cfg(test)]
 mod fixture;
 mod floor;
@@ -30,17 +34,26 @@ mod plan;
 mod port;
 mod reservation;
 mod sandbox;
+mod secret;
 mod state;
+mod stop;
+mod threads;
+mod ticker;
 mod trap;
 mod wasi;
 
 pub use cache::CodeCache;
 pub use call::{Call, Ended};
+pub use child::{CompileIn, CompileLimits, compile_child};
 pub use compile::{Compiled, digest};
 pub use egress::{is_public, target};
-pub use error::SandboxError;
+pub use error::{CompileLimit, SandboxError};
+pub use files::{Input, Mounts};
 pub use floor::Floor;
 pub use import::{ExcessImport, Family, Import};
 pub use link::Linked;
 pub use port::{Checkpoint, CheckpointError, NoTask, PortFuture, TaskPort};
 pub use sandbox::{Sandbox, Settings};
+pub use secret::{NoSecrets, SecretSource};
+pub use stop::{Stop, StopReason};
+pub use threads::GuestTask;

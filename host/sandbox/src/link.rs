@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use apflow_model::capability::Capabilities;
+use apflow_model::capability::{Capabilities, Folders};
 use apflow_model::manifest::Manifest;
 use apflow_model::plugin::World;
 use wasmtime::Engine;
@@ -18,17 +18,22 @@ use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView};
 use wasmtime_wasi::p2::bindings::{CommandPre, cli, clocks, filesystem, io, random};
 use wasmtime_wasi::random::{WasiRandom, WasiRandomView};
 
-use crate::bindings::{Executor, ExecutorPre};
+use crate::bindings::ExecutorPre;
+use crate::bindings::apflow::plugin::{budget, checkpoint, control, dial, log, types};
 use crate::compile::Compiled;
 use crate::error::SandboxError;
+use crate::files::Watched;
 use crate::import::Family;
+use crate::imports::sockets;
 use crate::plan::Plan;
 use crate::state::State;
+use crate::ticker::Ticker;
 
 /// A component that is ready to run: compiled, checked and linked.
 #[derive(Clone)]
 pub struct Linked {
     pub(crate) engine: Engine,
+    pub(crate) ticker: Arc<Ticker>,
     pub(crate) program: Program,
     pub(crate) plan: Arc<Plan>,
 }
@@ -43,6 +48,7 @@ pub(crate) fn link(
     compiled: &Compiled,
     manifest: &Manifest,
     environment: Arc<BTreeMap<String, String>>,
+    ticker: Arc<Ticker>,
 ) -> Result<Linked, SandboxError> {
     let engine = compiled.component.engine().clone();
     let program = pre(&engine, compiled, &manifest.capabilities)
@@ -53,14 +59,14 @@ pub(crate) fn link(
         limits: manifest.limits,
         environment,
     });
-    Ok(Linked { engine, program, plan })
+    Ok(Linked { engine, ticker, program, plan })
 }
 
 fn pre(engine: &Engine, compiled: &Compiled, asked: &Capabilities) -> wasmtime::Result<Program> {
     let component: &Component = &compiled.component;
     let mut linker = Linker::new(engine);
     add_base(&mut linker)?;
-    Executor::add_to_linker::<_, HasSelf<_>>(&mut linker, |state: &mut State| state)?;
+    add_task(&mut linker)?;
     if asked.clocks {
         add_clocks(&mut linker)?;
     }
@@ -69,10 +75,16 @@ fn pre(engine: &Engine, compiled: &Compiled, asked: &Capabilities) -> wasmtime::
         random::insecure::add_to_linker::<State, WasiRandom>(&mut linker, State::random)?;
     }
     if asked.fs.is_any() {
-        add_files(&mut linker)?;
+        add_files(&mut linker, &asked.fs)?;
     }
     if !asked.http.is_empty() {
         wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    }
+    if !asked.tcp.is_empty() {
+        dial::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    }
+    if !asked.sockets.is_empty() {
+        sockets::add_to_linker(&mut linker)?;
     }
     define_unused_resources(&mut linker, component, asked)?;
     let pre = linker.instantiate_pre(component)?;
@@ -134,12 +146,24 @@ fn add_base(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     random::insecure_seed::add_to_linker::<State, WasiRandom>(linker, State::random)
 }
 
+fn add_task(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    types::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
+    checkpoint::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
+    budget::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
+    log::add_to_linker::<State, HasSelf<State>>(linker, |state| state)?;
+    control::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
+}
+
 fn add_clocks(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     clocks::wall_clock::add_to_linker::<State, WasiClocks>(linker, State::clocks)?;
     clocks::monotonic_clock::add_to_linker::<State, WasiClocks>(linker, State::clocks)
 }
 
-fn add_files(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    filesystem::types::add_to_linker::<State, WasiFilesystem>(linker, State::filesystem)?;
+fn add_files(linker: &mut Linker<State>, asked: &Folders) -> wasmtime::Result<()> {
+    if asked.is_out_written || asked.scratch_bytes.is_some() {
+        filesystem::types::add_to_linker::<State, Watched>(linker, State::watched)?;
+    } else {
+        filesystem::types::add_to_linker::<State, WasiFilesystem>(linker, State::filesystem)?;
+    }
     filesystem::preopens::add_to_linker::<State, HasSelf<State>>(linker, |state| state)
 }

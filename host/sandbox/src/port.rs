@@ -46,9 +46,6 @@ pub trait TaskPort: Send + Sync {
 
     /// Keeps that the guest was refused something. The message names the grant that would allow it.
     fn denied(&self, message: &str);
-
-    /// Whether somebody has cancelled the task.
-    fn is_cancelled(&self) -> bool;
 }
 
 /// A checkpoint as it was saved.
@@ -109,10 +106,6 @@ impl TaskPort for NoTask {
     fn wrote(&self, _: Stream, _: &[u8]) {}
 
     fn denied(&self, _: &str) {}
-
-    fn is_cancelled(&self) -> bool {
-        false
-    }
 }
 
 fn no_task() -> CheckpointError {

@@ -1,4 +1,4 @@
-//! The one resource of the own package.
+//! The resource of the import `budget`.
 
 /// Tokens set aside for one call of a model.
 #[expect(unreachable_pub, reason = "the generated bindings export it again")]

@@ -8,41 +8,54 @@ use apflow_model::plugin::Descriptor;
 
 use crate::cache::CodeCache;
 use crate::call::{Call, Ended};
+use crate::child::CompileIn;
 use crate::compile::{Compiled, Compiler};
 use crate::egress::Outside;
 use crate::error::SandboxError;
 use crate::link::{Linked, Program};
 use crate::port::TaskPort;
+use crate::secret::SecretSource;
+use crate::threads::{GuestTask, GuestThreads};
 use crate::{attempt, command, describe, inspect, link};
 
 /// What a sandbox is made with.
 pub struct Settings {
     /// How many attempts may hold an instance at once, from 1.
     pub instances_max: u32,
+    /// Where components are compiled.
+    pub compile_in: CompileIn,
     /// Where compiled code is kept. None: every component is compiled anew.
     pub cache: Option<CodeCache>,
     /// The environment that `env` grants take their values from.
     pub environment: BTreeMap<String, String>,
+    /// Where the values of secrets come from.
+    pub secrets: Arc<dyn SecretSource>,
 }
 
 /// Compiles and runs components.
 pub struct Sandbox {
+    threads: GuestThreads,
     compiler: Compiler,
     environment: Arc<BTreeMap<String, String>>,
     outside: Arc<Outside>,
+    secrets: Arc<dyn SecretSource>,
 }
 
 impl Sandbox {
-    /// Makes a sandbox and starts the thread that ticks its epochs.
+    /// Makes a sandbox and starts the threads of its guests, and the one that ticks their epochs.
     ///
     /// # Errors
     ///
-    /// [`SandboxError::Engine`] when the thread cannot be started.
+    /// [`SandboxError::Engine`] when a thread cannot be started.
     pub fn new(settings: Settings) -> Result<Self, SandboxError> {
+        let threads =
+            GuestThreads::start().map_err(|error| SandboxError::Engine(error.to_string()))?;
         Ok(Self {
-            compiler: Compiler::new(settings.instances_max, settings.cache)?,
+            threads,
+            compiler: Compiler::new(settings.instances_max, settings.compile_in, settings.cache)?,
             environment: Arc::new(settings.environment),
             outside: Arc::default(),
+            secrets: settings.secrets,
         })
     }
 
@@ -53,7 +66,10 @@ impl Sandbox {
     /// # Errors
     ///
     /// [`SandboxError::NotWebAssembly`], [`SandboxError::CoreModule`] and
-    /// [`SandboxError::InvalidComponent`] for bytes that are no component, and
+    /// [`SandboxError::InvalidComponent`] for bytes that are no component,
+    /// [`SandboxError::TooLarge`], [`SandboxError::FunctionTooLarge`],
+    /// [`SandboxError::CompileLimit`] and [`SandboxError::CompilerCrashed`] for one that takes too
+    /// much to compile, [`SandboxError::Compiler`] when nothing can be compiled, and
     /// [`SandboxError::OtherWorld`] and [`SandboxError::OtherVersion`] for one that this host has
     /// no use for.
     pub fn compile(&self, bytes: &[u8], fuel: bool) -> Result<Compiled, SandboxError> {
@@ -68,7 +84,8 @@ impl Sandbox {
     /// [`SandboxError::Unlinkable`] when an import does not have the type that this host offers.
     pub fn link(&self, compiled: &Compiled, manifest: &Manifest) -> Result<Linked, SandboxError> {
         inspect::check_imports(&compiled.imports, &manifest.capabilities)?;
-        link::link(compiled, manifest, Arc::clone(&self.environment))
+        let ticker = Arc::clone(&self.compiler.engines.ticker);
+        link::link(compiled, manifest, Arc::clone(&self.environment), ticker)
     }
 
     /// Asks a plugin what it is, in an instance that was granted nothing.
@@ -84,19 +101,33 @@ impl Sandbox {
     ) -> Result<Descriptor, SandboxError> {
         match &plugin.program {
             Program::Executor(pre) => {
-                describe::executor(plugin, pre, &self.outside, manifest).await
+                let (plugin, pre, manifest) = (plugin.clone(), pre.clone(), manifest.clone());
+                let outside = Arc::clone(&self.outside);
+                let describing =
+                    async move { describe::executor(&plugin, &pre, &outside, &manifest).await };
+                self.spawn(describing).await.unwrap_or_else(|| {
+                    Err(SandboxError::Undescribed("was cut short: the host ends".to_owned()))
+                })
             }
             Program::Command(_) => Ok(command::descriptor(manifest)),
         }
     }
 
-    /// Runs one attempt in a fresh instance.
+    /// Does work on the threads for guests: whoever runs one there keeps it from the host's own.
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        guest: impl Future<Output = T> + Send + 'static,
+    ) -> GuestTask<T> {
+        self.threads.spawn(guest)
+    }
+
+    /// Runs one attempt in a fresh instance, on the thread of the caller: see [`Sandbox::spawn`].
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future ends the guest and gives back all it held, at most one tick (5 ms)
-    /// after it last gave way.
+    /// Dropping the future ends the guest and gives back all it held. A guest that computes holds
+    /// its thread until it gives way, so `call.stop` comes first: it ends the guest at once.
     pub async fn run(&self, plugin: &Linked, call: Call<'_>, port: Arc<dyn TaskPort>) -> Ended {
-        attempt::run(plugin, &self.outside, call, port).await
+        attempt::run(plugin, &self.outside, &self.secrets, call, port).await
     }
 }

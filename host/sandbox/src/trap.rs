@@ -1,5 +1,7 @@
 //! Why a call into a guest did not return, in the words of the model.
 
+use std::time::Duration;
+
 use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::limit::{Breach, Limits};
 use wasmtime::component::ResourceTableError;
@@ -8,6 +10,8 @@ use wasmtime_wasi_http::FieldMapError;
 
 use crate::engine::STACK_BYTES_MAX;
 use crate::wasi::RANDOM_BYTES_MAX;
+
+use crate::stop::StopReason;
 
 /// How wasmtime says that a call carried more than its host-call fuel. The type is private to it,
 /// so the text is all there is; a test holds it in place.
@@ -18,6 +22,22 @@ const HANDLES_TEXT: &str = "handle limit exceeded";
 const RANDOM_TEXT: &str = "requested len ";
 /// The most of a guest's last words that a fault repeats.
 const LAST_WORDS_BYTES_MAX: usize = 2_000;
+
+/// The fault of an attempt that was ended from outside, after at most `wall`.
+pub(crate) fn stopped(reason: StopReason, wall: Duration) -> Fault {
+    match reason {
+        StopReason::Cancelled => Fault::new(FaultCode::Cancelled, "somebody cancelled the job"),
+        StopReason::LeaseLost => {
+            Fault::new(FaultCode::HostLost, "another attempt has taken the task over")
+        }
+        StopReason::HostClosing => {
+            Fault::new(FaultCode::HostLost, "the host ended while the attempt was running")
+        }
+        StopReason::Deadline => {
+            Fault::new(FaultCode::LimitExceeded, Breach::Timeout(wall).to_string())
+        }
+    }
+}
 
 /// Turns a trap into a fault.
 ///

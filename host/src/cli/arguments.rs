@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use apflow_model::capability::Grant;
 use apflow_model::clock::Timestamp;
 use apflow_model::id::JobId;
+use apflow_model::limit::Span;
 use apflow_model::state::JobState;
 use clap::{Args, Parser, Subcommand};
 
@@ -27,7 +28,7 @@ pub(crate) struct Arguments {
         hide_env_values = true
     )]
     pub(crate) data_dir: Option<PathBuf>,
-    /// Where config.yaml is [default: the XDG config folder].
+    /// Where config.yaml and secrets.yaml are [default: the XDG config folder].
     #[arg(
         long,
         global = true,
@@ -39,6 +40,17 @@ pub(crate) struct Arguments {
     /// What the log on standard error holds, for example `info`.
     #[arg(long, global = true, value_name = "FILTER", env = "APFLOW_LOG", hide_env_values = true)]
     pub(crate) log: Option<String>,
+    /// The longest that compiling a component may take, for example `30s`.
+    #[arg(
+        long,
+        global = true,
+        value_name = "TIME",
+        env = "APFLOW_COMPILE_TIMEOUT",
+        hide_env_values = true,
+        default_value = "1m",
+        value_parser = Span::parse
+    )]
+    pub(crate) compile_timeout: Span,
     /// See <https://no-color.org>.
     #[arg(long, global = true, hide = true, env = "NO_COLOR", hide_env = true)]
     pub(crate) no_color: Option<String>,
@@ -57,10 +69,15 @@ pub(crate) enum Verb {
     },
     /// Run one task now, or a batch of them.
     Run(Run),
-    /// List, show and cancel jobs.
+    /// List, show and cancel jobs, and get their files.
     Jobs {
         #[command(subcommand)]
         verb: JobsVerb,
+    },
+    /// List the secrets that secrets.yaml names.
+    Secrets {
+        #[command(subcommand)]
+        verb: SecretsVerb,
     },
     /// Serve the HTTP API and run what is submitted to it.
     Serve(Serve),
@@ -76,6 +93,12 @@ pub(crate) enum Verb {
     },
     /// Run hostile guests on this machine, and see that the sandbox holds them.
     Selftest(Selftest),
+    /// Compile the component on standard input: the host starts itself so, to be limited.
+    #[command(hide = true)]
+    CompileComponent {
+        /// What the host says.
+        order: String,
+    },
     /// Explain an error code.
     Explain {
         /// The code, for example `capability-denied`.
@@ -88,8 +111,8 @@ pub(crate) struct Load {
     /// A folder with a plugin.yaml, a plugin.yaml, a component beside one, or the name of a plugin
     /// that came with the host.
     pub(crate) path: String,
-    /// What to allow it: http=https://api.example.com, tcp=HOST:PORT, fs.in=PATH, env=NAME and more.
-    /// `none` for nothing. Can be repeated.
+    /// What to allow it: http=https://api.example.com, tcp=HOST:PORT, fs.in=PATH, env=NAME,
+    /// secret=NAME and more; `none` for nothing. Can be repeated.
     #[arg(long = "grant", value_name = "KIND=VALUE|none")]
     pub(crate) grants: Vec<grant::Said>,
     /// Allow all that its manifest asks for, but folders, raw sockets and values of secrets.
@@ -160,10 +183,22 @@ pub(crate) enum JobsVerb {
         /// The id of the job, for example `j_01h2xcejqtf2n`.
         id: JobId,
     },
-    /// Cancel one job: its tasks that have not ended end now.
-    Cancel {
+    /// List the files that the tasks of one job left, or save them.
+    Files {
         /// The id of the job.
         id: JobId,
+        /// Save them below this folder, each task's in a folder of its own, which must be new.
+        #[arg(long, value_name = "DIR")]
+        save: Option<PathBuf>,
+    },
+    /// Cancel one job or all: tasks that have not ended end now.
+    Cancel {
+        /// The id of the job.
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        id: Option<JobId>,
+        /// Every job that has not ended.
+        #[arg(long)]
+        all: bool,
     },
 }
 
@@ -190,6 +225,12 @@ pub(crate) struct ListJobs {
     /// The cursor that the page before ended with.
     #[arg(long)]
     pub(crate) cursor: Option<JobId>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SecretsVerb {
+    /// List each with where it belongs, and whether its value can be read now.
+    List,
 }
 
 #[derive(Debug, Args)]
@@ -223,6 +264,17 @@ pub(crate) enum BenchVerb {
     Sandbox(Bench),
     /// What loading a component costs, compiled anew and from the cache.
     Load(Bench),
+    /// How fast a guest ends that works on nothing, without an end.
+    Cancel(BenchCancel),
+    /// What a task suffers beside guests that a sandbox must stop.
+    Neighbours(Bench),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchCancel {
+    /// How many guests are cancelled.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) trials: u32,
 }
 
 #[derive(Debug, Args)]

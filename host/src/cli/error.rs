@@ -3,6 +3,7 @@
 use std::io;
 
 use apflow_api::{ApiError, Code};
+use apflow_model::reader::FileFault;
 
 use super::exit::Exit;
 use crate::config::ConfigError;
@@ -53,6 +54,19 @@ impl CliError {
     /// The error of the verb, if it is one.
     pub(crate) fn api(&self) -> Option<&ApiError> {
         if let Self::Api(error) = self { Some(error) } else { None }
+    }
+
+    /// Every fault of a file.
+    pub(crate) fn faults(&self) -> &[FileFault] {
+        match self {
+            Self::Api(error) => error.faults(),
+            Self::Config(ConfigError::Faults { faults, .. }) => faults,
+            Self::Usage(_)
+            | Self::NotFound(_)
+            | Self::Bench(_)
+            | Self::Io { .. }
+            | Self::Config(_) => &[],
+        }
     }
 
     /// How the process ends.

@@ -1,6 +1,6 @@
-//! `jobs list`, `jobs show`.
+//! `jobs list`, `jobs show`, `jobs cancel`.
 
-use apflow_api::{CancelJob, FindJob, ListJobs};
+use apflow_api::{CancelAllJobs, CancelJob, FindJob, ListJobs};
 use apflow_model::id::JobId;
 use apflow_model::job::Job;
 
@@ -53,8 +53,21 @@ pub(crate) async fn show(config: &Config, id: &JobId, output: &Output) -> Result
     Ok(Exit::Ok)
 }
 
-pub(crate) async fn cancel(config: &Config, id: JobId, output: &Output) -> Result<Exit, CliError> {
-    let job = invoke(config, CancelJob { id }).await?;
-    output.result(&job, || tree::draw(&job));
+/// Cancels one job, or all when none is named.
+pub(crate) async fn cancel(
+    config: &Config,
+    id: Option<JobId>,
+    output: &Output,
+) -> Result<Exit, CliError> {
+    if let Some(id) = id {
+        let job = invoke(config, CancelJob { id }).await?;
+        output.result(&job, || tree::draw(&job));
+        return Ok(Exit::Ok);
+    }
+    let all = invoke(config, CancelAllJobs).await?;
+    output.result(&all, || match all.cancelled {
+        1 => "cancelled 1 job".to_owned(),
+        count => format!("cancelled {count} jobs"),
+    });
     Ok(Exit::Ok)
 }

@@ -33,8 +33,8 @@ pub(crate) async fn run(config: &Config, load: Load, output: &Output) -> Result<
                 return Err(missing);
             }
             let installed = invoke(config, GrantPlugin { name: load.path, approval }).await?;
+            asked::warn(config, &installed.grants, output);
             output.result(&installed, || describe(&installed, "came with the host"));
-            asked::warn(&installed.grants, output);
             return Ok(Exit::Ok);
         }
     };
@@ -47,8 +47,8 @@ pub(crate) async fn run(config: &Config, load: Load, output: &Output) -> Result<
         typed: load.path,
     };
     let loaded = invoke(config, loading).await?;
+    asked::warn(config, &loaded.plugin.grants, output);
     output.result(&loaded, || describe(&loaded.plugin, &how(&loaded)));
-    asked::warn(&loaded.plugin.grants, output);
     Ok(Exit::Ok)
 }
 

@@ -3,9 +3,11 @@
 mod arguments;
 mod asked;
 mod bench;
+mod compile;
 mod error;
 mod exit;
 mod explain;
+mod files;
 mod grant;
 mod jobs;
 mod json;
@@ -15,6 +17,7 @@ mod operator;
 mod output;
 mod plugins;
 mod run;
+mod secrets;
 mod selftest;
 mod serve;
 mod signals;
@@ -26,7 +29,7 @@ use clap::Parser;
 
 use crate::config::Config;
 use crate::telemetry;
-use arguments::{Arguments, BenchVerb, JobsVerb, PluginVerb, PluginsVerb, Verb};
+use arguments::{Arguments, BenchVerb, JobsVerb, PluginVerb, PluginsVerb, SecretsVerb, Verb};
 use error::CliError;
 use exit::Exit;
 use output::Output;
@@ -35,6 +38,9 @@ use output::Output;
 pub fn main() -> ExitCode {
     // A wrong argument ends the process here, with clap's own words and exit code 2.
     let arguments = Arguments::parse();
+    if let Verb::CompileComponent { order } = &arguments.verb {
+        return compile::run(order);
+    }
     let output = Output::new(arguments.json);
     let usual = if matches!(arguments.verb, Verb::Serve(_)) { "info" } else { "warn" };
     let is_plain = arguments.no_color.as_ref().is_some_and(|value| !value.is_empty());
@@ -58,7 +64,10 @@ pub fn main() -> ExitCode {
 }
 
 async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliError> {
-    let config = || Config::new(arguments.data_dir.clone(), arguments.config_dir.clone());
+    let config = || {
+        let compile_timeout = arguments.compile_timeout.0;
+        Config::new(arguments.data_dir.clone(), arguments.config_dir.clone(), compile_timeout)
+    };
     match arguments.verb {
         Verb::Load(load) => load::run(&config()?, load, output).await,
         Verb::Plugins { verb: PluginsVerb::List } => plugins::list(&config()?, output).await,
@@ -71,12 +80,24 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         Verb::Run(verb) => run::run(&config()?, verb, output).await,
         Verb::Jobs { verb: JobsVerb::List(list) } => jobs::list(&config()?, list, output).await,
         Verb::Jobs { verb: JobsVerb::Show { id } } => jobs::show(&config()?, &id, output).await,
-        Verb::Jobs { verb: JobsVerb::Cancel { id } } => jobs::cancel(&config()?, id, output).await,
+        Verb::Jobs { verb: JobsVerb::Cancel { id, .. } } => {
+            jobs::cancel(&config()?, id, output).await
+        }
+        Verb::Jobs { verb: JobsVerb::Files { id, save } } => {
+            files::run(&config()?, id, save.as_deref(), output).await
+        }
+        Verb::Secrets { verb: SecretsVerb::List } => secrets::list(&config()?, output).await,
         Verb::Serve(verb) => serve::run(&config()?, verb, output).await,
         Verb::Plugin { verb: PluginVerb::New(new) } => new::run(&new, output),
         Verb::Bench { verb: BenchVerb::Sandbox(bench) } => bench::sandbox(bench, output).await,
         Verb::Bench { verb: BenchVerb::Load(bench) } => bench::load(bench, output).await,
         Verb::Selftest(verb) => selftest::run(verb, output).await,
+        Verb::Bench { verb: BenchVerb::Cancel(bench) } => bench::cancel(bench, output).await,
+        Verb::Bench { verb: BenchVerb::Neighbours(bench) } => {
+            bench::neighbours(bench, output).await
+        }
+        // It needs no runtime, so it never gets here.
+        Verb::CompileComponent { .. } => Ok(Exit::Internal),
         Verb::Explain { code } => explain::run(&code, output),
     }
 }

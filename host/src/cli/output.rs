@@ -59,7 +59,7 @@ impl Output {
 
     /// Says what went wrong, and where to read more.
     pub(crate) fn error(&self, error: &CliError) {
-        let faults = error.api().map(ApiError::faults).unwrap_or_default();
+        let faults = error.faults();
         let code = error.code().map(Code::name);
         if self.is_json {
             let pointer = error.api().and_then(ApiError::pointer);

@@ -1,19 +1,21 @@
-//! The HTTP door: one route for every verb of the table, and nothing of its own.
+//! The HTTP door: one route for every verb of the table, and one for each that carries bytes.
 
 mod auth;
+mod body;
+mod files;
 mod problem;
 mod route;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use apflow_api::{Api, Code, TABLE};
+use apflow_api::{Api, Code, OpenFile, TABLE, UploadFile};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 
 pub(crate) use auth::Token;
 use problem::Problem;
@@ -61,6 +63,8 @@ pub(crate) fn router(door: Door) -> Router {
         router = router.route(entry.path, route::of(entry));
     }
     router
+        .route(UploadFile::PATH, post(files::upload))
+        .route(OpenFile::PATH, get(files::open))
         .fallback(unknown_route)
         .method_not_allowed_fallback(unknown_route)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

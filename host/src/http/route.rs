@@ -9,6 +9,7 @@ use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, Path, Query, Request, State};
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 
@@ -40,31 +41,22 @@ async fn invoke(
     id: &str,
 ) -> Result<(StatusCode, serde_json::Value), Problem> {
     // Before the body is read: strangers cannot make the host read and parse megabytes.
-    let caller = door.token.principal(request.headers()).ok_or_else(|| {
-        let detail = "send the header `Authorization: Bearer TOKEN`; `serve` prints where its \
-                      token is";
-        Problem::new(Code::Unauthorized, detail)
-    })?;
+    let caller = door.token.principal(request.headers()).ok_or_else(stranger)?;
     let input = read(request).await?;
     let answered = (entry.invoke)(door.api, caller, input).await;
     let (status, body) = answered.map_err(|error| Problem::of(&error, id))?;
     Ok((StatusCode::from_u16(status).unwrap_or(StatusCode::OK), body))
 }
 
+/// What somebody without the token is told.
+pub(super) fn stranger() -> Problem {
+    let detail = "send the header `Authorization: Bearer TOKEN`; `serve` prints where its token is";
+    Problem::new(Code::Unauthorized, detail)
+}
+
 async fn read(request: Request) -> Result<Input, Problem> {
-    type Pairs = Vec<(String, String)>;
-    let invalid = |error: String| Problem::new(Code::InvalidRequest, error);
     let (mut parts, body) = request.into_parts();
-    let path = parts.extract::<Path<Pairs>>().await.map_err(|error| invalid(error.body_text()))?;
-    let query =
-        parts.extract::<Query<Pairs>>().await.map_err(|error| invalid(error.body_text()))?;
-    let mut fields = BTreeMap::new();
-    for (name, value) in path.0.into_iter().chain(query.0) {
-        if fields.contains_key(&name) {
-            return Err(invalid(format!("`{name}` is given twice")));
-        }
-        fields.insert(name, value);
-    }
+    let fields = fields(&mut parts).await?;
     let bytes = Bytes::from_request(Request::from_parts(parts, body), &()).await;
     let bytes = bytes.map_err(|error| unreadable(&error))?;
     let body = match bytes.len() {
@@ -75,6 +67,26 @@ async fn read(request: Request) -> Result<Input, Problem> {
         ),
     };
     Ok(Input { fields, body })
+}
+
+/// The fields of the path and of the query.
+pub(super) async fn fields(parts: &mut Parts) -> Result<BTreeMap<String, String>, Problem> {
+    type Pairs = Vec<(String, String)>;
+    let path = parts.extract::<Path<Pairs>>().await.map_err(|error| invalid(error.body_text()))?;
+    let query =
+        parts.extract::<Query<Pairs>>().await.map_err(|error| invalid(error.body_text()))?;
+    let mut fields = BTreeMap::new();
+    for (name, value) in path.0.into_iter().chain(query.0) {
+        if fields.contains_key(&name) {
+            return Err(invalid(format!("`{name}` is given twice")));
+        }
+        fields.insert(name, value);
+    }
+    Ok(fields)
+}
+
+fn invalid(error: String) -> Problem {
+    Problem::new(Code::InvalidRequest, error)
 }
 
 fn unreadable(error: &BytesRejection) -> Problem {

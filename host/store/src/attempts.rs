@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::error::StoreError;
 use crate::events::NewEvent;
+use crate::files::NewTaskFile;
 use crate::store::Store;
 
 /// How an attempt ended.
@@ -20,6 +21,8 @@ pub enum End {
     Completed {
         /// What it returned.
         output: Value,
+        /// What it left, in place already.
+        files: Vec<NewTaskFile>,
     },
     /// Badly, with no other attempt: the task is `failed`.
     Failed {
@@ -79,7 +82,7 @@ pub struct Settled {
 impl Store {
     /// Stores the end of an attempt that still holds its task.
     ///
-    /// The task's state, its attempt, output, usage and events, the tasks that become ready or
+    /// The task's state, its attempt, output, files, usage and events, the tasks that become ready or
     /// are skipped, and the end of the job change in one transaction: a crash leaves all of them
     /// or none. The checkpoints of a completed task are dropped; those of any other are kept.
     ///

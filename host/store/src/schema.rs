@@ -8,9 +8,10 @@ use sqlx::{SqlSafeStr, SqliteConnection};
 use crate::error::StoreError;
 
 /// Every step of the schema, in order. One that was released is never changed again.
-const STEPS: [(i64, &str, &str); 2] = [
+const STEPS: [(i64, &str, &str); 3] = [
     (1, "jobs", include_str!("../migrations/sqlite/0001_jobs.sql")),
     (2, "allow", include_str!("../migrations/sqlite/0002_allow.sql")),
+    (3, "files", include_str!("../migrations/sqlite/0003_files.sql")),
 ];
 
 /// Brings the database up to the newest schema. Does nothing when it is there already.

@@ -13,6 +13,7 @@ use crate::attempts::{End, Ending, Settled};
 use crate::dependents::{self, Moved};
 use crate::error::StoreError;
 use crate::events::{self, Draft};
+use crate::files;
 use crate::row;
 use crate::writer::{Answers, WriteGroup};
 
@@ -131,22 +132,26 @@ async fn end_attempts(
     Ok(())
 }
 
-/// Stores what completed tasks returned, and drops the checkpoints that they need no more.
+/// Stores what completed tasks returned and left, and drops the checkpoints that they need no more.
 async fn store_outputs(
     connection: &mut SqliteConnection,
     held: &[Held<'_>],
 ) -> Result<(), StoreError> {
     let mut outputs = Vec::new();
+    let mut left = Vec::new();
     let mut checkpointed = Vec::new();
     for Held { ending, has_checkpoints, .. } in held {
-        if let End::Completed { output } = &ending.end {
+        if let End::Completed { output, files } = &ending.end {
             outputs.push((ending.task.0, row::text(output)?));
+            let rows = files.iter().map(|file| (file.name.as_str(), row::count(file.size)));
+            left.extend(rows.map(|(name, size)| (ending.task.0, name, size)));
             checkpointed.extend(has_checkpoints.then_some(ending.task.0));
         }
     }
     if !outputs.is_empty() {
         query(INSERT_OUTPUTS).bind(row::text(&outputs)?).execute(&mut *connection).await?;
     }
+    files::insert(&mut *connection, &left).await?;
     if !checkpointed.is_empty() {
         query(DROP_CHECKPOINTS).bind(row::text(&checkpointed)?).execute(connection).await?;
     }

@@ -132,7 +132,8 @@ impl Store {
 /// A source of ids above all that are in the database, even when the clock went back.
 async fn continue_ids(connection: &mut SqliteConnection) -> Result<IdSource, StoreError> {
     const LARGEST: &str = "SELECT max(coalesce((SELECT max(id) FROM job), 0), \
-                           coalesce((SELECT max(id) FROM task), 0))";
+                           coalesce((SELECT max(id) FROM task), 0), \
+                           coalesce((SELECT max(id) FROM upload), 0))";
     let (largest,): (i64,) = sqlx::query_as(LARGEST).fetch_one(connection).await?;
     let mut source = IdSource::new(0);
     // An id is its millisecond, shifted: any id of the next one is larger.

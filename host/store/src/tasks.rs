@@ -61,6 +61,8 @@ pub struct Claimed {
     pub grants: Vec<Grant>,
     /// What the task keeps of both. None for all of it.
     pub allow: Option<Vec<Grant>>,
+    /// Whether it waited for other tasks.
+    pub has_dependencies: bool,
     /// What its earlier attempts used together.
     pub used: Usage,
 }
@@ -162,8 +164,8 @@ const START_JOBS: &str = "\
 const SHOW_CLAIMED: &str = "\
     SELECT task.id, task.job_id, task.attempt, task.reference, task.executor, task.timeout_ms, \
            task.attempts_max, task.backoff, task.token_budget, task.model, task.allow, \
-           task_input.body, \
-           job.principal, job.grants \
+           task_input.body, job.principal, job.grants, \
+           EXISTS (SELECT 1 FROM dependency WHERE task_id = task.id) AS has_dependencies \
     FROM task JOIN job ON job.id = task.job_id LEFT JOIN task_input ON task_input.task_id = task.id \
     WHERE task.id IN (SELECT value FROM json_each($1)) \
     ORDER BY task.priority, task.run_at, task.id";
@@ -287,6 +289,7 @@ fn read_claimed(row: &SqliteRow) -> Result<Claimed, StoreError> {
         model: row::column(row, "model")?,
         grants: row::json(row, "grants")?,
         allow: row::perhaps_json(row, "allow")?,
+        has_dependencies: row::column(row, "has_dependencies")?,
         used: Usage::default(),
     })
 }

@@ -1,9 +1,10 @@
-//! Answers from the host: the imports of the contract as they are, and those of WASI for HTTP and
-//! waiting.
+//! Answers from the host: the imports of the contract as they are, and those of WASI for streams,
+//! HTTP and waiting.
 
+pub(crate) mod dial;
 mod http;
 mod poll;
 
 pub(crate) use self::http::exchange;
 pub(crate) use self::poll::{sleep, sleep_until_something_is_ready};
-pub(crate) use crate::bindings::apflow::plugin::{budget, checkpoint, control, log};
+pub(crate) use crate::bindings::apflow::plugin::{budget, checkpoint, control, log, secret};

@@ -4,7 +4,9 @@
 pub(crate) mod budget;
 pub(crate) mod checkpoint;
 pub(crate) mod control;
+pub(crate) mod dial;
 pub(crate) mod log;
+pub(crate) mod secret;
 
 mod answer;
 mod http;
@@ -15,6 +17,7 @@ use std::cell::{RefCell, RefMut};
 use std::rc::Rc;
 
 pub use self::answer::{Answer, Sent};
+pub use self::dial::Peer;
 pub(crate) use self::http::exchange;
 pub(crate) use self::state::{Expected, State, Written};
 pub(crate) use self::time::{sleep, sleep_until_something_is_ready};

@@ -9,8 +9,10 @@
 mod budget;
 mod checkpoint;
 mod control;
+mod dial;
 mod executor;
 mod fault;
 mod http;
 mod log;
+mod secret;
 mod wait;

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use apflow_sandbox::{CodeCache, Sandbox, Settings};
+use apflow_sandbox::{CodeCache, CompileIn, NoSecrets, Sandbox, Settings};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use tempfile::TempDir;
@@ -51,7 +51,13 @@ impl Cached {
         let folder = TempDir::new().unwrap();
         let opened = Dir::open_ambient_dir(folder.path(), ambient_authority()).unwrap();
         let cache = Some(CodeCache::open(opened).unwrap());
-        let settings = Settings { instances_max: 1, cache, environment: BTreeMap::new() };
+        let settings = Settings {
+            instances_max: 1,
+            cache,
+            compile_in: CompileIn::Process,
+            environment: BTreeMap::new(),
+            secrets: Arc::new(NoSecrets),
+        };
         let sandbox = Sandbox::new(settings).unwrap();
         let component = wat::parse_str(COMPONENT).unwrap();
         assert!(!sandbox.compile(&component, false).unwrap().is_cached);

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use apflow_model::fault::FaultCode;
 use apflow_model::manifest::Manifest;
-use apflow_sandbox::{Call, Compiled, Ended, Linked, NoTask, Sandbox, Settings};
+use apflow_sandbox::{
+    Call, CompileIn, Compiled, Ended, Linked, Mounts, NoSecrets, NoTask, Sandbox, Settings, Stop,
+};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -45,7 +47,13 @@ fn host() -> &'static Host {
     static HOST: OnceLock<Host> = OnceLock::new();
     HOST.get_or_init(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let settings = Settings { instances_max: 1, cache: None, environment: BTreeMap::new() };
+        let settings = Settings {
+            instances_max: 1,
+            cache: None,
+            compile_in: CompileIn::Process,
+            environment: BTreeMap::new(),
+            secrets: Arc::new(NoSecrets),
+        };
         let sandbox = Sandbox::new(settings).unwrap();
         let component = wat::parse_str(ECHO).unwrap();
         let echo = sandbox.compile(&component, false).unwrap();
@@ -93,6 +101,8 @@ impl Host {
             timeout: Some(timeout),
             granted: Arc::default(),
             narrowed: None,
+            mounts: Mounts::default(),
+            stop: Stop::new(),
         };
         self.runtime.block_on(self.sandbox.run(plugin, call, Arc::new(NoTask)))
     }

@@ -8,4 +8,9 @@ wit_bindgen::generate!({
     world: "executor",
     pub_export_macro: true,
     default_bindings_module: "apflow_guests::bindings",
+    with: {
+        "wasi:io/error@0.2.12": wasip2::io::error,
+        "wasi:io/poll@0.2.12": wasip2::io::poll,
+        "wasi:io/streams@0.2.12": wasip2::io::streams,
+    },
 });

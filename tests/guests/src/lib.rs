@@ -10,6 +10,6 @@ mod executor;
 mod report;
 
 pub use bindings::apflow::plugin::types::{Descriptor, Fault, Outcome, Task};
-pub use bindings::apflow::plugin::{budget, checkpoint, control, log};
+pub use bindings::apflow::plugin::{budget, checkpoint, control, log, secret};
 pub use executor::{Executor, honest, text};
 pub use report::{Report, report};

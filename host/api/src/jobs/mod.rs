@@ -1,12 +1,14 @@
 //! Verbs on jobs.
 
 mod cancel;
+mod cancel_all;
 mod find;
 mod list;
 mod state;
 mod submit;
 
 pub use cancel::CancelJob;
+pub use cancel_all::{CancelAllJobs, CancelledJobs};
 pub use find::FindJob;
 pub use list::{JobList, ListJobs};
 pub use state::ShowJobState;

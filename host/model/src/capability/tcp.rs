@@ -26,6 +26,11 @@ impl TcpPattern {
         self.host.matches(host) && self.port.matches(port)
     }
 
+    /// Whether the set names this host by itself, and not by a `*`.
+    pub fn names(&self, host: &str) -> bool {
+        matches!(&self.host, HostPattern::Exactly(name) if name == host)
+    }
+
     /// Whether some destination is in both sets.
     pub fn overlaps(&self, other: &Self) -> bool {
         self.host.overlaps(&other.host) && self.port.overlaps(other.port)

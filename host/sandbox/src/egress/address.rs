@@ -84,6 +84,27 @@ mod tests {
     }
 
     #[test]
+    fn a_way_round_through_another_family_is_not_public_wherever_it_leads() {
+        for text in [
+            // NAT64, by the well-known prefix and the one for own networks.
+            "64:ff9b::1.1.1.1",
+            "64:ff9b::10.0.0.1",
+            "64:ff9b:1::1.1.1.1",
+            "64:ff9b:1:abcd::7f00:1",
+            // 6to4 and Teredo.
+            "2002:0101:0101::1",
+            "2002:7f00:1::",
+            "2001:0:4136:e378:8000:63bf:3fff:fdd2",
+            // IPv4-compatible.
+            "::1.1.1.1",
+            "::127.0.0.1",
+            "::ffff:0:127.0.0.1",
+        ] {
+            assert!(!is_public(text.parse().unwrap()), "{text}");
+        }
+    }
+
+    #[test]
     fn a_mapped_address_is_judged_as_what_it_maps() {
         assert!(is_public("::ffff:1.1.1.1".parse().unwrap()));
         assert!(!is_public("::ffff:127.0.0.1".parse().unwrap()));

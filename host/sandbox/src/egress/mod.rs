@@ -1,28 +1,41 @@
-//! The only way out: every request of every guest is checked and counted here.
+//! The only way out: every request and connection of every guest is checked and counted here.
 //!
 //! The name is resolved once, the addresses are checked, and the connection goes to exactly an
-//! address that was checked. The host follows no redirect: a guest that does sends a new request.
+//! address that was checked, for HTTP and for TCP by the same function. The host follows no
+//! redirect: a guest that does sends a new request.
 
 mod address;
 mod body;
+mod connect;
+mod dial;
 mod outside;
+mod rewritten;
+mod secret;
 mod send;
+pub(crate) mod sockets;
 mod tls;
+mod wire;
 
+use std::fmt::Display;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::Ipv6Addr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use apflow_model::capability::{Denial, Grant, HttpTarget, Scheme, Scope, normal_path};
+use apflow_model::capability::{HttpTarget, Scheme, Scope, normal_path};
 use apflow_model::limit::{Breach, Limits};
 use http::Request;
 use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use crate::port::TaskPort;
+use crate::secret::Secrets;
+use crate::stop::Stop;
 
 pub use address::is_public;
+#[expect(unreachable_pub, reason = "the generated bindings export it again")]
+pub use dial::Connection;
+pub(crate) use dial::Undialed;
 pub(crate) use outside::Outside;
 
 /// The egress of one attempt.
@@ -32,6 +45,8 @@ pub(crate) struct Egress {
     limits: Limits,
     port: Arc<dyn TaskPort>,
     outside: Arc<Outside>,
+    stop: Stop,
+    pub(crate) secrets: Secrets,
     pub(crate) ledger: Arc<Ledger>,
 }
 
@@ -40,6 +55,8 @@ pub(crate) struct Egress {
 pub(crate) struct Ledger {
     pub(crate) requests: AtomicU64,
     pub(crate) body_bytes: AtomicU64,
+    pub(crate) connections: AtomicU64,
+    pub(crate) tcp_bytes: AtomicU64,
     denials: AtomicU64,
     refusal: Mutex<Refusal>,
 }
@@ -84,7 +101,7 @@ pub fn target<B>(request: &Request<B>) -> Result<HttpTarget, Error> {
         Some("https") => Scheme::Https,
         _ => return Err(Error::HttpRequestUriInvalid),
     };
-    let host = host(authority.host()).ok_or(Error::HttpRequestUriInvalid)?;
+    let host = named_host(authority.host()).ok_or(Error::HttpRequestUriInvalid)?;
     let port = match authority.port_u16() {
         Some(port) if port > 0 => port,
         None if authority.as_str() == authority.host() => scheme.port(),
@@ -101,16 +118,21 @@ pub fn target<B>(request: &Request<B>) -> Result<HttpTarget, Error> {
     })
 }
 
-/// A host as patterns name it: an address of IPv6 in its shortest form, or a name in lower case. None
-/// for what no pattern can name.
-fn host(text: &str) -> Option<String> {
+/// A host of a URI as patterns name it, an address in its shortest form. None for what none can name.
+fn named_host(text: &str) -> Option<String> {
     if let Some(rest) = text.strip_prefix('[') {
         let address: Ipv6Addr = rest.strip_suffix(']')?.parse().ok()?;
         return Some(address.to_string());
     }
-    let name = text.strip_suffix('.').unwrap_or(text);
+    let name = plain_host(text);
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-    (!name.is_empty() && name.chars().all(is_allowed)).then(|| name.to_ascii_lowercase())
+    (!name.is_empty() && name.chars().all(is_allowed)).then_some(name)
+}
+
+/// A host as patterns see it: in lower case, without brackets and without a dot at its end.
+fn plain_host(host: &str) -> String {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
 }
 
 impl Egress {
@@ -119,44 +141,35 @@ impl Egress {
         limits: Limits,
         port: Arc<dyn TaskPort>,
         outside: Arc<Outside>,
+        stop: Stop,
     ) -> Self {
-        Self { scope, limits, port, outside, ledger: Arc::default() }
+        let (secrets, ledger) = (Secrets::default(), Arc::default());
+        Self { scope, limits, port, outside, stop, secrets, ledger }
     }
 
-    /// Notes that the guest was refused something.
-    pub(crate) fn deny(&self, message: &str) {
-        self.ledger.refuse(Refusal::Denied(message.to_owned()));
+    /// Notes that the guest was refused something, and gives back the words for it.
+    pub(crate) fn deny(&self, denial: &(impl Display + ?Sized)) -> String {
+        let message = denial.to_string();
+        self.ledger.refuse(Refusal::Denied(message.clone()));
         if self.ledger.denials.fetch_add(1, Ordering::Relaxed) < DENIALS_MAX {
-            self.port.denied(message);
+            self.port.denied(&message);
         }
+        message
     }
 
-    /// Whether a destination that is admitted may be reached at this address: it is public, or a
-    /// grant opens it.
-    fn admit_address(&self, to: &HttpTarget, address: IpAddr) -> Result<(), Denial> {
-        if is_public(address) {
-            return Ok(());
-        }
-        let names = |grant: &Grant, host: &str| {
-            matches!(grant, Grant::Http(granted)
-                if granted.names(host) && granted.reaches(to.scheme, host, to.port))
-        };
-        self.scope.admit_private(&to.host, address, names)
+    /// Counts one more of what is admitted. False when there were as many as there may be.
+    fn count(&self, counter: &AtomicU64, most: u64, breach: Breach) -> bool {
+        let one_more = |count: u64| (count < most).then_some(count + 1);
+        let is_counted =
+            counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok();
+        // A guest that goes on to something it may do has got over what it was refused.
+        self.ledger.refuse(if is_counted { Refusal::None } else { Refusal::Breach(breach) });
+        is_counted
     }
 
-    /// Counts a request that is admitted, or refuses it when there were too many.
     fn count_request(&self) -> Result<(), Error> {
         let most = self.limits.http_requests;
-        let count = |sent: u64| (sent < most).then_some(sent + 1);
-        let counted =
-            self.ledger.requests.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count);
-        let is_counted = counted.is_ok();
-        // A guest that goes on to something it may do has got over what it was refused.
-        self.ledger.refuse(if is_counted {
-            Refusal::None
-        } else {
-            Refusal::Breach(Breach::HttpRequests(most))
-        });
+        let is_counted = self.count(&self.ledger.requests, most, Breach::HttpRequests(most));
         if is_counted { Ok(()) } else { Err(Error::ConnectionLimitReached) }
     }
 }
@@ -171,12 +184,19 @@ impl WasiHttpHooks for Egress {
         options: Option<RequestOptions>,
         _: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Sent {
+        if self.stop.reason().is_some() {
+            return Box::new(async { Err(Error::ConnectionTerminated) });
+        }
         let to = match target(&request) {
             Ok(to) => to,
             Err(error) => return Box::new(async { Err(error) }),
         };
         if let Err(denial) = self.scope.admit_http(&to) {
-            self.deny(&denial.to_string());
+            self.deny(&denial);
+            return Box::new(async { Err(Error::HttpRequestDenied) });
+        }
+        if let Err(denial) = secret::check(&self.secrets, &to, &request) {
+            self.deny(&denial);
             return Box::new(async { Err(Error::HttpRequestDenied) });
         }
         if let Err(error) = self.count_request() {

@@ -1,4 +1,4 @@
-//! What the requests of all guests share: TLS, and turns at looking up names.
+//! What the connections of all guests share: TLS, and turns at looking up names.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -12,19 +12,32 @@ use super::tls::Tls;
 /// well, and holds it for as long as the name servers are silent.
 const LOOKUPS_MAX: usize = 32;
 
+/// Finds the addresses of a name. It may block.
+type Resolver = dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync;
+
 /// The way out of all guests.
 pub(crate) struct Outside {
     pub(super) tls: Tls,
+    resolver: Arc<Resolver>,
     lookups: Arc<Semaphore>,
 }
 
 impl Default for Outside {
     fn default() -> Self {
-        Self { tls: Tls::default(), lookups: Arc::new(Semaphore::new(LOOKUPS_MAX)) }
+        // The names as the system knows them.
+        Self::new(Tls::default(), |host, port| Ok((host, port).to_socket_addrs()?.collect()))
     }
 }
 
 impl Outside {
+    pub(super) fn new(
+        tls: Tls,
+        resolver: impl Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static,
+    ) -> Self {
+        let lookups = Arc::new(Semaphore::new(LOOKUPS_MAX));
+        Self { tls, resolver: Arc::new(resolver), lookups }
+    }
+
     /// Finds the addresses of a host, when it is its turn. An address is its own.
     ///
     /// # Cancel safety
@@ -36,9 +49,9 @@ impl Outside {
             return Ok(vec![SocketAddr::new(address, port)]);
         }
         let turn = Arc::clone(&self.lookups).acquire_owned().await.map_err(io::Error::other)?;
-        let host = host.to_owned();
+        let (resolver, host) = (Arc::clone(&self.resolver), host.to_owned());
         let looking = tokio::task::spawn_blocking(move || {
-            let found = (host.as_str(), port).to_socket_addrs().map(Iterator::collect);
+            let found = resolver(&host, port);
             drop(turn);
             found
         });

@@ -1,26 +1,22 @@
-//! Sends one admitted request: resolve, check, connect, speak.
+//! Sends one admitted request: connect, speak.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use apflow_model::capability::{HttpTarget, Scheme};
-use apflow_model::limit::Breach;
+use apflow_model::limit::{Breach, Limits};
 use http::{Request, Response, Uri};
 use http_body_util::BodyExt;
 use hyper::client::conn::http1;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use wasmtime_wasi_http::io::TokioIo;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
 use super::body::{Bounded, Way};
-use super::{Egress, Io, Refusal};
-
-/// The most headers of a response.
-const HEADERS_MAX: usize = 128;
+use super::connect::{Destination, Unreached};
+use super::wire::Stream;
+use super::{Egress, Io, Refusal, secret};
 
 pub(super) async fn send(
     egress: Egress,
@@ -34,25 +30,27 @@ pub(super) async fn send(
     let first_byte_max = within(options.first_byte_timeout, limits.idle_timeout);
     let silence_max = within(options.between_bytes_timeout, limits.idle_timeout);
     let (bytes_max, header_bytes_max) = (limits.http_body_bytes, limits.http_header_bytes);
-    let (ledger, request) = (Arc::clone(&egress.ledger), origin_form(request, &to)?);
+    let ledger = Arc::clone(&egress.ledger);
+    let (request, hide) = secret::fill(&egress, &to, origin_form(request, &to)?).await?;
     let request = request.map(|body| {
         Bounded::new(body, Way::Out, bytes_max, limits.idle_timeout, Arc::clone(&ledger))
     });
-    let connecting = connect(&egress, &to);
+    let connecting = open(&egress, &to);
     let stream = timeout(connect_max, connecting).await.map_err(|_| Error::ConnectionTimeout)??;
     let (mut sender, connection) = http1::Builder::new()
-        .max_headers(HEADERS_MAX)
+        .max_headers(Limits::HTTP_HEADERS_MAX)
         .max_buf_size(buffer_bytes(header_bytes_max))
         .handshake(TokioIo::new(stream))
         .await?;
     let connection = Connection(tokio::spawn(connection));
     let response = timeout(first_byte_max, sender.send_request(request))
         .await
-        .map_err(|_| Error::HttpResponseTimeout)??;
+        .map_err(|_| Error::HttpResponseTimeout)?
+        .map_err(|error| unanswered(&egress, error))?;
     check_headers(&egress, &response)?;
     let response = response
         .map(|body| Bounded::new(body, Way::In, bytes_max, silence_max, ledger).boxed_unsync());
-    Ok((response, Box::new(connection.ended())))
+    Ok((hide.apply(response)?, Box::new(connection.ended())))
 }
 
 /// Refuses an answer with too many bytes of headers: hyper's own limit is on its buffer, which holds
@@ -60,12 +58,21 @@ pub(super) async fn send(
 fn check_headers<B>(egress: &Egress, response: &Response<B>) -> Result<(), Error> {
     let headers = response.headers().iter();
     let bytes: usize = headers.map(|(name, value)| name.as_str().len() + value.len()).sum();
-    let bytes_max = egress.limits.http_header_bytes;
-    if bytes as u64 <= bytes_max {
+    if bytes as u64 <= egress.limits.http_header_bytes {
         return Ok(());
     }
-    egress.ledger.refuse(Refusal::Breach(Breach::HttpHeaders(bytes_max)));
-    Err(Error::HttpResponseHeaderSectionSize(u32::try_from(bytes).ok()))
+    Err(too_many_headers(egress, u32::try_from(bytes).ok()))
+}
+
+/// Why there is no answer: perhaps its headers did not even fit into hyper's buffer.
+fn unanswered(egress: &Egress, error: hyper::Error) -> Error {
+    if error.is_parse_too_large() { too_many_headers(egress, None) } else { error.into() }
+}
+
+fn too_many_headers(egress: &Egress, bytes: Option<u32>) -> Error {
+    let breach = Breach::HttpHeaders(egress.limits.http_header_bytes);
+    egress.ledger.refuse(Refusal::Breach(breach));
+    Error::HttpResponseHeaderSectionSize(bytes)
 }
 
 /// How much of a response may be read before its headers end. hyper needs at least 8 KiB.
@@ -87,33 +94,26 @@ fn origin_form(
     Ok(request)
 }
 
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
-
-/// Connects to an address that was checked, not to a name.
-async fn connect(egress: &Egress, to: &HttpTarget) -> Result<Box<dyn Stream>, Error> {
-    let found = egress.outside.lookup(&to.host, to.port).await;
-    let found = found.map_err(|_| Error::DnsError { rcode: None, info_code: None })?;
-    let reachable: Vec<SocketAddr> = found
-        .iter()
-        .copied()
-        .filter(|found| egress.admit_address(to, found.ip()).is_ok())
-        .collect();
-    if reachable.is_empty() {
-        let first = found.first().map(|first| egress.admit_address(to, first.ip()));
-        if let Some(Err(denial)) = first {
-            egress.deny(&denial.to_string());
-        }
-        return Err(Error::DestinationIpProhibited);
-    }
-    #[expect(clippy::disallowed_methods, reason = "this is the egress: the addresses were checked")]
-    let stream = TcpStream::connect(&reachable[..]).await.map_err(Error::Connect)?;
-    // Requests are written whole: waiting for more to send would only delay them.
-    stream.set_nodelay(true).map_err(Error::Connect)?;
+/// Opens a connection that speaks what the scheme says.
+async fn open(egress: &Egress, to: &HttpTarget) -> Result<Box<dyn Stream>, Error> {
+    let stream = egress.connect(Destination::Http(to)).await?;
     Ok(match to.scheme {
         Scheme::Http => Box::new(stream),
-        Scheme::Https => Box::new(egress.outside.tls.connect(&to.host, stream).await?),
+        Scheme::Https => {
+            let secured = egress.outside.tls.connect(&to.host, stream).await;
+            Box::new(secured.map_err(Error::Tls)?)
+        }
     })
+}
+
+impl From<Unreached> for Error {
+    fn from(unreached: Unreached) -> Self {
+        match unreached {
+            Unreached::Unresolved => Self::DnsError { rcode: None, info_code: None },
+            Unreached::Denied(_) => Self::DestinationIpProhibited,
+            Unreached::Refused(error) => Self::Connect(error),
+        }
+    }
 }
 
 /// The task that drives a connection. It ends with the body that needs it.

@@ -1,13 +1,13 @@
 //! TLS, done by the host with the system's roots.
 
+use std::io;
 use std::sync::{Arc, OnceLock};
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use wasmtime_wasi_http::Error;
 
 /// The TLS settings of all guests, made when the first of them needs TLS.
 #[derive(Default)]
@@ -17,24 +17,37 @@ pub(super) struct Tls {
 
 impl Tls {
     /// Speaks TLS to `host` over a connection.
-    pub(super) async fn connect(
+    pub(super) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         host: &str,
-        stream: TcpStream,
-    ) -> Result<TlsStream<TcpStream>, Error> {
-        let config = self.config.get_or_init(config).clone().ok_or(Error::ConfigurationError)?;
-        let name = ServerName::try_from(host.to_owned()).map_err(|_| Error::TlsProtocolError)?;
-        TlsConnector::from(config).connect(name, stream).await.map_err(Error::Tls)
+        stream: S,
+    ) -> io::Result<TlsStream<S>> {
+        let config = self.config.get_or_init(system_config).clone();
+        let config = config.ok_or_else(|| io::Error::other("TLS is not set up on this host"))?;
+        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+        TlsConnector::from(config).connect(name, stream).await
     }
 }
 
-fn config() -> Option<Arc<ClientConfig>> {
+#[cfg(test)]
+impl Tls {
+    /// Trusts these roots, and not the system's.
+    pub(super) fn trusting(roots: RootCertStore) -> Self {
+        Self { config: config(roots).into() }
+    }
+}
+
+fn system_config() -> Option<Arc<ClientConfig>> {
     let loaded = rustls_native_certs::load_native_certs();
     for error in &loaded.errors {
         tracing::warn!(%error, "a system root certificate was not loaded");
     }
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(loaded.certs);
+    config(roots)
+}
+
+fn config(roots: RootCertStore) -> Option<Arc<ClientConfig>> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

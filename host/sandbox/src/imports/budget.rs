@@ -10,10 +10,12 @@ use crate::state::State;
 
 impl Host for State {
     fn remaining(&mut self) -> Result<Option<u64>> {
+        self.stop.check()?;
         Ok(self.port.tokens_remaining())
     }
 
     fn reserve(&mut self, tokens: u64) -> Result<Result<Resource<Reservation>, Error>> {
+        self.stop.check()?;
         match self.port.reserve_tokens(tokens) {
             Ok(()) => Ok(Ok(self.table.push(Reservation { tokens })?)),
             Err(left) => Ok(Err(Error::Exhausted(left))),

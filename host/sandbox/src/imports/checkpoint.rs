@@ -8,10 +8,15 @@ use crate::state::State;
 
 impl Host for State {
     async fn save(&mut self, step: String, value: Vec<u8>) -> Result<Result<(), Error>> {
-        Ok(self.port.save_checkpoint(step, value).await.map_err(Error::from))
+        self.stop.check()?;
+        let saved = self.port.save_checkpoint(step, value).await.map_err(Error::from);
+        // An attempt that lost its task learns it here, and is ended for it.
+        self.stop.check()?;
+        Ok(saved)
     }
 
     async fn load(&mut self) -> Result<Result<Option<Saved>, Error>> {
+        self.stop.check()?;
         let loaded = self.port.load_checkpoint().await.map_err(Error::from);
         Ok(loaded.map(|checkpoint| {
             checkpoint.map(|saved| Saved {

@@ -8,11 +8,14 @@ use crate::bindings::apflow::plugin::{control, types};
 use crate::state::State;
 
 impl control::Host for State {
+    /// False: a cancelled attempt is ended, and does not come back from here.
     fn is_cancelled(&mut self) -> Result<bool> {
-        Ok(self.port.is_cancelled())
+        self.stop.check()?;
+        Ok(false)
     }
 
     fn deadline(&mut self) -> Result<u64> {
+        self.stop.check()?;
         let left = self.deadline.saturating_duration_since(Instant::now());
         Ok(u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
     }

@@ -17,6 +17,7 @@ const FIELDS_MAX: usize = 64;
 
 impl Host for State {
     fn write(&mut self, level: GuestLevel, message: String, mut fields: Vec<Field>) -> Result<()> {
+        self.stop.check()?;
         if fields.len() > FIELDS_MAX {
             fields.truncate(FIELDS_MAX);
             // The room of the dropped fields would be kept with the line.
@@ -32,6 +33,7 @@ impl Host for State {
     }
 
     fn progress(&mut self, fraction: f64, message: String) -> Result<()> {
+        self.stop.check()?;
         if self.take_log_bytes(LINE_BYTES + message.len() as u64) {
             let fraction = if fraction.is_nan() { 0.0 } else { fraction.clamp(0.0, 1.0) };
             self.port.progress(fraction, message);

@@ -1,13 +1,16 @@
 //! `bench load`: a component compiled anew, and taken from the code cache.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use apflow_sandbox::{CodeCache, Sandbox, SandboxError, Settings};
+use apflow_sandbox::{CodeCache, CompileLimits, NoSecrets, Sandbox, Settings};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 
+use super::guest::refused;
 use super::report::{Report, Row};
+use crate::assemble::compile_in;
 use crate::cli::arguments::Bench;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
@@ -58,7 +61,15 @@ fn cached(folder: &str, component: &[u8], rounds: u32) -> Result<Vec<Duration>, 
 }
 
 fn sandbox(cache: Option<CodeCache>) -> Result<Sandbox, CliError> {
-    let settings = Settings { instances_max: 16, cache, environment: BTreeMap::new() };
+    let compile_in = compile_in(CompileLimits::default().timeout)
+        .map_err(|source| CliError::Io { what: "the path of this program".to_owned(), source })?;
+    let settings = Settings {
+        instances_max: 16,
+        compile_in,
+        cache,
+        environment: BTreeMap::new(),
+        secrets: Arc::new(NoSecrets),
+    };
     Sandbox::new(settings).map_err(refused)
 }
 
@@ -77,9 +88,4 @@ fn remove(folder: &str) {
         // What is left in the temporary folder, the system removes.
         drop(temporary.remove_dir_all(folder));
     }
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "`map_err` passes it so")]
-fn refused(error: SandboxError) -> CliError {
-    CliError::Bench(error.to_string())
 }

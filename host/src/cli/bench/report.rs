@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use apflow_model::limit::Bytes;
 use cap_std::ambient_authority;
 use cap_std::fs::File;
 use serde::Serialize;
@@ -16,8 +17,11 @@ pub(super) struct Report {
     bench: &'static str,
     machine: Machine,
     rows: Vec<Row>,
-    /// Ratios of medians, by what is compared.
-    ratios: BTreeMap<&'static str, f64>,
+    /// Ratios of medians, by what is compared; of p99 where it says so.
+    ratios: BTreeMap<String, f64>,
+    /// The most memory of the host that was in use at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory_bytes_peak: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -35,6 +39,7 @@ pub(super) struct Row {
     unit: &'static str,
     median: f64,
     p99: f64,
+    max: f64,
     n: usize,
 }
 
@@ -45,8 +50,8 @@ impl Row {
         let at = |hundredths: usize| times.get((times.len().checked_sub(1)?) * hundredths / 100);
         // To the nanosecond: more digits are noise.
         let us = |time: &Duration| (time.as_secs_f64() * 1e9).round() / 1e3;
-        let (median, p99) = (us(at(50)?), us(at(99)?));
-        Some(Self { name, unit: "us", median, p99, n: times.len() })
+        let (median, p99, max) = (us(at(50)?), us(at(99)?), us(at(100)?));
+        Some(Self { name, unit: "us", median, p99, max, n: times.len() })
     }
 }
 
@@ -58,17 +63,33 @@ impl Report {
             os: std::env::consts::OS,
             build: if cfg!(debug_assertions) { "debug" } else { "release" },
         };
-        Self { bench, machine, rows, ratios: BTreeMap::new() }
+        Self { bench, machine, rows, ratios: BTreeMap::new(), memory_bytes_peak: None }
     }
 
     /// Adds the ratio of two medians, if both rows were measured.
-    pub(super) fn ratio(mut self, name: &'static str, of: &str, to: &str) -> Self {
-        let median =
-            |wanted: &str| self.rows.iter().find(|row| row.name == wanted).map(|r| r.median);
-        if let (Some(of), Some(to)) = (median(of), median(to)) {
+    pub(super) fn ratio(self, name: &str, of: &str, to: &str) -> Self {
+        self.add_ratio(name.to_owned(), (of, to), |row| row.median)
+    }
+
+    /// Adds the ratio of two p99, if both rows were measured.
+    pub(super) fn ratio_p99(self, of: &str, to: &str) -> Self {
+        self.add_ratio(format!("p99 {of} / p99 {to}"), (of, to), |row| row.p99)
+    }
+
+    fn add_ratio(mut self, name: String, (of, to): (&str, &str), by: fn(&Row) -> f64) -> Self {
+        let find = |wanted: &str| self.rows.iter().find(|row| row.name == wanted).map(by);
+        if let (Some(of), Some(to)) = (find(of), find(to)) {
             self.ratios.insert(name, of / to);
         }
         self
+    }
+
+    /// Adds the most memory that this process had so far, where the system tells it.
+    pub(super) fn with_memory(self) -> Self {
+        let kib = line_of("/proc/self/status", "VmHWM").and_then(|line| {
+            line.trim().strip_suffix("kB").and_then(|number| number.trim().parse::<u64>().ok())
+        });
+        Self { memory_bytes_peak: kib.map(|kib| kib * 1024), ..self }
     }
 
     pub(super) fn text(&self) -> String {
@@ -77,29 +98,39 @@ impl Report {
                 row.name.to_owned(),
                 format!("{:.1}", row.median),
                 format!("{:.1}", row.p99),
+                format!("{:.1}", row.max),
                 row.n.to_string(),
             ]
         };
         let rows = self.rows.iter().map(row).collect();
-        let table = columns(&["", "MEDIAN µs", "P99 µs", "N"], rows, &[1, 2, 3]);
+        let table = columns(&["", "MEDIAN µs", "P99 µs", "MAX µs", "N"], rows, &[1, 2, 3, 4]);
         let ratios = self.ratios.iter();
         let ratios =
             ratios.fold(String::new(), |text, (name, ratio)| format!("{text}\n{name}: {ratio:.2}"));
+        let memory = self
+            .memory_bytes_peak
+            .map(|bytes| format!("\nthe host had at most {} of memory", Bytes(bytes)));
+        let memory = memory.unwrap_or_default();
         let Machine { cpu, cores, os, build } = &self.machine;
         let warning = if *build == "debug" {
             "\nThis is a debug build: its figures say little. Build with --release to measure."
         } else {
             ""
         };
-        format!("{cpu}, {cores} cores, {os}, {build} build\n\n{table}\n{ratios}{warning}")
+        format!("{cpu}, {cores} cores, {os}, {build} build\n\n{table}\n{ratios}{memory}{warning}")
     }
 }
 
 /// The name of the processor, where the system tells it.
 fn cpu() -> Option<String> {
+    Some(line_of("/proc/cpuinfo", "model name")?.trim().to_owned())
+}
+
+/// What the system says of something in one of its files of lines `name: value`.
+fn line_of(file: &str, name: &str) -> Option<String> {
     let mut text = String::new();
-    let file = File::open_ambient("/proc/cpuinfo", ambient_authority()).ok()?;
+    let file = File::open_ambient(file, ambient_authority()).ok()?;
     file.take(1 << 16).read_to_string(&mut text).ok()?;
-    let line = text.lines().find(|line| line.starts_with("model name"))?;
-    Some(line.split_once(':')?.1.trim().to_owned())
+    let line = text.lines().find(|line| line.starts_with(name))?;
+    Some(line.split_once(':')?.1.to_owned())
 }

@@ -1,13 +1,10 @@
 //! `bench sandbox`: a task that does nothing, in the sandbox and without it.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use apflow_model::manifest::Manifest;
-use apflow_sandbox::{Call, Floor, Linked, NoTask, Sandbox, SandboxError, Settings, TaskPort};
-use serde_json::Value;
+use apflow_sandbox::{Floor, Stop};
 
+use super::guest::{self, Guest, INSTANCES_MAX, refused};
 use super::process;
 use super::report::{Report, Row};
 use crate::cli::arguments::Bench;
@@ -22,24 +19,20 @@ const CALLS_PER_ROUND: u32 = 250;
 const PROCESSES_PER_ROUND: u32 = 15;
 /// How often Python is started in one round: it takes a thousand times as long.
 const PYTHONS_PER_ROUND: u32 = 2;
-const INSTANCES_MAX: u32 = 16;
+/// Every limit that a manifest can set. Fuel is the one that is not counted when it is not set.
+const ALL_LIMITS: &str = "limits: { memory: 4MiB, timeout: 5s, fuel: 1000000000, output: 1MiB, \
+                          log: 1MiB, http_requests: 1, http_body: 1MiB }\n";
 
 pub(crate) async fn sandbox(bench: Bench, output: &Output) -> Result<Exit, CliError> {
-    let refused = |error: SandboxError| CliError::Bench(error.to_string());
-    let manifest = Manifest::parse(NOOP.manifest)
-        .map_err(|_| CliError::Bench("the manifest of the no-op plugin".to_owned()))?;
-    let sandbox = Sandbox::new(Settings {
-        instances_max: INSTANCES_MAX,
-        cache: None,
-        environment: BTreeMap::new(),
-    })
-    .map_err(refused)?;
-    let compiled = sandbox.compile(NOOP.component, false).map_err(refused)?;
-    let plugin = sandbox.link(&compiled, &manifest).map_err(refused)?;
-    let floor = Floor::new(NOOP.component, INSTANCES_MAX).map_err(refused)?;
+    let sandbox = guest::sandbox()?;
+    let bodies = Bodies {
+        noop: Guest::noop(&sandbox)?,
+        all_limits: Guest::noop_within(&sandbox, ALL_LIMITS)?,
+        floor: Floor::new(NOOP.component, INSTANCES_MAX).map_err(refused)?,
+    };
     let mut times = Times::default();
     for round in 0..=bench.rounds {
-        let measured = measure(&sandbox, &plugin, &floor).await?;
+        let measured = measure(&bodies).await?;
         // The first round warms the pools and the caches.
         if round > 0 {
             times.add(measured);
@@ -47,6 +40,7 @@ pub(crate) async fn sandbox(bench: Bench, output: &Output) -> Result<Exit, CliEr
     }
     let rows = [
         Row::new("sandbox_noop", times.sandbox),
+        Row::new("sandbox_noop_all_limits", times.all_limits),
         Row::new("wasmtime_floor", times.floor),
         Row::new("posix_spawn_true", times.posix_spawn),
         Row::new("bash_colon", times.bash),
@@ -54,6 +48,11 @@ pub(crate) async fn sandbox(bench: Bench, output: &Output) -> Result<Exit, CliEr
     ];
     let report = Report::new("sandbox", rows.into_iter().flatten().collect())
         .ratio("sandbox_noop / wasmtime_floor", "sandbox_noop", "wasmtime_floor")
+        .ratio(
+            "sandbox_noop_all_limits / wasmtime_floor",
+            "sandbox_noop_all_limits",
+            "wasmtime_floor",
+        )
         .ratio("posix_spawn_true / sandbox_noop", "posix_spawn_true", "sandbox_noop")
         .ratio("bash_colon / sandbox_noop", "bash_colon", "sandbox_noop")
         .ratio("python3_pass / sandbox_noop", "python3_pass", "sandbox_noop");
@@ -61,9 +60,19 @@ pub(crate) async fn sandbox(bench: Bench, output: &Output) -> Result<Exit, CliEr
     Ok(Exit::Ok)
 }
 
+/// What is measured, besides processes.
+struct Bodies {
+    noop: Guest,
+    /// The same with every limit set.
+    all_limits: Guest,
+    /// The same component with no limit, no epoch and no grant.
+    floor: Floor,
+}
+
 #[derive(Default)]
 struct Times {
     sandbox: Vec<Duration>,
+    all_limits: Vec<Duration>,
     floor: Vec<Duration>,
     posix_spawn: Vec<Duration>,
     bash: Vec<Duration>,
@@ -73,6 +82,7 @@ struct Times {
 impl Times {
     fn add(&mut self, mut other: Self) {
         self.sandbox.append(&mut other.sandbox);
+        self.all_limits.append(&mut other.all_limits);
         self.floor.append(&mut other.floor);
         self.posix_spawn.append(&mut other.posix_spawn);
         self.bash.append(&mut other.bash);
@@ -80,30 +90,14 @@ impl Times {
     }
 }
 
-async fn measure(sandbox: &Sandbox, plugin: &Linked, floor: &Floor) -> Result<Times, CliError> {
+async fn measure(bodies: &Bodies) -> Result<Times, CliError> {
     let mut times = Times::default();
-    let port: Arc<dyn TaskPort> = Arc::new(NoTask);
-    let granted: Arc<[_]> = Arc::default();
-    let (value, text) = (Value::Null, "null".to_owned());
+    let text = "{}".to_owned();
     for _ in 0..CALLS_PER_ROUND {
-        let call = Call {
-            task_id: "t_0000000000000",
-            job_id: "j_0000000000000",
-            attempt: 1,
-            model: None,
-            input: &value,
-            timeout: None,
-            granted: Arc::clone(&granted),
-            narrowed: None,
-        };
+        times.sandbox.push(time(&bodies.noop).await?);
+        times.all_limits.push(time(&bodies.all_limits).await?);
         let started = Instant::now();
-        let ended = sandbox.run(plugin, call, Arc::clone(&port)).await;
-        times.sandbox.push(started.elapsed());
-        if let Err(fault) = ended.result {
-            return Err(CliError::Bench(format!("the no-op failed: {fault}")));
-        }
-        let started = Instant::now();
-        let is_well = floor.run(&text).await;
+        let is_well = bodies.floor.run(&text).await;
         times.floor.push(started.elapsed());
         if !is_well {
             return Err(CliError::Bench("the no-op failed without a sandbox".to_owned()));
@@ -117,4 +111,12 @@ async fn measure(sandbox: &Sandbox, plugin: &Linked, floor: &Floor) -> Result<Ti
         times.python.extend(process::time("python3", &["-c", "pass"]));
     }
     Ok(times)
+}
+
+async fn time(noop: &Guest) -> Result<Duration, CliError> {
+    let started = Instant::now();
+    let ended = noop.run(Stop::new(), None).await;
+    let took = started.elapsed();
+    ended.result.map_err(|fault| CliError::Bench(format!("the no-op failed: {fault}")))?;
+    Ok(took)
 }

@@ -1,15 +1,21 @@
 //! The table: what each guest is given, and what must become of it.
 
 use apflow_api::Code::{ComponentRefused, InvalidSchema};
-use apflow_model::fault::FaultCode::{Permanent, Retryable, Trapped};
+use apflow_model::fault::FaultCode::{CapabilityDenied, Permanent, Retryable, Trapped};
 use serde_json::json;
 
 use super::case::{Case, asks};
-use super::guest::Guest;
 use super::place::Place;
+use crate::hostile::Guest;
 
 const FILES: &str = "capabilities: { fs: { in: read } }";
+const OUT: &str = "capabilities: { fs: { out: write } }";
+const SCRATCH: &str = "capabilities: { fs: { scratch: 1MiB } }";
 const CALLS: &str = "capabilities: { http: [\"http://*:*\"] }";
+const TCP: &str = "capabilities: { tcp: [\"*:*\"] }";
+const SOCKETS: &str =
+    "capabilities: { fs: { in: read }, clocks: true, sockets: [\"0.0.0.0/0:*\"] }";
+const EVERY_SOCKET: &str = "sockets=0.0.0.0/0:*";
 /// A grant of every server that has a public address.
 const STAR: &str = "http=http://*:*";
 
@@ -49,6 +55,10 @@ pub(super) fn case(guest: Guest, place: &Place) -> Case {
         Guest::DescribesForever => asks("").refused(ComponentRefused, "within 5 s"),
         Guest::DescribesNoSchema => asks("").refused(ComponentRefused, "is not JSON"),
         Guest::DescribesTooMuch => asks("").refused(ComponentRefused, "may have at most"),
+        Guest::Dials => asks(TCP)
+            .granted("tcp=*:*")
+            .told([&private, &format!("localhost:{private_port}"), "169.254.169.254:80"])
+            .tries(3),
         Guest::DoublesItsTypes => asks("").refused(ComponentRefused, "type size"),
         Guest::DrawsAGibibyteOfRandom => {
             asks("capabilities: { random: true }").meets("1 MiB of random bytes")
@@ -59,6 +69,10 @@ pub(super) fn case(guest: Guest, place: &Place) -> Case {
         Guest::ExitsWithFailure => asks("").fails(Permanent, "exit code 1"),
         Guest::ExportsNothing => asks("").refused(ComponentRefused, "exports neither"),
         Guest::FaultsInControlCharacters => asks("").fails(Permanent, "reason"),
+        Guest::FloodsAConnection => asks(format!("{TCP}\nlimits: {{ tcp_bytes: 1MiB }}"))
+            .granted(format!("tcp={peer}"))
+            .told([&peer])
+            .meets("`limits.tcp_bytes`"),
         Guest::FloodsDenials => asks(format!("{CALLS}\n{BRIEF}")).meets("`limits.timeout`"),
         Guest::FloodsProgress => limits("timeout: 500ms").meets("`limits.timeout`"),
         Guest::FloodsStderr => limits("stderr: 1MiB").meets("`limits.stderr`"),
@@ -71,6 +85,7 @@ pub(super) fn case(guest: Guest, place: &Place) -> Case {
         Guest::GoesOnAfterCancel => asks("").cancels(),
         Guest::GrowsItsTable => limits("tables: 1000").meets("`limits.tables`"),
         Guest::HasManyMemories => asks("").refused(ComponentRefused, "configured maximum of 4"),
+        Guest::HidesBytesInRemovedFiles => asks(SCRATCH).meets("`capabilities.fs.scratch`"),
         Guest::HidesHostsInUserinfo => {
             asks(CALLS).granted(origin).granted(STAR).told([&peer, &private]).tries(11)
         }
@@ -82,18 +97,35 @@ pub(super) fn case(guest: Guest, place: &Place) -> Case {
         Guest::ImportsAFalseType => asks("").refused(ComponentRefused, "cannot be linked"),
         Guest::ImportsTheUnknown => asks("").refused(ComponentRefused, "is not known to this host"),
         Guest::IsACoreModule => asks("").refused(ComponentRefused, "core WebAssembly module"),
+        Guest::LeaksSecrets => asks("capabilities: { http: [\"http://*:*\"], secrets: [api_key] }")
+            .granted(origin)
+            .given(json!({ "do": format!("tell api_key {peer}") }))
+            .fails(CapabilityDenied, "--grant secret=api_key"),
         Guest::LiesAboutItsName => asks("").refused(ComponentRefused, "the name is"),
         Guest::LiesAboutItsVersion => asks("").refused(ComponentRefused, "the version is"),
         Guest::LiesInItsManifest => asks("").refused(ComponentRefused, "wasi:clocks/wall-clock"),
+        Guest::LinksOutOfItsFolder => {
+            asks("capabilities: { fs: { in: read, out: write } }").granted(folder).tries(13)
+        }
         Guest::ListsOutsideItsGrant => asks(FILES).granted(folder).tries(7),
+        Guest::ListensForCallers => {
+            asks(SOCKETS).granted(EVERY_SOCKET).fails(CapabilityDenied, "do not listen")
+        }
         Guest::LogsAMillionFields => asks("").meets("host calls"),
         Guest::MakesDoWithLess => limits("memory: 16MiB"),
         Guest::MakesLinks => asks(FILES).granted(folder).tries(5),
+        Guest::MakesManyFiles => {
+            asks(format!("{OUT}\nlimits: {{ files: 100 }}")).told(["/out"]).meets("`limits.files`")
+        }
         Guest::MakesManyInstances => asks("").refused(ComponentRefused, "configured maximum of 60"),
+        Guest::NestsFolders => asks(SCRATCH),
         Guest::NestsItsOutput => asks("").fails(Permanent, "is not JSON"),
         Guest::NeverEnds => limits("timeout: 300ms").meets("`limits.timeout`"),
         Guest::OpensASocket => asks(FILES).refused(ComponentRefused, "wasi:sockets/"),
         Guest::OpensPathsByHand => asks(FILES).granted(folder).tries(9),
+        Guest::OverrunsItsQuota => {
+            asks(format!("{OUT}\nlimits: {{ out: 1MiB }}")).told(["/out/big"]).meets("`limits.out`")
+        }
         Guest::OverspendsItsBudget => asks("").with_tokens(100).tries(4),
         Guest::Panics => asks("").fails(Trapped, "it was the butler"),
         Guest::PanicsInDescribe => asks("").refused(ComponentRefused, "none of your business"),
@@ -116,6 +148,9 @@ pub(super) fn case(guest: Guest, place: &Place) -> Case {
         Guest::SavesGiantCheckpoints => asks("").tries(3),
         Guest::SavesTooManyCheckpoints => asks("").tries(1),
         Guest::SendsAnEndlessBody => calls("http_body: 1MiB").meets("`limits.http_body`"),
+        Guest::SendsDatagrams => {
+            asks(SOCKETS).granted(EVERY_SOCKET).fails(CapabilityDenied, "for UDP was refused")
+        }
         Guest::SendsGiantHeaders => asks(CALLS).meets("`limits.http_headers`"),
         Guest::SendsTooManyRequests => calls("http_requests: 3").meets("`limits.http_requests`"),
         Guest::SleepsForever => asks("capabilities: { clocks: true }\nlimits: { timeout: 300ms }")
@@ -133,6 +168,7 @@ pub(super) fn case(guest: Guest, place: &Place) -> Case {
         Guest::TagsItselfEndlessly => asks("").refused(ComponentRefused, "describe"),
         Guest::TalksAndWaits => asks("capabilities: { clocks: true }\nlimits: { timeout: 300ms }")
             .meets("`limits.timeout`"),
+        Guest::UsesFiles => asks(SCRATCH),
         Guest::WaitsForASilentServer => calls("timeout: 500ms").meets("`limits.timeout`"),
         Guest::WorksInDescribe => asks("").refused(ComponentRefused, "the name is `nothing`"),
         Guest::WritesItsBodySlowly => asks(format!("{CLOCKS_AND_CALLS}\n{BRIEF}"))

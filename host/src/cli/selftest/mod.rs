@@ -6,7 +6,6 @@
 
 mod case;
 mod cases;
-mod guest;
 mod peer;
 mod place;
 mod report;
@@ -25,7 +24,7 @@ use super::exit::Exit;
 use super::output::Output;
 use super::signals::Signals;
 use crate::assemble::Host;
-use guest::Guest;
+use crate::hostile::Guest;
 use place::{Folder, Place};
 use report::Report;
 use verdict::Verdict;

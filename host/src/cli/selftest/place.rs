@@ -3,6 +3,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, DirBuilder, DirBuilderExt};
@@ -11,6 +12,8 @@ use super::peer::Peer;
 use crate::cli::error::CliError;
 use crate::config::{Config, ConfigError, open_folder};
 
+/// The longest that one guest may compile.
+const COMPILE_MAX: Duration = Duration::from_secs(30);
 /// The folder that guests may read.
 const GRANTED: &str = "granted";
 /// The file in it, and in the folder below it.
@@ -36,7 +39,7 @@ impl Folder {
 
     /// The settings of a host that works here.
     pub(super) fn config(&self) -> Result<Config, ConfigError> {
-        Config::new(Some(self.0.join("data")), Some(self.0.join("config")))
+        Config::new(Some(self.0.join("data")), Some(self.0.join("config")), COMPILE_MAX)
     }
 }
 

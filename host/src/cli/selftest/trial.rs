@@ -13,10 +13,10 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::case::{Case, Holds};
 use super::cases;
-use super::guest::Guest;
 use super::place::Place;
 use super::verdict::{Verdict, judge};
 use crate::cli::operator::operator;
+use crate::hostile::Guest;
 
 /// The longest that a guest may take, whatever it does: longer than any limit of time in a case.
 const TRIAL_MAX: Duration = Duration::from_mins(1);

@@ -23,7 +23,7 @@ async fn a_completed_task_ends_its_job_with_output_usage_and_events() {
             task: claimed.task,
             attempt: 1,
             now: at(5),
-            end: End::Completed { output: json!({"n": 3}) },
+            end: End::Completed { output: json!({"n": 3}), files: Vec::new() },
             usage,
             events: vec![NewEvent { at: at(3), what: Happening::Log(line) }],
         })

@@ -48,7 +48,7 @@ pub(crate) fn retryable(message: &str) -> Fault {
 }
 
 pub(crate) fn completed() -> End {
-    End::Completed { output: json!({"ok": true}) }
+    End::Completed { output: json!({"ok": true}), files: Vec::new() }
 }
 
 pub(crate) fn failed() -> End {

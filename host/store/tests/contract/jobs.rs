@@ -56,7 +56,12 @@ async fn odd_text_comes_back_as_it_was() {
     assert_eq!(claimed.reference, odd);
     assert_eq!(claimed.inputs, json!({odd: [odd, 1e300]}));
     let output = json!([odd, {"deep": {odd: null}}]);
-    host.settle(&claimed, 1, apflow_store::End::Completed { output: output.clone() }).await;
+    host.settle(
+        &claimed,
+        1,
+        apflow_store::End::Completed { output: output.clone(), files: Vec::new() },
+    )
+    .await;
     assert_eq!(host.job(job.id).await.tasks[0].output, Some(output));
 }
 

@@ -13,6 +13,8 @@ mod events;
 #[cfg(test)]
 mod file;
 #[cfg(test)]
+mod files;
+#[cfg(test)]
 mod forests;
 #[cfg(test)]
 mod host;

@@ -113,7 +113,12 @@ async fn a_later_attempt_knows_what_the_earlier_ones_used() {
 async fn outputs_come_under_the_callers_references() {
     let host = Host::start().await;
     let job = host.submit(forest(&[("a", &[]), ("b", &[]), ("c", &["a", "b?"])])).await;
-    host.settle(&host.claim_one(0).await, 1, End::Completed { output: json!(null) }).await;
+    host.settle(
+        &host.claim_one(0).await,
+        1,
+        End::Completed { output: json!(null), files: Vec::new() },
+    )
+    .await;
     host.settle(&host.claim_one(0).await, 1, failed()).await;
     let task = host.task(job.id, "c").await;
     assert_eq!(task.state, TaskState::Ready);

@@ -1,9 +1,11 @@
 //! What a script holds: what the plugin will find, and what it did.
 
+use std::collections::BTreeMap;
 use std::task::Waker;
 use std::time::Duration;
 
 use super::answer::{Answer, Sent};
+use super::dial::Dialed;
 use crate::bindings::apflow::plugin::{checkpoint, log};
 use crate::task::Task;
 use crate::tokens::Usage;
@@ -23,8 +25,11 @@ pub(crate) struct State {
     pub(crate) spent: Usage,
     pub(crate) checkpoints: Vec<checkpoint::Saved>,
     pub(crate) refused: Option<checkpoint::Error>,
+    /// By name, what the plugin gets of each secret.
+    pub(crate) secrets: BTreeMap<String, String>,
     pub(crate) expected: Vec<Expected>,
     pub(crate) sent: Vec<Sent>,
+    pub(crate) dialed: Vec<Dialed>,
     pub(crate) lines: Vec<Written>,
     pub(crate) progress: Vec<(f64, String)>,
     pub(crate) sleepers: Vec<Sleeper>,
@@ -70,8 +75,10 @@ impl Default for State {
             spent: Usage::default(),
             checkpoints: Vec::new(),
             refused: None,
+            secrets: BTreeMap::new(),
             expected: Vec::new(),
             sent: Vec::new(),
+            dialed: Vec::new(),
             lines: Vec::new(),
             progress: Vec::new(),
             sleepers: Vec::new(),

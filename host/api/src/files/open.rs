@@ -1,0 +1,67 @@
+//! `files.open`: one file that a task left.
+
+use std::sync::Arc;
+
+use apflow_engine::Engine;
+use apflow_model::access::{Permission, Principal};
+use apflow_model::file::TaskFile;
+use apflow_model::id::JobId;
+use serde::Serialize;
+
+use crate::error::ApiError;
+use crate::operation::Operation;
+use crate::remote::Input;
+
+/// Opens a file that a task left.
+///
+/// Its bytes are answered as a stream, so it is no verb of the table.
+#[derive(Debug)]
+pub struct OpenFile {
+    /// The job.
+    pub id: JobId,
+    /// The caller's reference to the task.
+    pub task: String,
+    /// The file's path below the task's `/out`.
+    pub name: String,
+}
+
+/// A file that was opened.
+#[derive(Debug, Serialize)]
+pub struct OpenedFile {
+    /// What is known of it.
+    #[serde(flatten)]
+    pub file: TaskFile,
+    /// Its bytes.
+    #[serde(skip)]
+    pub bytes: cap_std::fs::File,
+}
+
+impl OpenFile {
+    /// The path that it is called by.
+    pub const PATH: &'static str = "/api/v1/jobs/{id}/files/{task}/{*name}";
+
+    /// Reads the fields of the path.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::InvalidRequest`] for what cannot be read, or is left over.
+    pub fn read(mut input: Input) -> Result<Self, ApiError> {
+        let (task, name) = (input.require("task")?, input.require("name")?);
+        let id = input.require("id")?;
+        input.finish()?;
+        Ok(Self { id, task, name })
+    }
+}
+
+impl Operation for OpenFile {
+    const NAME: &'static str = "files.open";
+    const PERMISSION: Permission = Permission::JobsRead;
+    type Output = OpenedFile;
+
+    async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<OpenedFile, ApiError> {
+        let Self { id, task, name } = self;
+        let opened = engine.open_file(id, &task, &name).await?;
+        let content = opened.ok_or_else(|| ApiError::UnknownFile { job: id, task, name })?;
+        Ok(OpenedFile { file: content.file, bytes: content.bytes })
+    }
+}

@@ -1,0 +1,41 @@
+//! `jobs.cancel_all`: ends every job before its time.
+
+use std::sync::Arc;
+
+use apflow_engine::Engine;
+use apflow_model::access::{Permission, Principal};
+use serde::Serialize;
+
+use crate::error::ApiError;
+use crate::operation::Operation;
+use crate::remote::{Input, Method, Remote};
+
+/// Cancels every job that has not ended, whoever submitted it.
+#[derive(Debug)]
+pub struct CancelAllJobs;
+
+/// How many jobs were cancelled.
+#[derive(Debug, Serialize)]
+pub struct CancelledJobs {
+    /// Those that had not ended.
+    pub cancelled: u64,
+}
+
+impl Operation for CancelAllJobs {
+    const NAME: &'static str = "jobs.cancel_all";
+    const PERMISSION: Permission = Permission::JobsSubmit;
+    type Output = CancelledJobs;
+
+    async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<CancelledJobs, ApiError> {
+        Ok(CancelledJobs { cancelled: engine.cancel_all().await? })
+    }
+}
+
+impl Remote for CancelAllJobs {
+    const METHOD: Method = Method::Post;
+    const PATH: &'static str = "/api/v1/jobs/cancel";
+
+    fn read(_: &mut Input) -> Result<Self, ApiError> {
+        Ok(Self)
+    }
+}

@@ -1,0 +1,316 @@
+//! Files in the data directory: what callers uploaded, what tasks left, and the folders of attempts
+//! that run.
+//!
+//! ```text
+//! uploads/<sha256>                        the bytes of an upload
+//! work/<task>.<attempt>/{in,out,scratch}  an attempt, while it runs
+//! files/<job>/<task>/...                  what a completed task left in /out
+//! ```
+//!
+//! It knows no row. Files are in place, and on the disk, before their rows are written; what has no
+//! row is removed when a host starts. So after a crash no row lacks its file, and no file stays
+//! without a row.
+
+use std::collections::HashSet;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use apflow_model::file::is_plain;
+use apflow_model::id::{JobId, TaskId};
+use apflow_model::plugin::Digest;
+use apflow_store::NewTaskFile;
+use cap_std::fs::{Dir, File};
+use sha2::{Digest as _, Sha256};
+
+/// The folder of attempts that run.
+const WORK: &str = "work";
+/// The folder of what tasks left.
+const KEPT: &str = "files";
+/// The folder of what callers uploaded.
+const UPLOADS: &str = "uploads";
+
+/// The folder of an attempt that becomes the task's files.
+pub(crate) const OUT: &str = "out";
+
+/// The files of a data directory.
+#[derive(Debug)]
+pub struct Files {
+    pub(crate) work: Dir,
+    kept: Dir,
+    pub(crate) uploads: Dir,
+    /// The data directory, for the sandbox: it opens what it mounts by its path.
+    path: PathBuf,
+}
+
+/// An upload that is coming in. It is written beside and renamed, so that no half of it can stay.
+pub(crate) struct Incoming {
+    files: Arc<Files>,
+    /// The name it has until all of it is there. None from then on.
+    beside: Option<String>,
+    bytes: File,
+    hasher: Sha256,
+    size: u64,
+}
+
+impl Files {
+    /// Opens the files of a data directory, and makes their folders when they are not there.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn open(folder: &Dir, path: &Path) -> io::Result<Self> {
+        let open = |name| {
+            folder.create_dir_all(name)?;
+            folder.open_dir(name)
+        };
+        let (work, kept, uploads) = (open(WORK)?, open(KEPT)?, open(UPLOADS)?);
+        Ok(Self { work, kept, uploads, path: path.to_owned() })
+    }
+
+    /// Where the folder of an attempt is.
+    pub(crate) fn work_path(&self, name: &str) -> PathBuf {
+        self.path.join(WORK).join(name)
+    }
+
+    /// Where the files are that a task left.
+    pub(crate) fn kept_path(&self, job: JobId, task: TaskId) -> PathBuf {
+        self.path.join(KEPT).join(job.to_string()).join(task.to_string())
+    }
+
+    /// Makes what an attempt left in its `/out` the files of its task, and lists them.
+    pub(crate) fn keep(
+        &self,
+        work: &str,
+        job: JobId,
+        task: TaskId,
+    ) -> io::Result<Vec<NewTaskFile>> {
+        let from = Path::new(work).join(OUT);
+        let mut files = Vec::new();
+        list(&self.work.open_dir(&from)?, "", &mut files)?;
+        if files.is_empty() {
+            return Ok(files);
+        }
+        // Left by a settlement that did not count.
+        self.forget(job, task)?;
+        let job = job.to_string();
+        self.kept.create_dir_all(&job)?;
+        let folder = self.kept.open_dir(&job)?;
+        self.work.rename(&from, &folder, task.to_string())?;
+        sync(&folder)?;
+        sync(&self.kept)?;
+        files.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(files)
+    }
+
+    /// Removes what a task left.
+    pub(crate) fn forget(&self, job: JobId, task: TaskId) -> io::Result<()> {
+        remove(&self.kept, &Path::new(&job.to_string()).join(task.to_string()))
+    }
+
+    /// Opens a file that a task left. Nothing when it leads out of the task's folder.
+    pub(crate) fn open_kept(&self, job: JobId, task: TaskId, name: &str) -> io::Result<File> {
+        let folder = Path::new(&job.to_string()).join(task.to_string());
+        self.kept.open_dir(folder)?.open(name)
+    }
+
+    /// Begins to keep the bytes of an upload.
+    pub(crate) fn receive(self: &Arc<Self>, beside: String) -> io::Result<Incoming> {
+        let bytes = self.uploads.create(&beside)?;
+        let files = Arc::clone(self);
+        Ok(Incoming { files, beside: Some(beside), bytes, hasher: Sha256::new(), size: 0 })
+    }
+
+    /// Removes what attempts of an earlier host left behind, and every file without a row.
+    pub(crate) fn sweep(
+        &self,
+        tasks: &HashSet<TaskId>,
+        uploads: &HashSet<Digest>,
+    ) -> io::Result<()> {
+        for name in names(&self.work)? {
+            remove(&self.work, Path::new(&name))?;
+        }
+        for name in names(&self.uploads)? {
+            if !name.parse().is_ok_and(|digest| uploads.contains(&digest)) {
+                remove(&self.uploads, Path::new(&name))?;
+            }
+        }
+        for job in names(&self.kept)? {
+            let folder = self.kept.open_dir(&job)?;
+            let kept = names(&folder)?;
+            let mut is_empty = true;
+            for task in kept {
+                if task.parse().is_ok_and(|task| tasks.contains(&task)) {
+                    is_empty = false;
+                } else {
+                    remove(&folder, Path::new(&task))?;
+                }
+            }
+            if is_empty {
+                self.kept.remove_dir(&job)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Incoming {
+    /// How many bytes have come.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Adds a piece.
+    pub(crate) fn write(&mut self, piece: &[u8]) -> io::Result<()> {
+        self.hasher.update(piece);
+        self.size += piece.len() as u64;
+        self.bytes.write_all(piece)
+    }
+
+    /// Keeps it under its digest, safe from a crash.
+    pub(crate) fn finish(mut self) -> io::Result<(u64, Digest)> {
+        let digest = Digest(std::mem::take(&mut self.hasher).finalize().into());
+        self.bytes.sync_all()?;
+        let uploads = &self.files.uploads;
+        if let Some(beside) = &self.beside {
+            uploads.rename(beside, uploads, digest.to_string())?;
+        }
+        self.beside = None;
+        sync(&self.files.uploads)?;
+        Ok((self.size, digest))
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        if let Some(beside) = &self.beside
+            && let Err(error) = self.files.uploads.remove_file(beside)
+        {
+            tracing::error!(%error, "half of an upload stays until the next start");
+        }
+    }
+}
+
+/// Removes a file, or a folder with all that is in it. What is not there is as good as removed.
+pub(crate) fn remove(folder: &Dir, path: &Path) -> io::Result<()> {
+    let removed = match folder.symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => folder.remove_dir_all(path),
+        Ok(_) => folder.remove_file(path),
+        Err(error) => Err(error),
+    };
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// The name of a dependency's folder below `/in`: the caller's reference, or the task's id where
+/// that is no name of a folder, or is taken.
+pub(crate) fn folder_name(reference: &str, task: TaskId, taken: &str) -> String {
+    if is_plain(reference) && reference != taken { reference.to_owned() } else { task.to_string() }
+}
+
+/// Lists the files below a folder, and sees to it that they are on the disk.
+fn list(folder: &Dir, at: &str, files: &mut Vec<NewTaskFile>) -> io::Result<()> {
+    for entry in folder.entries()? {
+        let entry = entry?;
+        let name = entry.file_name().into_string().map_err(|_| io::ErrorKind::InvalidFilename)?;
+        let path = if at.is_empty() { name } else { format!("{at}/{name}") };
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            list(&entry.open_dir()?, &path, files)?;
+        } else if kind.is_file() {
+            let file = entry.open()?;
+            file.sync_all()?;
+            files.push(NewTaskFile { name: path, size: file.metadata()?.len() });
+        }
+    }
+    sync(folder)
+}
+
+fn names(folder: &Dir) -> io::Result<Vec<String>> {
+    let names = folder.entries()?.map(|entry| {
+        let name = entry?.file_name().into_string();
+        name.map_err(|_| io::ErrorKind::InvalidFilename.into())
+    });
+    names.collect()
+}
+
+/// Puts the names in a folder on the disk.
+fn sync(folder: &Dir) -> io::Result<()> {
+    folder.open(".")?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use cap_std::ambient_authority;
+
+    use super::*;
+
+    const JOB: JobId = JobId(1);
+    const TASK: TaskId = TaskId(2);
+
+    fn open() -> (tempfile::TempDir, Files) {
+        let folder = tempfile::tempdir().unwrap();
+        let opened = Dir::open_ambient_dir(folder.path(), ambient_authority()).unwrap();
+        let files = Files::open(&opened, folder.path()).unwrap();
+        (folder, files)
+    }
+
+    /// An attempt that left `below/a` with three bytes.
+    fn attempt(files: &Files) {
+        files.work.create_dir_all("w/out/below").unwrap();
+        files.work.write("w/out/below/a", "abc").unwrap();
+    }
+
+    #[test]
+    fn what_an_attempt_left_becomes_the_files_of_its_task() {
+        let (_folder, files) = open();
+        attempt(&files);
+        let kept = files.keep("w", JOB, TASK).unwrap();
+        assert_eq!(kept, [NewTaskFile { name: "below/a".to_owned(), size: 3 }]);
+        assert!(files.open_kept(JOB, TASK, "below/a").is_ok());
+        assert!(!files.work.exists("w/out"));
+        for name in ["../a", "/etc/passwd", "below/../../x", ""] {
+            assert!(files.open_kept(JOB, TASK, name).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_empty_folder_is_not_kept() {
+        let (_folder, files) = open();
+        files.work.create_dir_all("w/out/below").unwrap();
+        assert_eq!(files.keep("w", JOB, TASK).unwrap(), []);
+        assert_eq!(names(&files.kept).unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn what_has_no_row_is_swept_and_the_rest_stays() {
+        let (_folder, files) = open();
+        for task in [TASK, TaskId(3)] {
+            attempt(&files);
+            files.keep("w", JOB, task).unwrap();
+        }
+        attempt(&files);
+        files.keep("w", JobId(9), TaskId(10)).unwrap();
+        attempt(&files);
+        let digest = Digest([7; 32]);
+        for name in [digest.to_string(), Digest([8; 32]).to_string(), "1-2.new".to_owned()] {
+            files.uploads.write(name, "x").unwrap();
+        }
+        files.sweep(&[TASK].into(), &[digest].into()).unwrap();
+        assert_eq!(names(&files.work).unwrap(), [""; 0]);
+        assert_eq!(names(&files.uploads).unwrap(), [digest.to_string()]);
+        assert_eq!(names(&files.kept).unwrap(), [JOB.to_string()]);
+        assert!(files.open_kept(JOB, TASK, "below/a").is_ok());
+        assert!(files.open_kept(JOB, TaskId(3), "below/a").is_err());
+    }
+
+    #[test]
+    fn a_reference_that_is_no_name_of_a_folder_is_not_used_as_one() {
+        assert_eq!(folder_name("fetch", TASK, "files"), "fetch");
+        for reference in ["..", "a/b", "files", "a\0"] {
+            assert_eq!(folder_name(reference, TASK, "files"), TASK.to_string());
+        }
+    }
+}

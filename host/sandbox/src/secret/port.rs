@@ -1,0 +1,93 @@
+//! The task behind an attempt, told nothing of the values of secrets.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use apflow_model::event::{LogLine, Stream};
+
+use super::{Secrets, needles};
+use crate::port::{Checkpoint, CheckpointError, PortFuture, TaskPort};
+
+/// A port that takes the values of secrets out of every text on its way to the task.
+pub(super) struct Redacting {
+    port: Arc<dyn TaskPort>,
+    secrets: Secrets,
+    written: Mutex<Written>,
+}
+
+/// What a command has written and may be the beginning of a value.
+#[derive(Default)]
+struct Written {
+    stdout: Option<needles::Stream>,
+    stderr: Option<needles::Stream>,
+}
+
+impl Redacting {
+    pub(super) fn new(port: Arc<dyn TaskPort>, secrets: Secrets) -> Self {
+        Self { port, secrets, written: Mutex::default() }
+    }
+}
+
+impl TaskPort for Redacting {
+    /// Refuses a checkpoint that holds a value. One that was changed silently would break the
+    /// attempt that loads it.
+    fn save_checkpoint(
+        &self,
+        step: String,
+        value: Vec<u8>,
+    ) -> PortFuture<'_, Result<(), CheckpointError>> {
+        let held = [step.as_bytes(), &value].iter().find_map(|bytes| self.secrets.find(bytes));
+        if let Some(secret) = held {
+            let message = format!("a checkpoint with the value of a secret is not kept: {secret}");
+            self.port.denied(&message);
+            return Box::pin(std::future::ready(Err(CheckpointError::Unavailable(message))));
+        }
+        self.port.save_checkpoint(step, value)
+    }
+
+    fn load_checkpoint(&self) -> PortFuture<'_, Result<Option<Checkpoint>, CheckpointError>> {
+        self.port.load_checkpoint()
+    }
+
+    fn tokens_remaining(&self) -> Option<u64> {
+        self.port.tokens_remaining()
+    }
+
+    fn reserve_tokens(&self, tokens: u64) -> Result<(), u64> {
+        self.port.reserve_tokens(tokens)
+    }
+
+    fn settle_tokens(&self, reserved: u64, used: u64) {
+        self.port.settle_tokens(reserved, used);
+    }
+
+    fn log(&self, line: LogLine) {
+        let redact = |text| self.secrets.redact(text);
+        let fields = line.fields.into_iter().map(|(name, value)| (redact(name), redact(value)));
+        let (fields, message) = (fields.collect(), redact(line.message));
+        self.port.log(LogLine { message, fields, ..line });
+    }
+
+    fn progress(&self, fraction: f64, message: String) {
+        self.port.progress(fraction, self.secrets.redact(message));
+    }
+
+    /// Tells what is settled. An end that may be the beginning of a value is never told.
+    fn wrote(&self, stream: Stream, bytes: &[u8]) {
+        let Some(needles) = self.secrets.redactions() else {
+            return self.port.wrote(stream, bytes);
+        };
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let redacted = match stream {
+            Stream::Stdout => &mut written.stdout,
+            Stream::Stderr => &mut written.stderr,
+        };
+        let redacted = redacted.get_or_insert_with(|| needles::Stream::new(Arc::clone(&needles)));
+        // Another value may have been read since.
+        redacted.needles = needles;
+        self.port.wrote(stream, &redacted.push(bytes));
+    }
+
+    fn denied(&self, message: &str) {
+        self.port.denied(&self.secrets.redact(message.to_owned()));
+    }
+}
