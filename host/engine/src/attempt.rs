@@ -30,8 +30,15 @@ const TELLS_PER_STORE: u32 = 5;
 struct Prepared {
     plugin: Arc<ReadyPlugin>,
     inputs: Value,
-    workplace: Workplace,
     granted: Arc<[Grant]>,
+    workplace: Workplace,
+}
+
+/// What a guest is called with.
+struct Given {
+    inputs: Value,
+    granted: Arc<[Grant]>,
+    mounts: Mounts,
 }
 
 /// Runs a claimed task and settles it, unless it is stopped because its end no longer counts here.
@@ -42,9 +49,9 @@ pub(crate) async fn run(engine: &Arc<Engine>, claimed: &Claimed, stop: Stop) {
     };
     let port = Arc::new(Port::new(engine, claimed, stop.clone()));
     let (ended, workplace) = match prepared {
-        Ok(Prepared { plugin, inputs, workplace, granted }) => {
-            let with = With { inputs, granted, mounts: workplace.mounts.clone() };
-            let ended = call(engine, claimed, &plugin, with, &stop, &port).await;
+        Ok(Prepared { plugin, inputs, granted, workplace }) => {
+            let given = Given { inputs, granted, mounts: workplace.mounts.clone() };
+            let ended = call(engine, claimed, &plugin, given, &stop, &port).await;
             (ended, Some(workplace))
         }
         Err(fault) => (Some(Ended { result: Err(fault), usage: Usage::default() }), None),
@@ -68,14 +75,7 @@ pub(crate) async fn run(engine: &Arc<Engine>, claimed: &Claimed, stop: Stop) {
     settle::settle(engine, claimed, ended, files, port.take_events()).await;
 }
 
-/// What a guest is called with.
-struct With {
-    inputs: Value,
-    granted: Arc<[Grant]>,
-    mounts: Mounts,
-}
-
-/// Finds the plugin of an attempt, its inputs and folders, and what it is granted at this moment.
+/// Finds the plugin of an attempt, its inputs, what it is granted at this moment, and its folders.
 async fn prepare(engine: &Arc<Engine>, claimed: &Claimed) -> Result<Prepared, Fault> {
     let plugin = engine.ready_plugin(&claimed.executor).await.and_then(|plugin| {
         plugin.ok_or_else(|| EngineError::UnknownPlugin(claimed.executor.clone()))
@@ -92,11 +92,27 @@ async fn prepare(engine: &Arc<Engine>, claimed: &Claimed) -> Result<Prepared, Fa
         let message = format!("inputs{at}: {message}");
         return Err(Fault::new(FaultCode::InvalidInput, message));
     }
+    let granted = granted(engine, claimed, &plugin.plugin)?;
     let workplace = Workplace::make(&engine.files, claimed, asked, handed).await;
     let workplace =
         workplace.map_err(|error| own(claimed, &error, "could not make the task's folders"))?;
-    let granted = granted(engine, claimed, &plugin.plugin)?;
-    Ok(Prepared { plugin, inputs, workplace, granted })
+    Ok(Prepared { plugin, inputs, granted, workplace })
+}
+
+/// What the lock grants the plugin, and the operator this job alone.
+fn granted(engine: &Engine, claimed: &Claimed, plugin: &Plugin) -> Result<Arc<[Grant]>, Fault> {
+    let locked = match engine.consents.granted(plugin) {
+        Ok(granted) => granted,
+        // Whoever needs no grant is not held up by a lock that nobody can read.
+        Err(_) if !plugin.manifest.capabilities.needs_grants() => Vec::new(),
+        Err(EngineError::InvalidLock { file, faults }) => {
+            let fault = faults.first().map(|fault| format!(": {fault}")).unwrap_or_default();
+            let message = format!("nothing is granted while `{file}` is not valid{fault}");
+            return Err(Fault::new(FaultCode::CapabilityDenied, message));
+        }
+        Err(error) => return Err(unusable(claimed, &error)),
+    };
+    Ok(locked.iter().chain(&claimed.grants).cloned().collect())
 }
 
 /// Trouble of the host's own, which may pass.
@@ -144,22 +160,6 @@ async fn keep(
     }
 }
 
-/// What the lock grants the plugin, and the operator this job alone.
-fn granted(engine: &Engine, claimed: &Claimed, plugin: &Plugin) -> Result<Arc<[Grant]>, Fault> {
-    let locked = match engine.consents.granted(plugin) {
-        Ok(granted) => granted,
-        // Whoever needs no grant is not held up by a lock that nobody can read.
-        Err(_) if !plugin.manifest.capabilities.needs_grants() => Vec::new(),
-        Err(EngineError::InvalidLock { file, faults }) => {
-            let fault = faults.first().map(|fault| format!(": {fault}")).unwrap_or_default();
-            let message = format!("nothing is granted while `{file}` is not valid{fault}");
-            return Err(Fault::new(FaultCode::CapabilityDenied, message));
-        }
-        Err(error) => return Err(unusable(claimed, &error)),
-    };
-    Ok(locked.iter().chain(&claimed.grants).cloned().collect())
-}
-
 /// A plugin that is gone or broken stays so; trouble of the host's own may pass.
 fn unusable(claimed: &Claimed, error: &EngineError) -> Fault {
     let executor = &claimed.executor;
@@ -193,13 +193,13 @@ async fn call(
     engine: &Engine,
     claimed: &Claimed,
     plugin: &Arc<ReadyPlugin>,
-    With { inputs, granted, mounts }: With,
+    given: Given,
     stop: &Stop,
     port: &Arc<Port>,
 ) -> Option<Ended> {
+    let narrowed = claimed.allow.clone().map(Arc::from);
     let (task_id, job_id) = (claimed.task.to_string(), claimed.job.to_string());
     let (attempt, model, timeout) = (claimed.attempt, claimed.model.clone(), claimed.timeout);
-    let narrowed = claimed.allow.clone().map(Arc::from);
     let task_port: Arc<dyn TaskPort> = Arc::clone(port) as Arc<dyn TaskPort>;
     let (sandbox, program, stop) = (Arc::clone(&engine.sandbox), Arc::clone(plugin), stop.clone());
     let mut guest = engine.sandbox.spawn(async move {
@@ -208,16 +208,16 @@ async fn call(
             job_id: &job_id,
             attempt,
             model: model.as_deref(),
-            input: &inputs,
+            input: &given.inputs,
             timeout,
-            granted,
+            granted: given.granted,
             narrowed,
-            mounts,
+            mounts: given.mounts,
             stop,
         };
         sandbox.run(&program.program, call, task_port).await
     });
-    let mut tells = 0_u32;
+    let mut tells: u32 = 0;
     loop {
         tokio::select! {
             ended = &mut guest => return Some(check_output(plugin, ended?)),

@@ -4,6 +4,7 @@ use apflow_model::capability::Grant;
 use apflow_model::plugin::{Asked, Installed};
 
 use super::output::{Output, columns};
+use crate::config::Config;
 
 /// What is asked for and what is granted, side by side.
 pub(crate) fn table(installed: &Installed) -> String {
@@ -36,11 +37,17 @@ pub(crate) fn list(grants: &[Grant]) -> String {
     }
 }
 
-/// Warns of grants that the operator should think twice about.
-pub(crate) fn warn(grants: &[Grant], output: &Output) {
+/// Says what the operator should think about twice.
+pub(crate) fn warn(config: &Config, grants: &[Grant], output: &Output) {
     for grant in grants {
         if let Some(warning) = grant.warning() {
             output.note(&format!("warning: `{grant}`: {warning}"));
+        }
+        if let Grant::Secret(name) | Grant::SecretValue(name) = grant
+            && config.secrets.find(name).is_none()
+        {
+            let file = config.secrets_file();
+            output.note(&format!("warning: `{grant}`: {} has no such secret", file.display()));
         }
     }
 }

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use apflow_api::{ApiError, Approval, GrantPlugin, ListPlugins, LoadPlugin, LoadedPlugin};
-use apflow_model::capability::Grant;
 use apflow_model::limit::Span;
 use apflow_model::manifest::Manifest;
 use apflow_model::plugin::Installed;
@@ -34,8 +33,8 @@ pub(crate) async fn run(config: &Config, load: Load, output: &Output) -> Result<
                 return Err(missing);
             }
             let installed = invoke(config, GrantPlugin { name: load.path, approval }).await?;
+            asked::warn(config, &installed.grants, output);
             output.result(&installed, || describe(&installed, "came with the host"));
-            warn(config, &installed.grants, output);
             return Ok(Exit::Ok);
         }
     };
@@ -48,22 +47,9 @@ pub(crate) async fn run(config: &Config, load: Load, output: &Output) -> Result<
         typed: load.path,
     };
     let loaded = invoke(config, loading).await?;
+    asked::warn(config, &loaded.plugin.grants, output);
     output.result(&loaded, || describe(&loaded.plugin, &how(&loaded)));
-    warn(config, &loaded.plugin.grants, output);
     Ok(Exit::Ok)
-}
-
-/// Says what the operator should think about twice.
-fn warn(config: &Config, grants: &[Grant], output: &Output) {
-    asked::warn(grants, output);
-    for grant in grants {
-        if let Grant::Secret(name) | Grant::SecretValue(name) = grant
-            && config.secrets.find(name).is_none()
-        {
-            let file = config.secrets_file();
-            output.note(&format!("warning: `{grant}`: {} has no such secret", file.display()));
-        }
-    }
 }
 
 /// How the operator consents.

@@ -73,7 +73,7 @@ async fn run_job(
     is_tree: bool,
 ) -> Result<Job, CliError> {
     let grants = grant::resolve(grants)?;
-    asked::warn(&grants, output);
+    asked::warn(config, &grants, output);
     let signals = Signals::listen();
     let mut signals = signals
         .map_err(|source| CliError::Io { what: "the process's signals".to_owned(), source })?;

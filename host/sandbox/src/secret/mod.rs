@@ -90,7 +90,7 @@ impl Secrets {
         if self.0.is_none() {
             return port;
         }
-        Arc::new(Redacting { port, secrets: self.clone(), waiting: Default::default() })
+        Arc::new(Redacting::new(port, self.clone()))
     }
 
     /// Reads the values that the guest may hold itself.
@@ -288,7 +288,7 @@ fn lock(kept: &Kept) -> MutexGuard<'_, Read> {
 #[cfg(test)]
 mod tests {
     use apflow_model::capability::Capabilities;
-    use apflow_model::event::{Level, LogLine};
+    use apflow_model::event::{Level, LogLine, Stream};
     use serde_json::json;
 
     use super::*;
@@ -364,6 +364,19 @@ mod tests {
         let said = b"it is 12345".to_vec();
         assert_eq!(secrets.redact_bytes(said.clone(), true), b"it is ");
         assert_eq!(secrets.redact_bytes(said.clone(), false), said);
+    }
+
+    #[tokio::test]
+    async fn what_a_command_writes_is_redacted_wherever_it_is_cut() {
+        let lines = Arc::new(Lines::default());
+        let port = holding().await.guard(lines.clone());
+        let said = format!("it is {VALUE}, 1");
+        for byte in said.as_bytes() {
+            port.wrote(Stream::Stdout, &[*byte]);
+        }
+        port.wrote(Stream::Stderr, VALUE.as_bytes());
+        let written = String::from_utf8(lines.written()).unwrap();
+        assert_eq!(written, "it is [secret pin_code], [secret pin_code]", "the last 1 waits");
     }
 
     #[tokio::test]

@@ -9,10 +9,22 @@ use crate::port::{Checkpoint, CheckpointError, PortFuture, TaskPort};
 
 /// A port that takes the values of secrets out of every text on its way to the task.
 pub(super) struct Redacting {
-    pub(super) port: Arc<dyn TaskPort>,
-    pub(super) secrets: Secrets,
-    /// What a command wrote last to each of its streams: the beginning of a value, perhaps.
-    pub(super) waiting: [Mutex<Option<needles::Stream>>; 2],
+    port: Arc<dyn TaskPort>,
+    secrets: Secrets,
+    written: Mutex<Written>,
+}
+
+/// What a command has written and may be the beginning of a value.
+#[derive(Default)]
+struct Written {
+    stdout: Option<needles::Stream>,
+    stderr: Option<needles::Stream>,
+}
+
+impl Redacting {
+    pub(super) fn new(port: Arc<dyn TaskPort>, secrets: Secrets) -> Self {
+        Self { port, secrets, written: Mutex::default() }
+    }
 }
 
 impl TaskPort for Redacting {
@@ -59,20 +71,20 @@ impl TaskPort for Redacting {
         self.port.progress(fraction, self.secrets.redact(message));
     }
 
+    /// Tells what is settled. An end that may be the beginning of a value is never told.
     fn wrote(&self, stream: Stream, bytes: &[u8]) {
-        let Some(redactions) = self.secrets.redactions() else {
+        let Some(needles) = self.secrets.redactions() else {
             return self.port.wrote(stream, bytes);
         };
-        let waiting = match stream {
-            Stream::Stdout => &self.waiting[0],
-            Stream::Stderr => &self.waiting[1],
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let redacted = match stream {
+            Stream::Stdout => &mut written.stdout,
+            Stream::Stderr => &mut written.stderr,
         };
-        let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        let pieces = waiting.get_or_insert_with(|| needles::Stream::new(Arc::clone(&redactions)));
-        // Values that were read since the last piece count as well.
-        pieces.needles = redactions;
-        let bytes = pieces.push(bytes);
-        self.port.wrote(stream, &bytes);
+        let redacted = redacted.get_or_insert_with(|| needles::Stream::new(Arc::clone(&needles)));
+        // Another value may have been read since.
+        redacted.needles = needles;
+        self.port.wrote(stream, &redacted.push(bytes));
     }
 
     fn denied(&self, message: &str) {
