@@ -47,12 +47,13 @@ struct Server {
     _alive: ChildStdin,
 }
 
+static SERVER: OnceLock<Option<Server>> = OnceLock::new();
+
 /// Makes a database and says where it is.
 ///
 /// None when the server's programs are not installed, which is said aloud. On a machine that checks
 /// changes, which sets `CI`, that is a failure.
 pub(crate) fn make_database() -> Option<String> {
-    static SERVER: OnceLock<Option<Server>> = OnceLock::new();
     static MADE: AtomicU32 = AtomicU32::new(0);
     let server = SERVER.get_or_init(start).as_ref()?;
     let name = format!("test{}", MADE.fetch_add(1, Ordering::Relaxed));
@@ -62,6 +63,17 @@ pub(crate) fn make_database() -> Option<String> {
     let made = createdb.args(["--username=apflow", &name]).status().unwrap();
     assert!(made.success(), "no database was made");
     Some(format!("postgres://apflow@localhost/{name}?host={folder}"))
+}
+
+/// Runs statements in a database that [`make_database`] made, behind the back of whoever uses it.
+/// Each is a transaction of its own.
+pub(crate) fn run_in(url: &str, statements: &[&str]) {
+    let server = SERVER.get().unwrap().as_ref().unwrap();
+    let mut psql = Command::new("psql");
+    psql.env("PATH", &server.programs).args(["--quiet", "--no-psqlrc", "--output=/dev/null"]);
+    psql.args(["--set=ON_ERROR_STOP=1", url]);
+    psql.args(statements.iter().flat_map(|statement| ["--command", statement]));
+    assert!(psql.status().unwrap().success(), "{statements:?}");
 }
 
 fn start() -> Option<Server> {
@@ -100,7 +112,7 @@ fn find_programs() -> Option<String> {
     folders.reverse();
     folders.extend(["/usr/local/bin", "/usr/bin", "/bin"].map(PathBuf::from));
     let has = |program: &str| folders.iter().any(|folder| folder.join(program).is_file());
-    let found = ["initdb", "postgres", "createdb"].into_iter().all(has);
+    let found = ["initdb", "postgres", "createdb", "psql"].into_iter().all(has);
     let shown: Vec<_> = folders.iter().map(|folder| folder.display().to_string()).collect();
     found.then(|| shown.join(":"))
 }

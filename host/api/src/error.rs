@@ -73,7 +73,8 @@ impl ApiError {
                     Code::ConsentNeeded
                 }
                 EngineError::InvalidLock { .. } => Code::InvalidLock,
-                EngineError::Locked => Code::HostLocked,
+                EngineError::Locked | EngineError::DatabaseLocked => Code::HostLocked,
+                EngineError::Store(error) if error.is_unavailable() => Code::DatabaseUnavailable,
                 EngineError::DataDir { .. } => Code::DataDirUnusable,
                 EngineError::Store(_) | EngineError::Sandbox(_) | EngineError::Background(_) => {
                     Code::Internal
@@ -108,9 +109,12 @@ impl ApiError {
 
     /// What a caller may read: the sentence and its causes, unless they are the host's own.
     pub fn detail(&self) -> String {
-        if self.code() == Code::Internal {
-            return "the host failed; its log says why".to_owned();
+        match self.code() {
+            Code::Internal => "the host failed; its log says why".to_owned(),
+            Code::DatabaseUnavailable => {
+                "the database cannot be used at present; the host's log says why".to_owned()
+            }
+            _ => chain(self),
         }
-        chain(self)
     }
 }

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crate::address::Address;
+use crate::address::{Address, AddressError};
 use crate::dialect::Trouble;
 
 /// What keeps the store from doing what was asked.
@@ -41,6 +41,9 @@ pub enum StoreError {
     /// The store was closed, or its writer has ended.
     #[error("the store is closed")]
     Closed,
+    /// What should be the address of a database is none.
+    #[error("the address of the database is not valid")]
+    InvalidAddress(#[from] AddressError),
     /// The database cannot be opened.
     #[error("the database `{address}` cannot be opened")]
     Unopened {
@@ -108,6 +111,11 @@ impl StoreError {
         )
     }
 
+    /// Whether it is the database as a whole that cannot be used, be it for now or by its address.
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self, Self::InvalidAddress(_) | Self::Unopened { .. }) || self.is_temporary()
+    }
+
     /// Whether every write fails for now, and may succeed later.
     pub(crate) fn is_temporary(&self) -> bool {
         matches!(self, Self::Unavailable(_) | Self::DispatchTaken)
@@ -124,6 +132,7 @@ impl StoreError {
             | Self::TooManyCheckpoints { .. }
             | Self::SchemaTooNew { .. }
             | Self::Closed
+            | Self::InvalidAddress(_)
             | Self::Unopened { .. }
             | Self::Migration(_)
             | Self::Corrupt { .. } => None,

@@ -2,7 +2,6 @@
 
 use apflow_store::{Address, Store, StoreError};
 use serde_json::json;
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use crate::host::{Host, at, completed};
 use crate::server;
@@ -25,9 +24,9 @@ impl Database {
 
     /// Changes it behind the store's back.
     pub(crate) async fn run(&self, sql: &'static str) {
-        let mut connection = PgConnection::connect(&self.url).await.unwrap();
-        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
-        connection.close().await.unwrap();
+        let url = self.url.clone();
+        let running = tokio::task::spawn_blocking(move || server::run_in(&url, &[sql]));
+        running.await.unwrap();
     }
 
     /// The address with another user and database.
