@@ -10,7 +10,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdin, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -43,8 +43,8 @@ const SERVE: &str = r#"
 struct Server {
     folder: PathBuf,
     programs: String,
-    /// Held open: its end is the server's.
-    _alive: ChildStdin,
+    /// Its standard input is held open: the end of it is the server's.
+    _alive: Child,
 }
 
 static SERVER: OnceLock<Option<Server>> = OnceLock::new();
@@ -100,7 +100,7 @@ fn start() -> Option<Server> {
     let mut said = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
     assert_eq!(said, "ready\n", "{}", fs::read_to_string(folder.join("log")).unwrap_or_default());
-    Some(Server { folder, programs, _alive: child.stdin.take().unwrap() })
+    Some(Server { folder, programs, _alive: child })
 }
 
 /// A search path with the programs, which Debian keeps out of the usual one.

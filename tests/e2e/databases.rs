@@ -77,17 +77,23 @@ fn a_host_whose_database_is_gone_says_so_and_recovers() {
     let refused = serving.submit("", &job);
     assert_eq!(refused.headers["retry-after"], "1");
     refused.problem(503, "database-unavailable");
+    wait_for_ready(&serving, 503);
     serving.ask("GET /ready", None, b"").problem(503, "database-unavailable");
     serving.ask("GET /health", None, b"").is(200);
 
     run_in(&elsewhere, &[&format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true")]);
-    let start = Instant::now();
-    while serving.ask("GET /ready", None, b"").status != 200 {
-        assert!(start.elapsed() < PATIENCE, "it does not recover");
-        std::thread::yield_now();
-    }
+    wait_for_ready(&serving, 200);
     let id = before["id"].as_str().unwrap();
     assert_eq!(serving.get(&format!("/api/v1/jobs/{id}")).is(200).json(), before);
     let after = serving.submit("?wait=30", &job).is(200).json();
     assert_eq!(after["state"], "completed");
+}
+
+/// Asks whether the host is ready until the answer has this status.
+fn wait_for_ready(serving: &Serving<'_>, status: u16) {
+    let start = Instant::now();
+    while serving.ask("GET /ready", None, b"").status != status {
+        assert!(start.elapsed() < PATIENCE, "it is not {status}");
+        std::thread::yield_now();
+    }
 }

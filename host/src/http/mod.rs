@@ -81,10 +81,10 @@ async fn health() -> Response {
 async fn ready(State(door): State<Door>, request: Request) -> Response {
     match door.api.check() {
         Ok(()) => axum::Json(serde_json::json!({ "status": "ready" })).into_response(),
-        Err(error) => {
-            let id = RequestId::of(&request);
-            Problem::of(&error, &id).in_request(id).into_response()
-        }
+        // The store has logged why.
+        Err(error) => Problem::new(error.code(), error.detail())
+            .in_request(RequestId::of(&request))
+            .into_response(),
     }
 }
 

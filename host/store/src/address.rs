@@ -33,7 +33,7 @@ pub enum Address {
 /// How to reach a server and its database.
 #[derive(Clone)]
 pub struct Server {
-    options: PgConnectOptions,
+    options: Box<PgConnectOptions>,
 }
 
 /// Why a text is not the address of a database. It never holds the text, which may hold a password.
@@ -64,11 +64,13 @@ impl FromStr for Address {
             }
             "postgres" | "postgresql" => match url.parse::<PgConnectOptions>() {
                 Ok(options) if rest.starts_with("//") => Ok(Self::Server(Server {
-                    options: options
-                        .application_name("apflow-host")
-                        // Whatever the server's default is: what was answered is durable.
-                        .options([("synchronous_commit", "on")])
-                        .disable_statement_logging(),
+                    // Whatever the server's default is: what was answered is durable.
+                    options: Box::new(
+                        options
+                            .application_name("apflow-host")
+                            .options([("synchronous_commit", "on")])
+                            .disable_statement_logging(),
+                    ),
                 })),
                 Ok(_) => fault("`postgres:` is followed by `//`".to_owned()),
                 Err(sqlx::Error::Configuration(error)) => fault(error.to_string()),

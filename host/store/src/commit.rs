@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use crate::connection::Connection;
-use crate::dialect::{BEGIN, Trouble};
+use crate::dialect::{PROBE, Trouble};
 use crate::error::StoreError;
 use crate::link::Link;
 use crate::write::{Queued, kind_of};
@@ -65,9 +65,8 @@ pub(crate) async fn probe(link: &mut Link) -> Result<(), StoreError> {
 }
 
 async fn try_to_probe(link: &mut Link) -> Result<(), StoreError> {
-    let mut connection = link.connection().await?;
-    connection.run(BEGIN).await?;
-    connection.run(crate::dialect::PROBE).await?;
+    let mut connection = link.begin().await?;
+    connection.run(PROBE).await?;
     Ok(connection.run("COMMIT").await?)
 }
 
@@ -87,8 +86,7 @@ async fn try_to_commit(
     batch: &mut [Box<dyn Queued>],
     way: Way,
 ) -> Result<(), StoreError> {
-    let mut connection = link.connection().await?;
-    connection.run(BEGIN).await?;
+    let mut connection = link.begin().await?;
     let mut rest = batch;
     while let Some(first) = rest.first() {
         let (max, kind) = (first.group_max().max(1), kind_of(first.as_ref()));
@@ -118,7 +116,8 @@ async fn apply_apart(
     group: &mut [Box<dyn Queued>],
     connection: &mut Connection<'_>,
 ) -> Result<(), StoreError> {
-    let mut parts: Vec<Range<usize>> = Vec::from([0..group.len()]);
+    let mut parts: Vec<Range<usize>> = Vec::new();
+    parts.push(0..group.len());
     while let Some(part) = parts.pop() {
         connection.run("SAVEPOINT part").await?;
         let applied = apply(&mut group[part.clone()], connection).await;

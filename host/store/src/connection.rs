@@ -14,6 +14,7 @@ use sqlx::{
 };
 
 use crate::dialect::{BEGIN_SNAPSHOT, Sql};
+use crate::error::StoreError;
 
 /// What there is of one database, or of the other.
 #[derive(Debug, Clone)]
@@ -77,15 +78,21 @@ impl Own {
 
 impl Readers {
     /// Reads every row.
-    pub(crate) async fn fetch_all(&self, query: Query) -> Result<Vec<Row>, sqlx::Error> {
-        match self {
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`] when there is no connection, and [`StoreError::Database`].
+    pub(crate) async fn fetch_all(&self, query: Query) -> Result<Vec<Row>, StoreError> {
+        Ok(match self {
             Self::Sqlite(pool) => {
-                query.fetch_all(&mut Either::Sqlite(&mut *pool.acquire().await?)).await
+                let mut held = pool.acquire().await.map_err(StoreError::unreachable)?;
+                query.fetch_all(&mut Either::Sqlite(&mut *held)).await?
             }
             Self::Postgres(pool) => {
-                query.fetch_all(&mut Either::Postgres(&mut *pool.acquire().await?)).await
+                let mut held = pool.acquire().await.map_err(StoreError::unreachable)?;
+                query.fetch_all(&mut Either::Postgres(&mut *held)).await?
             }
-        }
+        })
     }
 
     /// Reads the columns of every row.
@@ -94,7 +101,7 @@ impl Readers {
     }
 
     /// Reads a row, if there is one.
-    pub(crate) async fn fetch_optional(&self, query: Query) -> Result<Option<Row>, sqlx::Error> {
+    pub(crate) async fn fetch_optional(&self, query: Query) -> Result<Option<Row>, StoreError> {
         Ok(self.fetch_all(query).await?.into_iter().next())
     }
 
@@ -102,18 +109,19 @@ impl Readers {
     pub(crate) async fn read_optional<T: Columns>(
         &self,
         query: Query,
-    ) -> Result<Option<T>, sqlx::Error> {
-        self.fetch_optional(query).await?.as_ref().map(Row::read).transpose()
+    ) -> Result<Option<T>, StoreError> {
+        Ok(self.fetch_optional(query).await?.as_ref().map(Row::read).transpose()?)
     }
 
     /// Begins reads that all see the same moment.
-    pub(crate) async fn snapshot(&self) -> Result<Snapshot, sqlx::Error> {
-        Ok(match self {
-            Self::Sqlite(pool) => Either::Sqlite(pool.begin_with(BEGIN_SNAPSHOT.sqlite).await?),
+    pub(crate) async fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        let begun = match self {
+            Self::Sqlite(pool) => pool.begin_with(BEGIN_SNAPSHOT.sqlite).await.map(Either::Sqlite),
             Self::Postgres(pool) => {
-                Either::Postgres(pool.begin_with(BEGIN_SNAPSHOT.postgres).await?)
+                pool.begin_with(BEGIN_SNAPSHOT.postgres).await.map(Either::Postgres)
             }
-        })
+        };
+        begun.map_err(StoreError::unreachable)
     }
 
     pub(crate) async fn close(&self) {

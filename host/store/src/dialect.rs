@@ -88,6 +88,10 @@ pub(crate) const BEGIN_SNAPSHOT: Sql =
 pub(crate) const TAKE_DISPATCH: Sql =
     Sql { sqlite: "SELECT TRUE", postgres: "SELECT pg_try_advisory_lock(107135382613880)" };
 
+/// Gives the right to dispatch back, at once and not only when the server sees the connection end.
+pub(crate) const GIVE_DISPATCH_BACK: Sql =
+    Sql { sqlite: "SELECT TRUE", postgres: "SELECT pg_advisory_unlock(107135382613880)" };
+
 /// Changes nothing, durably: fails as long as nothing can be written.
 pub(crate) const PROBE: &str = "\
     UPDATE session SET started_at = started_at WHERE id = (SELECT max(id) FROM session)";

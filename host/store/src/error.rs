@@ -98,6 +98,15 @@ impl StoreError {
         Self::Corrupt { what: what.into() }
     }
 
+    /// A database that could be opened, and that no connection can be made to now, whatever the
+    /// reason.
+    pub(crate) fn unreachable(error: sqlx::Error) -> Self {
+        if matches!(error, sqlx::Error::PoolClosed) {
+            return Self::Closed;
+        }
+        Self::Unavailable(Arc::new(error))
+    }
+
     /// A database that cannot be opened.
     pub(crate) fn unopened(address: &Address) -> impl FnOnce(sqlx::Error) -> Self {
         move |source| Self::Unopened { address: address.to_string(), source: Arc::new(source) }

@@ -2,12 +2,17 @@
 //!
 //! It knows nothing of what is written.
 
-use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::address::Address;
 use crate::connection::{Connection, Own, query};
-use crate::dialect::{self, TAKE_DISPATCH};
+use crate::dialect::{self, BEGIN, GIVE_DISPATCH_BACK, TAKE_DISPATCH, Trouble};
 use crate::error::StoreError;
+
+/// How long to wait for the right to dispatch: a server takes a moment to see that the process which
+/// had it was killed.
+const DISPATCH_WAIT_MAX: Duration = Duration::from_secs(2);
+const DISPATCH_TRY_EVERY: Duration = Duration::from_millis(20);
 
 /// The writer's connection.
 #[derive(Debug)]
@@ -39,6 +44,24 @@ impl Link {
         Ok(self.own.insert(own).connection())
     }
 
+    /// Begins a transaction: on a new connection when the last one turns out to be lost, since
+    /// nothing was asked of it yet.
+    ///
+    /// # Errors
+    ///
+    /// As [`Link::connection`], and when it cannot be begun.
+    pub(crate) async fn begin(&mut self) -> Result<Connection<'_>, StoreError> {
+        let begun = self.connection().await?.run(BEGIN).await.map_err(StoreError::from);
+        match begun {
+            Err(error) if error.trouble() == Some(Trouble::Lost) => {
+                self.lose();
+                self.connection().await?.run(BEGIN).await?;
+            }
+            begun => begun?,
+        }
+        self.connection().await
+    }
+
     /// The connection, unless it was lost.
     pub(crate) fn made(&mut self) -> Option<Connection<'_>> {
         self.own.as_mut().map(Own::connection)
@@ -46,8 +69,7 @@ impl Link {
 
     async fn connect(&self) -> Result<Own, StoreError> {
         let connected = dialect::connect_writer(&self.address).await;
-        // Whatever keeps it from being opened, it could be opened before.
-        let mut own = connected.map_err(|error| StoreError::Unavailable(Arc::new(error)))?;
+        let mut own = connected.map_err(StoreError::unreachable)?;
         if self.dispatches && !take_dispatch(&mut own).await? {
             return Err(StoreError::DispatchTaken);
         }
@@ -65,12 +87,19 @@ impl Link {
     ///
     /// [`StoreError::DispatchTaken`] while another process has it.
     pub(crate) async fn take_dispatch(&mut self) -> Result<(), StoreError> {
-        self.connection().await?;
-        if let Some(own) = &mut self.own
-            && !self.dispatches
+        if self.dispatches {
+            return Ok(());
+        }
+        // A look at the database first: a connection that is lost is not asked.
+        self.begin().await?.run("ROLLBACK").await?;
+        let start = Instant::now();
+        while let Some(own) = &mut self.own
             && !take_dispatch(own).await?
         {
-            return Err(StoreError::DispatchTaken);
+            if start.elapsed() > DISPATCH_WAIT_MAX {
+                return Err(StoreError::DispatchTaken);
+            }
+            tokio::time::sleep(DISPATCH_TRY_EVERY).await;
         }
         self.dispatches = true;
         Ok(())
@@ -78,7 +107,12 @@ impl Link {
 
     /// Closes the connection.
     pub(crate) async fn close(self) {
-        let Some(own) = self.own else { return };
+        let Some(mut own) = self.own else { return };
+        if self.dispatches
+            && let Err(error) = own.connection().run(GIVE_DISPATCH_BACK).await
+        {
+            tracing::debug!(%error, "the right to dispatch ends with the connection");
+        }
         if let Err(error) = own.close().await {
             tracing::warn!(%error, "the database did not close cleanly");
         }

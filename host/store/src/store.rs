@@ -106,6 +106,11 @@ impl Store {
         &self.readers
     }
 
+    #[cfg(test)]
+    pub(crate) fn writer(&self) -> &Writer {
+        &self.writer
+    }
+
     /// Applies a write and answers once it is durable.
     pub(crate) async fn write<W: WriteGroup>(&self, write: W) -> Result<W::Output, StoreError> {
         self.writer.write(write).await

@@ -165,3 +165,108 @@ fn tell(told: &watch::Sender<Option<StoreError>>, result: &Result<(), StoreError
     }
     told.send_replace(trouble.cloned());
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use apflow_model::clock::Timestamp;
+    use tokio::task::JoinSet;
+
+    use super::*;
+    use crate::address::Address;
+    use crate::connection::{Connection, query};
+    use crate::store::Store;
+    use crate::write::{Answers, Write};
+
+    async fn open() -> (tempfile::TempDir, Store) {
+        let folder = tempfile::tempdir().unwrap();
+        let address = Address::File(folder.path().join("apflow.db"));
+        (folder, Store::open(&address).await.unwrap())
+    }
+
+    /// A statement as a write.
+    struct Run(&'static str);
+
+    impl Write for Run {
+        type Output = ();
+
+        async fn apply(&self, connection: &mut Connection<'_>) -> Result<(), StoreError> {
+            query(self.0).execute(connection).await?;
+            Ok(())
+        }
+    }
+
+    const FILL: &str = "INSERT INTO plugin SELECT hex(randomblob(8)), '', '', '', \
+                        hex(randomblob(100000)), '', '', 0, 0";
+
+    #[tokio::test]
+    async fn a_full_disk_fails_what_is_in_flight_and_passes_by_itself() {
+        let (_folder, store) = open().await;
+        store.open_session(Timestamp::from_unix_ms(1)).await.unwrap();
+        store.write(Run("PRAGMA max_page_count = 1")).await.unwrap();
+        let (first, second) = tokio::join!(store.write(Run(FILL)), store.write(Run(FILL)));
+        for full in [first, second] {
+            assert!(matches!(full, Err(StoreError::Unavailable(_))), "{full:?}");
+        }
+        assert!(matches!(store.trouble(), Some(StoreError::Unavailable(_))));
+        assert!(store.list_plugins().await.unwrap().is_empty(), "it can be read all the same");
+        // What fits is still written, and says that the disk has room again.
+        store.write(Run("PRAGMA max_page_count = 100000")).await.unwrap();
+        assert!(store.trouble().is_none());
+        store.write(Run(FILL)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_database_is_looked_at_while_nobody_writes() {
+        let (_folder, store) = open().await;
+        let mut trouble = store.writer().trouble.clone();
+        store.write(Run("PRAGMA max_page_count = 1")).await.unwrap();
+        store.write(Run(FILL)).await.unwrap_err();
+        assert!(trouble.borrow_and_update().is_some());
+        trouble.changed().await.unwrap();
+        assert!(trouble.borrow().is_none());
+    }
+
+    /// A write that fails when it is the seventh.
+    struct Nth(u32);
+
+    static APPLIED: AtomicU32 = AtomicU32::new(0);
+
+    impl WriteGroup for Nth {
+        type Output = u32;
+
+        const TURN: Turn = Turn::Other;
+
+        async fn apply_group(
+            writes: &[Self],
+            connection: &mut Connection<'_>,
+        ) -> Result<Answers<u32>, StoreError> {
+            APPLIED.fetch_add(1, Ordering::Relaxed);
+            if writes.iter().any(|write| write.0 == 7) {
+                query("SELECT no FROM nowhere").execute(connection).await?;
+            }
+            Ok(writes.iter().map(|write| Ok(write.0)).collect())
+        }
+    }
+
+    /// On one thread, all of these are queued before the writer takes the first.
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_group_is_halved_until_what_fails_is_alone() {
+        let (_folder, store) = open().await;
+        let mut writes = JoinSet::new();
+        for n in 0..64 {
+            let store = store.clone();
+            writes.spawn(async move {
+                let written = store.write(Nth(n)).await;
+                match n {
+                    7 => assert!(matches!(written, Err(StoreError::Database(_)))),
+                    n => assert_eq!(written.unwrap(), n),
+                }
+            });
+        }
+        writes.join_all().await;
+        // All of them once, and then the 64, and both halves of what fails down to one.
+        assert_eq!(APPLIED.load(Ordering::Relaxed), 1 + 1 + 2 * 6);
+    }
+}

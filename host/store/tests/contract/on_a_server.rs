@@ -12,9 +12,9 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    #[expect(clippy::exit, reason = "without a server none of these facts can be tried")]
     pub(crate) async fn make() -> Self {
         let made = tokio::task::spawn_blocking(server::make_database).await.unwrap();
+        // Without a server, none of these facts can be tried.
         Self { url: made.unwrap_or_else(|| std::process::exit(0)) }
     }
 
@@ -59,18 +59,14 @@ async fn what_keeps_a_database_from_being_opened_is_said_without_the_password() 
 }
 
 #[tokio::test]
-async fn a_lost_connection_fails_what_is_in_flight_and_is_made_again() {
+async fn a_lost_connection_is_made_again() {
     let host = Host::start().await;
     let job = host.submit(json!({"executor": "x"})).await;
     let claimed = host.claim_one(1).await;
-    assert!(host.store.trouble().is_none());
     host.database.run(DISCONNECT).await;
-    let lost = host.try_settle(&claimed, 2, completed()).await.unwrap_err();
-    assert!(matches!(lost, StoreError::Unavailable(_)), "{lost:?}");
-    assert!(matches!(host.store.trouble(), Some(StoreError::Unavailable(_))));
-    host.settle(&claimed, 3, completed()).await;
-    assert!(host.store.trouble().is_none());
+    host.settle(&claimed, 2, completed()).await;
     assert!(host.job(job.id).await.ended_at.is_some());
+    assert!(host.store.trouble().is_none());
 }
 
 #[tokio::test]
@@ -91,10 +87,13 @@ async fn a_store_whose_right_to_dispatch_went_to_another_writes_no_more() {
     host.store.take_dispatch().await.unwrap();
     let other = Store::open(&host.database.address()).await.unwrap();
     host.database.run(DISCONNECT).await;
-    assert!(other.open_session(at(1)).await.is_err(), "its connection was ended too");
     other.take_dispatch().await.unwrap();
-    assert!(matches!(host.store.open_session(at(2)).await, Err(StoreError::Unavailable(_))));
-    assert!(matches!(host.store.open_session(at(3)).await, Err(StoreError::DispatchTaken)));
+    for ms in 1..=2 {
+        let refused = host.store.open_session(at(ms)).await;
+        assert!(matches!(refused, Err(StoreError::DispatchTaken)), "{refused:?}");
+    }
+    assert!(matches!(host.store.trouble(), Some(StoreError::DispatchTaken)));
     other.close().await;
-    host.store.open_session(at(4)).await.unwrap();
+    host.store.open_session(at(3)).await.unwrap();
+    assert!(host.store.trouble().is_none());
 }
