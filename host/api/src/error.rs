@@ -109,12 +109,13 @@ impl ApiError {
 
     /// What a caller may read: the sentence and its causes, unless they are the host's own.
     pub fn detail(&self) -> String {
-        match self.code() {
-            Code::Internal => "the host failed; its log says why".to_owned(),
-            Code::DatabaseUnavailable => {
-                "the database cannot be used at present; the host's log says why".to_owned()
-            }
-            _ => chain(self),
+        let code = self.code();
+        if code == Code::Internal {
+            return "the host failed; its log says why".to_owned();
         }
+        if code == Code::DatabaseUnavailable {
+            return "the database cannot be used at present; the host's log says why".to_owned();
+        }
+        chain(self)
     }
 }

@@ -35,9 +35,9 @@ impl Engine {
     /// [`EngineError::Store`] when it fails, [`EngineError::DataDir`] when what an earlier process
     /// left cannot be removed.
     pub async fn start(self: &Arc<Self>, lock: DispatchLock) -> Result<(), EngineError> {
-        self.store.take_dispatch().await.map_err(|error| match error {
-            StoreError::DispatchTaken => EngineError::DatabaseLocked,
-            error => EngineError::Store(error),
+        self.store.take_dispatch().await.map_err(|error| {
+            let is_taken = matches!(error, StoreError::DispatchTaken);
+            if is_taken { EngineError::DatabaseLocked } else { EngineError::Store(error) }
         })?;
         let session = self.store.open_session(self.now()).await?;
         let recovered = self.store.recover(session, self.now()).await?;
