@@ -119,7 +119,7 @@ fn find_programs() -> Option<String> {
 
 fn postgres_user() -> (u32, u32) {
     let users = fs::read_to_string(Path::new("/etc/passwd")).unwrap();
-    let user = users.lines().find(|line| line.starts_with("postgres:")).expect("a user `postgres`");
+    let user = users.lines().find(|line| line.starts_with("postgres:")).unwrap();
     let ids: Vec<u32> = user.split(':').skip(2).take(2).map(|id| id.parse().unwrap()).collect();
     (ids[0], ids[1])
 }

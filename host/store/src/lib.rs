@@ -29,6 +29,7 @@ mod write;
 mod writer;
 
 mod address;
+mod connect;
 mod connection;
 mod dialect;
 mod error;

@@ -5,8 +5,9 @@
 use std::time::{Duration, Instant};
 
 use crate::address::Address;
+use crate::connect;
 use crate::connection::{Connection, Own, query};
-use crate::dialect::{self, BEGIN, GIVE_DISPATCH_BACK, TAKE_DISPATCH, Trouble};
+use crate::dialect::{BEGIN, GIVE_DISPATCH_BACK, TAKE_DISPATCH, Trouble};
 use crate::error::StoreError;
 
 /// How long to wait for the right to dispatch: a server takes a moment to see that the process which
@@ -68,7 +69,7 @@ impl Link {
     }
 
     async fn connect(&self) -> Result<Own, StoreError> {
-        let connected = dialect::connect_writer(&self.address).await;
+        let connected = connect::writer(&self.address).await;
         let mut own = connected.map_err(StoreError::unreachable)?;
         if self.dispatches && !take_dispatch(&mut own).await? {
             return Err(StoreError::DispatchTaken);

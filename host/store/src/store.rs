@@ -9,8 +9,8 @@ use apflow_model::clock::Timestamp;
 use apflow_model::id::IdSource;
 
 use crate::address::Address;
+use crate::connect;
 use crate::connection::{Connection, Readers, query};
-use crate::dialect;
 use crate::error::StoreError;
 use crate::link::Link;
 use crate::schema;
@@ -62,12 +62,10 @@ impl Store {
     /// [`StoreError::Unopened`] when it cannot be opened, [`StoreError::SchemaTooNew`] when a newer
     /// version wrote it, [`StoreError::Migration`] when its schema cannot be brought up to date.
     pub async fn open(address: &Address) -> Result<Self, StoreError> {
-        let mut own =
-            dialect::connect_writer(address).await.map_err(StoreError::unopened(address))?;
+        let mut own = connect::writer(address).await.map_err(StoreError::unopened(address))?;
         schema::upgrade(&mut own.connection()).await?;
         let ids = continue_ids(&mut own.connection()).await?;
-        let readers =
-            dialect::connect_readers(address).await.map_err(StoreError::unopened(address))?;
+        let readers = connect::readers(address).await.map_err(StoreError::unopened(address))?;
         let writer = Writer::start(Link::new(address.clone(), own));
         Ok(Self { writer, readers, ids: Arc::new(Mutex::new(ids)) })
     }
