@@ -96,8 +96,8 @@ impl Readers {
     }
 
     /// Reads the columns of every row.
-    pub(crate) async fn read_all<T: Columns>(&self, query: Query) -> Result<Vec<T>, sqlx::Error> {
-        self.fetch_all(query).await?.iter().map(Row::read).collect()
+    pub(crate) async fn read_all<T: Columns>(&self, query: Query) -> Result<Vec<T>, StoreError> {
+        Ok(self.fetch_all(query).await?.iter().map(Row::read).collect::<Result<_, _>>()?)
     }
 
     /// Reads a row, if there is one.
