@@ -197,8 +197,10 @@ mod tests {
         }
     }
 
-    const FILL: &str = "INSERT INTO plugin SELECT hex(randomblob(8)), '', '', '', \
-                        hex(randomblob(100000)), '', '', 0, 0";
+    /// More than fits into the pages that there are.
+    const FILL: &str = "INSERT INTO plugin (name, version, digest, world, manifest, descriptor, \
+                        builtin, loaded_at) \
+                        VALUES (hex(randomblob(100000)), '', '', '', '', '', FALSE, 0)";
 
     #[tokio::test]
     async fn a_full_disk_fails_what_is_in_flight_and_passes_by_itself() {
