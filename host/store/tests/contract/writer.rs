@@ -58,7 +58,8 @@ async fn a_write_is_made_even_when_nobody_waits_for_it() {
     let submitting = tokio::spawn(async move { store.submit(job, at(0)).await.map(drop) });
     tokio::task::yield_now().await;
     submitting.abort();
-    submitting.await.unwrap_err();
+    // A fast database may have answered before.
+    drop(submitting.await);
     assert_eq!(host.claim(1, 10).await.len(), 1);
 }
 
