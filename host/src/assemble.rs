@@ -1,7 +1,7 @@
 //! The only file that sees every floor: store + sandbox + engine -> verbs.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use apflow_engine::{
 use apflow_model::capability::HttpPattern;
 use apflow_model::secret::Secret;
 use apflow_sandbox::{CodeCache, CompileIn, CompileLimits, PortFuture, Sandbox, SecretSource};
-use apflow_store::Store;
+use apflow_store::{Address, Store, StoreError};
 use cap_std::fs::Dir;
 
 use crate::config::{self, Config};
@@ -31,6 +31,7 @@ pub(crate) struct Host {
     pub(crate) api: Api,
     engine: Arc<Engine>,
     folder: Dir,
+    database: Address,
 }
 
 impl Host {
@@ -63,7 +64,8 @@ impl Host {
             environment: config.environment.clone(),
             secrets: Arc::new(Source(config.secrets.clone())),
         });
-        let store = Store::open(&path.join("apflow.db")).await.map_err(EngineError::Store)?;
+        let database = address(config).map_err(EngineError::Store)?;
+        let store = Store::open(&database).await.map_err(EngineError::Store)?;
         let engine = Engine::new(
             Settings { attempts_max: ATTEMPTS_MAX, ..Settings::default() },
             DataDir { store, components, consents, files },
@@ -72,12 +74,21 @@ impl Host {
             Arc::new(SystemClock),
         );
         engine.install_builtins(false).await?;
-        Ok(Self { api: Api::new(Arc::clone(&engine)), engine, folder })
+        Ok(Self { api: Api::new(Arc::clone(&engine)), engine, folder, database })
     }
 
-    /// Dispatches tasks from now on, as the only host of the data directory.
+    /// Dispatches tasks from now on, as the only host of the data directory and of the database.
     pub(crate) async fn start(&self) -> Result<(), ApiError> {
-        let lock = DispatchLock::acquire(&self.folder)?;
+        let mut lock = DispatchLock::acquire(&self.folder)?;
+        if let Address::File(path) = &self.database
+            && let (Some(folder), Some(name)) = (path.parent(), path.file_name())
+        {
+            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+            let unusable =
+                |source| EngineError::DataDir { what: folder.display().to_string(), source };
+            let folder = config::open_folder(folder).map_err(unusable)?;
+            lock = lock.and_database(&folder, &name.to_string_lossy())?;
+        }
         self.engine.install_builtins(true).await?;
         Ok(self.engine.start(lock).await?)
     }
@@ -106,6 +117,14 @@ pub(crate) fn compile_in(timeout: Duration) -> io::Result<CompileIn> {
     };
     let limits = CompileLimits { timeout, ..CompileLimits::default() };
     Ok(CompileIn::Child { program, limits })
+}
+
+/// Where the database is: where the operator says, else in the data directory.
+fn address(config: &Config) -> Result<Address, StoreError> {
+    match &config.database_url {
+        Some(url) => Ok(url.parse::<Address>()?),
+        None => Ok(Address::File(config.data_dir.join("apflow.db"))),
+    }
 }
 
 fn builtins() -> Result<Vec<Builtin>, EngineError> {

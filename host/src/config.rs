@@ -19,10 +19,12 @@ const APP: &str = "apflow-host";
 const TOKEN_CHARACTERS_MIN: usize = 32;
 
 /// The settings of one process.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Config {
-    /// The folder of the database, the plugins and the code cache.
+    /// The folder of the plugins, the code cache, and the database unless it is elsewhere.
     pub(crate) data_dir: PathBuf,
+    /// Where the database is: `DATABASE_URL`. None for a file in the data directory.
+    pub(crate) database_url: Option<String>,
     /// The folder of `config.yaml` and `secrets.yaml`.
     settings_dir: PathBuf,
     /// The longest that compiling a component may take.
@@ -111,7 +113,9 @@ impl Config {
         let data_dir = or_xdg(data_dir, "XDG_DATA_HOME", ".local/share")?;
         let settings_dir = or_xdg(config_dir, "XDG_CONFIG_HOME", ".config")?;
         let secrets = open_secrets(&settings_dir, &mut environment)?;
-        Ok(Self { data_dir, settings_dir, compile_timeout, environment, secrets })
+        // Taken out, since no plugin may be granted the way to the host's own database.
+        let database_url = environment.remove("DATABASE_URL").filter(|url| !url.is_empty());
+        Ok(Self { data_dir, database_url, settings_dir, compile_timeout, environment, secrets })
     }
 
     /// Reads the operator's token, and makes one when there is none. True when it was made now.

@@ -16,39 +16,41 @@ const SOON: Duration = Duration::from_secs(8);
 
 #[test]
 fn a_cancelled_job_stops_its_guests_and_what_waits_for_them() {
-    let host = TestHost::new();
-    load(&host);
-    let serving = Serving::start(&host);
-    let id = submit(&serving);
-    serving.found(&id, |job| task_states(job)[..2] == ["running", "running"]);
-    let start = Instant::now();
-    let what = format!("POST /api/v1/jobs/{id}/cancel");
-    let cancelled = serving.ask(&what, Some(serving.token()), b"").is(200).json();
-    assert_eq!(cancelled["state"], "cancelled");
-    assert_eq!(task_states(&cancelled), ["cancelled"; 3]);
-    assert_eq!(serving.ask(&what, Some(serving.token()), b"").is(200).json(), cancelled);
-    let other = json!({ "executor": "transform_executor", "inputs": { "filter": "1" } });
-    let ended = serving.submit("?wait=30", &other).is(200).json();
-    let what = format!("POST /api/v1/jobs/{}/cancel", ended["id"].as_str().unwrap());
-    assert_eq!(serving.ask(&what, Some(serving.token()), b"").is(200).json(), ended);
-    assert_eq!(serving.stop(), Some(0));
-    assert!(start.elapsed() < SOON, "a guest went on: {:?}", start.elapsed());
+    for host in TestHost::on_each_database() {
+        load(&host);
+        let serving = Serving::start(&host);
+        let id = submit(&serving);
+        serving.found(&id, |job| task_states(job)[..2] == ["running", "running"]);
+        let start = Instant::now();
+        let what = format!("POST /api/v1/jobs/{id}/cancel");
+        let cancelled = serving.ask(&what, Some(serving.token()), b"").is(200).json();
+        assert_eq!(cancelled["state"], "cancelled");
+        assert_eq!(task_states(&cancelled), ["cancelled"; 3]);
+        assert_eq!(serving.ask(&what, Some(serving.token()), b"").is(200).json(), cancelled);
+        let other = json!({ "executor": "transform_executor", "inputs": { "filter": "1" } });
+        let ended = serving.submit("?wait=30", &other).is(200).json();
+        let what = format!("POST /api/v1/jobs/{}/cancel", ended["id"].as_str().unwrap());
+        assert_eq!(serving.ask(&what, Some(serving.token()), b"").is(200).json(), ended);
+        assert_eq!(serving.stop(), Some(0));
+        assert!(start.elapsed() < SOON, "a guest went on: {:?}", start.elapsed());
+    }
 }
 
 #[test]
 fn a_job_can_be_cancelled_beside_the_host_that_runs_it() {
-    let host = TestHost::new();
-    load(&host);
-    let serving = Serving::start(&host);
-    let id = submit(&serving);
-    serving.found(&id, |job| task_states(job)[..2] == ["running", "running"]);
-    let job = host.run(&["jobs", "cancel", &id, "--json"]).succeeds().json();
-    assert_eq!(job["state"], "cancelled");
-    assert_eq!(serving.ended(&id)["state"], "cancelled");
-    let start = Instant::now();
-    assert_eq!(serving.stop(), Some(0));
-    assert!(start.elapsed() < SOON, "a guest went on: {:?}", start.elapsed());
-    host.run(&["jobs", "cancel", "j_0000000000000"]).exits(1).says(&["error[unknown-job]: "]);
+    for host in TestHost::on_each_database() {
+        load(&host);
+        let serving = Serving::start(&host);
+        let id = submit(&serving);
+        serving.found(&id, |job| task_states(job)[..2] == ["running", "running"]);
+        let job = host.run(&["jobs", "cancel", &id, "--json"]).succeeds().json();
+        assert_eq!(job["state"], "cancelled");
+        assert_eq!(serving.ended(&id)["state"], "cancelled");
+        let start = Instant::now();
+        assert_eq!(serving.stop(), Some(0));
+        assert!(start.elapsed() < SOON, "a guest went on: {:?}", start.elapsed());
+        host.run(&["jobs", "cancel", "j_0000000000000"]).exits(1).says(&["error[unknown-job]: "]);
+    }
 }
 
 #[test]

@@ -13,10 +13,10 @@ use crate::serving::Serving;
 
 #[test]
 fn what_was_accepted_ends_exactly_once_although_the_host_is_killed_at_once() {
-    let host = TestHost::new();
-    BEHAVES.load(&host, "");
-    let serving = Serving::start(&host);
-    let ids: Vec<String> = (0..20)
+    for host in TestHost::on_each_database() {
+        BEHAVES.load(&host, "");
+        let serving = Serving::start(&host);
+        let ids: Vec<String> = (0..20)
         .map(|n| {
             let tasks: Vec<Value> = (0..3)
                 .map(|task| json!({ "executor": "behaves", "inputs": { "stdin": format!("{n} {task}") } }))
@@ -25,93 +25,106 @@ fn what_was_accepted_ends_exactly_once_although_the_host_is_killed_at_once() {
             accepted["id"].as_str().unwrap().to_owned()
         })
         .collect();
-    serving.kill();
-    let serving = Serving::start(&host);
-    for (n, id) in ids.iter().enumerate() {
-        let job = serving.ended(id);
-        assert_eq!(job["state"], "completed", "{job:#}");
-        for (index, task) in job["tasks"].as_array().unwrap().iter().enumerate() {
-            let read = format!("behaves read \"{n} {index}\"");
-            assert_eq!(task["output"]["stdout"], read);
-            let mut faults = faults(task);
-            assert_eq!(faults.pop(), Some(""), "{task:#}");
-            assert!(faults.is_empty() || faults == ["host-lost"], "{task:#}");
+        serving.kill();
+        let serving = Serving::start(&host);
+        for (n, id) in ids.iter().enumerate() {
+            let job = serving.ended(id);
+            assert_eq!(job["state"], "completed", "{job:#}");
+            for (index, task) in job["tasks"].as_array().unwrap().iter().enumerate() {
+                let read = format!("behaves read \"{n} {index}\"");
+                assert_eq!(task["output"]["stdout"], read);
+                let mut faults = faults(task);
+                assert_eq!(faults.pop(), Some(""), "{task:#}");
+                assert!(faults.is_empty() || faults == ["host-lost"], "{task:#}");
+            }
         }
+        assert_eq!(host.jobs().len(), 20);
     }
-    assert_eq!(host.jobs().len(), 20);
 }
 
 #[test]
 fn what_was_acknowledged_is_there_whenever_the_host_is_killed() {
-    let host = TestHost::new();
-    let mut acknowledged = Vec::new();
-    let mut sent = 0;
-    for acknowledged_min in [1, 3, 10, 25] {
-        let serving = Serving::start(&host);
-        let (said, heard) = std::sync::mpsc::channel();
-        std::thread::scope(|scope| {
-            for _ in 0..3 {
-                let (serving, said) = (&serving, said.clone());
-                scope.spawn(move || submit_until_killed(serving, &said));
+    for host in TestHost::on_each_database() {
+        let mut acknowledged = Vec::new();
+        let mut sent = 0;
+        for acknowledged_min in [1, 3, 10, 25] {
+            let serving = Serving::start(&host);
+            // A task that is running at two strikes is quarantined, as another fact says.
+            for job in host.jobs() {
+                serving.ended(job["id"].as_str().unwrap());
             }
-            drop(said);
-            acknowledged.extend(heard.iter().take(acknowledged_min));
-            serving.strike();
-            acknowledged.extend(heard.iter());
-        });
-        // Each of the three may have sent one that it heard nothing of.
-        sent += 3;
-    }
-    let serving = Serving::start(&host);
-    for id in &acknowledged {
-        let job = serving.ended(id);
-        assert_eq!((&job["state"], &job["tasks"][1]["output"]), (&json!("completed"), &json!(2)));
-    }
-    let stored = host.jobs();
-    let count = acknowledged.len();
-    assert!((count..=count + sent).contains(&stored.len()), "{} of {count}", stored.len());
-    for job in stored {
-        let job = serving.ended(job["id"].as_str().unwrap());
-        assert_eq!(job["state"], "completed", "half a job was stored: {job:#}");
-        assert_eq!(job["tasks"].as_array().unwrap().len(), 2);
+            let (said, heard) = std::sync::mpsc::channel();
+            std::thread::scope(|scope| {
+                for _ in 0..3 {
+                    let (serving, said) = (&serving, said.clone());
+                    scope.spawn(move || submit_until_killed(serving, &said));
+                }
+                drop(said);
+                acknowledged.extend(heard.iter().take(acknowledged_min));
+                serving.strike();
+                acknowledged.extend(heard.iter());
+            });
+            // Each of the three may have sent one that it heard nothing of.
+            sent += 3;
+        }
+        let serving = Serving::start(&host);
+        for id in &acknowledged {
+            let job = serving.ended(id);
+            assert_eq!(
+                (&job["state"], &job["tasks"][1]["output"]),
+                (&json!("completed"), &json!(2))
+            );
+        }
+        let stored = host.jobs();
+        let count = acknowledged.len();
+        assert!((count..=count + sent).contains(&stored.len()), "{} of {count}", stored.len());
+        for job in stored {
+            let job = serving.ended(job["id"].as_str().unwrap());
+            assert_eq!(job["state"], "completed", "half a job was stored: {job:#}");
+            assert_eq!(job["tasks"].as_array().unwrap().len(), 2);
+        }
     }
 }
 
 #[test]
 fn only_what_was_running_is_tried_again() {
-    let (gate, server, host) = gated();
-    let serving = Serving::start(&host);
-    let request = |id: &str, path: &str, dependencies: Value| {
-        json!({ "id": id, "executor": "rest_executor", "inputs": { "url": server.url(path) },
+    for host in TestHost::on_each_database() {
+        let (gate, server) = gate(&host);
+        let serving = Serving::start(&host);
+        let request = |id: &str, path: &str, dependencies: Value| {
+            json!({ "id": id, "executor": "rest_executor", "inputs": { "url": server.url(path) },
                 "dependencies": dependencies })
-    };
-    let job = json!({ "tasks": [
+        };
+        let job = json!({ "tasks": [
         request("before", "/open", json!([])),
         request("during", "/held", json!(["before"])),
         request("after", "/open", json!(["during"])),
     ] });
-    let accepted = serving.submit("", &job).is(202).json();
-    server.wait_for_hits(2);
-    serving.kill();
-    gate.open();
-    let serving = Serving::start(&host);
-    let ended = serving.ended(accepted["id"].as_str().unwrap());
-    assert_eq!(ended["state"], "completed");
-    let faults: BTreeMap<&str, Vec<&str>> = ended["tasks"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|task| (task["reference"].as_str().unwrap(), faults(task)))
-        .collect();
-    let expected = [("after", vec![""]), ("before", vec![""]), ("during", vec!["host-lost", ""])];
-    assert_eq!(faults, BTreeMap::from(expected));
-    let held: Vec<_> = server.hits().into_iter().filter(|hit| hit.path == "/held").collect();
-    assert_eq!((server.hits().len(), held.len()), (4, 2));
+        let accepted = serving.submit("", &job).is(202).json();
+        server.wait_for_hits(2);
+        serving.kill();
+        gate.open();
+        let serving = Serving::start(&host);
+        let ended = serving.ended(accepted["id"].as_str().unwrap());
+        assert_eq!(ended["state"], "completed");
+        let faults: BTreeMap<&str, Vec<&str>> = ended["tasks"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|task| (task["reference"].as_str().unwrap(), faults(task)))
+            .collect();
+        let expected =
+            [("after", vec![""]), ("before", vec![""]), ("during", vec!["host-lost", ""])];
+        assert_eq!(faults, BTreeMap::from(expected));
+        let held: Vec<_> = server.hits().into_iter().filter(|hit| hit.path == "/held").collect();
+        assert_eq!((server.hits().len(), held.len()), (4, 2));
+    }
 }
 
 #[test]
 fn a_task_that_was_running_when_the_host_ended_twice_is_quarantined() {
-    let (gate, server, host) = gated();
+    let host = TestHost::new();
+    let (gate, server) = gate(&host);
     let job = json!({ "executor": "rest_executor", "inputs": { "url": server.url("/held") },
                       "max_attempts": 10 });
     let serving = Serving::start(&host);
@@ -133,7 +146,8 @@ fn a_task_that_was_running_when_the_host_ended_twice_is_quarantined() {
 
 #[test]
 fn a_stop_that_cuts_an_attempt_short_is_not_held_against_its_task() {
-    let (gate, server, host) = gated();
+    let host = TestHost::new();
+    let (gate, server) = gate(&host);
     let job = json!({ "executor": "rest_executor", "inputs": { "url": server.url("/held") },
                       "max_attempts": 1 });
     let serving = Serving::start(&host);
@@ -149,7 +163,8 @@ fn a_stop_that_cuts_an_attempt_short_is_not_held_against_its_task() {
 
 #[test]
 fn a_host_that_is_asked_to_end_lets_running_attempts_finish() {
-    let (gate, server, host) = gated();
+    let host = TestHost::new();
+    let (gate, server) = gate(&host);
     let serving = Serving::start(&host);
     let job = json!({ "executor": "rest_executor", "inputs": { "url": server.url("/held") } });
     let accepted = serving.submit("", &job).is(202).json();
@@ -163,13 +178,13 @@ fn a_host_that_is_asked_to_end_lets_running_attempts_finish() {
     assert_eq!(server.hits().len(), 1);
 }
 
-/// A host whose `rest_executor` may call a server behind a gate.
-fn gated() -> (Gate, Server, TestHost) {
+/// A server behind a gate, which the host's `rest_executor` may call.
+fn gate(host: &TestHost) -> (Gate, Server) {
     let gate = Gate(Arc::default());
-    let (server, host) = (gate.server(), TestHost::new());
+    let server = gate.server();
     let grant = format!("http={}", server.origin());
     host.run(&["load", "rest_executor", "--grant", &grant]).succeeds();
-    (gate, server, host)
+    (gate, server)
 }
 
 /// Holds requests to `/held` until it is opened.

@@ -10,6 +10,8 @@ use std::sync::OnceLock;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::postgres::make_database;
+
 /// The program under test.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_apflow-host");
 
@@ -27,6 +29,8 @@ pub(crate) fn target_dir() -> &'static Path {
 /// A host with folders of its own.
 pub(crate) struct TestHost {
     folder: TempDir,
+    /// Where its database is. None for a file in its data directory.
+    database_url: Option<String>,
 }
 
 impl TestHost {
@@ -45,7 +49,18 @@ impl TestHost {
 
     /// A host that was never started.
     pub(crate) fn fresh() -> Self {
-        Self { folder: TempDir::new().unwrap() }
+        Self { folder: TempDir::new().unwrap(), database_url: None }
+    }
+
+    /// A host on each database there is.
+    pub(crate) fn on_each_database() -> impl Iterator<Item = Self> {
+        let server = make_database();
+        [Some(Self::new()), server.map(|url| Self::new().with_database(&url))].into_iter().flatten()
+    }
+
+    /// The same host with its database elsewhere.
+    pub(crate) fn with_database(self, url: &str) -> Self {
+        Self { database_url: Some(url.to_owned()), ..self }
     }
 
     /// Its data directory.
@@ -93,6 +108,7 @@ impl TestHost {
             .env("HOME", self.folder.path())
             .env("APFLOW_DATA_DIR", self.data())
             .env("APFLOW_CONFIG_DIR", self.folder.path().join("config"));
+        command.envs(self.database_url.iter().map(|url| ("DATABASE_URL", url)));
         command
     }
 

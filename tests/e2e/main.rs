@@ -16,6 +16,8 @@
 mod echo;
 mod guests;
 mod host;
+#[path = "../postgres.rs"]
+mod postgres;
 mod server;
 mod serving;
 
@@ -28,6 +30,7 @@ mod commands;
 mod compiling;
 mod consent;
 mod crashes;
+mod databases;
 mod dial;
 mod door;
 mod egress;

@@ -40,6 +40,16 @@ impl Api {
         result
     }
 
+    /// Whether work can be taken in and ended.
+    ///
+    /// # Errors
+    ///
+    /// With the code [`Code::DatabaseUnavailable`](crate::Code::DatabaseUnavailable) as long as the
+    /// database cannot be written. It passes by itself.
+    pub fn check(&self) -> Result<(), ApiError> {
+        Ok(self.engine.check()?)
+    }
+
     /// Listens to what happens to jobs from now on.
     ///
     /// # Errors

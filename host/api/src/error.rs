@@ -73,7 +73,8 @@ impl ApiError {
                     Code::ConsentNeeded
                 }
                 EngineError::InvalidLock { .. } => Code::InvalidLock,
-                EngineError::Locked => Code::HostLocked,
+                EngineError::Locked | EngineError::DatabaseLocked => Code::HostLocked,
+                EngineError::Store(error) if error.is_unavailable() => Code::DatabaseUnavailable,
                 EngineError::DataDir { .. } => Code::DataDirUnusable,
                 EngineError::Store(_) | EngineError::Sandbox(_) | EngineError::Background(_) => {
                     Code::Internal
@@ -108,8 +109,12 @@ impl ApiError {
 
     /// What a caller may read: the sentence and its causes, unless they are the host's own.
     pub fn detail(&self) -> String {
-        if self.code() == Code::Internal {
+        let code = self.code();
+        if code == Code::Internal {
             return "the host failed; its log says why".to_owned();
+        }
+        if code == Code::DatabaseUnavailable {
+            return "the database cannot be used at present; the host's log says why".to_owned();
         }
         chain(self)
     }

@@ -10,7 +10,7 @@ use apflow_model::id::TaskId;
 use apflow_model::state::TaskState;
 use apflow_model::usage::Usage;
 use apflow_sandbox::{Ended, Stop, StopReason};
-use apflow_store::{Claimed, SessionId};
+use apflow_store::{Claimed, SessionId, StoreError};
 use tokio::sync::Notify;
 use tokio::task::{Id, JoinError, JoinSet};
 
@@ -31,9 +31,14 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`EngineError::Store`] when the database fails, [`EngineError::DataDir`] when what an earlier
-    /// process left cannot be removed.
+    /// [`EngineError::DatabaseLocked`] while another process dispatches the tasks of the database,
+    /// [`EngineError::Store`] when it fails, [`EngineError::DataDir`] when what an earlier process
+    /// left cannot be removed.
     pub async fn start(self: &Arc<Self>, lock: DispatchLock) -> Result<(), EngineError> {
+        self.store.take_dispatch().await.map_err(|error| {
+            let is_taken = matches!(error, StoreError::DispatchTaken);
+            if is_taken { EngineError::DatabaseLocked } else { EngineError::Store(error) }
+        })?;
         let session = self.store.open_session(self.now()).await?;
         let recovered = self.store.recover(session, self.now()).await?;
         if !recovered.retried.is_empty() || !recovered.failed.is_empty() {

@@ -105,6 +105,15 @@ impl Engine {
         })
     }
 
+    /// Whether work can be taken in and ended: the database can be written.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Store`] as long as it cannot. It passes by itself.
+    pub fn check(&self) -> Result<(), EngineError> {
+        self.store.trouble().map_or(Ok(()), |trouble| Err(trouble.into()))
+    }
+
     /// Finds a job with its tasks.
     ///
     /// # Errors

@@ -113,6 +113,12 @@ pub enum EngineError {
          set `APFLOW_DATA_DIR` to another folder"
     )]
     Locked,
+    /// Another process dispatches the tasks of this database.
+    #[error(
+        "another apflow-host runs the tasks of this database: submit over its HTTP API, stop it, or \
+         set `DATABASE_URL` to another database"
+    )]
+    DatabaseLocked,
     /// The data directory cannot be used.
     #[error("the data directory cannot be used: {what}")]
     DataDir {

@@ -1,6 +1,8 @@
 //! The locks between processes: only one dispatches the tasks of a data directory, and only one at
 //! a time changes what is granted.
 //!
+//! A server's database is guarded by the store: see `Store::take_dispatch`.
+//!
 //! The system gives them back when the process ends, however it ends.
 
 #[expect(
@@ -17,11 +19,12 @@ use crate::error::EngineError;
 const DISPATCH_FILE: &str = "host.lock";
 const CHANGE_FILE: &str = "grants.turn";
 
-/// The right to dispatch the tasks of a data directory, held until it is dropped.
+/// The right to dispatch the tasks of a data directory, and of a database file elsewhere, held until
+/// it is dropped.
 #[derive(Debug)]
 pub struct DispatchLock {
     #[expect(clippy::disallowed_types, reason = "only an open file can be locked")]
-    _file: File,
+    files: Vec<File>,
 }
 
 impl DispatchLock {
@@ -32,12 +35,33 @@ impl DispatchLock {
     /// [`EngineError::Locked`] while another process holds it, [`EngineError::DataDir`] when the
     /// file cannot be made.
     pub fn acquire(folder: &Dir) -> Result<Self, EngineError> {
-        let file = open(folder, DISPATCH_FILE)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(EngineError::Locked),
-            Err(TryLockError::Error(error)) => Err(unusable(DISPATCH_FILE, error)),
+        match lock(folder, DISPATCH_FILE)? {
+            Some(file) => Ok(Self { files: vec![file] }),
+            None => Err(EngineError::Locked),
         }
+    }
+
+    /// Takes the lock of a database file as well, which stands in `folder`.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::DatabaseLocked`] while another process holds it, [`EngineError::DataDir`]
+    /// when the file of the lock cannot be made.
+    pub fn and_database(mut self, folder: &Dir, name: &str) -> Result<Self, EngineError> {
+        let file = lock(folder, &format!("{name}.lock"))?;
+        self.files.push(file.ok_or(EngineError::DatabaseLocked)?);
+        Ok(self)
+    }
+}
+
+/// Locks a file, and makes it when it is not there. None while another process holds it.
+#[expect(clippy::disallowed_types, reason = "only an open file can be locked")]
+fn lock(folder: &Dir, name: &str) -> Result<Option<File>, EngineError> {
+    let file = open(folder, name)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(unusable(name, error)),
     }
 }
 

@@ -121,6 +121,10 @@ impl Port {
             }
             StoreError::SchemaTooNew { .. }
             | StoreError::Closed
+            | StoreError::InvalidAddress(_)
+            | StoreError::Unopened { .. }
+            | StoreError::Unavailable(_)
+            | StoreError::DispatchTaken
             | StoreError::Database(_)
             | StoreError::Migration(_)
             | StoreError::Corrupt { .. } => {

@@ -54,15 +54,18 @@ pub(crate) fn link(
     Ok(tasks)
 }
 
-/// Refuses a text that is longer than a name may be.
-pub(crate) fn check_length(at: &str, text: Option<&str>) -> Result<(), SpecFault> {
-    match text.map(str::len) {
-        Some(bytes) if bytes > NAME_BYTES_MAX => {
-            let message = format!("has {bytes} bytes, but may have at most {NAME_BYTES_MAX}");
-            Err(SpecFault::new(at, message))
-        }
-        _ => Ok(()),
+/// Refuses a text that is longer than a name may be, or that not every database can store.
+pub(crate) fn check_name(at: &str, text: Option<&str>) -> Result<(), SpecFault> {
+    let Some(text) = text else { return Ok(()) };
+    let bytes = text.len();
+    if bytes > NAME_BYTES_MAX {
+        let message = format!("has {bytes} bytes, but may have at most {NAME_BYTES_MAX}");
+        return Err(SpecFault::new(at, message));
     }
+    if text.contains('\0') {
+        return Err(SpecFault::new(at, "holds a NUL character, which no name may hold"));
+    }
+    Ok(())
 }
 
 /// Gives every task its reference, made up as `task-1`, `task-2` … where the caller gave none.
@@ -75,6 +78,7 @@ fn name_all(raws: &[RawTask], path: &impl Fn(usize) -> String) -> Result<Vec<Str
                 format!("an id has 1 to {NAME_BYTES_MAX} bytes, but this has {}", id.len());
             return Err(SpecFault::new(format!("{}/id", path(place)), message));
         }
+        check_name(&format!("{}/id", path(place)), Some(id))?;
         if let Some(first) = taken.insert(id.as_str(), place) {
             let message = format!("`{id}` is also the id of {}", path(first));
             return Err(SpecFault::new(format!("{}/id", path(place)), message));
@@ -103,8 +107,8 @@ impl Links<'_> {
     }
 
     fn check(&self, reference: String, raw: RawTask) -> Result<TaskSpec, SpecFault> {
-        check_length(&self.at("name"), raw.name.as_deref())?;
-        check_length(&self.at("model"), raw.model.as_deref())?;
+        check_name(&self.at("name"), raw.name.as_deref())?;
+        check_name(&self.at("model"), raw.model.as_deref())?;
         let executor = match (raw.executor, raw.tool) {
             (Some(executor), None) => executor,
             (None, Some(tool)) => {
@@ -297,6 +301,17 @@ mod tests {
 
     fn task(id: &str, dependencies: &[&str]) -> Value {
         json!({"id": id, "executor": "noop_executor", "dependencies": dependencies})
+    }
+
+    #[test]
+    fn a_name_with_a_nul_character_is_refused_with_its_place() {
+        for (field, path) in [("id", "/tasks/0/id"), ("name", "/tasks/0/name")] {
+            let job = json!({"tasks": [{"executor": "x", field: "a\0b"}]});
+            let refused = JobSpec::parse(job).unwrap_err().to_string();
+            assert!(refused.contains(path) && refused.contains("NUL"), "{refused}");
+        }
+        let named = JobSpec::parse(json!({"name": "\0", "tasks": [{"executor": "x"}]}));
+        assert!(named.unwrap_err().to_string().contains("/name"));
     }
 
     #[test]

@@ -25,7 +25,7 @@ impl JobSpec {
         let is_forest = value.as_object().is_some_and(|map| map.contains_key("tasks"));
         let (name, raws, base) = if is_forest {
             let raw: RawJob = deserialize(value)?;
-            forest::check_length("/name", raw.name.as_deref())?;
+            forest::check_name("/name", raw.name.as_deref())?;
             (raw.name, raw.tasks, "/tasks/")
         } else {
             let raw: RawTask = deserialize(value)?;

@@ -58,7 +58,7 @@ impl Requests {
 
 /// The routes of all verbs.
 pub(crate) fn router(door: Door) -> Router {
-    let mut router = Router::new().route("/health", get(health));
+    let mut router = Router::new().route("/health", get(health)).route("/ready", get(ready));
     for entry in TABLE {
         router = router.route(entry.path, route::of(entry));
     }
@@ -75,6 +75,17 @@ pub(crate) fn router(door: Door) -> Router {
 async fn health() -> Response {
     axum::Json(serde_json::json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }))
         .into_response()
+}
+
+/// Whether work can be taken in, for whoever sends it here.
+async fn ready(State(door): State<Door>, request: Request) -> Response {
+    match door.api.check() {
+        Ok(()) => axum::Json(serde_json::json!({ "status": "ready" })).into_response(),
+        // The store has logged why.
+        Err(error) => Problem::new(error.code(), error.detail())
+            .in_request(RequestId::of(&request))
+            .into_response(),
+    }
 }
 
 async fn unknown_route(request: Request) -> Problem {

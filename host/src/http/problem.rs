@@ -7,6 +7,9 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+/// When to try again what cannot be done at present: as often as the store looks.
+const RETRY_AFTER_SECONDS: &str = "1";
+
 const REPOSITORY: &str = env!("CARGO_PKG_REPOSITORY");
 
 /// The body of every error.
@@ -45,7 +48,7 @@ impl Problem {
     }
 
     pub(crate) fn of(error: &ApiError, request: &str) -> Self {
-        if error.code() == Code::Internal {
+        if error.code().status() >= 500 {
             tracing::error!(request, error = chain(error), "the host failed");
         }
         Self {
@@ -65,10 +68,14 @@ impl IntoResponse for Problem {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, Json(self)).into_response();
         let kind = HeaderValue::from_static("application/problem+json");
-        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, kind);
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+        }
         if status == StatusCode::UNAUTHORIZED {
             let scheme = HeaderValue::from_static("Bearer");
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+            headers.insert(header::WWW_AUTHENTICATE, scheme);
         }
         response
     }

@@ -6,14 +6,14 @@ use apflow_model::clock::Timestamp;
 use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::id::{JobId, TaskId};
 use apflow_model::state::{JobState, TaskState};
-use sqlx::{SqliteConnection, query, query_as};
 
+use crate::connection::{Connection, query};
 use crate::dependents;
 use crate::error::StoreError;
 use crate::events::{self, Draft};
 use crate::row;
 use crate::store::Store;
-use crate::writer::Write;
+use crate::write::{Turn, Write};
 
 /// What a cancellation changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,35 +64,37 @@ const END_JOB: &str = "UPDATE job SET open_count = 0, state = $2, ended_at = $3 
 impl Write for CancelJob {
     type Output = Option<Cancelled>;
 
+    const TURN: Turn = Turn::Cancel;
+
     async fn apply(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection<'_>,
     ) -> Result<Option<Cancelled>, StoreError> {
         let (job, now) = (self.job, self.now);
         let fault = Fault::new(FaultCode::Cancelled, "somebody cancelled the job");
         let text = row::text(&fault)?;
-        let running: Vec<(i64, u32)> =
-            query_as(RUNNING).bind(job.0).fetch_all(&mut *connection).await?;
-        let mut cancelled: Vec<(i64,)> = query_as(CANCEL_TASKS)
+        let running: Vec<(i64, i64)> = query(RUNNING).bind(job.0).read_all(connection).await?;
+        let mut cancelled: Vec<(i64,)> = query(CANCEL_TASKS)
             .bind(job.0)
             .bind(&text)
             .bind(now.unix_ms())
-            .fetch_all(&mut *connection)
+            .read_all(connection)
             .await?;
         if cancelled.is_empty() {
             return Ok(None);
         }
         for (task, attempt) in &running {
-            let end = query(END_ATTEMPT).bind(task).bind(attempt).bind(now.unix_ms()).bind(&text);
-            end.execute(&mut *connection).await?;
+            let end = query(END_ATTEMPT).bind(*task).bind(*attempt).bind(now.unix_ms()).bind(&text);
+            end.execute(connection).await?;
         }
         cancelled.sort_unstable();
         let draft = |(task,): (i64,)| {
             let attempt = running.iter().find(|(id, _)| *id == task).map_or(0, |(_, n)| *n);
-            let place = (job, TaskId(task), attempt);
-            Draft::of_attempt_state(place, TaskState::Cancelled, Some(fault.clone()), now)
+            let place = (job, TaskId(task), row::narrow(attempt, "attempt")?);
+            Ok(Draft::of_attempt_state(place, TaskState::Cancelled, Some(fault.clone()), now))
         };
-        events::append(connection, job, cancelled.into_iter().map(draft).collect()).await?;
+        let drafts = cancelled.into_iter().map(draft).collect::<Result<Vec<_>, StoreError>>()?;
+        events::append(connection, drafts).await?;
         let state = dependents::job_end(connection, job).await?;
         let end = query(END_JOB).bind(job.0).bind(state.name()).bind(now.unix_ms());
         end.execute(connection).await?;

@@ -2,16 +2,19 @@
 //!
 //! It does not read the bytes: only the plugin knows what they mean.
 
+use std::collections::HashMap;
+
 use apflow_model::clock::Timestamp;
 use apflow_model::event::Happening;
-use apflow_model::id::TaskId;
-use sqlx::{SqliteConnection, query, query_as};
+use apflow_model::id::{JobId, TaskId};
 
+use crate::connection::{Connection, query};
+use crate::dialect::{Sql, sql};
 use crate::error::StoreError;
 use crate::events::{self, Draft};
 use crate::row;
 use crate::store::Store;
-use crate::writer::Write;
+use crate::write::{Answers, Turn, WriteGroup};
 
 /// The largest checkpoint, its step and value together, in bytes: 1 MiB.
 pub const CHECKPOINT_BYTES_MAX: u64 = 1 << 20;
@@ -41,7 +44,8 @@ impl Store {
     ///
     /// [`StoreError::AttemptLost`] when the attempt no longer holds the task,
     /// [`StoreError::CheckpointTooLarge`] over [`CHECKPOINT_BYTES_MAX`] and
-    /// [`StoreError::TooManyCheckpoints`] after [`CHECKPOINTS_MAX`]; nothing is stored then.
+    /// [`StoreError::TooManyCheckpoints`] after [`CHECKPOINTS_MAX`],
+    /// [`StoreError::Corrupt`] when the step holds a NUL character; nothing is stored then.
     ///
     /// # Cancel safety
     ///
@@ -59,6 +63,9 @@ impl Store {
             let bytes_max = CHECKPOINT_BYTES_MAX;
             return Err(StoreError::CheckpointTooLarge { bytes, bytes_max });
         }
+        if step.contains('\0') {
+            return Err(StoreError::corrupt("the step of a checkpoint holds a NUL character"));
+        }
         self.write(Save { task, attempt, step, value, now }).await
     }
 
@@ -70,7 +77,7 @@ impl Store {
     pub async fn load_checkpoint(&self, task: TaskId) -> Result<Option<Checkpoint>, StoreError> {
         const SQL: &str = "SELECT step, attempt, at, value FROM checkpoint \
                            WHERE task_id = $1 ORDER BY n DESC LIMIT 1";
-        let newest = query(SQL).bind(task.0).fetch_optional(self.readers()).await?;
+        let newest = self.readers().fetch_optional(query(SQL).bind(task.0)).await?;
         let read = |row| {
             Ok(Checkpoint {
                 step: row::column(row, "step")?,
@@ -91,30 +98,72 @@ struct Save {
     now: Timestamp,
 }
 
-impl Write for Save {
+/// How many checkpoints each of these tasks has.
+const COUNT: Sql = sql!(
+    "SELECT task_id, max(n) FROM checkpoint \
+     WHERE task_id IN (SELECT CAST(value AS BIGINT) FROM ",
+    ROWS,
+    ") GROUP BY task_id"
+);
+
+/// Alone for each, since bytes do not travel in JSON.
+const INSERT: &str = "\
+    INSERT INTO checkpoint (task_id, n, step, attempt, at, value) VALUES ($1, $2, $3, $4, $5, $6)";
+
+impl WriteGroup for Save {
     type Output = u64;
 
-    async fn apply(&self, connection: &mut SqliteConnection) -> Result<u64, StoreError> {
-        const LAST: &str = "SELECT coalesce(max(n), 0) FROM checkpoint WHERE task_id = $1";
-        const INSERT: &str = "INSERT INTO checkpoint (task_id, n, step, attempt, at, value) \
-                              VALUES ($1, $2, $3, $4, $5, $6)";
-        let job = events::hold(connection, self.task, self.attempt).await?;
-        let (last,): (i64,) = query_as(LAST).bind(self.task.0).fetch_one(&mut *connection).await?;
-        if last >= row::count(CHECKPOINTS_MAX) {
-            return Err(StoreError::TooManyCheckpoints { checkpoints_max: CHECKPOINTS_MAX });
+    const TURN: Turn = Turn::Checkpoint;
+
+    async fn apply_group(
+        writes: &[Self],
+        connection: &mut Connection<'_>,
+    ) -> Result<Answers<u64>, StoreError> {
+        let held = events::hold(connection, writes.iter().map(|save| (save.task, save.attempt)));
+        let held = held.await?;
+        let tasks = row::text(&writes.iter().map(|save| save.task.0).collect::<Vec<_>>())?;
+        let counts: Vec<(i64, i64)> = query(COUNT).bind(tasks).read_all(connection).await?;
+        let mut counts: HashMap<i64, i64> = counts.into_iter().collect();
+        let (mut drafts, mut answers) = (Vec::new(), Vec::with_capacity(writes.len()));
+        for save in writes {
+            let Some(job) = held.get(&(save.task, save.attempt)) else {
+                answers.push(Err(StoreError::AttemptLost));
+                continue;
+            };
+            let n = counts.entry(save.task.0).or_default();
+            if *n >= row::count(CHECKPOINTS_MAX) {
+                let checkpoints_max = CHECKPOINTS_MAX;
+                answers.push(Err(StoreError::TooManyCheckpoints { checkpoints_max }));
+                continue;
+            }
+            *n += 1;
+            save.insert(*n, connection).await?;
+            answers.push(Ok(drafts.len()));
+            drafts.push(save.draft(*job));
         }
-        let bytes = self.value.len() as u64;
+        let numbers = events::append(connection, drafts).await?;
+        let number = |place: usize| numbers.get(place).copied().unwrap_or_default();
+        Ok(answers.into_iter().map(|answer| answer.map(number)).collect())
+    }
+}
+
+impl Save {
+    async fn insert(&self, n: i64, connection: &mut Connection<'_>) -> Result<(), StoreError> {
         query(INSERT)
             .bind(self.task.0)
-            .bind(last + 1)
+            .bind(n)
             .bind(&self.step)
             .bind(self.attempt)
             .bind(self.now.unix_ms())
-            .bind(&self.value)
-            .execute(&mut *connection)
+            .bind(self.value.as_slice())
+            .execute(connection)
             .await?;
-        let (task, attempt, at) = (self.task, self.attempt, self.now);
-        let what = Happening::Checkpoint { step: self.step.clone(), bytes };
-        events::append(connection, job, vec![Draft { job, task, attempt, at, what }]).await
+        Ok(())
+    }
+
+    fn draft(&self, job: JobId) -> Draft {
+        let what =
+            Happening::Checkpoint { step: self.step.clone(), bytes: self.value.len() as u64 };
+        Draft { job, task: self.task, attempt: self.attempt, at: self.now, what }
     }
 }

@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, HashMap};
 use apflow_model::clock::Timestamp;
 use apflow_model::id::{JobId, TaskId};
 use apflow_model::state::{Edge, JobState, TaskState};
-use sqlx::{SqliteConnection, query_as};
 
+use crate::connection::{Connection, query};
+use crate::dialect::{Sql, sql};
 use crate::error::StoreError;
 use crate::row;
 
@@ -26,30 +27,39 @@ pub(crate) struct Moved {
 }
 
 /// Each dependency is resolved once: `outcome IS NULL` sees to it.
-const RESOLVE: &str = "\
-    UPDATE dependency SET outcome = ended.value->>1 \
-    FROM json_each($1) AS ended \
-    WHERE dependency.dependency_id = ended.value->>0 AND dependency.outcome IS NULL \
-    RETURNING dependency.task_id, dependency.required AND dependency.outcome <> 8";
+const RESOLVE: Sql = sql!(
+    "\
+    UPDATE dependency SET outcome = CAST(ended.value->>1 AS BIGINT) \
+    FROM ",
+    ROWS,
+    " AS ended \
+    WHERE dependency.dependency_id = CAST(ended.value->>0 AS BIGINT) \
+      AND dependency.outcome IS NULL \
+    RETURNING dependency.task_id, dependency.required AND dependency.outcome <> 8"
+);
 
 /// A blocked task is skipped at once when a required dependency is lost; else it moves when its
 /// last dependency has ended.
-const MOVE: &str = "\
+const MOVE: Sql = sql!(
+    "\
     UPDATE task SET \
-      waiting_count = waiting_count - (resolved.value->>1), \
-      state = CASE WHEN resolved.value->>2 THEN 11 \
-                   WHEN waiting_count > resolved.value->>1 THEN 0 \
+      waiting_count = waiting_count - CAST(resolved.value->>1 AS BIGINT), \
+      state = CASE WHEN CAST(resolved.value->>2 AS BOOLEAN) THEN 11 \
+                   WHEN waiting_count > CAST(resolved.value->>1 AS BIGINT) THEN 0 \
                    WHEN run_at > $2 THEN 1 ELSE 2 END, \
-      ended_at = CASE WHEN resolved.value->>2 THEN $2 END \
-    FROM json_each($1) AS resolved \
-    WHERE task.id = resolved.value->>0 AND task.state = 0 \
-    RETURNING task.id, task.state, task.run_at, task.job_id";
+      ended_at = CASE WHEN CAST(resolved.value->>2 AS BOOLEAN) THEN $2 END \
+    FROM ",
+    ROWS,
+    " AS resolved \
+    WHERE task.id = CAST(resolved.value->>0 AS BIGINT) AND task.state = 0 \
+    RETURNING task.id, task.state, task.run_at, task.job_id"
+);
 
 /// Moves every task that waited for the ended ones, and for those that are skipped by that.
 ///
 /// `ended` are the ids of tasks and the codes of their states. Returns what moved: first the direct dependents by id, then theirs.
 pub(crate) async fn resolve(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     ended: Vec<(i64, i64)>,
     now: Timestamp,
 ) -> Result<Vec<Moved>, StoreError> {
@@ -57,7 +67,7 @@ pub(crate) async fn resolve(
     let mut front = ended;
     while !front.is_empty() {
         let edges: Vec<(i64, bool)> =
-            query_as(RESOLVE).bind(row::text(&front)?).fetch_all(&mut *connection).await?;
+            query(RESOLVE).bind(row::text(&front)?).read_all(connection).await?;
         if edges.is_empty() {
             break;
         }
@@ -69,10 +79,10 @@ pub(crate) async fn resolve(
         }
         let resolved: Vec<_> =
             resolved.into_iter().map(|(task, (count, is_lost))| (task, count, is_lost)).collect();
-        let mut rows: Vec<(i64, i64, i64, i64)> = query_as(MOVE)
+        let mut rows: Vec<(i64, i64, i64, i64)> = query(MOVE)
             .bind(row::text(&resolved)?)
             .bind(now.unix_ms())
-            .fetch_all(&mut *connection)
+            .read_all(connection)
             .await?;
         rows.sort_unstable();
         front.clear();
@@ -103,11 +113,10 @@ const SHOW_EDGES: &str = "\
 
 /// How a job ended whose tasks have all ended.
 pub(crate) async fn job_end(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     job: JobId,
 ) -> Result<JobState, StoreError> {
-    let rows: Vec<(i64, i64)> =
-        query_as(SHOW_STATES).bind(job.0).fetch_all(&mut *connection).await?;
+    let rows: Vec<(i64, i64)> = query(SHOW_STATES).bind(job.0).read_all(connection).await?;
     let states =
         rows.iter().map(|(_, code)| row::state_of(*code)).collect::<Result<Vec<_>, _>>()?;
     let places: HashMap<i64, usize> =
@@ -116,8 +125,7 @@ pub(crate) async fn job_end(
         let gone = || StoreError::corrupt(format!("{} is not a task of {job}", TaskId(id)));
         places.get(&id).copied().ok_or_else(gone)
     };
-    let edges: Vec<(i64, i64, bool)> =
-        query_as(SHOW_EDGES).bind(job.0).fetch_all(&mut *connection).await?;
+    let edges: Vec<(i64, i64, bool)> = query(SHOW_EDGES).bind(job.0).read_all(connection).await?;
     let edges = edges
         .into_iter()
         .map(|(task, dependency, required)| {

@@ -4,6 +4,9 @@
 
 use std::sync::Arc;
 
+use crate::address::{Address, AddressError};
+use crate::dialect::Trouble;
+
 /// What keeps the store from doing what was asked.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
@@ -24,13 +27,13 @@ pub enum StoreError {
         /// The most it may have: [`crate::CHECKPOINTS_MAX`].
         checkpoints_max: u64,
     },
-    /// The file was last written by a newer version of the host.
+    /// The database was last written by a newer version of the host.
     #[error(
         "the database has schema {found}, but this version knows only up to {known}: \
          install a newer `apflow-host`, or restore a backup from before its upgrade"
     )]
     SchemaTooNew {
-        /// The schema of the file.
+        /// The schema of the database.
         found: i64,
         /// The newest schema that this version knows.
         known: i64,
@@ -38,6 +41,25 @@ pub enum StoreError {
     /// The store was closed, or its writer has ended.
     #[error("the store is closed")]
     Closed,
+    /// What should be the address of a database is none.
+    #[error("the address of the database is not valid")]
+    InvalidAddress(#[from] AddressError),
+    /// The database cannot be opened.
+    #[error("the database `{address}` cannot be opened")]
+    Unopened {
+        /// Where it is, without a password.
+        address: String,
+        /// Why.
+        #[source]
+        source: Arc<sqlx::Error>,
+    },
+    /// Nothing can be written or read at present: the disk is full or fails, the file is locked,
+    /// or the server does not answer. It may pass by itself.
+    #[error("the database cannot be used at present")]
+    Unavailable(#[source] Arc<sqlx::Error>),
+    /// Another process has the right to dispatch the tasks of this database.
+    #[error("another apflow-host runs the tasks of this database")]
+    DispatchTaken,
     /// The database itself refused. Shared, since one failed commit fails every write in it.
     #[error("the database refused")]
     Database(#[source] Arc<sqlx::Error>),
@@ -57,7 +79,10 @@ impl From<sqlx::Error> for StoreError {
         if matches!(error, sqlx::Error::PoolClosed) {
             return Self::Closed;
         }
-        Self::Database(Arc::new(error))
+        match Trouble::of(&error) {
+            Trouble::Lost | Trouble::Unavailable => Self::Unavailable(Arc::new(error)),
+            Trouble::Conflict | Trouble::Refused => Self::Database(Arc::new(error)),
+        }
     }
 }
 
@@ -71,5 +96,55 @@ impl StoreError {
     /// A row that cannot be read, or could not be.
     pub(crate) fn corrupt(what: impl Into<String>) -> Self {
         Self::Corrupt { what: what.into() }
+    }
+
+    /// A database that could be opened, and that no connection can be made to now, whatever the
+    /// reason.
+    pub(crate) fn unreachable(error: sqlx::Error) -> Self {
+        if matches!(error, sqlx::Error::PoolClosed) {
+            return Self::Closed;
+        }
+        Self::Unavailable(Arc::new(error))
+    }
+
+    /// A database that cannot be opened.
+    pub(crate) fn unopened(address: &Address) -> impl FnOnce(sqlx::Error) -> Self {
+        move |source| Self::Unopened { address: address.to_string(), source: Arc::new(source) }
+    }
+
+    /// Whether a write was refused before it changed anything.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::AttemptLost | Self::CheckpointTooLarge { .. } | Self::TooManyCheckpoints { .. }
+        )
+    }
+
+    /// Whether it is the database as a whole that cannot be used, be it for now or by its address.
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self, Self::InvalidAddress(_) | Self::Unopened { .. }) || self.is_temporary()
+    }
+
+    /// Whether every write fails for now, and may succeed later.
+    pub(crate) fn is_temporary(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::DispatchTaken)
+    }
+
+    /// What it means for what comes next, when it comes from the database.
+    pub(crate) fn trouble(&self) -> Option<Trouble> {
+        match self {
+            Self::Database(error) => Some(Trouble::of(error)),
+            Self::Unavailable(error) if Trouble::of(error) == Trouble::Lost => Some(Trouble::Lost),
+            Self::Unavailable(_) | Self::DispatchTaken => Some(Trouble::Unavailable),
+            Self::AttemptLost
+            | Self::CheckpointTooLarge { .. }
+            | Self::TooManyCheckpoints { .. }
+            | Self::SchemaTooNew { .. }
+            | Self::Closed
+            | Self::InvalidAddress(_)
+            | Self::Unopened { .. }
+            | Self::Migration(_)
+            | Self::Corrupt { .. } => None,
+        }
     }
 }

@@ -9,13 +9,13 @@ use apflow_model::event::{Event, Happening};
 use apflow_model::fault::Fault;
 use apflow_model::id::{JobId, TaskId};
 use apflow_model::state::TaskState;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{SqliteConnection, query, query_as};
 
+use crate::connection::{Connection, Row, query};
+use crate::dialect::{Sql, sql};
 use crate::error::StoreError;
 use crate::row;
 use crate::store::Store;
-use crate::writer::Write;
+use crate::write::{Answers, Turn, WriteGroup};
 
 /// The most events one page holds.
 pub const EVENTS_PER_PAGE_MAX: u32 = 1_000;
@@ -32,7 +32,7 @@ pub struct NewEvent {
 impl Store {
     /// Adds what happened in a running attempt to its job's history, in the order given.
     ///
-    /// Returns the number of the last event of the job.
+    /// Returns the number of the last of them, 0 when there are none.
     ///
     /// # Errors
     ///
@@ -65,17 +65,20 @@ impl Store {
     ) -> Result<Vec<Event>, StoreError> {
         const SQL: &str = "SELECT n, at, task_id, attempt, what FROM event \
                            WHERE job_id = $1 AND n > $2 ORDER BY n LIMIT $3";
-        let rows = query(SQL)
-            .bind(job.0)
-            .bind(row::count(after))
-            .bind(limit.clamp(1, EVENTS_PER_PAGE_MAX))
-            .fetch_all(self.readers())
+        let rows = self
+            .readers()
+            .fetch_all(
+                query(SQL)
+                    .bind(job.0)
+                    .bind(row::count(after))
+                    .bind(limit.clamp(1, EVENTS_PER_PAGE_MAX)),
+            )
             .await?;
         rows.iter().map(|row| read(job, row)).collect()
     }
 }
 
-fn read(job_id: JobId, row: &SqliteRow) -> Result<Event, StoreError> {
+fn read(job_id: JobId, row: &Row) -> Result<Event, StoreError> {
     Ok(Event {
         n: row::number(row, "n")?,
         at: row::moment(row, "at")?,
@@ -92,14 +95,29 @@ struct Append {
     events: Vec<NewEvent>,
 }
 
-impl Write for Append {
+impl WriteGroup for Append {
     type Output = u64;
 
-    async fn apply(&self, connection: &mut SqliteConnection) -> Result<u64, StoreError> {
-        let job = hold(connection, self.task, self.attempt).await?;
-        let of_attempt = |new| Draft::of_attempt(job, self.task, self.attempt, new);
-        let drafts = self.events.iter().map(of_attempt).collect();
-        append(connection, job, drafts).await
+    const TURN: Turn = Turn::Events;
+
+    async fn apply_group(
+        writes: &[Self],
+        connection: &mut Connection<'_>,
+    ) -> Result<Answers<u64>, StoreError> {
+        let held = hold(connection, writes.iter().map(|new| (new.task, new.attempt))).await?;
+        let (mut drafts, mut answers) = (Vec::new(), Vec::with_capacity(writes.len()));
+        for Self { task, attempt, events } in writes {
+            let Some(job) = held.get(&(*task, *attempt)) else {
+                answers.push(Err(StoreError::AttemptLost));
+                continue;
+            };
+            drafts.extend(events.iter().map(|new| Draft::of_attempt(*job, *task, *attempt, new)));
+            answers.push(Ok(drafts.len().checked_sub(1).filter(|_| !events.is_empty())));
+        }
+        let numbers = append(connection, drafts).await?;
+        let number = |last: Option<usize>| last.and_then(|last| numbers.get(last)).copied();
+        let answers = answers.into_iter();
+        Ok(answers.map(|answer| answer.map(|last| number(last).unwrap_or(0))).collect())
     }
 }
 
@@ -134,49 +152,45 @@ impl Draft {
     }
 }
 
-/// The job of a task that this attempt still holds.
-///
-/// # Errors
-///
-/// [`StoreError::AttemptLost`] when it does not hold it.
+/// The jobs of the tasks that these attempts still hold. One that is missing is lost.
 pub(crate) async fn hold(
-    connection: &mut SqliteConnection,
-    task: TaskId,
-    attempt: u32,
-) -> Result<JobId, StoreError> {
-    const SQL: &str = "SELECT job_id FROM task WHERE id = $1 AND attempt = $2 AND state = 3";
-    let held: Option<(i64,)> =
-        query_as(SQL).bind(task.0).bind(attempt).fetch_optional(connection).await?;
-    held.map(|(job,)| JobId(job)).ok_or(StoreError::AttemptLost)
+    connection: &mut Connection<'_>,
+    attempts: impl Iterator<Item = (TaskId, u32)>,
+) -> Result<HashMap<(TaskId, u32), JobId>, StoreError> {
+    const SQL: Sql = sql!(
+        "SELECT task.id, task.attempt, task.job_id FROM ",
+        ROWS,
+        " AS asked \
+         JOIN task ON task.id = CAST(asked.value->>0 AS BIGINT) \
+         WHERE task.attempt = CAST(asked.value->>1 AS BIGINT) AND task.state = 3"
+    );
+    let asked: Vec<_> = attempts.map(|(task, attempt)| (task.0, attempt)).collect();
+    let held: Vec<(i64, i64, i64)> =
+        query(SQL).bind(row::text(&asked)?).read_all(connection).await?;
+    let held = held.into_iter().map(|(task, attempt, job)| {
+        Ok(((TaskId(task), row::narrow(attempt, "attempt")?), JobId(job)))
+    });
+    held.collect()
 }
 
-/// Numbers the events of one job and stores them. Returns the last number of the job.
+/// Numbers the events of any jobs and stores them, each job's in the order given. Returns their
+/// numbers, in that order.
 pub(crate) async fn append(
-    connection: &mut SqliteConnection,
-    job: JobId,
+    connection: &mut Connection<'_>,
     drafts: Vec<Draft>,
-) -> Result<u64, StoreError> {
-    const SQL: &str =
-        "UPDATE job SET event_count = event_count + $2 WHERE id = $1 RETURNING event_count";
-    let added = row::count(drafts.len() as u64);
-    let (last,): (i64,) = query_as(SQL).bind(job.0).bind(added).fetch_one(&mut *connection).await?;
-    let numbered: Vec<_> = (last - added + 1..).zip(drafts).collect();
-    insert(connection, [items(&numbered)?.as_str()].into_iter()).await?;
-    row::narrow(last, "event_count")
-}
-
-/// Numbers the events of many jobs and stores them, each job's in the order given.
-pub(crate) async fn append_each(
-    connection: &mut SqliteConnection,
-    drafts: Vec<Draft>,
-) -> Result<(), StoreError> {
-    const SQL: &str = "UPDATE job SET event_count = event_count + (added.value->>1) \
-                       FROM json_each($1) AS added WHERE job.id = added.value->>0 \
-                       RETURNING job.id, job.event_count";
+) -> Result<Vec<u64>, StoreError> {
+    const SQL: Sql = sql!(
+        "UPDATE job SET event_count = event_count + CAST(added.value->>1 AS BIGINT) FROM ",
+        ROWS,
+        " AS added WHERE job.id = CAST(added.value->>0 AS BIGINT) \
+         RETURNING job.id, job.event_count"
+    );
+    if drafts.is_empty() {
+        return Ok(Vec::new());
+    }
     let added = count_by_job(&drafts);
     let counts: Vec<_> = added.iter().collect();
-    let lasts: Vec<(i64, i64)> =
-        query_as(SQL).bind(row::text(&counts)?).fetch_all(&mut *connection).await?;
+    let lasts: Vec<(i64, i64)> = query(SQL).bind(row::text(&counts)?).read_all(connection).await?;
     insert_each(connection, drafts, lasts).await
 }
 
@@ -190,11 +204,12 @@ pub(crate) fn count_by_job(drafts: &[Draft]) -> BTreeMap<i64, i64> {
 }
 
 /// Stores the events of many jobs, given the number that the last event of each job has then.
+/// Returns the number of each.
 pub(crate) async fn insert_each(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     drafts: Vec<Draft>,
     lasts: Vec<(i64, i64)>,
-) -> Result<(), StoreError> {
+) -> Result<Vec<u64>, StoreError> {
     let added = count_by_job(&drafts);
     let first = |(job, last)| (job, last - added.get(&job).copied().unwrap_or_default() + 1);
     let mut next: HashMap<i64, i64> = lasts.into_iter().map(first).collect();
@@ -206,17 +221,23 @@ pub(crate) async fn insert_each(
         numbered.push((*n, draft));
         *n += 1;
     }
-    insert(connection, [items(&numbered)?.as_str()].into_iter()).await
+    insert(connection, [items(&numbered)?.as_str()].into_iter()).await?;
+    numbered.iter().map(|(n, _)| row::narrow(*n, "event_count")).collect()
 }
 
 /// Stores events: the [`items`] of any number of jobs.
 pub(crate) async fn insert<'a>(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     items: impl Iterator<Item = &'a str>,
 ) -> Result<(), StoreError> {
-    const SQL: &str = "INSERT INTO event (job_id, n, at, task_id, attempt, what) \
-                       SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5 \
-                       FROM json_each($1)";
+    const SQL: Sql = sql!(
+        "INSERT INTO event (job_id, n, at, task_id, attempt, what) \
+                       SELECT CAST(value->>0 AS BIGINT), CAST(value->>1 AS BIGINT), \
+ CAST(value->>2 AS BIGINT), CAST(value->>3 AS BIGINT), \
+ CAST(value->>4 AS BIGINT), value->>5 \
+                       FROM ",
+        ROWS
+    );
     if let Some(rows) = row::array(items) {
         query(SQL).bind(rows).execute(connection).await?;
     }

@@ -8,13 +8,13 @@ use apflow_model::clock::Timestamp;
 use apflow_model::file::{TaskFile, Upload};
 use apflow_model::id::{FileId, JobId, TaskId};
 use apflow_model::plugin::Digest;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{SqliteConnection, query, query_as};
 
+use crate::connection::{Connection, Row, query};
+use crate::dialect::{Sql, sql};
 use crate::error::StoreError;
 use crate::row;
 use crate::store::Store;
-use crate::writer::Write;
+use crate::write::Write;
 
 /// The most files one page holds.
 pub const FILES_PER_PAGE_MAX: u32 = 1_000;
@@ -75,7 +75,7 @@ impl Store {
     /// [`StoreError::Database`] and [`StoreError::Corrupt`].
     pub async fn find_upload(&self, id: FileId) -> Result<Option<Upload>, StoreError> {
         const SQL: &str = "SELECT * FROM upload WHERE id = $1";
-        let found = query(SQL).bind(id.0).fetch_optional(self.readers()).await?;
+        let found = self.readers().fetch_optional(query(SQL).bind(id.0)).await?;
         found.as_ref().map(read_upload).transpose()
     }
 
@@ -86,7 +86,7 @@ impl Store {
     /// [`StoreError::Database`] and [`StoreError::Corrupt`].
     pub async fn uploaded_digests(&self) -> Result<HashSet<Digest>, StoreError> {
         const SQL: &str = "SELECT DISTINCT sha256 FROM upload";
-        let rows: Vec<(String,)> = query_as(SQL).fetch_all(self.readers()).await?;
+        let rows: Vec<(String,)> = self.readers().read_all(query(SQL)).await?;
         rows.iter().map(|(digest,)| digest.parse().map_err(StoreError::corrupt)).collect()
     }
 
@@ -110,7 +110,7 @@ impl Store {
         let limit = limit.clamp(1, FILES_PER_PAGE_MAX);
         let after = after.unwrap_or(0);
         let rows =
-            query(SQL).bind(job.0).bind(after).bind(limit + 1).fetch_all(self.readers()).await?;
+            self.readers().fetch_all(query(SQL).bind(job.0).bind(after).bind(limit + 1)).await?;
         let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
         let last = rows.get(wanted.saturating_sub(1)).filter(|_| rows.len() > wanted);
         let next = last.map(|row| row::column(row, "id")).transpose()?;
@@ -133,7 +133,7 @@ impl Store {
                            JOIN task_file ON task_file.task_id = task.id AND task_file.name = $3 \
                            WHERE task.job_id = $1 AND task.reference = $2";
         let found =
-            query(SQL).bind(job.0).bind(task).bind(name).fetch_optional(self.readers()).await?;
+            self.readers().fetch_optional(query(SQL).bind(job.0).bind(task).bind(name)).await?;
         found.as_ref().map(read_file).transpose()
     }
 
@@ -151,7 +151,7 @@ impl Store {
                            WHERE dependency.task_id = $1 AND EXISTS \
                              (SELECT 1 FROM task_file WHERE task_file.task_id = upstream.id) \
                            ORDER BY upstream.id";
-        let rows: Vec<(i64, String)> = query_as(SQL).bind(task.0).fetch_all(self.readers()).await?;
+        let rows: Vec<(i64, String)> = self.readers().read_all(query(SQL).bind(task.0)).await?;
         Ok(rows.into_iter().map(|(id, reference)| (TaskId(id), reference)).collect())
     }
 
@@ -162,12 +162,12 @@ impl Store {
     /// [`StoreError::Database`].
     pub async fn tasks_with_files(&self) -> Result<HashSet<TaskId>, StoreError> {
         const SQL: &str = "SELECT DISTINCT task_id FROM task_file";
-        let rows: Vec<(i64,)> = query_as(SQL).fetch_all(self.readers()).await?;
+        let rows: Vec<(i64,)> = self.readers().read_all(query(SQL)).await?;
         Ok(rows.into_iter().map(|(id,)| TaskId(id)).collect())
     }
 }
 
-fn read_upload(row: &SqliteRow) -> Result<Upload, StoreError> {
+fn read_upload(row: &Row) -> Result<Upload, StoreError> {
     Ok(Upload {
         id: FileId(row::column(row, "id")?),
         name: row::column(row, "name")?,
@@ -178,7 +178,7 @@ fn read_upload(row: &SqliteRow) -> Result<Upload, StoreError> {
     })
 }
 
-fn read_file(row: &SqliteRow) -> Result<TaskFile, StoreError> {
+fn read_file(row: &Row) -> Result<TaskFile, StoreError> {
     Ok(TaskFile {
         task_id: TaskId(row::column(row, "task_id")?),
         task: row::column(row, "reference")?,
@@ -192,7 +192,7 @@ struct AddUpload(Upload);
 impl Write for AddUpload {
     type Output = ();
 
-    async fn apply(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    async fn apply(&self, connection: &mut Connection<'_>) -> Result<(), StoreError> {
         const SQL: &str = "INSERT INTO upload (id, name, size, sha256, principal, created_at) \
                            VALUES ($1, $2, $3, $4, $5, $6)";
         let Upload { id, name, size, sha256, principal, created_at } = &self.0;
@@ -211,11 +211,14 @@ impl Write for AddUpload {
 
 /// Stores what tasks left. Each item is a task, a path and a size.
 pub(crate) async fn insert(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     files: &[(i64, &str, i64)],
 ) -> Result<(), StoreError> {
-    const SQL: &str = "INSERT INTO task_file (task_id, name, size) \
-                       SELECT value->>0, value->>1, value->>2 FROM json_each($1)";
+    const SQL: Sql = sql!(
+        "INSERT INTO task_file (task_id, name, size) \
+         SELECT CAST(value->>0 AS BIGINT), value->>1, CAST(value->>2 AS BIGINT) FROM ",
+        ROWS
+    );
     if !files.is_empty() {
         query(SQL).bind(row::text(files)?).execute(connection).await?;
     }

@@ -9,15 +9,15 @@ use apflow_model::job::{Job, JobSpec, Task, TaskDependency, TaskSpec};
 use apflow_model::state::{JobState, TaskState};
 use apflow_model::usage::Usage;
 use serde_json::{Value, json};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection, query, query_as};
 
+use crate::connection::{Connection, Query, Row, query};
+use crate::dialect::{Sql, sql};
 use crate::error::StoreError;
 use crate::events::{self, Draft};
 use crate::row;
 use crate::store::Store;
 use crate::tasks;
-use crate::writer::{Answers, WriteGroup};
+use crate::write::{Answers, Turn, WriteGroup};
 
 /// The most jobs one page holds.
 pub const JOBS_PER_PAGE_MAX: u32 = 1_000;
@@ -85,11 +85,10 @@ impl Store {
     pub async fn find_job(&self, id: JobId) -> Result<Option<Job>, StoreError> {
         // One read transaction: a settlement in between would show a task's end without its
         // job's.
-        let mut snapshot = self.readers().begin().await?;
-        let found = query("SELECT * FROM job WHERE id = $1")
-            .bind(id.0)
-            .fetch_optional(&mut *snapshot)
-            .await?;
+        let mut snapshot = self.readers().snapshot().await?;
+        let mut snapshot = snapshot.connection();
+        let find = query("SELECT * FROM job WHERE id = $1").bind(id.0);
+        let found = find.fetch_optional(&mut snapshot).await?;
         let Some(found) = found else { return Ok(None) };
         let mut job = read(&found)?;
         job.tasks = tasks::of_job(&mut snapshot, id).await?;
@@ -103,8 +102,7 @@ impl Store {
     /// [`StoreError::Database`] and [`StoreError::Corrupt`].
     pub async fn job_state(&self, id: JobId) -> Result<Option<JobState>, StoreError> {
         const SQL: &str = "SELECT state FROM job WHERE id = $1";
-        let found: Option<(String,)> =
-            query_as(SQL).bind(id.0).fetch_optional(self.readers()).await?;
+        let found: Option<(String,)> = self.readers().read_optional(query(SQL).bind(id.0)).await?;
         found.map(|(state,)| state.parse().map_err(StoreError::corrupt)).transpose()
     }
 
@@ -122,7 +120,7 @@ impl Store {
         limit: u32,
     ) -> Result<JobPage, StoreError> {
         let limit = limit.clamp(1, JOBS_PER_PAGE_MAX);
-        let rows = filter.query(before, limit + 1).build().fetch_all(self.readers()).await?;
+        let rows = self.readers().fetch_all(filter.query(before, limit + 1)).await?;
         let mut jobs = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
         let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
         let has_more = jobs.len() > wanted;
@@ -133,19 +131,18 @@ impl Store {
 }
 
 impl JobFilter {
-    fn query(&self, before: Option<JobId>, limit: u32) -> QueryBuilder<Sqlite> {
-        let mut sql = QueryBuilder::new("SELECT * FROM job WHERE id < ");
+    fn query(&self, before: Option<JobId>, limit: u32) -> Query {
+        let mut sql = Query::build("SELECT * FROM job WHERE id < ");
         sql.push_bind(before.map_or(i64::MAX, |id| id.0));
         if !self.states.is_empty() {
             sql.push(" AND state IN (");
-            let mut list = sql.separated(", ");
-            for state in &self.states {
-                list.push_bind(state.name());
+            for (place, state) in self.states.iter().enumerate() {
+                sql.push(if place == 0 { "" } else { ", " }).push_bind(state.name());
             }
             sql.push(")");
         }
         if let Some(principal) = &self.principal {
-            sql.push(" AND principal = ").push_bind(principal.clone());
+            sql.push(" AND principal = ").push_bind(principal.as_str());
         }
         if let Some(since) = self.since {
             sql.push(" AND created_at >= ").push_bind(since.unix_ms());
@@ -155,7 +152,7 @@ impl JobFilter {
         }
         if let Some(executor) = &self.executor {
             sql.push(" AND EXISTS (SELECT 1 FROM task WHERE job_id = job.id AND executor = ")
-                .push_bind(executor.clone())
+                .push_bind(executor.as_str())
                 .push(")");
         }
         sql.push(" ORDER BY id DESC LIMIT ").push_bind(limit);
@@ -163,7 +160,7 @@ impl JobFilter {
     }
 }
 
-fn read(row: &SqliteRow) -> Result<Job, StoreError> {
+fn read(row: &Row) -> Result<Job, StoreError> {
     Ok(Job {
         id: JobId(row::column(row, "id")?),
         name: row::column(row, "name")?,
@@ -287,33 +284,51 @@ fn task_row(task: &Task, spec: &TaskSpec) -> Result<Value, StoreError> {
     ]))
 }
 
-const INSERT_JOBS: &str = "\
+const INSERT_JOBS: Sql = sql!(
+    "\
     INSERT INTO job (id, name, principal, state, grants, task_count, open_count, event_count, \
                      created_at) \
-    SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>5, \
-           value->>5, value->>6 FROM json_each($1)";
+    SELECT CAST(value->>0 AS BIGINT), value->>1, value->>2, value->>3, value->>4, \
+           CAST(value->>5 AS BIGINT), CAST(value->>5 AS BIGINT), \
+           CAST(value->>5 AS BIGINT), CAST(value->>6 AS BIGINT) FROM ",
+    ROWS
+);
 
-const INSERT_TASKS: &str = "\
+const INSERT_TASKS: Sql = sql!(
+    "\
     INSERT INTO task (id, job_id, reference, name, executor, state, parent_id, priority, run_at, \
                       timeout_ms, token_budget, model, backoff, attempts_max, waiting_count, \
                       created_at, allow) \
-    SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, \
-           value->>7, value->>8, value->>9, value->>10, value->>11, value->>12, value->>13, \
-           value->>14, value->>15, value->>16 FROM json_each($1)";
+    SELECT CAST(value->>0 AS BIGINT), CAST(value->>1 AS BIGINT), value->>2, value->>3, \
+           value->>4, CAST(value->>5 AS BIGINT), CAST(value->>6 AS BIGINT), \
+           CAST(value->>7 AS BIGINT), CAST(value->>8 AS BIGINT), \
+           CAST(value->>9 AS BIGINT), CAST(value->>10 AS BIGINT), value->>11, \
+           value->>12, CAST(value->>13 AS BIGINT), CAST(value->>14 AS BIGINT), \
+           CAST(value->>15 AS BIGINT), value->>16 FROM ",
+    ROWS
+);
 
-const INSERT_INPUTS: &str =
-    "INSERT INTO task_input (task_id, body) SELECT value->>0, value->>1 FROM json_each($1)";
+const INSERT_INPUTS: Sql = sql!(
+    "INSERT INTO task_input (task_id, body) SELECT CAST(value->>0 AS BIGINT), value->>1 FROM ",
+    ROWS
+);
 
-const INSERT_DEPENDENCIES: &str = "\
+const INSERT_DEPENDENCIES: Sql = sql!(
+    "\
     INSERT INTO dependency (dependency_id, task_id, required) \
-    SELECT value->>0, value->>1, value->>2 FROM json_each($1)";
+    SELECT CAST(value->>0 AS BIGINT), CAST(value->>1 AS BIGINT), \
+           CAST(value->>2 AS BOOLEAN) FROM ",
+    ROWS
+);
 
 impl WriteGroup for Submit {
     type Output = ();
 
+    const TURN: Turn = Turn::Submit;
+
     async fn apply_group(
         writes: &[Self],
-        connection: &mut SqliteConnection,
+        connection: &mut Connection<'_>,
     ) -> Result<Answers<()>, StoreError> {
         insert(connection, INSERT_JOBS, writes.iter().map(|rows| rows.job.as_str())).await?;
         insert(connection, INSERT_TASKS, writes.iter().map(|rows| rows.tasks.as_str())).await?;
@@ -326,8 +341,8 @@ impl WriteGroup for Submit {
 }
 
 async fn insert(
-    connection: &mut SqliteConnection,
-    sql: &'static str,
+    connection: &mut Connection<'_>,
+    sql: Sql,
     items: impl Iterator<Item = &str>,
 ) -> Result<(), StoreError> {
     if let Some(rows) = row::array(items) {

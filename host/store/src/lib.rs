@@ -23,12 +23,20 @@ mod sessions;
 
 mod plugins;
 
+mod commit;
+mod link;
+mod write;
 mod writer;
 
+mod address;
+mod connect;
+mod connection;
+mod dialect;
 mod error;
 mod row;
 mod schema;
 
+pub use crate::address::{Address, AddressError, Server};
 pub use crate::attempts::{End, Settled, Settlement};
 pub use crate::cancel::Cancelled;
 pub use crate::checkpoints::{CHECKPOINT_BYTES_MAX, CHECKPOINTS_MAX, Checkpoint};

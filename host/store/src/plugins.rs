@@ -5,13 +5,12 @@
 
 use apflow_model::clock::Timestamp;
 use apflow_model::plugin::Plugin;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{SqliteConnection, query};
 
+use crate::connection::{Connection, Row, query};
 use crate::error::StoreError;
 use crate::row;
 use crate::store::Store;
-use crate::writer::Write;
+use crate::write::Write;
 
 impl Store {
     /// Stores a plugin under its manifest's name, in the place of what had that name before.
@@ -35,7 +34,7 @@ impl Store {
     /// [`StoreError::Database`] and [`StoreError::Corrupt`].
     pub async fn find_plugin(&self, name: &str) -> Result<Option<Plugin>, StoreError> {
         const SQL: &str = "SELECT * FROM plugin WHERE name = $1";
-        let found = query(SQL).bind(name).fetch_optional(self.readers()).await?;
+        let found = self.readers().fetch_optional(query(SQL).bind(name)).await?;
         found.as_ref().map(read).transpose()
     }
 
@@ -48,7 +47,7 @@ impl Store {
     ///
     /// [`StoreError::Database`].
     pub async fn list_plugins(&self) -> Result<Vec<Plugin>, StoreError> {
-        let rows = query("SELECT * FROM plugin ORDER BY name").fetch_all(self.readers()).await?;
+        let rows = self.readers().fetch_all(query("SELECT * FROM plugin ORDER BY name")).await?;
         Ok(rows.iter().filter_map(read_or_log).collect())
     }
 
@@ -67,7 +66,7 @@ impl Store {
     }
 }
 
-fn read_or_log(row: &SqliteRow) -> Option<Plugin> {
+fn read_or_log(row: &Row) -> Option<Plugin> {
     match read(row) {
         Ok(plugin) => Some(plugin),
         Err(error) => {
@@ -78,7 +77,7 @@ fn read_or_log(row: &SqliteRow) -> Option<Plugin> {
     }
 }
 
-fn read(row: &SqliteRow) -> Result<Plugin, StoreError> {
+fn read(row: &Row) -> Result<Plugin, StoreError> {
     let texts: Texts<&str> = Texts {
         digest: row::column(row, "digest")?,
         world: row::column(row, "world")?,
@@ -147,7 +146,7 @@ impl Put {
 impl Write for Put {
     type Output = ();
 
-    async fn apply(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    async fn apply(&self, connection: &mut Connection<'_>) -> Result<(), StoreError> {
         const SQL: &str = "INSERT INTO plugin (name, version, digest, world, manifest, \
                            descriptor, builtin, loaded_at) \
                            VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
@@ -178,7 +177,7 @@ struct Remove {
 impl Write for Remove {
     type Output = Option<Plugin>;
 
-    async fn apply(&self, connection: &mut SqliteConnection) -> Result<Option<Plugin>, StoreError> {
+    async fn apply(&self, connection: &mut Connection<'_>) -> Result<Option<Plugin>, StoreError> {
         const SQL: &str = "DELETE FROM plugin WHERE name = $1 RETURNING *";
         let removed = query(SQL).bind(&self.name).fetch_optional(connection).await?;
         removed.as_ref().map(read).transpose()

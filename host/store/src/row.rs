@@ -6,44 +6,48 @@ use apflow_model::clock::Timestamp;
 use apflow_model::state::TaskState;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Decode, Row, Sqlite, Type};
+use sqlx::{Decode, Postgres, Row as _, Sqlite, Type};
 
+use crate::connection::{Either, Row};
 use crate::error::StoreError;
 
 /// Reads a column of a row.
-pub(crate) fn column<'r, T>(row: &'r SqliteRow, name: &str) -> Result<T, StoreError>
+pub(crate) fn column<'r, T>(row: &'r Row, name: &str) -> Result<T, StoreError>
 where
-    T: Decode<'r, Sqlite> + Type<Sqlite>,
+    T: Decode<'r, Sqlite> + Type<Sqlite> + Decode<'r, Postgres> + Type<Postgres>,
 {
-    row.try_get(name).map_err(|error| StoreError::corrupt(format!("column `{name}`: {error}")))
+    let read = match row {
+        Either::Sqlite(row) => row.try_get(name),
+        Either::Postgres(row) => row.try_get(name),
+    };
+    read.map_err(|error| StoreError::corrupt(format!("column `{name}`: {error}")))
 }
 
 /// Reads a column that holds a moment.
-pub(crate) fn moment(row: &SqliteRow, name: &str) -> Result<Timestamp, StoreError> {
+pub(crate) fn moment(row: &Row, name: &str) -> Result<Timestamp, StoreError> {
     column(row, name).map(Timestamp::from_unix_ms)
 }
 
 /// Reads a column that holds a moment or nothing.
-pub(crate) fn perhaps_moment(row: &SqliteRow, name: &str) -> Result<Option<Timestamp>, StoreError> {
+pub(crate) fn perhaps_moment(row: &Row, name: &str) -> Result<Option<Timestamp>, StoreError> {
     Ok(column::<Option<i64>>(row, name)?.map(Timestamp::from_unix_ms))
 }
 
 /// Reads a column that holds a number of another width.
-pub(crate) fn number<T: TryFrom<i64>>(row: &SqliteRow, name: &str) -> Result<T, StoreError> {
+pub(crate) fn number<T: TryFrom<i64>>(row: &Row, name: &str) -> Result<T, StoreError> {
     narrow(column(row, name)?, name)
 }
 
 /// Reads a column that holds a number of another width or nothing.
 pub(crate) fn perhaps_number<T: TryFrom<i64>>(
-    row: &SqliteRow,
+    row: &Row,
     name: &str,
 ) -> Result<Option<T>, StoreError> {
     column::<Option<i64>>(row, name)?.map(|number| narrow(number, name)).transpose()
 }
 
 /// Reads a column that holds the state of a task.
-pub(crate) fn state(row: &SqliteRow, name: &str) -> Result<TaskState, StoreError> {
+pub(crate) fn state(row: &Row, name: &str) -> Result<TaskState, StoreError> {
     state_of(column(row, name)?)
 }
 
@@ -54,13 +58,13 @@ pub(crate) fn state_of(code: i64) -> Result<TaskState, StoreError> {
 }
 
 /// Reads a column that holds JSON.
-pub(crate) fn json<T: DeserializeOwned>(row: &SqliteRow, name: &str) -> Result<T, StoreError> {
+pub(crate) fn json<T: DeserializeOwned>(row: &Row, name: &str) -> Result<T, StoreError> {
     parse(column(row, name)?, name)
 }
 
 /// Reads a column that holds JSON or nothing.
 pub(crate) fn perhaps_json<T: DeserializeOwned>(
-    row: &SqliteRow,
+    row: &Row,
     name: &str,
 ) -> Result<Option<T>, StoreError> {
     column::<Option<&str>>(row, name)?.map(|text| parse(text, name)).transpose()

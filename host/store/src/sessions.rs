@@ -8,14 +8,13 @@ use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::id::{JobId, TaskId};
 use apflow_model::retry::{self, Backoff, Retry};
 use apflow_model::state::JobState;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{SqliteConnection, query, query_as};
 
 use crate::attempts::{End, Ending};
+use crate::connection::{Connection, Row, query};
 use crate::error::StoreError;
 use crate::row;
 use crate::store::Store;
-use crate::writer::{Write, WriteGroup};
+use crate::write::{Turn, Write, WriteGroup};
 
 /// How many times a task may take its host down before it is quarantined.
 pub const HOST_LOSSES_MAX: u32 = 2;
@@ -100,9 +99,11 @@ struct OpenSession {
 impl Write for OpenSession {
     type Output = SessionId;
 
-    async fn apply(&self, connection: &mut SqliteConnection) -> Result<SessionId, StoreError> {
+    const TURN: Turn = Turn::Session;
+
+    async fn apply(&self, connection: &mut Connection<'_>) -> Result<SessionId, StoreError> {
         const SQL: &str = "INSERT INTO session (started_at) VALUES ($1) RETURNING id";
-        let (id,) = query_as(SQL).bind(self.now.unix_ms()).fetch_one(connection).await?;
+        let (id,) = query(SQL).bind(self.now.unix_ms()).read_one(connection).await?;
         Ok(SessionId(id))
     }
 }
@@ -120,8 +121,10 @@ const COUNT_LOSSES: &str = "\
 impl Write for Recover {
     type Output = Recovered;
 
-    async fn apply(&self, connection: &mut SqliteConnection) -> Result<Recovered, StoreError> {
-        let rows = query(COUNT_LOSSES).bind(self.session.0).fetch_all(&mut *connection).await?;
+    const TURN: Turn = Turn::Session;
+
+    async fn apply(&self, connection: &mut Connection<'_>) -> Result<Recovered, StoreError> {
+        let rows = query(COUNT_LOSSES).bind(self.session.0).fetch_all(connection).await?;
         let mut left = rows.iter().map(read_left).collect::<Result<Vec<_>, _>>()?;
         left.sort_unstable_by_key(|left| left.task);
         let mut recovered = Recovered::default();
@@ -154,7 +157,7 @@ struct Left {
     host_losses: u32,
 }
 
-fn read_left(row: &SqliteRow) -> Result<Left, StoreError> {
+fn read_left(row: &Row) -> Result<Left, StoreError> {
     Ok(Left {
         task: TaskId(row::column(row, "id")?),
         attempt: row::number(row, "attempt")?,
@@ -193,20 +196,24 @@ const GIVE_BACK: &str = "\
 impl Write for Release {
     type Output = Vec<TaskId>;
 
-    async fn apply(&self, connection: &mut SqliteConnection) -> Result<Vec<TaskId>, StoreError> {
-        let mut held: Vec<(i64, u32)> =
-            query_as(GIVE_BACK).bind(self.session.0).fetch_all(&mut *connection).await?;
+    const TURN: Turn = Turn::Release;
+
+    async fn apply(&self, connection: &mut Connection<'_>) -> Result<Vec<TaskId>, StoreError> {
+        let mut held: Vec<(i64, i64)> =
+            query(GIVE_BACK).bind(self.session.0).read_all(connection).await?;
         held.sort_unstable();
         let fault = Fault::new(FaultCode::HostLost, "the host was stopped");
-        let ending = |(task, attempt): &(i64, u32)| Ending {
-            task: TaskId(*task),
-            attempt: *attempt,
-            now: self.now,
-            end: End::Retry { fault: fault.clone(), run_at: self.now },
-            usage: None,
-            events: Vec::new(),
+        let ending = |(task, attempt): &(i64, i64)| {
+            Ok(Ending {
+                task: TaskId(*task),
+                attempt: row::narrow(*attempt, "attempt")?,
+                now: self.now,
+                end: End::Retry { fault: fault.clone(), run_at: self.now },
+                usage: None,
+                events: Vec::new(),
+            })
         };
-        let endings: Vec<_> = held.iter().map(ending).collect();
+        let endings = held.iter().map(ending).collect::<Result<Vec<_>, StoreError>>()?;
         for settled in Ending::apply_group(&endings, connection).await? {
             settled?;
         }

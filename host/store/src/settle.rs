@@ -7,55 +7,75 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use apflow_model::clock::Timestamp;
 use apflow_model::id::{JobId, TaskId};
 use apflow_model::state::{JobState, TaskState};
-use sqlx::{SqliteConnection, query, query_as};
 
 use crate::attempts::{End, Ending, Settled};
+use crate::connection::{Connection, query};
 use crate::dependents::{self, Moved};
+use crate::dialect::{Sql, sql};
 use crate::error::StoreError;
 use crate::events::{self, Draft};
 use crate::files;
 use crate::row;
-use crate::writer::{Answers, WriteGroup};
+use crate::write::{Answers, Turn, WriteGroup};
 
 /// Only the attempt that holds a task ends it: this is the fence.
-const END_TASKS: &str = "\
-    UPDATE task SET state = ending.value->>2, session_id = NULL, \
-                    run_at = coalesce(ending.value->>3, run_at), fault = ending.value->>4, \
-                    ended_at = ending.value->>5 \
-    FROM json_each($1) AS ending \
-    WHERE task.id = ending.value->>0 AND task.attempt = ending.value->>1 AND task.state = 3 \
+const END_TASKS: Sql = sql!(
+    "\
+    UPDATE task SET state = CAST(ending.value->>2 AS BIGINT), session_id = NULL, \
+                    run_at = coalesce(CAST(ending.value->>3 AS BIGINT), run_at), \
+                    fault = ending.value->>4, \
+                    ended_at = CAST(ending.value->>5 AS BIGINT) \
+    FROM ",
+    ROWS,
+    " AS ending \
+    WHERE task.id = CAST(ending.value->>0 AS BIGINT) \
+      AND task.attempt = CAST(ending.value->>1 AS BIGINT) AND task.state = 3 \
     RETURNING id, job_id, \
               (SELECT task_count FROM job WHERE job.id = job_id) = 1, \
-              EXISTS (SELECT 1 FROM checkpoint WHERE task_id = task.id)";
+              EXISTS (SELECT 1 FROM checkpoint WHERE task_id = task.id)"
+);
 
-const END_ATTEMPTS: &str = "\
-    UPDATE attempt SET ended_at = ending.value->>2, fault = ending.value->>3, \
+const END_ATTEMPTS: Sql = sql!(
+    "\
+    UPDATE attempt SET ended_at = CAST(ending.value->>2 AS BIGINT), fault = ending.value->>3, \
                        usage = ending.value->>4 \
-    FROM json_each($1) AS ending \
-    WHERE attempt.task_id = ending.value->>0 AND attempt.n = ending.value->>1";
+    FROM ",
+    ROWS,
+    " AS ending \
+    WHERE attempt.task_id = CAST(ending.value->>0 AS BIGINT) \
+      AND attempt.n = CAST(ending.value->>1 AS BIGINT)"
+);
 
-const INSERT_OUTPUTS: &str =
-    "INSERT INTO task_output (task_id, body) SELECT value->>0, value->>1 FROM json_each($1)";
+const INSERT_OUTPUTS: Sql = sql!(
+    "INSERT INTO task_output (task_id, body) SELECT CAST(value->>0 AS BIGINT), value->>1 FROM ",
+    ROWS
+);
 
-const DROP_CHECKPOINTS: &str =
-    "DELETE FROM checkpoint WHERE task_id IN (SELECT value FROM json_each($1))";
+const DROP_CHECKPOINTS: Sql =
+    sql!("DELETE FROM checkpoint WHERE task_id IN (SELECT CAST(value AS BIGINT) FROM ", ROWS, ")");
 
-const CHANGE_JOBS: &str = "\
-    UPDATE job SET event_count = event_count + (change.value->>1), \
-                   open_count = open_count - (change.value->>2), \
+const CHANGE_JOBS: Sql = sql!(
+    "\
+    UPDATE job SET event_count = event_count + CAST(change.value->>1 AS BIGINT), \
+                   open_count = open_count - CAST(change.value->>2 AS BIGINT), \
                    state = coalesce(change.value->>3, state), \
-                   ended_at = coalesce(change.value->>4, ended_at) \
-    FROM json_each($1) AS change WHERE job.id = change.value->>0 \
-    RETURNING job.id, job.event_count, job.open_count";
+                   ended_at = coalesce(CAST(change.value->>4 AS BIGINT), ended_at) \
+    FROM ",
+    ROWS,
+    " AS change WHERE job.id = CAST(change.value->>0 AS BIGINT) \
+    RETURNING job.id, job.event_count, job.open_count"
+);
 
 const END_JOB: &str = "UPDATE job SET state = $2, ended_at = $3 WHERE id = $1";
 
 impl WriteGroup for Ending {
     type Output = Settled;
 
+    const TURN: Turn = Turn::Settle;
+
     async fn apply_group(
         writes: &[Self],
-        connection: &mut SqliteConnection,
+        connection: &mut Connection<'_>,
     ) -> Result<Answers<Settled>, StoreError> {
         // Two ends of one task meet the fence one after the other, never in one statement.
         let mut answers = Vec::with_capacity(writes.len());
@@ -82,7 +102,7 @@ struct Held<'a> {
 
 /// Stores the ends of different tasks. Each answer is that of the ending in the same place.
 async fn settle(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     endings: &[Ending],
 ) -> Result<Answers<Settled>, StoreError> {
     let held = end_tasks(connection, endings).await?;
@@ -97,7 +117,7 @@ async fn settle(
 }
 
 async fn end_tasks<'a>(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     endings: &'a [Ending],
 ) -> Result<Vec<Held<'a>>, StoreError> {
     let rows = endings.iter().map(|ending| {
@@ -109,7 +129,7 @@ async fn end_tasks<'a>(
     });
     let rows = format!("[{}]", row::items(rows)?);
     let passed: Vec<(i64, i64, bool, bool)> =
-        query_as(END_TASKS).bind(rows).fetch_all(connection).await?;
+        query(END_TASKS).bind(rows).read_all(connection).await?;
     let mut passed: HashMap<i64, _> = passed.into_iter().map(|row| (row.0, row)).collect();
     let hold = |ending: &'a Ending| {
         let (_, job, is_alone, has_checkpoints) = passed.remove(&ending.task.0)?;
@@ -119,7 +139,7 @@ async fn end_tasks<'a>(
 }
 
 async fn end_attempts(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     held: &[Held<'_>],
 ) -> Result<(), StoreError> {
     let rows = held.iter().map(|Held { ending, .. }| {
@@ -134,7 +154,7 @@ async fn end_attempts(
 
 /// Stores what completed tasks returned and left, and drops the checkpoints that they need no more.
 async fn store_outputs(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     held: &[Held<'_>],
 ) -> Result<(), StoreError> {
     let mut outputs = Vec::new();
@@ -149,9 +169,9 @@ async fn store_outputs(
         }
     }
     if !outputs.is_empty() {
-        query(INSERT_OUTPUTS).bind(row::text(&outputs)?).execute(&mut *connection).await?;
+        query(INSERT_OUTPUTS).bind(row::text(&outputs)?).execute(connection).await?;
     }
-    files::insert(&mut *connection, &left).await?;
+    files::insert(connection, &left).await?;
     if !checkpointed.is_empty() {
         query(DROP_CHECKPOINTS).bind(row::text(&checkpointed)?).execute(connection).await?;
     }
@@ -160,7 +180,7 @@ async fn store_outputs(
 
 /// Moves what waited for the ended tasks. A task that is tried again moves itself.
 async fn move_dependents(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     held: &[Held<'_>],
 ) -> Result<Vec<Moved>, StoreError> {
     let is_waited_for = |held: &&Held<'_>| !held.is_alone && held.ending.state().is_end();
@@ -182,7 +202,7 @@ struct Change {
 
 /// Adds the events to their jobs, and ends the jobs whose last tasks have ended.
 async fn change_jobs(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     held: &[Held<'_>],
     moved: &[Moved],
 ) -> Result<BTreeMap<i64, JobState>, StoreError> {
@@ -207,8 +227,7 @@ async fn change_jobs(
         Ok((job, added.get(job), change.ended, change.end.map(JobState::name), at))
     });
     let rows = format!("[{}]", row::items(rows)?);
-    let counts: Vec<(i64, i64, i64)> =
-        query_as(CHANGE_JOBS).bind(rows).fetch_all(&mut *connection).await?;
+    let counts: Vec<(i64, i64, i64)> = query(CHANGE_JOBS).bind(rows).read_all(connection).await?;
     let lasts = counts.iter().map(|(job, last, _)| (*job, *last)).collect();
     events::insert_each(connection, drafts, lasts).await?;
     let mut ends = BTreeMap::new();
@@ -227,7 +246,7 @@ async fn change_jobs(
 }
 
 async fn end_job(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     job: JobId,
     at: Timestamp,
 ) -> Result<JobState, StoreError> {

@@ -1,36 +1,21 @@
-//! The store: one writer connection and a pool of readers on one file.
+//! The store: one connection that writes and a pool of readers on one database.
 //!
-//! It does not guard the file against a second host: the data directory's lock does.
+//! It does not guard a file against a second host: the lock on its folder does. On a server,
+//! [`Store::take_dispatch`] does.
 
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use apflow_model::clock::Timestamp;
 use apflow_model::id::IdSource;
-use sqlx::sqlite::{
-    SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
-};
-use sqlx::{ConnectOptions, SqliteConnection, SqlitePool};
 
+use crate::address::Address;
+use crate::connect;
+use crate::connection::{Connection, Readers, query};
 use crate::error::StoreError;
+use crate::link::Link;
 use crate::schema;
-use crate::writer::{WriteGroup, Writer};
-
-/// The most reads at once.
-const READERS_MAX: u32 = 4;
-
-/// How long to wait for another process that holds the file, for example a backup.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How many 4 KiB pages the write-ahead log grows to before it is folded into the file.
-const LOG_PAGES_PER_FOLD: &str = "4000";
-
-/// The write-ahead log shrinks back to this many bytes after a burst.
-const LOG_BYTES_KEPT_MAX: &str = "67108864";
-
-/// What the writer keeps in memory: 32 MiB. A negative number counts KiB, not pages.
-const WRITER_CACHE: &str = "-32768";
+use crate::write::WriteGroup;
+use crate::writer::Writer;
 
 /// The database of one host.
 ///
@@ -41,12 +26,12 @@ const WRITER_CACHE: &str = "-32768";
 /// ```
 /// use apflow_model::clock::Timestamp;
 /// use apflow_model::job::JobSpec;
-/// use apflow_store::{NewJob, Store};
+/// use apflow_store::{Address, NewJob, Store};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let folder = tempfile::tempdir()?;
-/// let store = Store::open(&folder.path().join("apflow.db")).await?;
+/// let store = Store::open(&Address::File(folder.path().join("apflow.db"))).await?;
 /// let now = Timestamp::from_unix_ms(1_800_000_000_000);
 /// let session = store.open_session(now).await?;
 ///
@@ -63,48 +48,50 @@ const WRITER_CACHE: &str = "-32768";
 #[derive(Debug, Clone)]
 pub struct Store {
     writer: Writer,
-    readers: SqlitePool,
+    readers: Readers,
     ids: Arc<Mutex<IdSource>>,
 }
 
 impl Store {
-    /// Opens the database at `path`, creates it when it is not there, and brings its schema up to
-    /// this version's. The folder of `path` must exist.
+    /// Opens the database at `address`, and brings its schema up to this version's.
+    ///
+    /// A file is created when it is not there; its folder must exist. A server's database must.
     ///
     /// # Errors
     ///
-    /// [`StoreError::SchemaTooNew`] when a newer version wrote the file, [`StoreError::Migration`]
-    /// when its schema cannot be brought up to date, [`StoreError::Database`] when it cannot be
-    /// opened.
-    pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .foreign_keys(true)
-            .busy_timeout(BUSY_TIMEOUT)
-            .pragma("temp_store", "MEMORY")
-            .disable_statement_logging();
-        let mut connection = options
-            .clone()
-            .create_if_missing(true)
-            .auto_vacuum(SqliteAutoVacuum::Incremental)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .pragma("cache_size", WRITER_CACHE)
-            .pragma("wal_autocheckpoint", LOG_PAGES_PER_FOLD)
-            .pragma("journal_size_limit", LOG_BYTES_KEPT_MAX)
-            .connect()
-            .await?;
-        schema::upgrade(&mut connection).await?;
-        let ids = continue_ids(&mut connection).await?;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(READERS_MAX)
-            .connect_with(options.read_only(true))
-            .await?;
-        let ids = Arc::new(Mutex::new(ids));
-        Ok(Self { writer: Writer::start(connection), readers, ids })
+    /// [`StoreError::Unopened`] when it cannot be opened, [`StoreError::SchemaTooNew`] when a newer
+    /// version wrote it, [`StoreError::Migration`] when its schema cannot be brought up to date.
+    pub async fn open(address: &Address) -> Result<Self, StoreError> {
+        let mut own = connect::writer(address).await.map_err(StoreError::unopened(address))?;
+        schema::upgrade(&mut own.connection()).await?;
+        let ids = continue_ids(&mut own.connection()).await?;
+        let readers = connect::readers(address).await.map_err(StoreError::unopened(address))?;
+        let writer = Writer::start(Link::new(address.clone(), own));
+        Ok(Self { writer, readers, ids: Arc::new(Mutex::new(ids)) })
     }
 
-    /// Commits what is queued, closes every connection and folds the log back into the file.
+    /// Takes the right to dispatch the tasks of the database, until it is closed or the process
+    /// ends: [`Store::recover`] takes up what all others left, so there must be no other.
+    ///
+    /// A file has no such right to give: a lock on its folder takes its place.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::DispatchTaken`] while another process has it.
+    pub async fn take_dispatch(&self) -> Result<(), StoreError> {
+        self.writer.take_dispatch().await
+    }
+
+    /// Why nothing can be written at present, as the last write or a look since then found. None
+    /// when all is well.
+    ///
+    /// Every write fails then, with the same error. It passes by itself: the disk has room again,
+    /// or the server is back.
+    pub fn trouble(&self) -> Option<StoreError> {
+        self.writer.trouble()
+    }
+
+    /// Commits what is queued, closes every connection and folds the log of a file back into it.
     ///
     /// Later calls, on this and on every clone, fail with [`StoreError::Closed`].
     pub async fn close(&self) {
@@ -113,8 +100,13 @@ impl Store {
     }
 
     /// Where to read.
-    pub(crate) fn readers(&self) -> &SqlitePool {
+    pub(crate) fn readers(&self) -> &Readers {
         &self.readers
+    }
+
+    #[cfg(test)]
+    pub(crate) fn writer(&self) -> &Writer {
+        &self.writer
     }
 
     /// Applies a write and answers once it is durable.
@@ -130,13 +122,13 @@ impl Store {
 }
 
 /// A source of ids above all that are in the database, even when the clock went back.
-async fn continue_ids(connection: &mut SqliteConnection) -> Result<IdSource, StoreError> {
-    const LARGEST: &str = "SELECT max(coalesce((SELECT max(id) FROM job), 0), \
-                           coalesce((SELECT max(id) FROM task), 0), \
-                           coalesce((SELECT max(id) FROM upload), 0))";
-    let (largest,): (i64,) = sqlx::query_as(LARGEST).fetch_one(connection).await?;
+async fn continue_ids(connection: &mut Connection<'_>) -> Result<IdSource, StoreError> {
+    const LARGEST: &str = "SELECT max(id) FROM \
+                           (SELECT max(id) AS id FROM job UNION ALL SELECT max(id) FROM task \
+                            UNION ALL SELECT max(id) FROM upload) AS ids";
+    let (largest,): (Option<i64>,) = query(LARGEST).read_one(connection).await?;
     let mut source = IdSource::new(0);
     // An id is its millisecond, shifted: any id of the next one is larger.
-    source.next(Timestamp::from_unix_ms((largest >> 22) + 1));
+    source.next(Timestamp::from_unix_ms((largest.unwrap_or_default() >> 22) + 1));
     Ok(source)
 }

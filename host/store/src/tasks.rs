@@ -14,16 +14,16 @@ use apflow_model::retry::Backoff;
 use apflow_model::state::TaskState;
 use apflow_model::usage::Usage;
 use serde_json::Value;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{SqliteConnection, query, query_as};
 
 use crate::attempts::{End, Ending};
+use crate::connection::{Connection, Row, query};
+use crate::dialect::{Sql, sql};
 use crate::error::StoreError;
 use crate::events::{self, Draft};
 use crate::row;
 use crate::sessions::SessionId;
 use crate::store::Store;
-use crate::writer::{Write, WriteGroup};
+use crate::write::{Turn, Write, WriteGroup};
 
 /// The most scheduled tasks that one claim makes ready. A claim that leaves some behind makes
 /// [`Store::next_run_at`] a moment in the past, so the next one comes at once.
@@ -98,8 +98,8 @@ impl Store {
     /// [`StoreError::Database`].
     pub async fn next_run_at(&self) -> Result<Option<Timestamp>, StoreError> {
         const SQL: &str = "SELECT min(run_at) FROM task WHERE state = 1";
-        let (next,): (Option<i64>,) = query_as(SQL).fetch_one(self.readers()).await?;
-        Ok(next.map(Timestamp::from_unix_ms))
+        let next: Option<(Option<i64>,)> = self.readers().read_optional(query(SQL)).await?;
+        Ok(next.and_then(|(next,)| next).map(Timestamp::from_unix_ms))
     }
 
     /// Whether this attempt still holds its task: it has not ended, and no other took it over.
@@ -109,7 +109,7 @@ impl Store {
     /// [`StoreError::Database`].
     pub async fn holds(&self, task: TaskId, attempt: u32) -> Result<bool, StoreError> {
         const SQL: &str = "SELECT 1 FROM task WHERE id = $1 AND attempt = $2 AND state = 3";
-        let held = query(SQL).bind(task.0).bind(attempt).fetch_optional(self.readers()).await?;
+        let held = self.readers().fetch_optional(query(SQL).bind(task.0).bind(attempt)).await?;
         Ok(held.is_some())
     }
 
@@ -129,7 +129,7 @@ impl Store {
                            JOIN task AS upstream ON upstream.id = dependency.dependency_id \
                            LEFT JOIN task_output ON task_output.task_id = upstream.id \
                            WHERE dependency.task_id = $1";
-        let rows = query(SQL).bind(task.0).fetch_all(self.readers()).await?;
+        let rows = self.readers().fetch_all(query(SQL).bind(task.0)).await?;
         let read = |row| Ok((row::column(row, "reference")?, row::perhaps_json(row, "body")?));
         rows.iter().map(read).collect()
     }
@@ -141,43 +141,72 @@ struct Claim {
     limit: u32,
 }
 
-const PROMOTE: &str = "\
-    UPDATE task SET state = 2 WHERE id IN \
-      (SELECT id FROM task WHERE state = 1 AND run_at <= $1 ORDER BY run_at LIMIT $2) \
-    RETURNING job_id, id";
+const PROMOTE: Sql = sql!(
+    "\
+    WITH due AS MATERIALIZED ( \
+      SELECT id FROM task WHERE state = 1 AND run_at <= $1 ORDER BY run_at LIMIT $2 ",
+    SKIP_LOCKED,
+    " \
+    ) \
+    UPDATE task SET state = 2 WHERE id IN (SELECT id FROM due) RETURNING job_id, id"
+);
 
-const TAKE: &str = "\
+const TAKE: Sql = sql!(
+    "\
+    WITH next AS MATERIALIZED ( \
+      SELECT id FROM task WHERE state = 2 ORDER BY priority, run_at, id LIMIT $3 ",
+    SKIP_LOCKED,
+    " \
+    ) \
     UPDATE task SET state = 3, attempt = attempt + 1, session_id = $1, \
                     started_at = coalesce(started_at, $2) \
-    WHERE id IN (SELECT id FROM task WHERE state = 2 ORDER BY priority, run_at, id LIMIT $3) \
-    RETURNING id";
+    WHERE id IN (SELECT id FROM next) RETURNING id"
+);
 
-const BEGIN_ATTEMPTS: &str = "\
+const BEGIN_ATTEMPTS: Sql = sql!(
+    "\
     INSERT INTO attempt (task_id, n, session_id, started_at) \
     SELECT id, attempt, session_id, $2 FROM task \
-    WHERE id IN (SELECT value FROM json_each($1))";
+    WHERE id IN (SELECT CAST(value AS BIGINT) FROM ",
+    ROWS,
+    ")"
+);
 
-const START_JOBS: &str = "\
+const START_JOBS: Sql = sql!(
+    "\
     UPDATE job SET state = 'running' \
-    WHERE state = 'pending' AND id IN (SELECT value FROM json_each($1))";
+    WHERE state = 'pending' AND id IN (SELECT CAST(value AS BIGINT) FROM ",
+    ROWS,
+    ")"
+);
 
-const SHOW_CLAIMED: &str = "\
+const SHOW_CLAIMED: Sql = sql!(
+    "\
     SELECT task.id, task.job_id, task.attempt, task.reference, task.executor, task.timeout_ms, \
            task.attempts_max, task.backoff, task.token_budget, task.model, task.allow, \
            task_input.body, job.principal, job.grants, \
            EXISTS (SELECT 1 FROM dependency WHERE task_id = task.id) AS has_dependencies \
     FROM task JOIN job ON job.id = task.job_id LEFT JOIN task_input ON task_input.task_id = task.id \
-    WHERE task.id IN (SELECT value FROM json_each($1)) \
-    ORDER BY task.priority, task.run_at, task.id";
+    WHERE task.id IN (SELECT CAST(value AS BIGINT) FROM ",
+    ROWS,
+    ") \
+    ORDER BY task.priority, task.run_at, task.id"
+);
 
-const SHOW_USED: &str = "\
+const SHOW_USED: Sql = sql!(
+    "\
     SELECT task_id, usage FROM attempt \
-    WHERE usage IS NOT NULL AND task_id IN (SELECT value FROM json_each($1))";
+    WHERE usage IS NOT NULL AND task_id IN (SELECT CAST(value AS BIGINT) FROM ",
+    ROWS,
+    ")"
+);
 
 impl Write for Claim {
     type Output = Vec<Claimed>;
 
-    async fn apply(&self, connection: &mut SqliteConnection) -> Result<Vec<Claimed>, StoreError> {
+    const TURN: Turn = Turn::Claim;
+
+    async fn apply(&self, connection: &mut Connection<'_>) -> Result<Vec<Claimed>, StoreError> {
         let mut drafts = self.promote(connection).await?;
         let mut claimed = Vec::new();
         loop {
@@ -187,7 +216,7 @@ impl Write for Claim {
                 let held = (taken.job, taken.task, taken.attempt);
                 Draft::of_attempt_state(held, TaskState::Running, None, self.now)
             }));
-            events::append_each(connection, std::mem::take(&mut drafts)).await?;
+            events::append(connection, std::mem::take(&mut drafts)).await?;
             let mut unreadable = Vec::new();
             for taken in taken {
                 match taken.read {
@@ -217,11 +246,11 @@ struct Taken {
 
 impl Claim {
     /// Makes due tasks ready.
-    async fn promote(&self, connection: &mut SqliteConnection) -> Result<Vec<Draft>, StoreError> {
-        let mut due: Vec<(i64, i64)> = query_as(PROMOTE)
+    async fn promote(&self, connection: &mut Connection<'_>) -> Result<Vec<Draft>, StoreError> {
+        let mut due: Vec<(i64, i64)> = query(PROMOTE)
             .bind(self.now.unix_ms())
             .bind(PROMOTED_PER_CLAIM_MAX)
-            .fetch_all(connection)
+            .read_all(connection)
             .await?;
         due.sort_unstable();
         let ready =
@@ -232,24 +261,24 @@ impl Claim {
     /// Makes the next ready tasks running, and begins their attempts.
     async fn take(
         &self,
-        connection: &mut SqliteConnection,
+        connection: &mut Connection<'_>,
         limit: u32,
     ) -> Result<Vec<Taken>, StoreError> {
-        let taken: Vec<(i64,)> = query_as(TAKE)
+        let taken: Vec<(i64,)> = query(TAKE)
             .bind(self.session.0)
             .bind(self.now.unix_ms())
             .bind(limit)
-            .fetch_all(&mut *connection)
+            .read_all(connection)
             .await?;
         if taken.is_empty() {
             return Ok(Vec::new());
         }
         let ids = id_list(taken.into_iter().map(|(id,)| id))?;
-        query(BEGIN_ATTEMPTS).bind(&ids).bind(self.now.unix_ms()).execute(&mut *connection).await?;
-        let rows = query(SHOW_CLAIMED).bind(&ids).fetch_all(&mut *connection).await?;
+        query(BEGIN_ATTEMPTS).bind(&ids).bind(self.now.unix_ms()).execute(connection).await?;
+        let rows = query(SHOW_CLAIMED).bind(&ids).fetch_all(connection).await?;
         let mut taken = rows.iter().map(read_taken).collect::<Result<Vec<_>, _>>()?;
         let jobs = id_list(taken.iter().map(|taken| taken.job.0))?;
-        query(START_JOBS).bind(jobs).execute(&mut *connection).await?;
+        query(START_JOBS).bind(jobs).execute(connection).await?;
         add_used(connection, &mut taken).await?;
         Ok(taken)
     }
@@ -264,7 +293,7 @@ impl Claim {
     }
 }
 
-fn read_taken(row: &SqliteRow) -> Result<Taken, StoreError> {
+fn read_taken(row: &Row) -> Result<Taken, StoreError> {
     Ok(Taken {
         job: JobId(row::column(row, "job_id")?),
         task: TaskId(row::column(row, "id")?),
@@ -273,7 +302,7 @@ fn read_taken(row: &SqliteRow) -> Result<Taken, StoreError> {
     })
 }
 
-fn read_claimed(row: &SqliteRow) -> Result<Claimed, StoreError> {
+fn read_claimed(row: &Row) -> Result<Claimed, StoreError> {
     Ok(Claimed {
         job: JobId(row::column(row, "job_id")?),
         task: TaskId(row::column(row, "id")?),
@@ -295,10 +324,7 @@ fn read_claimed(row: &SqliteRow) -> Result<Claimed, StoreError> {
 }
 
 /// Adds up what earlier attempts used. Most tasks have none, and ask nothing.
-async fn add_used(
-    connection: &mut SqliteConnection,
-    taken: &mut [Taken],
-) -> Result<(), StoreError> {
+async fn add_used(connection: &mut Connection<'_>, taken: &mut [Taken]) -> Result<(), StoreError> {
     let again = taken.iter_mut().filter(|taken| taken.attempt > 1);
     let mut again: HashMap<i64, _> = again.map(|taken| (taken.task.0, &mut taken.read)).collect();
     if again.is_empty() {
@@ -337,26 +363,26 @@ const SHOW_ATTEMPTS: &str = "\
 
 /// Reads the tasks of a job with their dependencies and attempts, in the order they were listed.
 pub(crate) async fn of_job(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection<'_>,
     job: JobId,
 ) -> Result<Vec<Task>, StoreError> {
-    let rows = query(SHOW_TASKS).bind(job.0).fetch_all(&mut *connection).await?;
+    let rows = query(SHOW_TASKS).bind(job.0).fetch_all(connection).await?;
     let mut tasks = rows.iter().map(read_task).collect::<Result<Vec<_>, _>>()?;
     let places: HashMap<i64, usize> =
         tasks.iter().enumerate().map(|(place, task)| (task.id.0, place)).collect();
-    let place = |row: &SqliteRow| {
+    let place = |row: &Row| {
         let id: i64 = row::column(row, "task_id")?;
         places
             .get(&id)
             .copied()
             .ok_or_else(|| StoreError::corrupt(format!("{} is gone", TaskId(id))))
     };
-    for row in query(SHOW_DEPENDENCIES).bind(job.0).fetch_all(&mut *connection).await? {
+    for row in query(SHOW_DEPENDENCIES).bind(job.0).fetch_all(connection).await? {
         let id = TaskId(row::column(&row, "dependency_id")?);
         let dependency = TaskDependency { id, required: row::column(&row, "required")? };
         tasks[place(&row)?].dependencies.push(dependency);
     }
-    for row in query(SHOW_ATTEMPTS).bind(job.0).fetch_all(&mut *connection).await? {
+    for row in query(SHOW_ATTEMPTS).bind(job.0).fetch_all(connection).await? {
         let attempt = read_attempt(&row)?;
         let task = &mut tasks[place(&row)?];
         task.usage = task.usage.and(attempt.usage.unwrap_or_default());
@@ -365,7 +391,7 @@ pub(crate) async fn of_job(
     Ok(tasks)
 }
 
-fn read_task(row: &SqliteRow) -> Result<Task, StoreError> {
+fn read_task(row: &Row) -> Result<Task, StoreError> {
     Ok(Task {
         id: TaskId(row::column(row, "id")?),
         job_id: JobId(row::column(row, "job_id")?),
@@ -389,7 +415,7 @@ fn read_task(row: &SqliteRow) -> Result<Task, StoreError> {
     })
 }
 
-fn read_attempt(row: &SqliteRow) -> Result<Attempt, StoreError> {
+fn read_attempt(row: &Row) -> Result<Attempt, StoreError> {
     Ok(Attempt {
         n: row::number(row, "n")?,
         started_at: row::moment(row, "started_at")?,
@@ -401,16 +427,20 @@ fn read_attempt(row: &SqliteRow) -> Result<Attempt, StoreError> {
 
 #[cfg(test)]
 mod tests {
-    use sqlx::{AssertSqlSafe, Row};
+    use sqlx::{AssertSqlSafe, Row as _};
 
     use super::*;
+    use crate::address::Address;
+    use crate::connection::Either;
 
     /// How the database goes about a statement, step by step.
-    async fn plan(sql: &str) -> Vec<String> {
+    async fn plan(sql: Sql) -> Vec<String> {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&folder.path().join("apflow.db")).await.unwrap();
-        let rows = query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")))
-            .fetch_all(store.readers())
+        let address = Address::File(folder.path().join("apflow.db"));
+        let store = Store::open(&address).await.unwrap();
+        let Either::Sqlite(readers) = store.readers() else { panic!("it is a file") };
+        let rows = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", sql.sqlite)))
+            .fetch_all(readers)
             .await
             .unwrap();
         rows.iter().map(|row| row.get("detail")).collect()

@@ -1,280 +1,274 @@
 //! The single writer: many writes, one commit.
 //!
-//! One task owns the one connection that writes. It takes what is waiting, applies each group of
-//! like writes under its own savepoint, and commits all of them at once: the batch grows while the
-//! disk is busy with the one before, so no timer is needed. Nobody is answered before the commit.
+//! One task owns the one connection that writes. It takes what is waiting and commits all of it at
+//! once: the batch grows while the disk is busy with the one before, so no timer is needed. Nobody
+//! is answered before the commit.
 
-use std::any::{Any, TypeId};
-use std::pin::Pin;
-use std::sync::Arc;
+use std::time::Duration;
 
-use sqlx::{Connection, SqliteConnection};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::commit;
 use crate::error::StoreError;
+use crate::link::Link;
+use crate::write::{Queued, Turn, WRITES_PER_COMMIT_MAX, Waiting, WriteGroup};
 
-/// The most writes that wait. Whoever asks for more waits for room in the queue.
+/// The most writes that wait in a lane. Whoever asks for more waits for room in it.
 const WRITES_WAITING_MAX: usize = 2_048;
 
-/// The most writes in one commit.
-const WRITES_PER_COMMIT_MAX: usize = 1_024;
-
-/// What each write of a group answers.
-pub(crate) type Answers<T> = Vec<Result<T, StoreError>>;
-
-/// One change of the database, applied whole or not at all.
-pub(crate) trait Write: Send + Sync + 'static {
-    /// What it answers once it is durable.
-    type Output: Send + 'static;
-
-    /// Makes the change within the writer's transaction. An error undoes it.
-    fn apply(
-        &self,
-        connection: &mut SqliteConnection,
-    ) -> impl Future<Output = Result<Self::Output, StoreError>> + Send;
-}
-
-/// Changes of one kind, made together by the same statements: what is written most often.
-pub(crate) trait WriteGroup: Send + Sync + Sized + 'static {
-    /// What each answers once it is durable.
-    type Output: Send + 'static;
-
-    /// The most writes that are applied together.
-    const WRITES_PER_GROUP_MAX: usize = WRITES_PER_COMMIT_MAX;
-
-    /// Makes the changes within the writer's transaction.
-    ///
-    /// A write that is refused before it changed anything has its own answer; the others count. An
-    /// error of the whole undoes all of them, and each is tried again alone.
-    fn apply_group(
-        writes: &[Self],
-        connection: &mut SqliteConnection,
-    ) -> impl Future<Output = Result<Answers<Self::Output>, StoreError>> + Send;
-}
-
-impl<W: Write> WriteGroup for W {
-    type Output = W::Output;
-
-    const WRITES_PER_GROUP_MAX: usize = 1;
-
-    async fn apply_group(
-        writes: &[Self],
-        connection: &mut SqliteConnection,
-    ) -> Result<Answers<Self::Output>, StoreError> {
-        let mut answers = Vec::with_capacity(writes.len());
-        for write in writes {
-            answers.push(Ok(write.apply(&mut *connection).await?));
-        }
-        Ok(answers)
-    }
-}
+/// How often to look, without being asked to write, whether the database can be written again.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
 
 /// The way to the writer.
 #[derive(Debug, Clone)]
 pub(crate) struct Writer {
-    queue: mpsc::Sender<Message>,
+    /// What running work waits for. Its number is bounded by what runs, so it goes first.
+    urgent: mpsc::Sender<Message>,
+    /// New work, however much of it there is.
+    submits: mpsc::Sender<Message>,
+    trouble: watch::Receiver<Option<StoreError>>,
+}
+
+enum Message {
+    Write(Box<dyn Queued>),
+    TakeDispatch(oneshot::Sender<Result<(), StoreError>>),
+    Close(oneshot::Sender<()>),
 }
 
 impl Writer {
-    /// Starts the task that owns `connection`.
-    pub(crate) fn start(connection: SqliteConnection) -> Self {
-        let (queue, waiting) = mpsc::channel(WRITES_WAITING_MAX);
-        tokio::spawn(run(connection, waiting));
-        Self { queue }
+    /// Starts the task that owns the connection.
+    pub(crate) fn start(link: Link) -> Self {
+        let (urgent, first) = mpsc::channel(WRITES_WAITING_MAX);
+        let (submits, second) = mpsc::channel(WRITES_WAITING_MAX);
+        let (told, trouble) = watch::channel(None);
+        let lanes = Lanes { urgent: first, submits: second };
+        tokio::spawn(run(link, lanes, told));
+        Self { urgent, submits, trouble }
     }
 
     /// Applies a write and answers once it is durable.
     pub(crate) async fn write<W: WriteGroup>(&self, write: W) -> Result<W::Output, StoreError> {
+        let lane = if W::TURN == Turn::Submit { &self.submits } else { &self.urgent };
         let (reply, answer) = oneshot::channel();
-        let waiting = Waiting { write: Some(write), outcome: None, reply };
-        let message = Message::Write(Box::new(waiting));
-        self.queue.send(message).await.map_err(|_| StoreError::Closed)?;
+        let message = Message::Write(Box::new(Waiting::new(write, reply)));
+        lane.send(message).await.map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Takes the right to dispatch, until the store is closed.
+    pub(crate) async fn take_dispatch(&self) -> Result<(), StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let message = Message::TakeDispatch(reply);
+        self.urgent.send(message).await.map_err(|_| StoreError::Closed)?;
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Why nothing can be written at present.
+    pub(crate) fn trouble(&self) -> Option<StoreError> {
+        self.trouble.borrow().clone()
     }
 
     /// Commits what is waiting and closes the connection.
     pub(crate) async fn close(&self) {
         let (reply, answer) = oneshot::channel();
-        if self.queue.send(Message::Close(reply)).await.is_ok() {
+        if self.urgent.send(Message::Close(reply)).await.is_ok() {
             // No answer means that the writer has ended already.
             answer.await.unwrap_or_default();
         }
     }
 }
 
-enum Message {
-    Write(Box<dyn Queued>),
-    Close(oneshot::Sender<()>),
+/// What waits to be written.
+struct Lanes {
+    urgent: mpsc::Receiver<Message>,
+    submits: mpsc::Receiver<Message>,
 }
 
-type Applied<'a> = Pin<Box<dyn Future<Output = bool> + Send + 'a>>;
-
-/// A [`WriteGroup`] whose type is forgotten.
-trait Queued: Any + Send {
-    /// How many of this kind are applied together at most.
-    fn group_max(&self) -> usize;
-
-    /// Applies it together with `others`, which are of its kind, and keeps the answers.
-    ///
-    /// Returns false when nothing of it counts.
-    fn apply<'a>(
-        &'a mut self,
-        others: &'a mut [Box<dyn Queued>],
-        connection: &'a mut SqliteConnection,
-    ) -> Applied<'a>;
-
-    /// Answers: with `failure` when there is one, else with what was kept.
-    fn answer(self: Box<Self>, failure: Option<&StoreError>);
-}
-
-struct Waiting<W: WriteGroup> {
-    /// Kept until the answer is good, so that it can be tried again.
-    write: Option<W>,
-    outcome: Option<Result<W::Output, StoreError>>,
-    reply: oneshot::Sender<Result<W::Output, StoreError>>,
-}
-
-impl<W: WriteGroup> Queued for Waiting<W> {
-    fn group_max(&self) -> usize {
-        W::WRITES_PER_GROUP_MAX
+impl Lanes {
+    /// Waits for something, and takes as much as there is. Nothing once both lanes have ended.
+    async fn take(&mut self) -> Vec<Message> {
+        let mut taken = Vec::new();
+        tokio::select! {
+            biased;
+            Some(message) = self.urgent.recv() => taken.push(message),
+            Some(message) = self.submits.recv() => taken.push(message),
+            else => return taken,
+        }
+        for lane in [&mut self.urgent, &mut self.submits] {
+            while taken.len() < WRITES_PER_COMMIT_MAX
+                && let Ok(message) = lane.try_recv()
+            {
+                taken.push(message);
+            }
+        }
+        taken
     }
 
-    fn apply<'a>(
-        &'a mut self,
-        others: &'a mut [Box<dyn Queued>],
-        connection: &'a mut SqliteConnection,
-    ) -> Applied<'a> {
-        Box::pin(async move {
-            let others = others.iter_mut().filter_map(|other| {
-                let other: &mut dyn Any = other.as_mut();
-                other.downcast_mut::<Self>()
-            });
-            let mut group: Vec<&mut Self> = std::iter::once(self).chain(others).collect();
-            let writes: Vec<W> =
-                group.iter_mut().filter_map(|waiting| waiting.write.take()).collect();
-            let applied = W::apply_group(&writes, connection).await;
-            for (waiting, write) in group.iter_mut().zip(writes) {
-                waiting.write = Some(write);
-            }
-            match applied {
-                Ok(answers) => {
-                    for (waiting, answer) in group.into_iter().zip(answers) {
-                        waiting.outcome = Some(answer);
-                    }
-                    true
-                }
-                Err(error) => {
-                    for waiting in group {
-                        waiting.outcome = Some(Err(error.clone()));
-                    }
-                    false
-                }
-            }
-        })
+    /// Takes in no more. What waits is still taken.
+    fn close(&mut self) {
+        self.urgent.close();
+        self.submits.close();
     }
+}
 
-    fn answer(self: Box<Self>, failure: Option<&StoreError>) {
-        let outcome = match (failure, self.outcome) {
-            // A write that was refused on its own account keeps its own reason.
-            (_, Some(Err(error))) => Err(error),
-            (Some(failure), _) => Err(failure.clone()),
-            (None, Some(Ok(output))) => Ok(output),
-            (None, None) => Err(StoreError::Closed),
+async fn run(mut link: Link, mut lanes: Lanes, told: watch::Sender<Option<StoreError>>) {
+    let mut closing = Vec::new();
+    loop {
+        let is_in_trouble = told.borrow().is_some();
+        let messages = tokio::select! {
+            messages = lanes.take() => messages,
+            () = tokio::time::sleep(PROBE_EVERY), if is_in_trouble => {
+                tell(&told, &commit::probe(&mut link).await);
+                continue;
+            }
         };
-        if self.reply.send(outcome).is_err() {
-            tracing::debug!("nobody waits for the answer of a write");
+        if messages.is_empty() {
+            break;
         }
-    }
-}
-
-async fn run(mut connection: SqliteConnection, mut queue: mpsc::Receiver<Message>) {
-    let mut messages = Vec::with_capacity(WRITES_PER_COMMIT_MAX);
-    while queue.recv_many(&mut messages, WRITES_PER_COMMIT_MAX).await > 0 {
         let mut batch = Vec::with_capacity(messages.len());
-        let mut closing = None;
-        for message in messages.drain(..) {
+        for message in messages {
             match message {
-                // What comes after the close is dropped, which answers `Closed`.
-                Message::Write(write) if closing.is_none() => batch.push(write),
-                Message::Write(_) => {}
-                Message::Close(reply) => closing = Some(reply),
+                Message::Write(write) => batch.push(write),
+                Message::TakeDispatch(reply) => {
+                    // Whoever asked may be gone.
+                    reply.send(link.take_dispatch().await).unwrap_or_default();
+                }
+                Message::Close(reply) => {
+                    lanes.close();
+                    closing.push(reply);
+                }
             }
         }
-        commit(&mut connection, batch).await;
-        if let Some(reply) = closing {
-            queue.close();
-            drop(queue);
-            if let Err(error) = connection.close().await {
-                tracing::warn!(%error, "the database did not close cleanly");
-            }
-            // Whoever asked may be gone.
-            reply.send(()).unwrap_or_default();
-            return;
+        if batch.is_empty() {
+            continue;
+        }
+        let committed = commit::commit(&mut link, &mut batch).await;
+        tell(&told, &committed);
+        for write in batch {
+            write.answer(committed.as_ref().err());
         }
     }
+    link.close().await;
+    for reply in closing {
+        reply.send(()).unwrap_or_default();
+    }
 }
 
-async fn commit(connection: &mut SqliteConnection, mut batch: Vec<Box<dyn Queued>>) {
-    if batch.is_empty() {
-        return;
+/// Says whether the database can be written, when that has changed.
+fn tell(told: &watch::Sender<Option<StoreError>>, result: &Result<(), StoreError>) {
+    let trouble = result.as_ref().err().filter(|error| error.is_temporary());
+    let had_trouble = told.borrow().is_some();
+    match trouble {
+        Some(error) if !had_trouble => tracing::error!(%error, "nothing can be written"),
+        None if had_trouble => tracing::info!("the database can be written again"),
+        Some(_) | None => return,
     }
-    let failure = match apply_all(connection, &mut batch).await {
-        Ok(()) => None,
-        Err(error) => {
-            // Fails when the database has rolled back by itself, as it does when the disk is full.
-            if let Err(error) = execute(connection, "ROLLBACK").await {
-                tracing::debug!(%error, "there was nothing to roll back");
-            }
-            // Every waiting caller hears of it, and one of them logs it as an error.
-            tracing::debug!(%error, writes = batch.len(), "a commit failed");
-            Some(StoreError::Database(Arc::new(error)))
+    told.send_replace(trouble.cloned());
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use apflow_model::clock::Timestamp;
+    use tokio::task::JoinSet;
+
+    use super::*;
+    use crate::address::Address;
+    use crate::connection::{Connection, query};
+    use crate::store::Store;
+    use crate::write::{Answers, Write};
+
+    async fn open() -> (tempfile::TempDir, Store) {
+        let folder = tempfile::tempdir().unwrap();
+        let address = Address::File(folder.path().join("apflow.db"));
+        (folder, Store::open(&address).await.unwrap())
+    }
+
+    /// A statement as a write.
+    struct Run(&'static str);
+
+    impl Write for Run {
+        type Output = ();
+
+        async fn apply(&self, connection: &mut Connection<'_>) -> Result<(), StoreError> {
+            query(self.0).execute(connection).await?;
+            Ok(())
         }
-    };
-    for write in batch {
-        write.answer(failure.as_ref());
     }
-}
 
-async fn apply_all(
-    connection: &mut SqliteConnection,
-    mut batch: &mut [Box<dyn Queued>],
-) -> Result<(), sqlx::Error> {
-    execute(connection, "BEGIN IMMEDIATE").await?;
-    while let Some(first) = batch.first() {
-        let max = first.group_max().max(1);
-        let kind = kind_of(first.as_ref());
-        let like = batch.iter().take(max).take_while(|write| kind_of(write.as_ref()) == kind);
-        let (group, rest) = batch.split_at_mut(like.count());
-        if !apply_group(connection, group).await? && group.len() > 1 {
-            for alone in group {
-                apply_group(connection, std::slice::from_mut(alone)).await?;
-            }
+    /// More than fits into the pages that there are.
+    const FILL: &str = "INSERT INTO plugin (name, version, digest, world, manifest, descriptor, \
+                        builtin, loaded_at) \
+                        VALUES (hex(randomblob(100000)), '', '', '', '', '', FALSE, 0)";
+
+    #[tokio::test]
+    async fn a_full_disk_fails_what_is_in_flight_and_passes_by_itself() {
+        let (_folder, store) = open().await;
+        store.open_session(Timestamp::from_unix_ms(1)).await.unwrap();
+        store.write(Run("PRAGMA max_page_count = 1")).await.unwrap();
+        let (first, second) = tokio::join!(store.write(Run(FILL)), store.write(Run(FILL)));
+        for full in [first, second] {
+            assert!(matches!(full, Err(StoreError::Unavailable(_))), "{full:?}");
         }
-        batch = rest;
+        assert!(matches!(store.trouble(), Some(StoreError::Unavailable(_))));
+        assert!(store.list_plugins().await.unwrap().is_empty(), "it can be read all the same");
+        // What fits is still written, and says that the disk has room again.
+        store.write(Run("PRAGMA max_page_count = 100000")).await.unwrap();
+        assert!(store.trouble().is_none());
+        store.write(Run(FILL)).await.unwrap();
     }
-    execute(connection, "COMMIT").await
-}
 
-/// Applies like writes under one savepoint. Returns false when all of it was undone.
-async fn apply_group(
-    connection: &mut SqliteConnection,
-    group: &mut [Box<dyn Queued>],
-) -> Result<bool, sqlx::Error> {
-    let Some((first, others)) = group.split_first_mut() else { return Ok(true) };
-    execute(connection, "SAVEPOINT one_group").await?;
-    let is_good = first.apply(others, connection).await;
-    if !is_good {
-        execute(connection, "ROLLBACK TO one_group").await?;
+    #[tokio::test]
+    async fn the_database_is_looked_at_while_nobody_writes() {
+        let (_folder, store) = open().await;
+        let mut trouble = store.writer().trouble.clone();
+        store.write(Run("PRAGMA max_page_count = 1")).await.unwrap();
+        store.write(Run(FILL)).await.unwrap_err();
+        assert!(trouble.borrow_and_update().is_some());
+        trouble.changed().await.unwrap();
+        assert!(trouble.borrow().is_none());
     }
-    execute(connection, "RELEASE one_group").await?;
-    Ok(is_good)
-}
 
-fn kind_of(write: &dyn Queued) -> TypeId {
-    let write: &dyn Any = write;
-    write.type_id()
-}
+    /// A write that fails when it is the seventh.
+    struct Nth(u32);
 
-async fn execute(connection: &mut SqliteConnection, sql: &'static str) -> Result<(), sqlx::Error> {
-    sqlx::query(sql).execute(connection).await.map(drop)
+    static APPLIED: AtomicU32 = AtomicU32::new(0);
+
+    impl WriteGroup for Nth {
+        type Output = u32;
+
+        const TURN: Turn = Turn::Other;
+
+        async fn apply_group(
+            writes: &[Self],
+            connection: &mut Connection<'_>,
+        ) -> Result<Answers<u32>, StoreError> {
+            APPLIED.fetch_add(1, Ordering::Relaxed);
+            if writes.iter().any(|write| write.0 == 7) {
+                query("SELECT no FROM nowhere").execute(connection).await?;
+            }
+            Ok(writes.iter().map(|write| Ok(write.0)).collect())
+        }
+    }
+
+    /// On one thread, all of these are queued before the writer takes the first.
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_group_is_halved_until_what_fails_is_alone() {
+        let (_folder, store) = open().await;
+        let mut writes = JoinSet::new();
+        for n in 0..64 {
+            let store = store.clone();
+            writes.spawn(async move {
+                let written = store.write(Nth(n)).await;
+                match n {
+                    7 => assert!(matches!(written, Err(StoreError::Database(_)))),
+                    n => assert_eq!(written.unwrap(), n),
+                }
+            });
+        }
+        writes.join_all().await;
+        // All of them once, and then the 64, and both halves of what fails down to one.
+        assert_eq!(APPLIED.load(Ordering::Relaxed), 1 + 1 + 2 * 6);
+    }
 }

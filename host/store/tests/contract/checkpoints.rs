@@ -79,6 +79,15 @@ async fn the_name_of_a_step_counts_as_part_of_its_checkpoint() {
 }
 
 #[tokio::test]
+async fn a_step_that_not_every_database_can_store_is_refused() {
+    let host = Host::start().await;
+    host.submit(json!({"executor": "x"})).await;
+    let task = host.claim_one(0).await.task;
+    let refused = host.store.save_checkpoint(task, 1, "a\0".into(), Vec::new(), at(1)).await;
+    assert!(refused.unwrap_err().to_string().contains("NUL"));
+}
+
+#[tokio::test]
 async fn one_checkpoint_too_many_is_refused() {
     let host = Host::start().await;
     host.submit(json!({"executor": "x"})).await;

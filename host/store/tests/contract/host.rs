@@ -1,6 +1,5 @@
-//! A host of one: a store in a folder of its own, with a session and the usual moves.
+//! A host of one: a store on a database of its own, with a session and the usual moves.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use apflow_model::clock::Timestamp;
@@ -12,13 +11,13 @@ use apflow_model::state::TaskState;
 use apflow_model::usage::Usage;
 use apflow_store::{Claimed, End, NewJob, SessionId, Settled, Settlement, Store, StoreError};
 use serde_json::{Value, json};
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, Connection};
+
+use crate::database::Database;
 
 pub(crate) struct Host {
     pub(crate) store: Store,
     pub(crate) session: SessionId,
-    folder: tempfile::TempDir,
+    pub(crate) database: Database,
 }
 
 /// The moment `ms` milliseconds into the test.
@@ -57,30 +56,24 @@ pub(crate) fn failed() -> End {
 
 impl Host {
     pub(crate) async fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&folder.path().join("apflow.db")).await.unwrap();
-        let session = store.open_session(at(0)).await.unwrap();
-        Self { store, session, folder }
+        Self::on(Database::make().await).await
     }
 
-    /// Closes the store and opens the same file again, in a new session.
+    /// Closes the store and opens the same database again, in a new session.
     pub(crate) async fn restart(self) -> Self {
         self.store.close().await;
-        let store = Store::open(&self.path()).await.unwrap();
+        Self::on(self.database).await
+    }
+
+    async fn on(database: Database) -> Self {
+        let store = Store::open(&database.address()).await.unwrap();
         let session = store.open_session(at(0)).await.unwrap();
-        Self { store, session, folder: self.folder }
+        Self { store, session, database }
     }
 
-    pub(crate) fn path(&self) -> PathBuf {
-        self.folder.path().join("apflow.db")
-    }
-
-    /// Writes to the file behind the store's back.
+    /// Writes to the database behind the store's back.
     pub(crate) async fn spoil(&self, sql: &'static str) {
-        let options = SqliteConnectOptions::new().filename(self.path());
-        let mut connection = options.connect().await.unwrap();
-        sqlx::query(sql).execute(&mut connection).await.unwrap();
-        connection.close().await.unwrap();
+        self.database.run(sql).await;
     }
 
     pub(crate) async fn submit(&self, value: Value) -> Job {

@@ -47,21 +47,17 @@ async fn a_job_and_its_tasks_are_stored_or_neither() {
 #[tokio::test]
 async fn odd_text_comes_back_as_it_was() {
     let host = Host::start().await;
-    let odd = "nul \0, quote ', \"double\", \u{1f980}, \u{2028}";
-    let job = host
-        .submit(json!({"id": odd, "name": odd, "executor": "x", "inputs": {odd: [odd, 1e300]}}))
-        .await;
+    let name = "quote ', \"double\", \\u0000, \u{1f980}, \u{2028}";
+    let odd = format!("{name}, nul \0");
+    let inputs = json!({&odd: [odd, 1e300]});
+    let job =
+        host.submit(json!({"id": name, "name": name, "executor": "x", "inputs": inputs})).await;
     assert_eq!(host.job(job.id).await.tasks, job.tasks);
     let claimed = host.claim_one(0).await;
-    assert_eq!(claimed.reference, odd);
-    assert_eq!(claimed.inputs, json!({odd: [odd, 1e300]}));
-    let output = json!([odd, {"deep": {odd: null}}]);
-    host.settle(
-        &claimed,
-        1,
-        apflow_store::End::Completed { output: output.clone(), files: Vec::new() },
-    )
-    .await;
+    assert_eq!((claimed.reference.as_str(), &claimed.inputs), (name, &inputs));
+    let output = json!([odd, {"deep": {&odd: null}}]);
+    let end = apflow_store::End::Completed { output: output.clone(), files: Vec::new() };
+    host.settle(&claimed, 1, end).await;
     assert_eq!(host.job(job.id).await.tasks[0].output, Some(output));
 }
 

@@ -37,6 +37,15 @@ async fn a_write_that_fails_takes_none_of_its_neighbours_along() {
     assert_eq!(host.claim(400, 1_000).await.len(), 200);
 }
 
+/// On one thread, both are queued before the writer takes the first.
+#[tokio::test(flavor = "current_thread")]
+async fn a_claim_sees_what_is_submitted_in_the_same_commit() {
+    let host = Host::start().await;
+    let job = host.submit(json!({"executor": "x"}));
+    let (claimed, job) = tokio::join!(host.claim(1, 10), job);
+    assert_eq!((claimed.len(), claimed[0].job), (1, job.id));
+}
+
 #[tokio::test]
 async fn a_write_is_made_even_when_nobody_waits_for_it() {
     let host = Host::start().await;
@@ -49,7 +58,8 @@ async fn a_write_is_made_even_when_nobody_waits_for_it() {
     let submitting = tokio::spawn(async move { store.submit(job, at(0)).await.map(drop) });
     tokio::task::yield_now().await;
     submitting.abort();
-    submitting.await.unwrap_err();
+    // A fast database may have answered before.
+    drop(submitting.await);
     assert_eq!(host.claim(1, 10).await.len(), 1);
 }
 

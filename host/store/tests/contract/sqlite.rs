@@ -1,6 +1,10 @@
-//! What the store promises, table by table, on a true file.
+//! What the store promises, table by table, on a true file: the same facts as in `postgres.rs`.
 //!
 //! Each module says `cfg(test)` so that clippy knows its helpers for tests.
+
+#[cfg(test)]
+#[path = "on_a_file.rs"]
+mod database;
 
 #[cfg(test)]
 mod attempts;
@@ -11,8 +15,6 @@ mod checkpoints;
 #[cfg(test)]
 mod events;
 #[cfg(test)]
-mod file;
-#[cfg(test)]
 mod files;
 #[cfg(test)]
 mod forests;
@@ -20,6 +22,8 @@ mod forests;
 mod host;
 #[cfg(test)]
 mod jobs;
+#[cfg(test)]
+mod opening;
 #[cfg(test)]
 mod plugins;
 #[cfg(test)]

@@ -1,0 +1,346 @@
+//! Talking to whichever database there is.
+//!
+//! It knows no statement: those stand with their tables, and the few words in which the databases
+//! differ in `dialect`.
+
+use std::fmt::Write as _;
+use std::ops::DerefMut;
+
+use sqlx::postgres::{PgConnection, PgPool, PgRow};
+use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
+use sqlx::{
+    Arguments as _, AssertSqlSafe, Connection as _, Database, Encode, FromRow, Postgres,
+    SqlSafeStr, SqlStr, Sqlite, Transaction, Type,
+};
+
+use crate::dialect::{BEGIN_SNAPSHOT, Sql};
+use crate::error::StoreError;
+
+/// What there is of one database, or of the other.
+#[derive(Debug, Clone)]
+pub(crate) enum Either<S, P> {
+    Sqlite(S),
+    Postgres(P),
+}
+
+/// A connection that somebody else owns.
+pub(crate) type Connection<'c> = Either<&'c mut SqliteConnection, &'c mut PgConnection>;
+
+/// A connection of one's own.
+pub(crate) type Own = Either<Box<SqliteConnection>, Box<PgConnection>>;
+
+/// The connections that only read.
+pub(crate) type Readers = Either<SqlitePool, PgPool>;
+
+/// Reads that all see the same moment, until it is dropped.
+pub(crate) type Snapshot = Either<Transaction<'static, Sqlite>, Transaction<'static, Postgres>>;
+
+/// A row that was read.
+pub(crate) type Row = Either<SqliteRow, PgRow>;
+
+impl<S, P> Either<S, P>
+where
+    S: DerefMut<Target = SqliteConnection>,
+    P: DerefMut<Target = PgConnection>,
+{
+    /// The connection in it.
+    pub(crate) fn connection(&mut self) -> Connection<'_> {
+        match self {
+            Self::Sqlite(held) => Either::Sqlite(&mut **held),
+            Self::Postgres(held) => Either::Postgres(&mut **held),
+        }
+    }
+}
+
+impl Connection<'_> {
+    /// Runs a statement without arguments or answer, or several, which are not prepared.
+    pub(crate) async fn run(&mut self, sql: impl Into<Sql>) -> Result<(), sqlx::Error> {
+        let sql = sql.into();
+        match self {
+            Self::Sqlite(connection) => {
+                sqlx::query(sql.sqlite).execute(&mut **connection).await.map(drop)
+            }
+            Self::Postgres(connection) => {
+                sqlx::raw_sql(sql.postgres).execute(&mut **connection).await.map(drop)
+            }
+        }
+    }
+}
+
+impl Own {
+    pub(crate) async fn close(self) -> Result<(), sqlx::Error> {
+        match self {
+            Self::Sqlite(connection) => connection.close().await,
+            Self::Postgres(connection) => connection.close().await,
+        }
+    }
+}
+
+impl Readers {
+    /// Reads every row.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`] when there is no connection, and [`StoreError::Database`].
+    pub(crate) async fn fetch_all(&self, query: Query) -> Result<Vec<Row>, StoreError> {
+        Ok(match self {
+            Self::Sqlite(pool) => {
+                let mut held = pool.acquire().await.map_err(StoreError::unreachable)?;
+                query.fetch_all(&mut Either::Sqlite(&mut *held)).await?
+            }
+            Self::Postgres(pool) => {
+                let mut held = pool.acquire().await.map_err(StoreError::unreachable)?;
+                query.fetch_all(&mut Either::Postgres(&mut *held)).await?
+            }
+        })
+    }
+
+    /// Reads the columns of every row.
+    pub(crate) async fn read_all<T: Columns>(&self, query: Query) -> Result<Vec<T>, StoreError> {
+        Ok(self.fetch_all(query).await?.iter().map(Row::read).collect::<Result<_, _>>()?)
+    }
+
+    /// Reads a row, if there is one.
+    pub(crate) async fn fetch_optional(&self, query: Query) -> Result<Option<Row>, StoreError> {
+        Ok(self.fetch_all(query).await?.into_iter().next())
+    }
+
+    /// Reads the columns of a row, if there is one.
+    pub(crate) async fn read_optional<T: Columns>(
+        &self,
+        query: Query,
+    ) -> Result<Option<T>, StoreError> {
+        Ok(self.fetch_optional(query).await?.as_ref().map(Row::read).transpose()?)
+    }
+
+    /// Begins reads that all see the same moment.
+    pub(crate) async fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        let begun = match self {
+            Self::Sqlite(pool) => pool.begin_with(BEGIN_SNAPSHOT.sqlite).await.map(Either::Sqlite),
+            Self::Postgres(pool) => {
+                pool.begin_with(BEGIN_SNAPSHOT.postgres).await.map(Either::Postgres)
+            }
+        };
+        begun.map_err(StoreError::unreachable)
+    }
+
+    pub(crate) async fn close(&self) {
+        match self {
+            Self::Sqlite(pool) => pool.close().await,
+            Self::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+impl Row {
+    /// Reads all columns, in their order.
+    pub(crate) fn read<T: Columns>(&self) -> Result<T, sqlx::Error> {
+        match self {
+            Self::Sqlite(row) => T::from_row(row),
+            Self::Postgres(row) => T::from_row(row),
+        }
+    }
+}
+
+/// What can be read from the columns of a row: a tuple of numbers, texts, bytes and truths.
+pub(crate) trait Columns:
+    for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow>
+{
+}
+
+impl<T> Columns for T where T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> {}
+
+/// A value for a statement.
+#[derive(Debug, Clone)]
+pub(crate) enum Argument {
+    Number(Option<i64>),
+    Text(Option<String>),
+    Bytes(Vec<u8>),
+    Truth(bool),
+}
+
+/// A statement and its arguments.
+#[must_use]
+#[derive(Debug)]
+pub(crate) struct Query {
+    text: Text,
+    arguments: Vec<Argument>,
+}
+
+#[derive(Debug)]
+enum Text {
+    Fixed(Sql),
+    /// Made of fixed parts by [`Query::push`].
+    Built(String),
+}
+
+/// A statement that is always the same.
+pub(crate) fn query(sql: impl Into<Sql>) -> Query {
+    Query { text: Text::Fixed(sql.into()), arguments: Vec::new() }
+}
+
+impl Query {
+    /// Begins a statement that is put together, the same for both databases.
+    pub(crate) fn build(start: &'static str) -> Self {
+        Self { text: Text::Built(start.to_owned()), arguments: Vec::new() }
+    }
+
+    /// Adds a part to a statement that is put together.
+    pub(crate) fn push(&mut self, part: &'static str) -> &mut Self {
+        if let Text::Built(text) = &mut self.text {
+            text.push_str(part);
+        }
+        self
+    }
+
+    /// Adds the place of an argument to a statement that is put together, and the argument.
+    pub(crate) fn push_bind(&mut self, argument: impl Into<Argument>) -> &mut Self {
+        self.arguments.push(argument.into());
+        if let Text::Built(text) = &mut self.text {
+            // Writing to a text does not fail.
+            write!(text, "${}", self.arguments.len()).unwrap_or_default();
+        }
+        self
+    }
+
+    /// Adds the next argument.
+    pub(crate) fn bind(mut self, argument: impl Into<Argument>) -> Self {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    /// Runs it. Returns how many rows it changed.
+    pub(crate) async fn execute(self, on: &mut Connection<'_>) -> Result<u64, sqlx::Error> {
+        match on {
+            Either::Sqlite(connection) => {
+                let (sql, arguments) = self.parts::<Sqlite>(|sql| sql.sqlite)?;
+                let query = sqlx::query_with(sql, arguments);
+                Ok(query.execute(&mut **connection).await?.rows_affected())
+            }
+            Either::Postgres(connection) => {
+                let (sql, arguments) = self.parts::<Postgres>(|sql| sql.postgres)?;
+                let query = sqlx::query_with(sql, arguments);
+                Ok(query.execute(&mut **connection).await?.rows_affected())
+            }
+        }
+    }
+
+    /// Reads every row.
+    pub(crate) async fn fetch_all(self, on: &mut Connection<'_>) -> Result<Vec<Row>, sqlx::Error> {
+        match on {
+            Either::Sqlite(connection) => {
+                let (sql, arguments) = self.parts::<Sqlite>(|sql| sql.sqlite)?;
+                let rows = sqlx::query_with(sql, arguments).fetch_all(&mut **connection).await?;
+                Ok(rows.into_iter().map(Row::Sqlite).collect())
+            }
+            Either::Postgres(connection) => {
+                let (sql, arguments) = self.parts::<Postgres>(|sql| sql.postgres)?;
+                let rows = sqlx::query_with(sql, arguments).fetch_all(&mut **connection).await?;
+                Ok(rows.into_iter().map(Row::Postgres).collect())
+            }
+        }
+    }
+
+    /// Reads a row, if there is one.
+    pub(crate) async fn fetch_optional(
+        self,
+        on: &mut Connection<'_>,
+    ) -> Result<Option<Row>, sqlx::Error> {
+        Ok(self.fetch_all(on).await?.into_iter().next())
+    }
+
+    /// Reads the columns of every row.
+    pub(crate) async fn read_all<T: Columns>(
+        self,
+        on: &mut Connection<'_>,
+    ) -> Result<Vec<T>, sqlx::Error> {
+        self.fetch_all(on).await?.iter().map(Row::read).collect()
+    }
+
+    /// Reads the columns of a row, if there is one.
+    pub(crate) async fn read_optional<T: Columns>(
+        self,
+        on: &mut Connection<'_>,
+    ) -> Result<Option<T>, sqlx::Error> {
+        self.fetch_optional(on).await?.as_ref().map(Row::read).transpose()
+    }
+
+    /// Reads the columns of a row that is there.
+    pub(crate) async fn read_one<T: Columns>(
+        self,
+        on: &mut Connection<'_>,
+    ) -> Result<T, sqlx::Error> {
+        self.read_optional(on).await?.ok_or(sqlx::Error::RowNotFound)
+    }
+
+    /// The text and the arguments, as one database takes them.
+    fn parts<D: Database>(
+        self,
+        of: impl Fn(Sql) -> &'static str,
+    ) -> Result<(SqlStr, D::Arguments), sqlx::Error>
+    where
+        Option<i64>: for<'q> Encode<'q, D> + Type<D>,
+        Option<String>: for<'q> Encode<'q, D> + Type<D>,
+        Vec<u8>: for<'q> Encode<'q, D> + Type<D>,
+        bool: for<'q> Encode<'q, D> + Type<D>,
+    {
+        let text = match self.text {
+            Text::Fixed(sql) => of(sql).into_sql_str(),
+            // Safe: its parts are fixed, and all that varies is an argument.
+            Text::Built(text) => AssertSqlSafe(text).into_sql_str(),
+        };
+        let mut arguments = D::Arguments::default();
+        for argument in self.arguments {
+            let added = match argument {
+                Argument::Number(number) => arguments.add(number),
+                Argument::Text(text) => arguments.add(text),
+                Argument::Bytes(bytes) => arguments.add(bytes),
+                Argument::Truth(truth) => arguments.add(truth),
+            };
+            added.map_err(sqlx::Error::Encode)?;
+        }
+        Ok((text, arguments))
+    }
+}
+
+impl From<i64> for Argument {
+    fn from(number: i64) -> Self {
+        Self::Number(Some(number))
+    }
+}
+
+impl From<u32> for Argument {
+    fn from(number: u32) -> Self {
+        Self::Number(Some(number.into()))
+    }
+}
+
+impl From<&str> for Argument {
+    fn from(text: &str) -> Self {
+        Self::Text(Some(text.to_owned()))
+    }
+}
+
+impl From<&String> for Argument {
+    fn from(text: &String) -> Self {
+        Self::Text(Some(text.clone()))
+    }
+}
+
+impl From<String> for Argument {
+    fn from(text: String) -> Self {
+        Self::Text(Some(text))
+    }
+}
+
+impl From<&[u8]> for Argument {
+    fn from(bytes: &[u8]) -> Self {
+        Self::Bytes(bytes.to_owned())
+    }
+}
+
+impl From<bool> for Argument {
+    fn from(truth: bool) -> Self {
+        Self::Truth(truth)
+    }
+}

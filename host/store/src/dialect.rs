@@ -1,0 +1,118 @@
+//! Where the two databases differ.
+//!
+//! Every other statement is written once, in what both understand: `$1`, `RETURNING`,
+//! `ON CONFLICT`, `CAST`. Rows travel as one JSON array, whose items are arrays of columns.
+
+/// A statement, as each database understands it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sql {
+    pub(crate) sqlite: &'static str,
+    pub(crate) postgres: &'static str,
+}
+
+impl From<&'static str> for Sql {
+    fn from(both: &'static str) -> Self {
+        Self { sqlite: both, postgres: both }
+    }
+}
+
+/// Writes a statement once for both databases, where it needs a word that they do not share:
+///
+/// - `ROWS`: the items of the JSON array `$1`, each in the column `value`;
+/// - `SKIP_LOCKED`: the rows that are read are taken, and those that another has taken left out.
+macro_rules! sql {
+    ($($part:tt),+ $(,)?) => {
+        $crate::dialect::Sql {
+            sqlite: concat!($($crate::dialect::sql!(@sqlite $part)),+),
+            postgres: concat!($($crate::dialect::sql!(@postgres $part)),+),
+        }
+    };
+    (@sqlite ROWS) => { "json_each($1)" };
+    (@postgres ROWS) => { "jsonb_array_elements(CAST($1 AS JSONB))" };
+    // There is one writer at a time, so nothing is locked.
+    (@sqlite SKIP_LOCKED) => { "" };
+    (@postgres SKIP_LOCKED) => { "FOR UPDATE SKIP LOCKED" };
+    (@$_database:ident $text:literal) => { $text };
+}
+pub(crate) use sql;
+
+/// Begins a change, as the only one of all processes: `SQLite` by its lock on the file, and
+/// `PostgreSQL` by a lock that ends with the transaction. It is 0x6170666c6f77, which spells
+/// "apflow".
+pub(crate) const BEGIN: Sql = Sql {
+    sqlite: "BEGIN IMMEDIATE",
+    postgres: "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock(107135382613879)",
+};
+
+/// Begins reads that all see the same moment.
+pub(crate) const BEGIN_SNAPSHOT: Sql =
+    Sql { sqlite: "BEGIN", postgres: "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY" };
+
+/// Takes the right to dispatch, for as long as the connection lives. Answers whether it was free.
+///
+/// `SQLite` has no such lock: there, the one on the data directory does.
+pub(crate) const TAKE_DISPATCH: Sql =
+    Sql { sqlite: "SELECT TRUE", postgres: "SELECT pg_try_advisory_lock(107135382613880)" };
+
+/// Gives the right to dispatch back, at once and not only when the server sees the connection end.
+pub(crate) const GIVE_DISPATCH_BACK: Sql =
+    Sql { sqlite: "SELECT TRUE", postgres: "SELECT pg_advisory_unlock(107135382613880)" };
+
+/// Changes nothing, durably: fails as long as nothing can be written.
+pub(crate) const PROBE: &str = "\
+    UPDATE session SET started_at = started_at WHERE id = (SELECT max(id) FROM session)";
+
+/// What an error means for what comes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// The connection is gone: only a new one may work.
+    Lost,
+    /// Nothing can be written or read at present, for example because the disk is full.
+    Unavailable,
+    /// Another transaction was in the way: the same one may work now.
+    Conflict,
+    /// It is what was asked for that failed.
+    Refused,
+}
+
+impl Trouble {
+    /// What this error means.
+    pub(crate) fn of(error: &sqlx::Error) -> Self {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "`sqlx` may add errors")]
+        match error {
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::WorkerCrashed => Self::Lost,
+            sqlx::Error::PoolTimedOut => Self::Unavailable,
+            sqlx::Error::Database(error) => {
+                let code = error.code().unwrap_or_default();
+                let is_server =
+                    error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().is_some();
+                if is_server { Self::of_server(&code) } else { Self::of_file(&code) }
+            }
+            _ => Self::Refused,
+        }
+    }
+
+    /// See <https://www.sqlite.org/rescode.html>: the low byte of a code is its kind.
+    fn of_file(code: &str) -> Self {
+        /// Busy, read-only, I/O error, full, cannot be opened.
+        const UNAVAILABLE: [i32; 5] = [5, 8, 10, 13, 14];
+        let kind = code.parse().unwrap_or(0) & 0xff;
+        if UNAVAILABLE.contains(&kind) { Self::Unavailable } else { Self::Refused }
+    }
+
+    /// See <https://www.postgresql.org/docs/current/errcodes-appendix.html>: the first two
+    /// characters of a code are its class.
+    fn of_server(code: &str) -> Self {
+        match (code.get(..2), code) {
+            // Connection exceptions, and the server was shut down.
+            (Some("08"), _) | (_, "57P01" | "57P02" | "57P03" | "57P05") => Self::Lost,
+            // Full or broken disks, too many connections, out of memory; and a standby.
+            (Some("53" | "58"), _) | (_, "25006") => Self::Unavailable,
+            (_, "40001" | "40P01" | "55P03") => Self::Conflict,
+            _ => Self::Refused,
+        }
+    }
+}

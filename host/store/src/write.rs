@@ -1,0 +1,189 @@
+//! What a change of the database is, and when in a commit its turn comes.
+//!
+//! It makes no transaction: `commit` does.
+
+use std::any::{Any, TypeId};
+use std::pin::Pin;
+
+use tokio::sync::oneshot;
+
+use crate::connection::Connection;
+use crate::error::StoreError;
+
+/// The most writes in one commit.
+pub(crate) const WRITES_PER_COMMIT_MAX: usize = 1_024;
+
+/// What each write of a group answers.
+pub(crate) type Answers<T> = Vec<Result<T, StoreError>>;
+
+/// When the writes of one commit are made. Always in this order, whoever asked first, so that like
+/// writes are made together: what an attempt said comes before its end, and a claim comes last,
+/// since all others may make tasks ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Turn {
+    Session,
+    Events,
+    Checkpoint,
+    Settle,
+    Cancel,
+    Release,
+    Other,
+    Submit,
+    Claim,
+}
+
+/// One change of the database, applied whole or not at all.
+pub(crate) trait Write: Send + Sync + 'static {
+    /// What it answers once it is durable.
+    type Output: Send + 'static;
+
+    /// When it is made.
+    const TURN: Turn = Turn::Other;
+
+    /// Makes the change within the writer's transaction. An error undoes it; one that
+    /// [is a refusal](StoreError::is_refusal) comes before anything was changed.
+    fn apply(
+        &self,
+        connection: &mut Connection<'_>,
+    ) -> impl Future<Output = Result<Self::Output, StoreError>> + Send;
+}
+
+/// Changes of one kind, made together by the same statements: what is written most often.
+pub(crate) trait WriteGroup: Send + Sync + Sized + 'static {
+    /// What each answers once it is durable.
+    type Output: Send + 'static;
+
+    /// When they are made.
+    const TURN: Turn;
+
+    /// The most writes that are applied together.
+    const WRITES_PER_GROUP_MAX: usize = WRITES_PER_COMMIT_MAX;
+
+    /// Makes the changes within the writer's transaction.
+    ///
+    /// A write that is refused before it changed anything has its own answer; the others count. An
+    /// error of the whole undoes all of them, and each half is tried again.
+    fn apply_group(
+        writes: &[Self],
+        connection: &mut Connection<'_>,
+    ) -> impl Future<Output = Result<Answers<Self::Output>, StoreError>> + Send;
+}
+
+impl<W: Write> WriteGroup for W {
+    type Output = W::Output;
+
+    const TURN: Turn = W::TURN;
+
+    const WRITES_PER_GROUP_MAX: usize = 1;
+
+    async fn apply_group(
+        writes: &[Self],
+        connection: &mut Connection<'_>,
+    ) -> Result<Answers<Self::Output>, StoreError> {
+        let mut answers = Vec::with_capacity(writes.len());
+        for write in writes {
+            match write.apply(connection).await {
+                Err(error) if !error.is_refusal() => return Err(error),
+                answer => answers.push(answer),
+            }
+        }
+        Ok(answers)
+    }
+}
+
+/// Whether it was applied.
+pub(crate) type Applied<'a> = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + 'a>>;
+
+/// A [`WriteGroup`] whose type is forgotten.
+pub(crate) trait Queued: Any + Send {
+    /// When it is made.
+    fn turn(&self) -> Turn;
+
+    /// How many of this kind are applied together at most.
+    fn group_max(&self) -> usize;
+
+    /// Applies it together with `others`, which are of its kind, and keeps the answers.
+    fn apply<'a>(
+        &'a mut self,
+        others: &'a mut [Box<dyn Queued>],
+        connection: &'a mut Connection<'_>,
+    ) -> Applied<'a>;
+
+    /// Answers: with `failure` when there is one, else with what was kept.
+    fn answer(self: Box<Self>, failure: Option<&StoreError>);
+}
+
+/// The kind of a write: only like ones are applied together.
+pub(crate) fn kind_of(write: &dyn Queued) -> TypeId {
+    let write: &dyn Any = write;
+    write.type_id()
+}
+
+/// A write, and who waits for it.
+pub(crate) struct Waiting<W: WriteGroup> {
+    /// Kept until it is durable, so that it can be tried again.
+    write: Option<W>,
+    outcome: Option<Result<W::Output, StoreError>>,
+    reply: oneshot::Sender<Result<W::Output, StoreError>>,
+}
+
+impl<W: WriteGroup> Waiting<W> {
+    pub(crate) fn new(write: W, reply: oneshot::Sender<Result<W::Output, StoreError>>) -> Self {
+        Self { write: Some(write), outcome: None, reply }
+    }
+}
+
+impl<W: WriteGroup> Queued for Waiting<W> {
+    fn turn(&self) -> Turn {
+        W::TURN
+    }
+
+    fn group_max(&self) -> usize {
+        W::WRITES_PER_GROUP_MAX
+    }
+
+    fn apply<'a>(
+        &'a mut self,
+        others: &'a mut [Box<dyn Queued>],
+        connection: &'a mut Connection<'_>,
+    ) -> Applied<'a> {
+        Box::pin(async move {
+            let others = others.iter_mut().filter_map(|other| {
+                let other: &mut dyn Any = other.as_mut();
+                other.downcast_mut::<Self>()
+            });
+            let mut group: Vec<&mut Self> = std::iter::once(self).chain(others).collect();
+            let writes: Vec<W> =
+                group.iter_mut().filter_map(|waiting| waiting.write.take()).collect();
+            let applied = W::apply_group(&writes, connection).await;
+            for (waiting, write) in group.iter_mut().zip(writes) {
+                waiting.write = Some(write);
+            }
+            match applied {
+                Ok(answers) => {
+                    for (waiting, answer) in group.into_iter().zip(answers) {
+                        waiting.outcome = Some(answer);
+                    }
+                    Ok(())
+                }
+                Err(error) => {
+                    for waiting in group {
+                        waiting.outcome = Some(Err(error.clone()));
+                    }
+                    Err(error)
+                }
+            }
+        })
+    }
+
+    fn answer(self: Box<Self>, failure: Option<&StoreError>) {
+        let outcome = match (failure, self.outcome) {
+            (Some(failure), _) => Err(failure.clone()),
+            (None, Some(outcome)) => outcome,
+            (None, None) => Err(StoreError::Closed),
+        };
+        if self.reply.send(outcome).is_err() {
+            tracing::debug!("nobody waits for the answer of a write");
+        }
+    }
+}

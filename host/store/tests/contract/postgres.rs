@@ -1,0 +1,37 @@
+//! What the store promises, table by table, on a true server: the same facts as in `sqlite.rs`.
+//!
+//! Each module says `cfg(test)` so that clippy knows its helpers for tests.
+
+#[cfg(test)]
+#[path = "on_a_server.rs"]
+mod database;
+#[cfg(test)]
+#[path = "../../../../tests/postgres.rs"]
+mod server;
+
+#[cfg(test)]
+mod attempts;
+#[cfg(test)]
+mod cancel;
+#[cfg(test)]
+mod checkpoints;
+#[cfg(test)]
+mod events;
+#[cfg(test)]
+mod files;
+#[cfg(test)]
+mod forests;
+#[cfg(test)]
+mod host;
+#[cfg(test)]
+mod jobs;
+#[cfg(test)]
+mod opening;
+#[cfg(test)]
+mod plugins;
+#[cfg(test)]
+mod sessions;
+#[cfg(test)]
+mod tasks;
+#[cfg(test)]
+mod writer;
