@@ -305,6 +305,10 @@ fn an_uploaded_file_is_read_by_the_task_that_names_it() {
     let expected = format!("read /in/files/{id}/notes 1.txt: ");
     let read = said.strip_prefix(&expected).unwrap();
     assert_eq!(read.trim_end().as_bytes(), body);
+    let filter = json!({ "executor": "transform_executor",
+                         "inputs": { "filter": "length", "file": { "$file": id }, "format": "text" } });
+    let job = serving.submit("?wait=30", &filter).is(200).json();
+    assert_eq!(job["tasks"][0]["output"], 300_000, "{job:#}");
     // The same bytes under another name are kept once.
     post("again.txt", &body).is(201);
     assert_eq!(count(&host, "uploads"), 1);

@@ -16,8 +16,8 @@ use apflow_sdk::{Fault, log};
 use serde_json::Value;
 
 use crate::filter::{Filter, FilterError};
-use crate::request::{Input, RequestError, Source};
-use crate::source::{FOLDER, SourceError};
+use crate::request::{FOLDER, Input, RequestError, Source};
+use crate::source::SourceError;
 
 /// Reshapes JSON, or a file of a granted folder, with a filter in the jq language.
 ///

@@ -46,6 +46,9 @@ pub enum Format {
     Text,
 }
 
+/// Where the host mounts what there is to read.
+pub const FOLDER: &str = "/in";
+
 /// Where the filter's value comes from.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Source {
@@ -97,11 +100,15 @@ impl Source {
     }
 }
 
+/// The path of a file from its folder. It may be written with the folder as well, as the host writes
+/// the path of an uploaded file.
 fn check_path(file: String) -> Result<PathBuf, RequestError> {
-    let mut components = Path::new(&file).components();
+    let path = Path::new(&file);
+    let below = path.strip_prefix(FOLDER).unwrap_or(path);
+    let mut components = below.components();
     let is_below = components.all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-    if is_below && Path::new(&file).file_name().is_some() {
-        return Ok(PathBuf::from(file));
+    if is_below && below.file_name().is_some() {
+        return Ok(below.to_owned());
     }
     Err(RequestError::Path(file))
 }
@@ -132,6 +139,13 @@ mod tests {
     }
 
     #[test]
+    fn a_path_may_be_written_with_its_folder() {
+        let found = source(json!({ "filter": ".", "file": "/in/files/f_1/a.json" }));
+        let path = "files/f_1/a.json".into();
+        assert_eq!(found, Ok(Source::File { path, format: Format::Json }));
+    }
+
+    #[test]
     fn a_filter_gets_one_value() {
         let input = json!({ "filter": ".", "file": "a", "input": 0 });
         assert_eq!(source(input), Err(RequestError::TwoSources));
@@ -141,7 +155,18 @@ mod tests {
 
     #[test]
     fn a_path_out_of_the_folder_is_refused() {
-        for path in ["/etc/passwd", "../a", "a/../../b", "a/..", "", ".", "./"] {
+        for path in [
+            "/etc/passwd",
+            "/in",
+            "/in/../a",
+            "/inside/a",
+            "../a",
+            "a/../../b",
+            "a/..",
+            "",
+            ".",
+            "./",
+        ] {
             let found = source(json!({ "filter": ".", "file": path }));
             assert_eq!(found, Err(RequestError::Path(path.to_owned())));
         }

@@ -7,9 +7,6 @@ use serde_json::Value;
 
 use crate::request::{Format, Source};
 
-/// Where the host mounts the granted folder.
-pub const FOLDER: &str = "/in";
-
 /// The largest file that is read. With the values that it becomes it fits into the memory that
 /// the manifest asks for.
 const FILE_BYTES_MAX: u64 = 32 << 20;
