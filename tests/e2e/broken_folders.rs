@@ -21,7 +21,9 @@ fn a_database_that_is_none_is_left_as_it_is() {
     let database = host.data().join("apflow.db");
     let garbage = "This is no database. ".repeat(1_000);
     fs::write(&database, &garbage).unwrap();
-    host.run(&["jobs", "list"]).exits(70).says(&["error[internal]: the database failed: "]);
+    let path = database.display().to_string();
+    let ended = host.run(&["jobs", "list"]).exits(70);
+    ended.says(&["error[database-unavailable]: the database failed: ", &path]);
     assert_eq!(fs::read_to_string(&database).unwrap(), garbage);
 }
 
