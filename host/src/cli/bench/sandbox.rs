@@ -48,11 +48,7 @@ pub(crate) async fn sandbox(bench: Bench, output: &Output) -> Result<Exit, CliEr
     ];
     let report = Report::new("sandbox", rows.into_iter().flatten().collect())
         .ratio("sandbox_noop / wasmtime_floor", "sandbox_noop", "wasmtime_floor")
-        .ratio(
-            "sandbox_noop_all_limits / wasmtime_floor",
-            "sandbox_noop_all_limits",
-            "wasmtime_floor",
-        )
+        .ratio("sandbox_noop_all_limits / sandbox_noop", "sandbox_noop_all_limits", "sandbox_noop")
         .ratio("posix_spawn_true / sandbox_noop", "posix_spawn_true", "sandbox_noop")
         .ratio("bash_colon / sandbox_noop", "bash_colon", "sandbox_noop")
         .ratio("python3_pass / sandbox_noop", "python3_pass", "sandbox_noop");
