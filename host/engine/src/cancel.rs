@@ -45,6 +45,7 @@ impl Engine {
         }
         Ok(self.store.find_job(id).await?)
     }
+
     /// Cancels every job that has not ended, of those that were accepted before this call, newest
     /// first. Returns how many there were.
     ///

@@ -3,13 +3,13 @@
 //! It opens none: it knows their names and sizes.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::clock::Timestamp;
 use crate::id::{FileId, TaskId};
 use crate::plugin::Digest;
 use crate::pointer;
-use crate::reference::ReferenceFault;
+use crate::reference::{self, ReferenceFault};
 
 /// The key that makes an object stand for an uploaded file.
 pub(crate) const FILE: &str = "$file";
@@ -71,7 +71,7 @@ impl FileReference {
 /// The first object with a `$file` that is not well-formed.
 pub fn find(inputs: &Value) -> Result<Vec<FileReference>, ReferenceFault> {
     let mut found = Vec::new();
-    visit(inputs, "", &mut found)?;
+    reference::collect(inputs, "", &read, &mut found)?;
     Ok(found)
 }
 
@@ -119,33 +119,17 @@ pub fn is_plain(name: &str) -> bool {
         && name.chars().all(is_allowed)
 }
 
-fn visit(value: &Value, at: &str, found: &mut Vec<FileReference>) -> Result<(), ReferenceFault> {
-    match value {
-        Value::Object(map) => match map.get(FILE) {
-            Some(id) => found.push(read(id, map.len(), at)?),
-            None => map
-                .iter()
-                .try_for_each(|(key, value)| visit(value, &pointer::key(at, key), found))?,
-        },
-        Value::Array(items) => items
-            .iter()
-            .enumerate()
-            .try_for_each(|(index, value)| visit(value, &pointer::item(at, index), found))?,
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
-    Ok(())
-}
-
-fn read(id: &Value, keys: usize, at: &str) -> Result<FileReference, ReferenceFault> {
+fn read(map: &Map<String, Value>, at: &str) -> Result<Option<FileReference>, ReferenceFault> {
     let fault = |at: String, reason: String| ReferenceFault { at, reason };
-    if keys > 1 {
+    let Some(id) = map.get(FILE) else { return Ok(None) };
+    if map.len() > 1 {
         return Err(fault(at.to_owned(), "nothing may stand beside `$file`".to_owned()));
     }
     let text = id.as_str().unwrap_or_default();
     let file = text.parse().map_err(|_| {
         fault(pointer::key(at, FILE), "`$file` must be the id of a file".to_owned())
     })?;
-    Ok(FileReference { at: at.to_owned(), file })
+    Ok(Some(FileReference { at: at.to_owned(), file }))
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ pub struct ReferenceFault {
 /// The first object with a `$from` that is not a well-formed reference.
 pub fn find(inputs: &Value) -> Result<Vec<Reference>, ReferenceFault> {
     let mut found = Vec::new();
-    visit(inputs, "", &mut found)?;
+    collect(inputs, "", &read, &mut found)?;
     Ok(found)
 }
 
@@ -64,18 +64,24 @@ pub fn resolve<V: Borrow<Value>>(
     Resolution { output, bytes_max: INPUT_BYTES_MAX, bytes_left: INPUT_BYTES_MAX }.at(inputs, "")
 }
 
-fn visit(value: &Value, at: &str, found: &mut Vec<Reference>) -> Result<(), ReferenceFault> {
+/// Collects what `read` makes of the objects in a value, each with its place, from the top down. One
+/// that it makes something of is not entered.
+pub(crate) fn collect<T>(
+    value: &Value,
+    at: &str,
+    read: &impl Fn(&Map<String, Value>, &str) -> Result<Option<T>, ReferenceFault>,
+    found: &mut Vec<T>,
+) -> Result<(), ReferenceFault> {
     match value {
         Value::Object(map) => match read(map, at)? {
             Some(reference) => found.push(reference),
             None => map
                 .iter()
-                .try_for_each(|(key, value)| visit(value, &pointer::key(at, key), found))?,
+                .try_for_each(|(key, value)| collect(value, &pointer::key(at, key), read, found))?,
         },
-        Value::Array(items) => items
-            .iter()
-            .enumerate()
-            .try_for_each(|(index, value)| visit(value, &pointer::item(at, index), found))?,
+        Value::Array(items) => items.iter().enumerate().try_for_each(|(index, value)| {
+            collect(value, &pointer::item(at, index), read, found)
+        })?,
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
     Ok(())

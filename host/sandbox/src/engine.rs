@@ -192,6 +192,7 @@ mod tests {
         drop(held);
         instantiate(&component).unwrap();
     }
+
     #[test]
     fn code_of_a_compiler_runs_on_the_engine_it_was_made_for() {
         for fuel in [false, true] {
