@@ -20,10 +20,8 @@ use crate::config::{self, Config};
 use crate::first_party;
 use crate::secret::Vault;
 
-/// How many attempts run at once: enough to keep the machine busy while some wait for the network.
-const ATTEMPTS_MAX: u32 = 64;
-/// How many instances there is room for: every attempt, and those that describe plugins.
-const INSTANCES_MAX: u32 = 128;
+/// How many instances there is room for beside those of attempts: they describe plugins.
+const INSTANCES_SPARE: u32 = 64;
 
 /// A host on a data directory.
 pub(crate) struct Host {
@@ -57,8 +55,9 @@ impl Host {
         let files = Files::open(&folder, path).map_err(unusable)?;
         let consents = Consents::new(folder.try_clone().map_err(unusable)?);
         let cache = CodeCache::open(folder.open_dir("code").map_err(unusable)?);
+        let attempts_max = config.file.attempts_max.unwrap_or_default().0;
         let sandbox = Sandbox::new(apflow_sandbox::Settings {
-            instances_max: INSTANCES_MAX,
+            instances_max: attempts_max + INSTANCES_SPARE,
             compile_in: compile_in(config.compile_timeout).map_err(unusable)?,
             cache: Some(cache.map_err(EngineError::Sandbox)?),
             environment: config.environment.clone(),
@@ -67,7 +66,7 @@ impl Host {
         let database = address(config).map_err(EngineError::Store)?;
         let store = Store::open(&database).await.map_err(EngineError::Store)?;
         let engine = Engine::new(
-            Settings { attempts_max: ATTEMPTS_MAX, ..Settings::default() },
+            Settings { attempts_max, ..Settings::default() },
             DataDir { store, components, consents, files },
             sandbox.map_err(EngineError::Sandbox)?,
             builtins()?,

@@ -34,6 +34,8 @@ pub(crate) struct Config {
     pub(crate) environment: BTreeMap<String, String>,
     /// The operator's secrets.
     pub(crate) secrets: Vault,
+    /// What `config.yaml` says.
+    pub(crate) file: ConfigFile,
 }
 
 /// What keeps the settings from being read.
@@ -88,6 +90,29 @@ pub(crate) enum ConfigError {
 pub(crate) struct ConfigFile {
     /// The token of the operator, for the HTTP API.
     pub(crate) admin_token: Option<String>,
+    /// How many attempts run at once.
+    pub(crate) attempts_max: Option<AttemptsMax>,
+}
+
+/// A number from 1 to 1024. The default is enough to keep a machine busy while some attempts wait
+/// for the network.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "u32")]
+pub(crate) struct AttemptsMax(pub(crate) u32);
+
+impl Default for AttemptsMax {
+    fn default() -> Self {
+        Self(64)
+    }
+}
+
+impl TryFrom<u32> for AttemptsMax {
+    type Error = String;
+
+    fn try_from(number: u32) -> Result<Self, String> {
+        let is_right = (1..=1_024).contains(&number);
+        is_right.then_some(Self(number)).ok_or(format!("{number} is not from 1 to 1024"))
+    }
 }
 
 impl Config {
@@ -115,22 +140,22 @@ impl Config {
         let secrets = open_secrets(&settings_dir, &mut environment)?;
         // Taken out, since no plugin may be granted the way to the host's own database.
         let database_url = environment.remove("DATABASE_URL").filter(|url| !url.is_empty());
-        Ok(Self { data_dir, database_url, settings_dir, compile_timeout, environment, secrets })
+        let file = read_file(&settings_dir)?.map(|(file, _)| file).unwrap_or_default();
+        Ok(Self {
+            data_dir,
+            database_url,
+            settings_dir,
+            compile_timeout,
+            environment,
+            secrets,
+            file,
+        })
     }
 
     /// Reads the operator's token, and makes one when there is none. True when it was made now.
     pub(crate) fn admin_token(&self) -> Result<(String, bool), ConfigError> {
         let path = self.config_file();
-        let unusable = |source| ConfigError::Unusable { path: path.clone(), source };
-        let folder = open_folder(&self.settings_dir).map_err(unusable)?;
-        let mut file = match folder.read_to_string(CONFIG_FILE) {
-            Ok(text) => serde_saphyr::from_str(&text).map_err(|error| ConfigError::Invalid {
-                path: path.clone(),
-                reason: error.to_string(),
-            })?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => ConfigFile::default(),
-            Err(error) => return Err(unusable(error)),
-        };
+        let (file, text) = read_file(&self.settings_dir)?.unwrap_or_default();
         if let Some(token) = file.admin_token {
             if token.len() < TOKEN_CHARACTERS_MIN {
                 let reason = format!("`admin_token` is shorter than {TOKEN_CHARACTERS_MIN}");
@@ -139,8 +164,9 @@ impl Config {
             return Ok((token, false));
         }
         let token = make_token()?;
-        file.admin_token = Some(token.clone());
-        write_private(&folder, &file).map_err(unusable)?;
+        let unusable = |source| ConfigError::Unusable { path: path.clone(), source };
+        let folder = open_folder(&self.settings_dir).map_err(unusable)?;
+        add_token(&folder, text, &token).map_err(unusable)?;
         Ok((token, true))
     }
 
@@ -189,14 +215,33 @@ pub(crate) fn open_folder(path: &Path) -> io::Result<Dir> {
     }
 }
 
-/// Writes beside, then renames: a token is never half written, nor readable by others.
-fn write_private(folder: &Dir, file: &ConfigFile) -> io::Result<()> {
+/// Reads `config.yaml`, where there is one, with its text.
+fn read_file(settings: &Path) -> Result<Option<(ConfigFile, String)>, ConfigError> {
+    let path = settings.join(CONFIG_FILE);
+    let text = Dir::open_ambient_dir(settings, ambient_authority())
+        .and_then(|folder| folder.read_to_string(CONFIG_FILE));
+    let text = match text {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(ConfigError::Unusable { path, source }),
+    };
+    match serde_saphyr::from_str(&text) {
+        Ok(file) => Ok(Some((file, text))),
+        Err(error) => Err(ConfigError::Invalid { path, reason: error.to_string() }),
+    }
+}
+
+/// Adds the token to what is there. Writes beside, then renames: a token is never half written, nor
+/// readable by others.
+fn add_token(folder: &Dir, mut text: String, token: &str) -> io::Result<()> {
+    if !text.is_empty() && !text.ends_with('\n') {
+        text.push('\n');
+    }
     let beside = format!("{CONFIG_FILE}.{}.new", std::process::id());
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o600);
-    let token = file.admin_token.as_deref().unwrap_or_default();
     let mut written = folder.open_with(&beside, &options)?;
-    writeln!(written, "# The operator's token for the HTTP API. Keep it secret.")?;
+    writeln!(written, "{text}# The operator's token for the HTTP API. Keep it secret.")?;
     writeln!(written, "admin_token: {token}")?;
     written.sync_all()?;
     folder.rename(&beside, folder, CONFIG_FILE)

@@ -18,7 +18,7 @@ use crate::engine::{Dispatcher, Engine};
 use crate::error::{EngineError, chain};
 use crate::lock::DispatchLock;
 use crate::watch::Live;
-use crate::{attempt, settle};
+use crate::{attempt, background, settle};
 
 /// How often to look for work although nobody rang: another process may have submitted a job.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -52,7 +52,8 @@ impl Engine {
         let stop = Arc::new(Notify::new());
         let running = run(Arc::clone(self), session, Arc::clone(&stop));
         let running = tokio::spawn(running);
-        *self.dispatcher.lock().await = Some(Dispatcher { stop, running, lock });
+        let background = background::start(self, session);
+        *self.dispatcher.lock().await = Some(Dispatcher { stop, running, background, lock });
         Ok(())
     }
 
@@ -70,11 +71,13 @@ impl Engine {
     ///
     /// Attempts that are still running then are stopped, and their tasks wait for the next start.
     pub async fn close(&self) {
-        if let Some(Dispatcher { stop, running, lock }) = self.dispatcher.lock().await.take() {
+        if let Some(dispatcher) = self.dispatcher.lock().await.take() {
+            let Dispatcher { stop, running, mut background, lock } = dispatcher;
             stop.notify_one();
             if let Err(error) = running.await {
                 tracing::error!(%error, "the dispatcher did not end well");
             }
+            background.shutdown().await;
             self.store.close().await;
             drop(lock);
         } else {

@@ -12,7 +12,7 @@ use apflow_sandbox::{Sandbox, Stop};
 use apflow_store::{JobFilter, JobPage, Store};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Mutex, Notify, broadcast};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::builtin::Builtin;
 use crate::components::Components;
@@ -76,6 +76,7 @@ pub struct Engine {
 pub(crate) struct Dispatcher {
     pub(crate) stop: Arc<Notify>,
     pub(crate) running: JoinHandle<()>,
+    pub(crate) background: JoinSet<()>,
     pub(crate) lock: DispatchLock,
 }
 

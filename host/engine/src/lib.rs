@@ -7,6 +7,7 @@
 //! settlement; [`Engine::subscribe`] tells who watches.
 
 mod attempt;
+mod background;
 mod builtin;
 mod cancel;
 mod clock;
