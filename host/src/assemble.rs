@@ -66,7 +66,11 @@ impl Host {
         let database = address(config).map_err(EngineError::Store)?;
         let store = Store::open(&database).await.map_err(EngineError::Store)?;
         let engine = Engine::new(
-            Settings { attempts_max, ..Settings::default() },
+            Settings {
+                attempts_max,
+                idempotency: config.file.idempotency_hours.unwrap_or_default().duration(),
+                ..Settings::default()
+            },
             DataDir { store, components, consents, files },
             sandbox.map_err(EngineError::Sandbox)?,
             builtins()?,
@@ -119,7 +123,7 @@ pub(crate) fn compile_in(timeout: Duration) -> io::Result<CompileIn> {
 }
 
 /// Where the database is: where the operator says, else in the data directory.
-fn address(config: &Config) -> Result<Address, StoreError> {
+pub(crate) fn address(config: &Config) -> Result<Address, StoreError> {
     match &config.database_url {
         Some(url) => Ok(url.parse::<Address>()?),
         None => Ok(Address::File(config.data_dir.join("apflow.db"))),

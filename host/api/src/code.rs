@@ -43,6 +43,10 @@ codes! {
     InvalidInput = "invalid-input" 422;
     /// A task names an executor that is not installed.
     UnknownExecutor = "unknown-executor" 422;
+    /// An idempotency key was used for another submission.
+    IdempotencyConflict = "idempotency-conflict" 409;
+    /// More is being submitted than can be taken in.
+    Busy = "busy" 429;
     /// There is no such job.
     UnknownJob = "unknown-job" 404;
     /// There is no such file.

@@ -59,6 +59,9 @@ impl ApiError {
                 EngineError::InvalidJob(_) => Code::InvalidJob,
                 EngineError::InvalidInput(_) => Code::InvalidInput,
                 EngineError::UnknownExecutor(_) => Code::UnknownExecutor,
+                EngineError::IdempotencyConflict(_) => Code::IdempotencyConflict,
+                EngineError::RemovedJob(_) => Code::UnknownJob,
+                EngineError::Busy => Code::Busy,
                 EngineError::UnknownPlugin(_) => Code::UnknownPlugin,
                 EngineError::BuiltinPlugin(_) => Code::BuiltinPlugin,
                 EngineError::InvalidManifest { .. } => Code::InvalidManifest,
@@ -81,6 +84,12 @@ impl ApiError {
                 }
             },
         }
+    }
+
+    /// How many seconds to wait before the same is tried again. None when it is of no use.
+    pub fn retry_after(&self) -> Option<u32> {
+        // The store empties its lanes, and looks at a database that failed, more often than that.
+        matches!(self.code(), Code::Busy | Code::DatabaseUnavailable).then_some(1)
     }
 
     /// The place in the caller's JSON that is wrong, as a JSON pointer.

@@ -19,12 +19,13 @@ pub use error::ApiError;
 pub use files::{FileList, ListFiles, OpenFile, OpenedFile, UploadFile};
 pub use jobs::{
     CancelAllJobs, CancelJob, CancelledJobs, FindJob, JobList, ListJobs, ShowJobState, SubmitJob,
+    SubmittedJob,
 };
 pub use operation::Operation;
 pub use plugins::{
     GrantPlugin, ListPlugins, LoadPlugin, LoadedPlugin, PluginList, RemovePlugin, ShowPlugin,
 };
-pub use remote::{Input, Method, Remote};
-pub use table::{Answering, Entry, TABLE};
+pub use remote::{Headers, Input, Method, Remote};
+pub use table::{Answer, Answering, Entry, TABLE};
 
 pub use apflow_engine::{Approval, Live, Piece, chain};

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use apflow_model::clock::{Clock, Timestamp};
 use apflow_model::id::{JobId, TaskId};
+use apflow_model::idempotency::IdempotencyHours;
 use apflow_model::job::Job;
 use apflow_model::state::JobState;
 use apflow_sandbox::{Sandbox, Stop};
@@ -34,11 +35,18 @@ pub struct Settings {
     pub grace: Duration,
     /// The most bytes that one uploaded file may have.
     pub upload_bytes_max: u64,
+    /// How long an idempotency key stands for its job.
+    pub idempotency: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { attempts_max: 64, grace: Duration::from_secs(10), upload_bytes_max: 1 << 30 }
+        Self {
+            attempts_max: 64,
+            grace: Duration::from_secs(10),
+            upload_bytes_max: 1 << 30,
+            idempotency: IdempotencyHours::default().duration(),
+        }
     }
 }
 

@@ -4,6 +4,8 @@
 
 use apflow_model::capability::Grant;
 use apflow_model::consent::Difference;
+use apflow_model::id::JobId;
+use apflow_model::idempotency::IdempotencyKey;
 use apflow_model::job::SpecFault;
 use apflow_model::limit::Bytes;
 use apflow_model::reader::FileFault;
@@ -22,6 +24,15 @@ pub enum EngineError {
     /// A task names an executor that is not installed. Nothing was stored.
     #[error("{0}")]
     UnknownExecutor(SpecFault),
+    /// The key stands for another submission. Nothing was stored.
+    #[error("the idempotency key `{0}` was used for another submission: use a new one")]
+    IdempotencyConflict(IdempotencyKey),
+    /// The key stands for a job that was removed. Nothing was stored.
+    #[error("the job `{0}`, for which the idempotency key was used, was removed")]
+    RemovedJob(JobId),
+    /// More jobs are being submitted than can be written. Nothing was stored.
+    #[error("the host has as many submissions to write as it can hold: submit again in a moment")]
+    Busy,
     /// There is no plugin of this name.
     #[error("there is no plugin `{0}`: `apflow-host plugins list` shows what is installed")]
     UnknownPlugin(String),
@@ -146,6 +157,11 @@ impl EngineError {
             return Self::Sandbox(source);
         }
         Self::Component { file: file.to_owned(), source }
+    }
+
+    /// What the store says of a submission.
+    pub(crate) fn of_submission(error: StoreError) -> Self {
+        if matches!(error, StoreError::Busy) { Self::Busy } else { Self::Store(error) }
     }
 
     /// Whether it is trouble of the host's own, which may pass, and not what was asked of it.

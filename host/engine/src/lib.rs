@@ -43,7 +43,7 @@ pub use files::Files;
 pub use grants::Approval;
 pub use load::{LoadPlugin, Loaded};
 pub use lock::DispatchLock;
-pub use submit::NewSubmission;
+pub use submit::{NewSubmission, Submission};
 pub use upload::{Content, NewFile, Piece};
 pub use watch::Live;
 

@@ -119,7 +119,9 @@ impl Port {
             StoreError::TooManyCheckpoints { checkpoints_max } => {
                 CheckpointError::TooMany(*checkpoints_max)
             }
-            StoreError::SchemaTooNew { .. }
+            StoreError::IdempotencyConflict
+            | StoreError::Busy
+            | StoreError::SchemaTooNew { .. }
             | StoreError::Closed
             | StoreError::InvalidAddress(_)
             | StoreError::Unopened { .. }

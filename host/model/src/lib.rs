@@ -13,6 +13,7 @@ pub mod fault;
 pub mod file;
 mod forest;
 pub mod id;
+pub mod idempotency;
 pub mod job;
 pub mod limit;
 pub mod manifest;

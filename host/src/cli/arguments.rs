@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use apflow_model::capability::Grant;
 use apflow_model::clock::Timestamp;
 use apflow_model::id::JobId;
+use apflow_model::idempotency::IdempotencyKey;
 use apflow_model::limit::Span;
 use apflow_model::state::JobState;
 use clap::{Args, Parser, Subcommand};
@@ -153,6 +154,10 @@ pub(crate) struct Run {
     /// What to allow this run alone. Can be repeated.
     #[arg(long = "grant", value_name = "KIND=VALUE")]
     pub(crate) grants: Vec<Grant>,
+    /// A key of your own for this run: the same run with the same key is not run again, and answers
+    /// what the first did.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) idempotency_key: Option<IdempotencyKey>,
     /// Of all that it is granted, allow this run only this; `none` for nothing. Can be repeated.
     #[arg(long = "allow", value_name = "KIND=VALUE|none")]
     pub(crate) allow: Vec<grant::Said>,
@@ -169,6 +174,10 @@ pub(crate) struct Batch {
     /// The job or the list of its tasks: JSON, @FILE, or - for standard input.
     #[arg(long, value_name = "JSON|@FILE|-")]
     pub(crate) tasks: json::Source,
+    /// A key of your own for this run: the same run with the same key is not run again, and answers
+    /// what the first did.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) idempotency_key: Option<IdempotencyKey>,
     /// What to allow this run alone. Can be repeated.
     #[arg(long = "grant", value_name = "KIND=VALUE")]
     pub(crate) grants: Vec<Grant>,
@@ -268,6 +277,21 @@ pub(crate) enum BenchVerb {
     Cancel(BenchCancel),
     /// What a task suffers beside guests that a sandbox must stop.
     Neighbours(Bench),
+    /// How many durable tasks a second there are, beside the least that their rows can cost.
+    Engine(BenchEngine),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchEngine {
+    /// How many rounds; each measures every row in turn.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) rounds: u32,
+    /// How many tasks to run while the memory is watched.
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(100..=10_000_000))]
+    pub(crate) tasks: u32,
+    /// Beside how many ended tasks a claim is measured, as well as beside none.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub(crate) ended: u32,
 }
 
 #[derive(Debug, Args)]

@@ -96,6 +96,9 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         Verb::Bench { verb: BenchVerb::Neighbours(bench) } => {
             bench::neighbours(bench, output).await
         }
+        Verb::Bench { verb: BenchVerb::Engine(bench) } => {
+            bench::engine(&config()?, &bench, output).await
+        }
         // It needs no runtime, so it never gets here.
         Verb::CompileComponent { .. } => Ok(Exit::Internal),
         Verb::Explain { code } => explain::run(&code, output),

@@ -61,13 +61,17 @@ impl Output {
     pub(crate) fn error(&self, error: &CliError) {
         let faults = error.faults();
         let code = error.code().map(Code::name);
+        let retry_after = error.api().and_then(ApiError::retry_after);
         if self.is_json {
             let pointer = error.api().and_then(ApiError::pointer);
             let message = chain(error);
-            let error = json!({
+            let mut said = json!({
                 "code": code, "message": message, "pointer": pointer, "faults": faults,
             });
-            say(&pretty(&json!({ "error": error })));
+            if let Some(seconds) = retry_after {
+                said["retry_after"] = seconds.into();
+            }
+            say(&pretty(&json!({ "error": said })));
             return;
         }
         match code {
@@ -76,6 +80,9 @@ impl Output {
         }
         for fault in faults {
             say(&format!("  {fault}"));
+        }
+        if let Some(seconds) = retry_after {
+            say(&format!("  try again in {seconds} s"));
         }
         if let Some(code) = code {
             say(&format!("  `apflow-host explain {code}` says more"));

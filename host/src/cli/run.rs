@@ -6,6 +6,7 @@ use apflow_api::{ApiError, CancelJob, FindJob, Live, ShowJobState, SubmitJob};
 use apflow_model::capability::Grant;
 use apflow_model::event::Happening;
 use apflow_model::id::JobId;
+use apflow_model::idempotency::IdempotencyKey;
 use apflow_model::job::{Job, Task};
 use serde_json::{Value, json};
 use tokio::sync::broadcast::Receiver;
@@ -37,7 +38,8 @@ pub(crate) async fn run(config: &Config, run: Run, output: &Output) -> Result<Ex
         "max_attempts": 1,
         "allow": grant::all(run.allow)?,
     });
-    let job = run_job(config, task, run.grants, output, false).await?;
+    let submit = submit(task, run.grants, run.idempotency_key)?;
+    let job = run_job(config, submit, output, false).await?;
     let exit = Exit::of_job(&job);
     let Some(task) = job.tasks.into_iter().next() else { return Ok(exit) };
     report(&task, output);
@@ -47,9 +49,18 @@ pub(crate) async fn run(config: &Config, run: Run, output: &Output) -> Result<Ex
 async fn run_batch(config: &Config, batch: Batch, output: &Output) -> Result<Exit, CliError> {
     let tasks = batch.tasks.read()?;
     let job = if tasks.is_array() { json!({ "tasks": tasks }) } else { tasks };
-    let job = run_job(config, job, batch.grants, output, output.is_live()).await?;
+    let submit = submit(job, batch.grants, batch.idempotency_key)?;
+    let job = run_job(config, submit, output, output.is_live()).await?;
     output.result(&job, || tree::draw(&job));
     Ok(Exit::of_job(&job))
+}
+
+fn submit(
+    job: Value,
+    grants: Vec<Grant>,
+    idempotency_key: Option<IdempotencyKey>,
+) -> Result<SubmitJob, CliError> {
+    Ok(SubmitJob { job, grants: grant::resolve(grants)?, wait: None, idempotency_key })
 }
 
 /// Prints the task: its output on standard output, or its fault on standard error.
@@ -67,13 +78,11 @@ fn report(task: &Task, output: &Output) {
 /// Runs a job to its end, and shows what happens on the way.
 async fn run_job(
     config: &Config,
-    job: Value,
-    grants: Vec<Grant>,
+    submit: SubmitJob,
     output: &Output,
     is_tree: bool,
 ) -> Result<Job, CliError> {
-    let grants = grant::resolve(grants)?;
-    asked::warn(config, &grants, output);
+    asked::warn(config, &submit.grants, output);
     let signals = Signals::listen();
     let mut signals = signals
         .map_err(|source| CliError::Io { what: "the process's signals".to_owned(), source })?;
@@ -81,8 +90,7 @@ async fn run_job(
         let mut news = host.api.subscribe(&operator())?;
         // Before the job is stored: where another host works, this one stores nothing.
         host.start().await?;
-        let submit = SubmitJob { job, grants, wait: None };
-        let id = host.api.invoke(submit, &operator()).await?.id;
+        let id = host.api.invoke(submit, &operator()).await?.job.id;
         let ended = tokio::select! {
             ended = watch(host, id, &mut news, output, is_tree) => ended?,
             // Whoever interrupts a run wants its job to end, not to go on at the next start.

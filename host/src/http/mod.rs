@@ -82,9 +82,7 @@ async fn ready(State(door): State<Door>, request: Request) -> Response {
     match door.api.check() {
         Ok(()) => axum::Json(serde_json::json!({ "status": "ready" })).into_response(),
         // The store has logged why.
-        Err(error) => Problem::new(error.code(), error.detail())
-            .in_request(RequestId::of(&request))
-            .into_response(),
+        Err(error) => Problem::quietly(&error).in_request(RequestId::of(&request)).into_response(),
     }
 }
 

@@ -27,6 +27,12 @@ pub enum StoreError {
         /// The most it may have: [`crate::CHECKPOINTS_MAX`].
         checkpoints_max: u64,
     },
+    /// The key of a submission stands for another one. Nothing was stored.
+    #[error("the idempotency key stands for another submission")]
+    IdempotencyConflict,
+    /// More jobs are being submitted than can be written. Nothing was stored.
+    #[error("more jobs are being submitted than can be written")]
+    Busy,
     /// The database was last written by a newer version of the host.
     #[error(
         "the database has schema {found}, but this version knows only up to {known}: \
@@ -116,7 +122,10 @@ impl StoreError {
     pub(crate) fn is_refusal(&self) -> bool {
         matches!(
             self,
-            Self::AttemptLost | Self::CheckpointTooLarge { .. } | Self::TooManyCheckpoints { .. }
+            Self::AttemptLost
+                | Self::CheckpointTooLarge { .. }
+                | Self::TooManyCheckpoints { .. }
+                | Self::IdempotencyConflict
         )
     }
 
@@ -139,6 +148,8 @@ impl StoreError {
             Self::AttemptLost
             | Self::CheckpointTooLarge { .. }
             | Self::TooManyCheckpoints { .. }
+            | Self::IdempotencyConflict
+            | Self::Busy
             | Self::SchemaTooNew { .. }
             | Self::Closed
             | Self::InvalidAddress(_)

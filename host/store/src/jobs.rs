@@ -14,6 +14,7 @@ use crate::connection::{Connection, Query, Row, query};
 use crate::dialect::{Sql, sql};
 use crate::error::StoreError;
 use crate::events::{self, Draft};
+use crate::idempotency::{self, Once, Wanted};
 use crate::row;
 use crate::store::Store;
 use crate::tasks;
@@ -31,6 +32,15 @@ pub struct NewJob {
     pub principal: String,
     /// What the operator allows this job alone, beside what its plugins are granted.
     pub grants: Vec<Grant>,
+}
+
+/// What became of a submission with a key.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Submitted {
+    /// It is stored, as this job.
+    New(Job),
+    /// It was stored before, as this job.
+    Replayed(JobId),
 }
 
 /// Which jobs to list. The default lists all.
@@ -65,7 +75,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Database`]; nothing is stored then.
+    /// [`StoreError::Busy`] and [`StoreError::Database`]; nothing is stored then.
     ///
     /// # Cancel safety
     ///
@@ -75,6 +85,33 @@ impl Store {
         let (job, rows) = plan(&job, &ids, now)?;
         self.write(rows).await?;
         Ok(job)
+    }
+
+    /// Stores a job as [`Store::submit`] does, unless its key stands for one already.
+    ///
+    /// The key and the job are stored in one transaction, and a crash leaves both or neither. So of
+    /// any number of submissions with one key, at once or one after the other, one is stored.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::IdempotencyConflict`] when the key stands for another submission,
+    /// [`StoreError::Busy`] and [`StoreError::Database`]; nothing is stored then.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Store::submit`].
+    pub async fn submit_once(
+        &self,
+        job: NewJob,
+        once: Once,
+        now: Timestamp,
+    ) -> Result<Submitted, StoreError> {
+        let ids = self.ids(now, job.spec.tasks.len() + 1);
+        let (job, mut rows) = plan(&job, &ids, now)?;
+        let principal = job.principal.clone();
+        rows.wanted = Some(Wanted { principal, once, job: job.id, now });
+        let earlier = self.write(rows).await?;
+        Ok(earlier.map_or(Submitted::New(job), Submitted::Replayed))
     }
 
     /// Finds a job with its tasks, their attempts, usage and outputs, all as of one moment.
@@ -176,6 +213,8 @@ fn read(row: &Row) -> Result<Job, StoreError> {
 /// The rows of a job, as the items of JSON arrays: made before the writer is asked, so that it
 /// has little to do, and can store many jobs at once.
 struct Submit {
+    /// None for a job without a key.
+    wanted: Option<Wanted>,
     job: String,
     tasks: String,
     inputs: String,
@@ -201,6 +240,7 @@ fn plan(new: &NewJob, ids: &[i64], now: Timestamp) -> Result<(Job, Submit), Stor
     let job =
         (id.0, name, &new.principal, state.name(), row::text(&new.grants)?, count, now.unix_ms());
     let rows = Submit {
+        wanted: None,
         job: row::text(&job)?,
         tasks: row::items(pairs().map(|(task, spec)| task_row(task, spec)))?,
         inputs: row::items(pairs().map(|(task, spec)| Ok((task.id.0, row::text(&spec.inputs)?))))?,
@@ -322,21 +362,27 @@ const INSERT_DEPENDENCIES: Sql = sql!(
 );
 
 impl WriteGroup for Submit {
-    type Output = ();
+    /// The job that is stored already under its key. None when this one was stored.
+    type Output = Option<JobId>;
 
     const TURN: Turn = Turn::Submit;
 
     async fn apply_group(
         writes: &[Self],
         connection: &mut Connection<'_>,
-    ) -> Result<Answers<()>, StoreError> {
-        insert(connection, INSERT_JOBS, writes.iter().map(|rows| rows.job.as_str())).await?;
-        insert(connection, INSERT_TASKS, writes.iter().map(|rows| rows.tasks.as_str())).await?;
-        insert(connection, INSERT_INPUTS, writes.iter().map(|rows| rows.inputs.as_str())).await?;
-        let dependencies = writes.iter().map(|rows| rows.dependencies.as_str());
+    ) -> Result<Answers<Option<JobId>>, StoreError> {
+        let wanted: Vec<_> = writes.iter().map(|rows| rows.wanted.as_ref()).collect();
+        let answers = idempotency::take(connection, &wanted).await?;
+        let is_new = |answer: &Result<_, _>| matches!(answer, Ok(None));
+        let new = || writes.iter().zip(&answers).filter(|(_, answer)| is_new(answer));
+        let new = || new().map(|(rows, _)| rows);
+        insert(connection, INSERT_JOBS, new().map(|rows| rows.job.as_str())).await?;
+        insert(connection, INSERT_TASKS, new().map(|rows| rows.tasks.as_str())).await?;
+        insert(connection, INSERT_INPUTS, new().map(|rows| rows.inputs.as_str())).await?;
+        let dependencies = new().map(|rows| rows.dependencies.as_str());
         insert(connection, INSERT_DEPENDENCIES, dependencies).await?;
-        events::insert(connection, writes.iter().map(|rows| rows.events.as_str())).await?;
-        Ok(writes.iter().map(|_| Ok(())).collect())
+        events::insert(connection, new().map(|rows| rows.events.as_str())).await?;
+        Ok(answers)
     }
 }
 

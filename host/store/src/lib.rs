@@ -7,6 +7,8 @@ mod store;
 
 mod jobs;
 
+mod idempotency;
+
 mod tasks;
 
 mod attempts;
@@ -36,6 +38,8 @@ mod error;
 mod row;
 mod schema;
 
+mod floor;
+
 pub use crate::address::{Address, AddressError, Server};
 pub use crate::attempts::{End, Settled, Settlement};
 pub use crate::cancel::Cancelled;
@@ -43,7 +47,9 @@ pub use crate::checkpoints::{CHECKPOINT_BYTES_MAX, CHECKPOINTS_MAX, Checkpoint};
 pub use crate::error::StoreError;
 pub use crate::events::{EVENTS_PER_PAGE_MAX, NewEvent};
 pub use crate::files::{FILES_PER_PAGE_MAX, FilePage, NewTaskFile, NewUpload};
-pub use crate::jobs::{JOBS_PER_PAGE_MAX, JobFilter, JobPage, NewJob};
+pub use crate::floor::Floor;
+pub use crate::idempotency::Once;
+pub use crate::jobs::{JOBS_PER_PAGE_MAX, JobFilter, JobPage, NewJob, Submitted};
 pub use crate::sessions::{HOST_LOSSES_MAX, Recovered, SessionId};
 pub use crate::store::Store;
 pub use crate::tasks::{Claimed, PROMOTED_PER_CLAIM_MAX};

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::commit;
@@ -13,7 +14,7 @@ use crate::error::StoreError;
 use crate::link::Link;
 use crate::write::{Queued, Turn, WRITES_PER_COMMIT_MAX, Waiting, WriteGroup};
 
-/// The most writes that wait in a lane. Whoever asks for more waits for room in it.
+/// The most writes that wait in a lane.
 const WRITES_WAITING_MAX: usize = 2_048;
 
 /// How often to look, without being asked to write, whether the database can be written again.
@@ -47,11 +48,20 @@ impl Writer {
     }
 
     /// Applies a write and answers once it is durable.
+    ///
+    /// New work is refused when its lane is full: whoever sends it can wait better than the host.
+    /// What running work waits for is not: it waits for room.
     pub(crate) async fn write<W: WriteGroup>(&self, write: W) -> Result<W::Output, StoreError> {
-        let lane = if W::TURN == Turn::Submit { &self.submits } else { &self.urgent };
         let (reply, answer) = oneshot::channel();
         let message = Message::Write(Box::new(Waiting::new(write, reply)));
-        lane.send(message).await.map_err(|_| StoreError::Closed)?;
+        if W::TURN == Turn::Submit {
+            self.submits.try_send(message).map_err(|error| match error {
+                TrySendError::Full(_) => StoreError::Busy,
+                TrySendError::Closed(_) => StoreError::Closed,
+            })?;
+        } else {
+            self.urgent.send(message).await.map_err(|_| StoreError::Closed)?;
+        }
         answer.await.map_err(|_| StoreError::Closed)?
     }
 

@@ -12,4 +12,4 @@ pub use cancel_all::{CancelAllJobs, CancelledJobs};
 pub use find::FindJob;
 pub use list::{JobList, ListJobs};
 pub use state::ShowJobState;
-pub use submit::SubmitJob;
+pub use submit::{SubmitJob, SubmittedJob};

@@ -100,7 +100,8 @@ async fn let_loose(api: &Api, guest: Guest, case: &Case) -> Result<Job, ApiError
     let is_cancelled = matches!(case.holds, Holds::Cancels);
     let news = api.subscribe(&operator())?;
     let wait = (!is_cancelled).then_some(TRIAL_MAX);
-    let job = api.invoke(SubmitJob { job, grants: Vec::new(), wait }, &operator()).await?;
+    let submit = SubmitJob { job, grants: Vec::new(), wait, idempotency_key: None };
+    let job = api.invoke(submit, &operator()).await?.job;
     if !is_cancelled {
         return Ok(job);
     }

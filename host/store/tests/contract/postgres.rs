@@ -20,9 +20,13 @@ mod events;
 #[cfg(test)]
 mod files;
 #[cfg(test)]
+mod floor;
+#[cfg(test)]
 mod forests;
 #[cfg(test)]
 mod host;
+#[cfg(test)]
+mod idempotency;
 #[cfg(test)]
 mod jobs;
 #[cfg(test)]
