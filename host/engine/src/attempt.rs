@@ -12,6 +12,7 @@ use apflow_model::usage::Usage;
 use apflow_sandbox::{Call, Ended, Mounts, Stop, StopReason, TaskPort};
 use apflow_store::{Claimed, NewTaskFile};
 use serde_json::Value;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::engine::Engine;
 use crate::error::{EngineError, chain};
@@ -42,7 +43,15 @@ struct Given {
 }
 
 /// Runs a claimed task and settles it, unless it is stopped because its end no longer counts here.
-pub(crate) async fn run(engine: &Arc<Engine>, claimed: &Claimed, stop: Stop) {
+///
+/// Its place is free for another once its guest has ended, so that the claim of that one can take
+/// part in the commit of this one's end.
+pub(crate) async fn run(
+    engine: &Arc<Engine>,
+    claimed: &Claimed,
+    stop: Stop,
+    place: Option<OwnedSemaphorePermit>,
+) {
     let prepared = tokio::select! {
         prepared = prepare(engine, claimed) => prepared,
         _ = stop.stopped() => return,
@@ -72,6 +81,8 @@ pub(crate) async fn run(engine: &Arc<Engine>, claimed: &Claimed, stop: Stop) {
         Some(workplace) => keep(claimed, workplace, ended).await,
         None => (ended, Vec::new()),
     };
+    drop(place);
+    engine.bell.notify_one();
     settle::settle(engine, claimed, ended, files, port.take_events()).await;
 }
 

@@ -10,7 +10,7 @@ use crate::engine::Engine;
 use crate::error::chain;
 
 /// How often to look for idempotency keys that have expired.
-const FORGET_KEYS_EVERY: Duration = Duration::from_secs(60);
+const FORGET_KEYS_EVERY: Duration = Duration::from_mins(1);
 /// How many of them one commit forgets.
 const KEYS_PER_COMMIT: u32 = 1_000;
 

@@ -11,7 +11,7 @@ use apflow_model::state::TaskState;
 use apflow_model::usage::Usage;
 use apflow_sandbox::{Ended, Stop, StopReason};
 use apflow_store::{Claimed, SessionId, StoreError};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::task::{Id, JoinError, JoinSet};
 
 use crate::engine::{Dispatcher, Engine};
@@ -136,6 +136,13 @@ struct Running {
 }
 
 impl Running {
+    /// How many more attempts may start. One that only waits for its end to be stored leaves its
+    /// place to another, as long as there are not more of those than places.
+    fn free(&self, engine: &Engine) -> usize {
+        let unended_max = 2 * engine.settings.attempts_max as usize;
+        engine.places.available_permits().min(unended_max.saturating_sub(self.attempts.len()))
+    }
+
     /// Waits until every attempt has ended.
     async fn all_ended(&mut self, engine: &Arc<Engine>) {
         while let Some(ended) = self.attempts.join_next_with_id().await {
@@ -163,23 +170,24 @@ async fn hand_out(engine: &Arc<Engine>, session: SessionId, running: &mut Runnin
     while let Some(ended) = running.attempts.try_join_next_with_id() {
         running.report(engine, ended).await;
     }
-    let busy = u32::try_from(running.attempts.len()).unwrap_or(u32::MAX);
-    let free = engine.settings.attempts_max.saturating_sub(busy);
+    let free = running.free(engine);
     if free == 0 {
         // The end of an attempt wakes the dispatcher; until then there is no place to fill.
         return LOOK_AGAIN;
     }
-    let claimed = match engine.store.claim(session, engine.now(), free).await {
+    let limit = u32::try_from(free).unwrap_or(u32::MAX);
+    let claimed = match engine.store.claim(session, engine.now(), limit).await {
         Ok(claimed) => claimed,
         Err(error) => {
             tracing::error!(error = chain(&error), "no task could be claimed");
             return LOOK_AGAIN;
         }
     };
+    let is_full = claimed.len() >= free;
     for task in claimed {
         start(engine, running, Arc::new(task));
     }
-    until_next(engine).await
+    if is_full { LOOK_AGAIN } else { until_next(engine).await }
 }
 
 fn start(engine: &Arc<Engine>, running: &mut Running, claimed: Arc<Claimed>) {
@@ -189,16 +197,22 @@ fn start(engine: &Arc<Engine>, running: &mut Running, claimed: Arc<Claimed>) {
     // Under the lock, so that an attempt that ends at once is listed before it is taken off.
     let mut list = engine.running.lock().unwrap_or_else(PoisonError::into_inner);
     let stop = Stop::new();
-    let one = run_one(Arc::clone(engine), Arc::clone(&claimed), stop.clone());
+    let place = Arc::clone(&engine.places).try_acquire_owned().ok();
+    let one = run_one(Arc::clone(engine), Arc::clone(&claimed), stop.clone(), place);
     running.claimed.insert(running.attempts.spawn(one).id(), claimed);
     list.insert((task, attempt), stop);
 }
 
 /// Runs one attempt, and is known as running until it has ended or was aborted.
-async fn run_one(engine: Arc<Engine>, claimed: Arc<Claimed>, stop: Stop) {
+async fn run_one(
+    engine: Arc<Engine>,
+    claimed: Arc<Claimed>,
+    stop: Stop,
+    place: Option<OwnedSemaphorePermit>,
+) {
     let attempt = (claimed.task, claimed.attempt);
     let _listed = Listed { engine: Arc::clone(&engine), attempt };
-    attempt::run(&engine, &claimed, stop).await;
+    attempt::run(&engine, &claimed, stop, place).await;
 }
 
 /// Takes an attempt off the list of what is running, however it ends.

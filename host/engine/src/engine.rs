@@ -12,7 +12,7 @@ use apflow_model::state::JobState;
 use apflow_sandbox::{Sandbox, Stop};
 use apflow_store::{JobFilter, JobPage, Store};
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{Mutex, Notify, broadcast};
+use tokio::sync::{Mutex, Notify, Semaphore, broadcast};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::builtin::Builtin;
@@ -75,6 +75,8 @@ pub struct Engine {
     pub(crate) hub: Hub,
     /// Rung when there may be something to dispatch.
     pub(crate) bell: Notify,
+    /// One for each attempt that may run.
+    pub(crate) places: Arc<Semaphore>,
     /// The attempts that run here, to be stopped when their job is cancelled.
     pub(crate) running: std::sync::Mutex<HashMap<(TaskId, u32), Stop>>,
     pub(crate) dispatcher: Mutex<Option<Dispatcher>>,
@@ -98,6 +100,7 @@ impl Engine {
         builtins: Vec<Builtin>,
         clock: Arc<dyn Clock>,
     ) -> Arc<Self> {
+        let places = Arc::new(Semaphore::new(settings.attempts_max as usize));
         Arc::new(Self {
             settings,
             store,
@@ -109,6 +112,7 @@ impl Engine {
             registry: Registry::new(builtins),
             hub: Hub::new(),
             bell: Notify::new(),
+            places,
             running: std::sync::Mutex::default(),
             dispatcher: Mutex::default(),
         })

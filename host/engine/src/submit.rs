@@ -73,9 +73,13 @@ impl Engine {
         let hash = hash(&submission)?;
         let expires_at = now.after(self.settings.idempotency);
         let once = Once { key: key.clone(), hash, expires_at };
-        let conflict = |error| match error {
-            StoreError::IdempotencyConflict => EngineError::IdempotencyConflict(key.clone()),
-            error => EngineError::of_submission(error),
+        let conflict = |error| {
+            let is_conflict = matches!(error, StoreError::IdempotencyConflict);
+            if is_conflict {
+                EngineError::IdempotencyConflict(key.clone())
+            } else {
+                EngineError::of_submission(error)
+            }
         };
         // Before it is checked: what was taken in once is answered, even when it would be refused
         // now.

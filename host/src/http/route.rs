@@ -60,7 +60,7 @@ pub(super) fn stranger() -> Problem {
 async fn read(request: Request) -> Result<Input, Problem> {
     let (mut parts, body) = request.into_parts();
     let fields = fields(&mut parts).await?;
-    let headers = headers(&parts)?;
+    let headers = headers(&parts).map_err(invalid)?;
     let bytes = Bytes::from_request(Request::from_parts(parts, body), &()).await;
     let bytes = bytes.map_err(|error| unreadable(&error))?;
     let body = match bytes.len() {
@@ -74,15 +74,14 @@ async fn read(request: Request) -> Result<Input, Problem> {
 }
 
 /// The headers that verbs read.
-fn headers(parts: &Parts) -> Result<BTreeMap<&'static str, String>, Problem> {
+fn headers(parts: &Parts) -> Result<BTreeMap<&'static str, String>, String> {
     let mut headers = BTreeMap::new();
     for name in Input::HEADERS {
         for value in parts.headers.get_all(name) {
             let text = value.to_str().map(str::to_owned);
-            let text =
-                text.map_err(|_| invalid(format!("the header `{name}` is no plain text")))?;
+            let text = text.map_err(|_| format!("the header `{name}` is no plain text"))?;
             if headers.insert(name, text).is_some() {
-                return Err(invalid(format!("the header `{name}` is given twice")));
+                return Err(format!("the header `{name}` is given twice"));
             }
         }
     }

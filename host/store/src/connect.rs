@@ -31,6 +31,9 @@ const LOG_BYTES_KEPT_MAX: &str = "67108864";
 /// What the writer keeps in memory: 32 MiB. A negative number counts KiB, not pages.
 const WRITER_CACHE: &str = "-32768";
 
+/// How many rows the thread of a file reads ahead: with fewer, it and its reader would take turns.
+const ROWS_WAITING_MAX: usize = 2_048;
+
 /// How a server goes about the writer's statements: each finds its rows by keys, so it is planned
 /// once, and by the indexes, however few rows the server has counted in the tables.
 const ROWS_BY_KEY: [(&str, &str); 2] =
@@ -80,6 +83,7 @@ fn file_options() -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
+        .row_buffer_size(ROWS_WAITING_MAX)
         .pragma("temp_store", "MEMORY")
         .disable_statement_logging()
 }

@@ -104,6 +104,9 @@ impl Lanes {
             Some(message) = self.submits.recv() => taken.push(message),
             else => return taken,
         }
+        // Whoever was just answered may ask for more. So may others that are about to run: what they
+        // ask for takes part in this commit, instead of waiting for the next.
+        tokio::task::yield_now().await;
         for lane in [&mut self.urgent, &mut self.submits] {
             while taken.len() < WRITES_PER_COMMIT_MAX
                 && let Ok(message) = lane.try_recv()

@@ -39,7 +39,7 @@ const WATCHERS: u32 = 1_000;
 /// How many parts the tasks are run in while the memory is watched.
 const MEMORY_PARTS: u32 = 10;
 /// The longest that anything here may take.
-const WAIT_MAX: Duration = Duration::from_secs(300);
+const WAIT_MAX: Duration = Duration::from_mins(5);
 /// How often to look whether all tasks have ended.
 const LOOK_EVERY: Duration = Duration::from_millis(1);
 
@@ -204,13 +204,14 @@ async fn run_round(api: &Api, samples: &mut Samples) -> Result<(), CliError> {
 /// Lets clients submit as many tasks as they can, one after the other each, until there were
 /// `tasks`, and waits until all have ended.
 async fn crowd(api: &Api, clients: u32, tasks: u32, samples: &mut Samples) -> Result<(), CliError> {
+    let each = (tasks / clients).max(1);
     let started = Instant::now();
     let mut submitting = JoinSet::new();
     for _ in 0..clients {
         let api = api.clone();
         submitting.spawn(async move {
             let mut acks = Vec::new();
-            for _ in 0..tasks / clients {
+            for _ in 0..each {
                 let started = Instant::now();
                 submit(&api, one(), None).await?;
                 acks.push(started.elapsed());
@@ -224,8 +225,7 @@ async fn crowd(api: &Api, clients: u32, tasks: u32, samples: &mut Samples) -> Re
         }
     }
     all_ended(api).await?;
-    let ran = tasks / clients * clients;
-    samples.add(format!("task_{clients}"), started.elapsed() / ran);
+    samples.add(format!("task_{clients}"), started.elapsed() / (each * clients));
     Ok(())
 }
 

@@ -57,8 +57,10 @@ impl Row {
     /// Sums up sizes, in bytes. None when nothing was measured.
     pub(super) fn sizes(name: impl Into<String>, sizes: &[Bytes]) -> Option<Self> {
         // To a hundredth.
-        let mib =
-            |size: &Bytes| f64::from(u32::try_from(size.0 * 100 >> 20).unwrap_or(u32::MAX)) / 100.0;
+        let mib = |size: &Bytes| {
+            let hundredths = size.0.saturating_mul(100) >> 20;
+            f64::from(u32::try_from(hundredths).unwrap_or(u32::MAX)) / 100.0
+        };
         Self::of(name.into(), "MiB", sizes.iter().map(mib).collect())
     }
 
