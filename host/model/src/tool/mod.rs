@@ -161,7 +161,7 @@ pub struct Argument {
 /// A switch that a tool takes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Flag {
-    /// As it is written on a command line: `-v` or `--verbose`.
+    /// As it is written on a command line: `-v`, `--verbose`, or a word without dashes.
     pub flag: String,
     /// What it does.
     pub description: Option<String>,
@@ -327,7 +327,7 @@ input_schema:
     - { name: a, type: strng }
     - { name: b, type: integer, default: x, enum: [1, 2] }
     - { name: b, type: string }
-  flags: [{ flag: v }]
+  flags: [{ flag: ---v }]
 fallback_tool: Jukebox
 run: { request: { method: FETCH, url: ftp://x }, argv: [] }
 ";

@@ -268,12 +268,12 @@ fn read_flag(reader: &mut Reader, node: &Node, path: &str) -> Option<Flag> {
 
 fn check_flag(text: &str) -> Result<String, String> {
     let name = text.trim_start_matches('-');
-    let is_flag = (1..=2).contains(&(text.len() - name.len()))
+    let is_flag = text.len() - name.len() <= 2
         && !name.is_empty()
         && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
     is_flag
         .then(|| text.to_owned())
-        .ok_or_else(|| format!("is `{text}`, but must be like `-v` or `--verbose`"))
+        .ok_or_else(|| format!("is `{text}`, but must be like `-v`, `--verbose` or `verbose`"))
 }
 
 fn read_output(reader: &mut Reader, top: &Section<'_>) -> OutputSchema {
