@@ -36,6 +36,7 @@ mod door;
 mod egress;
 mod files;
 mod hostile;
+mod idempotency;
 mod jobs;
 mod quickstart;
 mod refused_jobs;

@@ -62,6 +62,13 @@ impl<'host> Serving<'host> {
         self.post(query, job.to_string().as_bytes())
     }
 
+    /// Submits a job with an idempotency key, as the operator.
+    pub(crate) fn submit_once(&self, key: &str, query: &str, job: &Value) -> Answer {
+        let headers = format!("{}\r\nIdempotency-Key: {key}", self.token);
+        let body = job.to_string();
+        self.ask(&format!("POST /api/v1/jobs{query}"), Some(&headers), body.as_bytes())
+    }
+
     /// Sends these bytes as a job, as the operator.
     pub(crate) fn post(&self, query: &str, body: &[u8]) -> Answer {
         self.ask(&format!("POST /api/v1/jobs{query}"), Some(&self.token), body)

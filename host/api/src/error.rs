@@ -128,3 +128,15 @@ impl ApiError {
         chain(self)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_passes_by_itself_is_worth_another_try() {
+        let busy = ApiError::Engine(EngineError::Busy);
+        assert_eq!((busy.code().status(), busy.retry_after()), (429, Some(1)));
+        assert_eq!(ApiError::UnknownJob(JobId(1)).retry_after(), None);
+    }
+}

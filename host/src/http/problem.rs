@@ -88,3 +88,23 @@ impl IntoResponse for Problem {
         response
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_busy_host_says_when_to_submit_again() {
+        let busy = Problem { retry_after: Some(1), ..Problem::new(Code::Busy, "not now") };
+        assert_eq!(serde_json::to_value(&busy).unwrap()["retry_after"], 1);
+        let response = busy.into_response();
+        assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+    }
+
+    #[test]
+    fn what_will_fail_again_names_no_time() {
+        let unknown = Problem::of(&ApiError::InvalidRequest("no".to_owned()), "1-1");
+        assert!(!unknown.into_response().headers().contains_key(header::RETRY_AFTER));
+    }
+}
