@@ -66,7 +66,12 @@ impl Host {
         let database = address(config).map_err(EngineError::Store)?;
         let store = Store::open(&database).await.map_err(EngineError::Store)?;
         let engine = Engine::new(
-            Settings { attempts_max, ..Settings::default() },
+            Settings {
+                attempts_max,
+                concurrency: Arc::new(config.file.concurrency.clone()),
+                admission: config.file.admission,
+                ..Settings::default()
+            },
             DataDir { store, components, consents, files },
             sandbox.map_err(EngineError::Sandbox)?,
             builtins()?,

@@ -525,7 +525,7 @@ mod tests {
                     same_key.filter_map(|lane| lane.key.as_ref()).map(|key| key.max).min();
                 limits.concurrency.of_executor(&lane.executor).is_none_or(|max| executor < max)
                     && allowed.is_none_or(|max| executor < max)
-                    && places
+                    && limits
                         .concurrency
                         .of_principal(&lane.principal)
                         .is_none_or(|max| principal < max)

@@ -151,12 +151,11 @@ impl Round {
     /// Goes on after lanes that were looked at together.
     fn pass(&mut self, ready: &[Lane]) {
         let is_full = u32::try_from(ready.len()).is_ok_and(|count| count >= LANES_TOGETHER_MAX);
-        match ready.last().filter(|_| is_full) {
-            Some(last) => self.after = last.id,
-            None => {
-                self.is_done = self.has_turned || self.start == 0;
-                (self.after, self.has_turned) = (0, true);
-            }
+        if let Some(last) = ready.last().filter(|_| is_full) {
+            self.after = last.id;
+        } else {
+            self.is_done = self.has_turned || self.start == 0;
+            (self.after, self.has_turned) = (0, true);
         }
         self.is_done |= self.has_turned && self.after >= self.start;
     }
@@ -203,7 +202,9 @@ pub(crate) async fn heads(
         let run_at = Timestamp::from_unix_ms(run_at);
         heads.entry(lane).or_default().push(Head { priority, run_at, task: TaskId(task) });
     }
-    heads.values_mut().for_each(|heads| heads.sort_unstable());
+    for heads in heads.values_mut() {
+        heads.sort_unstable();
+    }
     Ok(heads)
 }
 

@@ -84,8 +84,23 @@ impl Host {
     }
 
     pub(crate) async fn submit_at(&self, value: Value, ms: u64) -> Job {
-        let job = NewJob { spec: spec(value), principal: "ada".into(), grants: Vec::new() };
-        self.store.submit(job, at(ms)).await.unwrap()
+        self.try_submit("ada", value, ms).await.unwrap()
+    }
+
+    /// Submits a job as another principal.
+    pub(crate) async fn submit_as(&self, principal: &str, value: Value) -> Job {
+        self.try_submit(principal, value, 0).await.unwrap()
+    }
+
+    pub(crate) async fn try_submit(
+        &self,
+        principal: &str,
+        value: Value,
+        ms: u64,
+    ) -> Result<Job, StoreError> {
+        let principal = principal.to_owned();
+        let job = NewJob { spec: spec(value), principal, grants: Vec::new() };
+        self.store.submit(job, at(ms)).await
     }
 
     pub(crate) async fn claim(&self, ms: u64, limit: u32) -> Vec<Claimed> {

@@ -31,6 +31,15 @@ impl Database {
         connection.close().await.unwrap();
     }
 
+    /// Reads rows of numbers behind the store's back.
+    pub(crate) async fn read(&self, sql: &'static str) -> Vec<(i64, i64, i64)> {
+        let options = SqliteConnectOptions::new().filename(self.path());
+        let mut connection = options.connect().await.unwrap();
+        let rows = sqlx::query_as(sql).fetch_all(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        rows
+    }
+
     fn path(&self) -> PathBuf {
         self.folder.path().join("apflow.db")
     }

@@ -10,11 +10,17 @@ mod database;
 mod server;
 
 #[cfg(test)]
+mod admission;
+#[cfg(test)]
 mod attempts;
 #[cfg(test)]
 mod cancel;
 #[cfg(test)]
 mod checkpoints;
+#[cfg(test)]
+mod concurrency;
+#[cfg(test)]
+mod deadlines;
 #[cfg(test)]
 mod events;
 #[cfg(test)]
@@ -25,6 +31,8 @@ mod forests;
 mod host;
 #[cfg(test)]
 mod jobs;
+#[cfg(test)]
+mod lanes;
 #[cfg(test)]
 mod opening;
 #[cfg(test)]
