@@ -69,6 +69,8 @@ impl Host {
             Settings {
                 attempts_max,
                 idempotency: config.file.idempotency_hours.unwrap_or_default().duration(),
+                concurrency: Arc::new(config.file.concurrency.clone()),
+                admission: config.file.admission,
                 ..Settings::default()
             },
             DataDir { store, components, consents, files },

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use apflow_model::concurrency::{Admission, Concurrency};
 use apflow_model::idempotency::IdempotencyHours;
 use apflow_model::reader::FileFault;
 use cap_std::ambient_authority;
@@ -95,6 +96,10 @@ pub(crate) struct ConfigFile {
     pub(crate) attempts_max: Option<AttemptsMax>,
     /// How long an idempotency key is kept.
     pub(crate) idempotency_hours: Option<IdempotencyHours>,
+    /// How many tasks run at once.
+    pub(crate) concurrency: Concurrency,
+    /// How many tasks may be open.
+    pub(crate) admission: Admission,
 }
 
 /// A number from 1 to 1024. The default is enough to keep a machine busy while some attempts wait

@@ -7,6 +7,10 @@ use apflow_model::reader::FileFault;
 
 use crate::code::Code;
 
+/// When to try again while too many tasks are open: nobody knows how long the others take, so often
+/// enough to meet the next ends, and seldom enough to cost nothing.
+const TOO_MANY_TASKS_RETRY_SECONDS: u32 = 10;
+
 /// Why a verb was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
@@ -63,6 +67,7 @@ impl ApiError {
                 EngineError::RemovedJob(_) => Code::UnknownJob,
                 EngineError::Busy => Code::Busy,
                 EngineError::UnknownPlugin(_) => Code::UnknownPlugin,
+                EngineError::TooManyTasks(_) => Code::TooManyTasks,
                 EngineError::BuiltinPlugin(_) => Code::BuiltinPlugin,
                 EngineError::InvalidManifest { .. } => Code::InvalidManifest,
                 EngineError::Component { .. } | EngineError::ChangedComponent(_) => {
@@ -88,6 +93,9 @@ impl ApiError {
 
     /// How many seconds to wait before the same is tried again. None when it is of no use.
     pub fn retry_after(&self) -> Option<u32> {
+        if self.code() == Code::TooManyTasks {
+            return Some(TOO_MANY_TASKS_RETRY_SECONDS);
+        }
         // The store empties its lanes, and looks at a database that failed, more often than that.
         matches!(self.code(), Code::Busy | Code::DatabaseUnavailable).then_some(1)
     }

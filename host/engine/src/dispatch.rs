@@ -5,12 +5,13 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use apflow_model::event::Happening;
+use apflow_model::fair::Limits;
 use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::id::TaskId;
 use apflow_model::state::TaskState;
 use apflow_model::usage::Usage;
 use apflow_sandbox::{Ended, Stop, StopReason};
-use apflow_store::{Claimed, SessionId, StoreError};
+use apflow_store::{Claimed, Expired, SessionId, StoreError};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::task::{Id, JoinError, JoinSet};
 
@@ -172,19 +173,31 @@ async fn hand_out(engine: &Arc<Engine>, session: SessionId, running: &mut Runnin
     }
     let free = running.free(engine);
     if free == 0 {
-        // The end of an attempt wakes the dispatcher; until then there is no place to fill.
-        return LOOK_AGAIN;
+        // The end of an attempt wakes the dispatcher; until then only the time moves tasks.
+        let next = until_next(engine).await;
+        if !next.is_zero() {
+            return next;
+        }
     }
     let limit = u32::try_from(free).unwrap_or(u32::MAX);
-    let claimed = match engine.store.claim(session, engine.now(), limit).await {
-        Ok(claimed) => claimed,
+    let concurrency = Arc::clone(&engine.settings.concurrency);
+    let limits = Limits { concurrency, ..Limits::default() };
+    let handed_out = match engine.store.claim(session, engine.now(), limit, limits).await {
+        Ok(handed_out) => handed_out,
         Err(error) => {
             tracing::error!(error = chain(&error), "no task could be claimed");
             return LOOK_AGAIN;
         }
     };
-    let is_full = claimed.len() >= free;
-    for task in claimed {
+    let is_full = handed_out.tasks.len() >= free;
+    for Expired { job, task, fault } in handed_out.expired {
+        let what = Happening::State { state: TaskState::Failed, fault: Some(fault) };
+        engine.hub.tell(Live::Task { job, task, attempt: 0, what });
+    }
+    for (job, state) in handed_out.jobs_ended {
+        engine.hub.tell(Live::JobEnded { job, state });
+    }
+    for task in handed_out.tasks {
         start(engine, running, Arc::new(task));
     }
     if is_full { LOOK_AGAIN } else { until_next(engine).await }
@@ -228,7 +241,7 @@ impl Drop for Listed {
     }
 }
 
-/// How long until a scheduled task is due, at most [`LOOK_AGAIN`].
+/// How long until the time moves a task, at most [`LOOK_AGAIN`].
 async fn until_next(engine: &Engine) -> Duration {
     match engine.store.next_run_at().await {
         Ok(Some(due)) => due.since(engine.now()).min(LOOK_AGAIN),

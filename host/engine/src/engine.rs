@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apflow_model::clock::{Clock, Timestamp};
+use apflow_model::concurrency::{Admission, Concurrency};
 use apflow_model::id::{JobId, TaskId};
 use apflow_model::idempotency::IdempotencyHours;
 use apflow_model::job::Job;
@@ -37,6 +38,10 @@ pub struct Settings {
     pub upload_bytes_max: u64,
     /// How long an idempotency key stands for its job.
     pub idempotency: Duration,
+    /// How many tasks may run at once, on all hosts of the database together.
+    pub concurrency: Arc<Concurrency>,
+    /// How many tasks may be open.
+    pub admission: Admission,
 }
 
 impl Default for Settings {
@@ -46,6 +51,8 @@ impl Default for Settings {
             grace: Duration::from_secs(10),
             upload_bytes_max: 1 << 30,
             idempotency: IdempotencyHours::default().duration(),
+            concurrency: Arc::default(),
+            admission: Admission::default(),
         }
     }
 }
@@ -102,8 +109,8 @@ impl Engine {
     ) -> Arc<Self> {
         let places = Arc::new(Semaphore::new(settings.attempts_max as usize));
         Arc::new(Self {
+            store: store.admitting(settings.admission),
             settings,
-            store,
             sandbox: Arc::new(sandbox),
             components,
             files: Arc::new(files),

@@ -121,6 +121,7 @@ impl Port {
             }
             StoreError::IdempotencyConflict
             | StoreError::Busy
+            | StoreError::TooManyTasks { .. }
             | StoreError::SchemaTooNew { .. }
             | StoreError::Closed
             | StoreError::InvalidAddress(_)

@@ -45,10 +45,10 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`EngineError::InvalidJob`], [`EngineError::UnknownExecutor`], [`EngineError::InvalidInput`]
-    /// and [`EngineError::GrantNotAsked`] for a job that is refused, [`EngineError::Busy`] and
-    /// [`EngineError::Store`].
-    /// Nothing is stored then.
+    /// [`EngineError::InvalidJob`], [`EngineError::UnknownExecutor`], [`EngineError::InvalidInput`] and
+    /// [`EngineError::GrantNotAsked`] for a job that is refused, [`EngineError::TooManyTasks`] while
+    /// too many others have not ended, [`EngineError::Busy`] and [`EngineError::Store`]. Nothing is
+    /// stored then.
     pub async fn submit(self: &Arc<Self>, submission: NewSubmission) -> Result<Job, EngineError> {
         let job = self.check_job(submission).await?;
         let stored = self.store.submit(job, self.now()).await;

@@ -6,9 +6,11 @@
 pub mod access;
 pub mod capability;
 pub mod clock;
+pub mod concurrency;
 pub mod consent;
 mod draft;
 pub mod event;
+pub mod fair;
 pub mod fault;
 pub mod file;
 mod forest;

@@ -33,6 +33,21 @@ pub enum StoreError {
     /// More jobs are being submitted than can be written. Nothing was stored.
     #[error("more jobs are being submitted than can be written")]
     Busy,
+    /// With the job's tasks, more would be open than may be. Nothing was stored.
+    #[error(
+        "{open} tasks{} have not ended, and at most {open_max} may wait and run: submit these \
+         {tasks} again when others have ended", of_whom(principal.as_deref())
+    )]
+    TooManyTasks {
+        /// How many tasks the job has.
+        tasks: u64,
+        /// How many are open already.
+        open: u64,
+        /// How many may be open.
+        open_max: u64,
+        /// Whose tasks were counted. None for those of all principals.
+        principal: Option<String>,
+    },
     /// The database was last written by a newer version of the host.
     #[error(
         "the database has schema {found}, but this version knows only up to {known}: \
@@ -126,6 +141,7 @@ impl StoreError {
                 | Self::CheckpointTooLarge { .. }
                 | Self::TooManyCheckpoints { .. }
                 | Self::IdempotencyConflict
+                | Self::TooManyTasks { .. }
         )
     }
 
@@ -150,6 +166,7 @@ impl StoreError {
             | Self::TooManyCheckpoints { .. }
             | Self::IdempotencyConflict
             | Self::Busy
+            | Self::TooManyTasks { .. }
             | Self::SchemaTooNew { .. }
             | Self::Closed
             | Self::InvalidAddress(_)
@@ -158,4 +175,8 @@ impl StoreError {
             | Self::Corrupt { .. } => None,
         }
     }
+}
+
+fn of_whom(principal: Option<&str>) -> String {
+    principal.map(|name| format!(" of `{name}`")).unwrap_or_default()
 }

@@ -5,10 +5,13 @@
 
 mod store;
 
+mod admission;
 mod jobs;
 
+mod claim;
+mod deadlines;
 mod idempotency;
-
+mod lanes;
 mod tasks;
 
 mod attempts;
@@ -44,12 +47,14 @@ pub use crate::address::{Address, AddressError, Server};
 pub use crate::attempts::{End, Settled, Settlement};
 pub use crate::cancel::Cancelled;
 pub use crate::checkpoints::{CHECKPOINT_BYTES_MAX, CHECKPOINTS_MAX, Checkpoint};
+pub use crate::claim::{Claimed, HandedOut, PROMOTED_PER_CLAIM_MAX};
+pub use crate::deadlines::{EXPIRED_PER_CLAIM_MAX, Expired};
 pub use crate::error::StoreError;
 pub use crate::events::{EVENTS_PER_PAGE_MAX, NewEvent};
 pub use crate::files::{FILES_PER_PAGE_MAX, FilePage, NewTaskFile, NewUpload};
 pub use crate::floor::Floor;
 pub use crate::idempotency::Once;
 pub use crate::jobs::{JOBS_PER_PAGE_MAX, JobFilter, JobPage, NewJob, Submitted};
+pub use crate::lanes::{Depth, LaneDepth};
 pub use crate::sessions::{HOST_LOSSES_MAX, Recovered, SessionId};
 pub use crate::store::Store;
-pub use crate::tasks::{Claimed, PROMOTED_PER_CLAIM_MAX};

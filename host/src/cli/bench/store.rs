@@ -7,6 +7,7 @@ use std::time::Instant;
 use apflow_api::chain;
 use apflow_engine::SystemClock;
 use apflow_model::clock::{Clock, Timestamp};
+use apflow_model::fair::Limits;
 use apflow_model::job::JobSpec;
 use apflow_model::usage::Usage;
 use apflow_store::{
@@ -63,10 +64,11 @@ pub(super) async fn claims(
         }
         all(submitting).await?;
         let started = Instant::now();
-        let claimed = bench.store.claim(bench.session, now(), TASKS_PER_CLAIM).await;
+        let limits = Limits::default();
+        let claimed = bench.store.claim(bench.session, now(), TASKS_PER_CLAIM, limits).await;
         samples.add(row, started.elapsed());
         let mut settling = JoinSet::new();
-        for task in claimed.map_err(refused)? {
+        for task in claimed.map_err(refused)?.tasks {
             settling.spawn(Arc::clone(&bench).settle(task));
         }
         all(settling).await?;
@@ -140,8 +142,9 @@ impl Bench {
         let mut left = (CLIENTS_MAX * TASKS_PER_CLIENT) as usize;
         let mut settling = JoinSet::new();
         while left > 0 {
-            let claimed = self.store.claim(self.session, now(), TASKS_PER_COMMIT).await;
-            let claimed = claimed.map_err(refused)?;
+            let limits = Limits::default();
+            let claimed = self.store.claim(self.session, now(), TASKS_PER_COMMIT, limits).await;
+            let claimed = claimed.map_err(refused)?.tasks;
             left = left.saturating_sub(claimed.len());
             for task in claimed {
                 settling.spawn(Arc::clone(self).settle(task));

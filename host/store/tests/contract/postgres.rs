@@ -10,11 +10,17 @@ mod database;
 mod server;
 
 #[cfg(test)]
+mod admission;
+#[cfg(test)]
 mod attempts;
 #[cfg(test)]
 mod cancel;
 #[cfg(test)]
 mod checkpoints;
+#[cfg(test)]
+mod concurrency;
+#[cfg(test)]
+mod deadlines;
 #[cfg(test)]
 mod events;
 #[cfg(test)]
@@ -29,6 +35,8 @@ mod host;
 mod idempotency;
 #[cfg(test)]
 mod jobs;
+#[cfg(test)]
+mod lanes;
 #[cfg(test)]
 mod opening;
 #[cfg(test)]

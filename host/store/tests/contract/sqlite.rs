@@ -7,11 +7,17 @@
 mod database;
 
 #[cfg(test)]
+mod admission;
+#[cfg(test)]
 mod attempts;
 #[cfg(test)]
 mod cancel;
 #[cfg(test)]
 mod checkpoints;
+#[cfg(test)]
+mod concurrency;
+#[cfg(test)]
+mod deadlines;
 #[cfg(test)]
 mod events;
 #[cfg(test)]
@@ -26,6 +32,8 @@ mod host;
 mod idempotency;
 #[cfg(test)]
 mod jobs;
+#[cfg(test)]
+mod lanes;
 #[cfg(test)]
 mod opening;
 #[cfg(test)]
