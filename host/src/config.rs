@@ -6,6 +6,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use apflow_model::lease::LeaseSeconds;
+use apflow_model::quarantine::QuarantineRule;
 use apflow_model::reader::FileFault;
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt, Permissions, PermissionsExt};
@@ -92,6 +94,10 @@ pub(crate) struct ConfigFile {
     pub(crate) admin_token: Option<String>,
     /// How many attempts run at once.
     pub(crate) attempts_max: Option<AttemptsMax>,
+    /// How long the tasks of a host stay its own after it was last heard of.
+    pub(crate) lease_seconds: Option<LeaseSeconds>,
+    /// When a component is not run any more because hosts ended while it ran.
+    pub(crate) quarantine: Option<QuarantineRule>,
 }
 
 /// A number from 1 to 1024. The default is enough to keep a machine busy while some attempts wait

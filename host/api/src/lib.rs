@@ -22,7 +22,8 @@ pub use jobs::{
 };
 pub use operation::Operation;
 pub use plugins::{
-    GrantPlugin, ListPlugins, LoadPlugin, LoadedPlugin, PluginList, RemovePlugin, ShowPlugin,
+    GrantPlugin, ListPlugins, LoadPlugin, LoadedPlugin, PluginList, ReleasePlugin, RemovePlugin,
+    ShowPlugin,
 };
 pub use remote::{Input, Method, Remote};
 pub use table::{Answering, Entry, TABLE};

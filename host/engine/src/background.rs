@@ -3,16 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use apflow_store::SessionId;
 use tokio::task::JoinSet;
 
 use crate::engine::Engine;
 
 /// Starts every loop. They end when the set is dropped, so whatever they do must bear being cut
 /// short.
-pub(crate) fn start(engine: &Arc<Engine>, session: SessionId) -> JoinSet<()> {
+pub(crate) fn start(engine: &Arc<Engine>) -> JoinSet<()> {
     let loops = JoinSet::new();
-    tracing::debug!(?session, attempts_max = engine.settings.attempts_max, "dispatching");
+    tracing::debug!(attempts_max = engine.settings.attempts_max, "dispatching");
     loops
 }
 

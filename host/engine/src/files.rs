@@ -15,12 +15,14 @@ use std::collections::HashSet;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use apflow_model::file::is_plain;
 use apflow_model::id::{JobId, TaskId};
 use apflow_model::plugin::Digest;
 use apflow_store::NewTaskFile;
-use cap_std::fs::{Dir, File};
+use cap_std::fs::{Dir, File, Metadata};
+use cap_std::time::SystemTime;
 use sha2::{Digest as _, Sha256};
 
 /// The folder of attempts that run.
@@ -122,36 +124,68 @@ impl Files {
     }
 
     /// Removes what attempts of an earlier host left behind, and every file without a row.
-    pub(crate) fn sweep(
-        &self,
-        tasks: &HashSet<TaskId>,
-        uploads: &HashSet<Digest>,
-    ) -> io::Result<()> {
+    pub(crate) fn sweep(&self, kept: &Kept) -> io::Result<()> {
         for name in names(&self.work)? {
-            remove(&self.work, Path::new(&name))?;
+            let task = name.split_once('.').and_then(|(task, _)| task.parse().ok());
+            let runs = task.is_some_and(|task| kept.running.contains(&task));
+            if !runs {
+                kept.remove(&self.work, &name)?;
+            }
         }
         for name in names(&self.uploads)? {
-            if !name.parse().is_ok_and(|digest| uploads.contains(&digest)) {
-                remove(&self.uploads, Path::new(&name))?;
+            if !name.parse().is_ok_and(|digest| kept.uploads.contains(&digest)) {
+                kept.remove(&self.uploads, &name)?;
             }
         }
         for job in names(&self.kept)? {
             let folder = self.kept.open_dir(&job)?;
-            let kept = names(&folder)?;
-            let mut is_empty = true;
-            for task in kept {
-                if task.parse().is_ok_and(|task| tasks.contains(&task)) {
-                    is_empty = false;
-                } else {
-                    remove(&folder, Path::new(&task))?;
+            for name in names(&folder)? {
+                let has_row = |task| kept.tasks.contains(&task) || kept.running.contains(&task);
+                if !name.parse().is_ok_and(has_row) {
+                    kept.remove(&folder, &name)?;
                 }
             }
-            if is_empty {
-                self.kept.remove_dir(&job)?;
+            if names(&folder)?.is_empty() {
+                kept.remove(&self.kept, &job)?;
             }
         }
         Ok(())
     }
+}
+
+/// What a sweep leaves alone.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    /// Tasks that run.
+    pub(crate) running: HashSet<TaskId>,
+    /// Tasks that left files.
+    pub(crate) tasks: HashSet<TaskId>,
+    pub(crate) uploads: HashSet<Digest>,
+    /// Where other hosts write beside this one: what is younger, since its row may be to come.
+    pub(crate) younger_than: Option<Duration>,
+}
+
+impl Kept {
+    /// Removes what is not too young.
+    fn remove(&self, folder: &Dir, name: &str) -> io::Result<()> {
+        if let Some(age) = self.younger_than {
+            match folder.symlink_metadata(name) {
+                Ok(metadata) if is_younger(&metadata, age) => return Ok(()),
+                // Another host was faster.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+                metadata => metadata.map(drop)?,
+            }
+        }
+        remove(folder, Path::new(name))
+    }
+}
+
+/// Whether something was changed less than `age` ago, by the clock of the disk's own machine.
+#[expect(clippy::disallowed_methods, reason = "files bear the system's time")]
+fn is_younger(metadata: &Metadata, age: Duration) -> bool {
+    let changed = metadata.modified().map(SystemTime::into_std);
+    // What cannot be told, or lies in the future, is left alone.
+    changed.map_or(true, |changed| changed.elapsed().map_or(true, |passed| passed < age))
 }
 
 impl Incoming {

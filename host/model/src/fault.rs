@@ -35,11 +35,13 @@ pub enum FaultCode {
     HostLost,
     /// The plugin is no longer installed, or cannot be loaded.
     PluginUnavailable,
+    /// Hosts ended while the plugin ran, so it is not run until an operator says so.
+    PluginQuarantined,
 }
 
 impl FaultCode {
     /// Every kind.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::InvalidInput,
         Self::Retryable,
         Self::Permanent,
@@ -51,6 +53,7 @@ impl FaultCode {
         Self::ReferenceUnresolved,
         Self::HostLost,
         Self::PluginUnavailable,
+        Self::PluginQuarantined,
     ];
 
     /// Whether another attempt may end better.
@@ -64,7 +67,8 @@ impl FaultCode {
             | Self::CapabilityDenied
             | Self::LimitExceeded
             | Self::ReferenceUnresolved
-            | Self::PluginUnavailable => false,
+            | Self::PluginUnavailable
+            | Self::PluginQuarantined => false,
         }
     }
 
@@ -82,6 +86,7 @@ impl FaultCode {
             Self::ReferenceUnresolved => "reference-unresolved",
             Self::HostLost => "host-lost",
             Self::PluginUnavailable => "plugin-unavailable",
+            Self::PluginQuarantined => "plugin-quarantined",
         }
     }
 }

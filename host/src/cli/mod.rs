@@ -22,6 +22,7 @@ mod selftest;
 mod serve;
 mod signals;
 mod tree;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -42,7 +43,7 @@ pub fn main() -> ExitCode {
         return compile::run(order);
     }
     let output = Output::new(arguments.json);
-    let usual = if matches!(arguments.verb, Verb::Serve(_)) { "info" } else { "warn" };
+    let usual = if matches!(arguments.verb, Verb::Serve(_) | Verb::Worker) { "info" } else { "warn" };
     let is_plain = arguments.no_color.as_ref().is_some_and(|value| !value.is_empty());
     if let Err(reason) = telemetry::start(arguments.log.as_deref(), usual, is_plain) {
         output.error(&CliError::Usage(format!("the log filter is not valid: {reason}")));
@@ -77,6 +78,9 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         Verb::Plugins { verb: PluginsVerb::Remove { name } } => {
             plugins::remove(&config()?, name, output).await
         }
+        Verb::Plugins { verb: PluginsVerb::Release { name } } => {
+            plugins::release(&config()?, name, output).await
+        }
         Verb::Run(verb) => run::run(&config()?, verb, output).await,
         Verb::Jobs { verb: JobsVerb::List(list) } => jobs::list(&config()?, list, output).await,
         Verb::Jobs { verb: JobsVerb::Show { id } } => jobs::show(&config()?, &id, output).await,
@@ -88,6 +92,7 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         }
         Verb::Secrets { verb: SecretsVerb::List } => secrets::list(&config()?, output).await,
         Verb::Serve(verb) => serve::run(&config()?, verb, output).await,
+        Verb::Worker => worker::run(&config()?, output).await,
         Verb::Plugin { verb: PluginVerb::New(new) } => new::run(&new, output),
         Verb::Bench { verb: BenchVerb::Sandbox(bench) } => bench::sandbox(bench, output).await,
         Verb::Bench { verb: BenchVerb::Load(bench) } => bench::load(bench, output).await,

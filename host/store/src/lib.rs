@@ -19,9 +19,13 @@ mod checkpoints;
 mod events;
 mod files;
 
+mod hearing;
+mod hints;
+mod recovery;
 mod sessions;
 
 mod plugins;
+mod quarantine;
 
 mod commit;
 mod link;
@@ -29,6 +33,7 @@ mod write;
 mod writer;
 
 mod address;
+mod clock;
 mod connect;
 mod connection;
 mod dialect;
@@ -43,7 +48,9 @@ pub use crate::checkpoints::{CHECKPOINT_BYTES_MAX, CHECKPOINTS_MAX, Checkpoint};
 pub use crate::error::StoreError;
 pub use crate::events::{EVENTS_PER_PAGE_MAX, NewEvent};
 pub use crate::files::{FILES_PER_PAGE_MAX, FilePage, NewTaskFile, NewUpload};
+pub use crate::hints::Hints;
 pub use crate::jobs::{JOBS_PER_PAGE_MAX, JobFilter, JobPage, NewJob};
-pub use crate::sessions::{HOST_LOSSES_MAX, Recovered, SessionId};
+pub use crate::recovery::{HOST_LOSSES_MAX, Recovered};
+pub use crate::sessions::SessionId;
 pub use crate::store::Store;
 pub use crate::tasks::{Claimed, PROMOTED_PER_CLAIM_MAX};

@@ -21,7 +21,7 @@ use crate::dialect::{Sql, sql};
 use crate::error::StoreError;
 use crate::events::{self, Draft};
 use crate::row;
-use crate::sessions::SessionId;
+use crate::sessions::{self, SessionId};
 use crate::store::Store;
 use crate::write::{Turn, Write, WriteGroup};
 
@@ -77,11 +77,14 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Database`] and [`StoreError::Corrupt`]; nothing is handed out then.
+    /// [`StoreError::SessionLost`] when the lease of the session has ended,
+    /// [`StoreError::Database`] and [`StoreError::Corrupt`]; nothing is handed out then. After
+    /// [`StoreError::Unavailable`] it may have been, with nobody to run it: see
+    /// [`Store::give_back_all_but`].
     ///
     /// # Cancel safety
     ///
-    /// Not safe: dropped after the commit, the tasks run for nobody until [`Store::recover`].
+    /// Not safe: dropped after the commit, the tasks run for nobody until they are given back.
     pub async fn claim(
         &self,
         session: SessionId,
@@ -165,9 +168,11 @@ const TAKE: Sql = sql!(
 
 const BEGIN_ATTEMPTS: Sql = sql!(
     "\
-    INSERT INTO attempt (task_id, n, session_id, started_at) \
-    SELECT id, attempt, session_id, $2 FROM task \
-    WHERE id IN (SELECT CAST(value AS BIGINT) FROM ",
+    INSERT INTO attempt (task_id, n, session_id, started_at, component_id) \
+    SELECT id, attempt, session_id, $2, \
+           (SELECT component.id FROM plugin JOIN component ON component.digest = plugin.digest \
+            WHERE plugin.name = task.executor) \
+    FROM task WHERE id IN (SELECT CAST(value AS BIGINT) FROM ",
     ROWS,
     ")"
 );
@@ -207,6 +212,7 @@ impl Write for Claim {
     const TURN: Turn = Turn::Claim;
 
     async fn apply(&self, connection: &mut Connection<'_>) -> Result<Vec<Claimed>, StoreError> {
+        sessions::check(connection, self.session, self.now).await?;
         let mut drafts = self.promote(connection).await?;
         let mut claimed = Vec::new();
         loop {
