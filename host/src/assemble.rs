@@ -14,6 +14,7 @@ use apflow_model::capability::HttpPattern;
 use apflow_model::secret::Secret;
 use apflow_sandbox::{CodeCache, CompileIn, CompileLimits, PortFuture, Sandbox, SecretSource};
 use apflow_store::{Address, Store, StoreError};
+use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 
 use crate::config::{self, Config};
@@ -108,8 +109,11 @@ impl Host {
 
 /// What people know this process by: its machine and its number there.
 fn name() -> String {
-    let system = rustix::system::uname();
-    format!("{}/{}", system.nodename().to_string_lossy(), std::process::id())
+    let machine = Dir::open_ambient_dir("/proc/sys/kernel", ambient_authority())
+        .and_then(|folder| folder.read_to_string("hostname"));
+    // Elsewhere than on Linux, the number has to do.
+    let machine = machine.unwrap_or_default();
+    format!("{}/{}", machine.trim(), std::process::id())
 }
 
 /// The vault as the sandbox asks for it.

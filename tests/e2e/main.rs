@@ -20,6 +20,7 @@ mod host;
 mod postgres;
 mod server;
 mod serving;
+mod working;
 
 mod author;
 mod batches;
@@ -44,3 +45,4 @@ mod retries;
 mod secrets;
 mod sockets;
 mod words;
+mod workers;

@@ -43,7 +43,8 @@ pub fn main() -> ExitCode {
         return compile::run(order);
     }
     let output = Output::new(arguments.json);
-    let usual = if matches!(arguments.verb, Verb::Serve(_) | Verb::Worker) { "info" } else { "warn" };
+    let usual =
+        if matches!(arguments.verb, Verb::Serve(_) | Verb::Worker) { "info" } else { "warn" };
     let is_plain = arguments.no_color.as_ref().is_some_and(|value| !value.is_empty());
     if let Err(reason) = telemetry::start(arguments.log.as_deref(), usual, is_plain) {
         output.error(&CliError::Usage(format!("the log filter is not valid: {reason}")));

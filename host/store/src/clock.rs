@@ -15,7 +15,8 @@ impl Store {
     ///
     /// [`StoreError::Unavailable`] and [`StoreError::Database`].
     pub async fn server_time(&self) -> Result<Option<Timestamp>, StoreError> {
-        const SQL: &str = "SELECT CAST(floor(extract(epoch FROM clock_timestamp()) * 1000) AS BIGINT)";
+        const SQL: &str =
+            "SELECT CAST(floor(extract(epoch FROM clock_timestamp()) * 1000) AS BIGINT)";
         if let Either::Sqlite(_) = self.readers() {
             return Ok(None);
         }

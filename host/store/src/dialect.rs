@@ -50,10 +50,8 @@ pub(crate) const BEGIN_SNAPSHOT: Sql =
 
 /// A number for a process that makes ids, which no other has that makes some at the same time. Two
 /// processes on one file are few, so there it is drawn.
-pub(crate) const NODE: Sql = Sql {
-    sqlite: "SELECT random() & 1023",
-    postgres: "SELECT nextval('node') % 1024",
-};
+pub(crate) const NODE: Sql =
+    Sql { sqlite: "SELECT random() & 1023", postgres: "SELECT nextval('node') % 1024" };
 
 /// Where the processes of a server give each other hints.
 pub(crate) const HINT_CHANNEL: &str = "apflow";

@@ -31,10 +31,7 @@ impl Store {
 }
 
 /// Takes note that a component is installed, so that its attempts can name it.
-pub(crate) async fn know(
-    connection: &mut Connection<'_>,
-    digest: &str,
-) -> Result<(), StoreError> {
+pub(crate) async fn know(connection: &mut Connection<'_>, digest: &str) -> Result<(), StoreError> {
     const SQL: &str = "INSERT INTO component (digest) VALUES ($1) ON CONFLICT (digest) DO NOTHING";
     query(SQL).bind(digest).execute(connection).await?;
     Ok(())
@@ -114,8 +111,7 @@ impl Write for Release {
                             WHERE digest = (SELECT digest FROM plugin WHERE name = $1) \
                               AND quarantined_at IS NOT NULL RETURNING id";
         const FORGET: &str = "DELETE FROM component_loss WHERE component_id = $1";
-        let lifted: Option<(i64,)> =
-            query(LIFT).bind(&self.name).read_optional(connection).await?;
+        let lifted: Option<(i64,)> = query(LIFT).bind(&self.name).read_optional(connection).await?;
         let Some((component,)) = lifted else { return Ok(false) };
         query(FORGET).bind(component).execute(connection).await?;
         Ok(true)

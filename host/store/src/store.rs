@@ -15,9 +15,9 @@ use crate::dialect::NODE;
 use crate::error::StoreError;
 use crate::hearing::Hearing;
 use crate::link::Link;
-use crate::{row, schema};
 use crate::write::WriteGroup;
 use crate::writer::Writer;
+use crate::{row, schema};
 
 /// The database of one host.
 ///

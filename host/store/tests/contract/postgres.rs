@@ -26,9 +26,13 @@ mod host;
 #[cfg(test)]
 mod jobs;
 #[cfg(test)]
+mod leases;
+#[cfg(test)]
 mod opening;
 #[cfg(test)]
 mod plugins;
+#[cfg(test)]
+mod quarantine;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]
