@@ -76,12 +76,6 @@ pub(crate) fn run_in(url: &str, statements: &[&str]) {
     assert!(psql.status().unwrap().success(), "{statements:?}");
 }
 
-/// Sends a signal to one of the server's processes.
-pub(crate) fn signal(process: i32, signal: &str) {
-    let sent = Command::new("kill").args([signal, &process.to_string()]).status().unwrap();
-    assert!(sent.success(), "{process} was not reached");
-}
-
 fn start() -> Option<Server> {
     let Some(programs) = find_programs() else {
         let missing = "PostgreSQL's programs are not installed (apt-get install postgresql)";

@@ -119,6 +119,44 @@ fn a_worker_that_stood_still_past_its_lease_changes_nothing_and_goes_on() {
     assert_eq!(server.hits().len(), 6, "nothing was called again");
 }
 
+#[test]
+fn a_guest_of_a_lost_lease_is_stopped() {
+    let Some((host, _)) = host(1) else { return };
+    let (_gate, server) = gate(&host);
+    let serving = Serving::start_idle(&host);
+    let zombie = Working::start(&host);
+    submit(&serving, &held_often(&server));
+    server.wait_for_hits(1);
+    let _other = Working::start(&host);
+    zombie.signal("-STOP");
+    server.wait_for_hits(2);
+    zombie.signal("-CONT");
+    // The other has no place left, and the zombie's is free once its guest is gone: it waits for
+    // an answer that never comes.
+    let next = submit(&serving, &job());
+    assert_eq!(serving.ended(&next)["state"], "completed");
+}
+
+#[test]
+fn a_quarantined_plugin_does_not_run_until_it_is_released() {
+    let Some((host, url)) = host(1) else { return };
+    let run = ["run", "transform_executor", "--input", r#"{"filter": "1"}"#];
+    host.run(&run).succeeds();
+    let quarantine = "UPDATE component SET quarantined_at = 1800000000000 WHERE digest = \
+                      (SELECT digest FROM plugin WHERE name = 'transform_executor')";
+    run_in(&url, &[quarantine]);
+    let refused = host.run(&run).exits(1);
+    refused
+        .says(&["error[plugin-quarantined]: ", "apflow-host plugins release transform_executor"]);
+    let listed = host.run(&["plugins", "list"]).succeeds().stdout;
+    assert_eq!(listed.matches("quarantined").count(), 1, "{listed}");
+    let shown = host.run(&["plugins", "show", "transform_executor"]).succeeds().stdout;
+    assert!(shown.contains("quarantined since 2027-01-15T08:00:00.000Z"), "{shown}");
+    host.run(&["plugins", "release", "transform_executor"]).succeeds();
+    host.run(&run).succeeds();
+    host.run(&["plugins", "release", "nobody"]).exits(1).says(&["error[unknown-plugin]"]);
+}
+
 /// The number that an id stands for in the database.
 fn number(id: &str) -> i64 {
     id.parse::<apflow_model::id::TaskId>().unwrap().0

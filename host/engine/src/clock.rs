@@ -69,6 +69,7 @@ fn corrected(known_ms: i64, asked: Timestamp, told: Timestamp, answered: Timesta
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
+    use std::future::{Ready, ready};
 
     use super::*;
 
@@ -84,8 +85,8 @@ mod tests {
         }
     }
 
-    async fn told(ms: Option<i64>) -> Result<Option<Timestamp>, Infallible> {
-        Ok(ms.map(at))
+    fn told(ms: Option<i64>) -> Ready<Result<Option<Timestamp>, Infallible>> {
+        ready(Ok(ms.map(at)))
     }
 
     #[tokio::test]

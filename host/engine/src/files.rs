@@ -145,8 +145,9 @@ impl Files {
                     kept.remove(&folder, &name)?;
                 }
             }
-            if names(&folder)?.is_empty() {
-                kept.remove(&self.kept, &job)?;
+            if names(&folder)?.is_empty() && kept.is_old(&self.kept, &job)? {
+                // Fails, and that is right, when another host has put something in.
+                drop(self.kept.remove_dir(&job));
             }
         }
         Ok(())
@@ -166,22 +167,24 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    /// Removes what is not too young.
+    /// Removes what is old.
     fn remove(&self, folder: &Dir, name: &str) -> io::Result<()> {
-        if let Some(age) = self.younger_than {
-            match folder.symlink_metadata(name) {
-                Ok(metadata) if is_younger(&metadata, age) => return Ok(()),
-                // Another host was faster.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-                metadata => metadata.map(drop)?,
-            }
+        if self.is_old(folder, name)? { remove(folder, Path::new(name)) } else { Ok(()) }
+    }
+
+    /// Whether no other host can be about to use it.
+    fn is_old(&self, folder: &Dir, name: &str) -> io::Result<bool> {
+        let Some(age) = self.younger_than else { return Ok(true) };
+        match folder.symlink_metadata(name) {
+            Ok(metadata) => Ok(!is_younger(&metadata, age)),
+            // Another host was faster.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
         }
-        remove(folder, Path::new(name))
     }
 }
 
 /// Whether something was changed less than `age` ago, by the clock of the disk's own machine.
-#[expect(clippy::disallowed_methods, reason = "files bear the system's time")]
 fn is_younger(metadata: &Metadata, age: Duration) -> bool {
     let changed = metadata.modified().map(SystemTime::into_std);
     // What cannot be told, or lies in the future, is left alone.
@@ -332,12 +335,30 @@ mod tests {
         for name in [digest.to_string(), Digest([8; 32]).to_string(), "1-2.new".to_owned()] {
             files.uploads.write(name, "x").unwrap();
         }
-        files.sweep(&[TASK].into(), &[digest].into()).unwrap();
+        let (tasks, uploads) = ([TASK].into(), [digest].into());
+        files.sweep(&Kept { tasks, uploads, ..Kept::default() }).unwrap();
         assert_eq!(names(&files.work).unwrap(), [""; 0]);
         assert_eq!(names(&files.uploads).unwrap(), [digest.to_string()]);
         assert_eq!(names(&files.kept).unwrap(), [JOB.to_string()]);
         assert!(files.open_kept(JOB, TASK, "below/a").is_ok());
         assert!(files.open_kept(JOB, TaskId(3), "below/a").is_err());
+    }
+
+    #[test]
+    fn where_others_write_only_what_is_old_and_of_no_running_task_is_swept() {
+        let (_folder, files) = open();
+        attempt(&files);
+        files.keep("w", JOB, TASK).unwrap();
+        files.work.create_dir(format!("{TASK}.1")).unwrap();
+        files.uploads.write("1-2.new", "x").unwrap();
+        let sweep = |running: HashSet<TaskId>, younger_than| {
+            let younger_than = Some(younger_than);
+            files.sweep(&Kept { running, younger_than, ..Kept::default() }).unwrap();
+            [&files.work, &files.uploads, &files.kept].map(|folder| names(folder).unwrap().len())
+        };
+        assert_eq!(sweep(HashSet::new(), Duration::from_hours(1)), [2, 1, 1]);
+        assert_eq!(sweep([TASK].into(), Duration::ZERO), [1, 0, 1]);
+        assert_eq!(sweep(HashSet::new(), Duration::ZERO), [0, 0, 0]);
     }
 
     #[test]

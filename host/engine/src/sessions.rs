@@ -122,7 +122,10 @@ async fn heed_others(engine: Arc<Engine>, session: SessionId) {
     let mut hints = engine.store.hints();
     loop {
         hints.next().await;
-        engine.bell.notify_one();
+        // Only when there is something to take: a claim keeps the writes of all hosts waiting.
+        if engine.store.has_ready().await.unwrap_or(true) {
+            engine.bell.notify_one();
+        }
         stop_lost(&engine, session).await;
     }
 }

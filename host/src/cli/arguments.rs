@@ -81,7 +81,7 @@ pub(crate) enum Verb {
     },
     /// Serve the HTTP API and run what is submitted to it.
     Serve(Serve),
-    /// Run what is submitted to others, beside any number of workers of a PostgreSQL server.
+    /// Run what is submitted to others, beside any number of workers of the same server.
     Worker,
     /// Start a plugin of your own.
     Plugin {

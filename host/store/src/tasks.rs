@@ -105,6 +105,19 @@ impl Store {
         Ok(next.and_then(|(next,)| next).map(Timestamp::from_unix_ms))
     }
 
+    /// Whether a task is ready: a look that keeps nobody waiting, before a claim that may be in
+    /// vain.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`].
+    pub async fn has_ready(&self) -> Result<bool, StoreError> {
+        // In the order of the index, so that it is read and not the table.
+        const SQL: &str =
+            "SELECT 1 FROM task WHERE state = 2 ORDER BY priority, run_at, id LIMIT 1";
+        Ok(self.readers().fetch_optional(query(SQL)).await?.is_some())
+    }
+
     /// Whether this attempt still holds its task: it has not ended, and no other took it over.
     ///
     /// # Errors

@@ -23,17 +23,19 @@ async fn rescue(store: &Store, session: SessionId, ms: u64) -> Recovered {
 }
 
 #[track_caller]
-fn is_lost<T: std::fmt::Debug>(answer: Result<T, StoreError>) {
+fn is_lost<T: std::fmt::Debug>(answer: &Result<T, StoreError>) {
     assert!(matches!(answer, Err(StoreError::SessionLost)), "{answer:?}");
 }
 
 #[tokio::test]
 async fn a_session_claims_until_its_lease_ends() {
     let host = Host::start().await;
+    assert!(!host.store.has_ready().await.unwrap());
     host.submit(forest(&[("a", &[]), ("b", &[])])).await;
     let session = open_session(&host.store, 0, SECOND).await;
     assert_eq!(host.store.claim(session, at(1_000), 1).await.unwrap().len(), 1);
-    is_lost(host.store.claim(session, at(1_001), 1).await);
+    assert!(host.store.has_ready().await.unwrap());
+    is_lost(&host.store.claim(session, at(1_001), 1).await);
     assert_eq!(host.claim(1_001, 10).await.len(), 1, "what was refused is there for others");
 }
 
@@ -43,11 +45,11 @@ async fn a_heartbeat_renews_a_lease_but_never_brings_one_back() {
     let session = open_session(&host.store, 0, SECOND).await;
     host.store.heartbeat(session, at(900), SECOND).await.unwrap();
     host.store.heartbeat(session, at(1_900), SECOND).await.unwrap();
-    is_lost(host.store.heartbeat(session, at(2_901), SECOND).await);
+    is_lost(&host.store.heartbeat(session, at(2_901), SECOND).await);
     rescue(&host.store, host.session, 2_901).await;
     // Said late, by a host that stood still: it is over all the same.
-    is_lost(host.store.heartbeat(session, at(2_900), SECOND).await);
-    is_lost(host.store.claim(session, at(2_900), 1).await);
+    is_lost(&host.store.heartbeat(session, at(2_900), SECOND).await);
+    is_lost(&host.store.claim(session, at(2_900), 1).await);
 }
 
 #[tokio::test]
@@ -55,8 +57,8 @@ async fn a_closed_session_claims_nothing() {
     let host = Host::start().await;
     host.submit(json!({"executor": "x"})).await;
     assert_eq!(host.store.close_session(host.session, at(1)).await.unwrap(), []);
-    is_lost(host.store.claim(host.session, at(2), 1).await);
-    is_lost(host.store.heartbeat(host.session, at(2), SECOND).await);
+    is_lost(&host.store.claim(host.session, at(2), 1).await);
+    is_lost(&host.store.heartbeat(host.session, at(2), SECOND).await);
 }
 
 #[tokio::test]

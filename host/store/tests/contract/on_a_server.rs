@@ -146,9 +146,15 @@ async fn a_server_that_does_not_answer_is_asked_anew() {
     let writer = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() \
                   AND query LIKE '%COMMIT'";
     let (writer,): (i32,) = sqlx::query_as(writer).fetch_one(&mut other).await.unwrap();
-    let signal = |name: &str| crate::server::signal(writer, name);
-    signal("-STOP");
+    signal(writer, "-STOP");
     host.submit(json!({"executor": "x"})).await;
-    signal("-CONT");
+    signal(writer, "-CONT");
     assert_eq!(host.claim(1, 10).await.len(), 1);
+}
+
+/// Sends a signal to one of the server's processes.
+#[expect(clippy::disallowed_methods, reason = "a process is stopped as an operator would stop it")]
+fn signal(process: i32, signal: &str) {
+    let mut kill = std::process::Command::new("kill");
+    assert!(kill.args([signal, &process.to_string()]).status().unwrap().success());
 }

@@ -44,7 +44,7 @@ async fn lose(host: &Host, ms: u64, healthy: u32) -> Recovered {
 async fn is_quarantined(host: &Host) -> bool {
     let found = host.store.find_plugin("a").await.unwrap().unwrap();
     let listed = host.store.list_plugins().await.unwrap();
-    assert_eq!(listed, [found.clone()]);
+    assert_eq!(listed, std::slice::from_ref(&found));
     found.quarantined_at.is_some()
 }
 
