@@ -22,6 +22,7 @@ mod selftest;
 mod serve;
 mod signals;
 mod tree;
+mod validate;
 mod worker;
 
 use std::process::ExitCode;
@@ -79,6 +80,7 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         Verb::Plugins { verb: PluginsVerb::Remove { name } } => {
             plugins::remove(&config()?, name, output).await
         }
+        Verb::Validate(verb) => validate::run(&verb, output),
         Verb::Plugins { verb: PluginsVerb::Release { name } } => {
             plugins::release(&config()?, name, output).await
         }
