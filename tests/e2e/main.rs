@@ -20,6 +20,7 @@ mod host;
 mod postgres;
 mod server;
 mod serving;
+mod working;
 
 mod author;
 mod batches;
@@ -47,3 +48,4 @@ mod secrets;
 mod sockets;
 mod validating;
 mod words;
+mod workers;

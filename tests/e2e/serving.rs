@@ -34,7 +34,16 @@ impl<'host> Serving<'host> {
     pub(crate) fn start_with(host: &'host TestHost, environment: &[(&str, &str)]) -> Self {
         let mut command = host.command();
         command.envs(environment.iter().copied());
-        command.args(["serve", "--port", "0", "--json", "--log", "warn"]);
+        Self::start_as(host, command, &[])
+    }
+
+    /// Starts a host that takes jobs in and leaves them to workers.
+    pub(crate) fn start_idle(host: &'host TestHost) -> Self {
+        Self::start_as(host, host.command(), &["--no-dispatch"])
+    }
+
+    fn start_as(host: &'host TestHost, mut command: Command, more: &[&str]) -> Self {
+        command.args(["serve", "--port", "0", "--json", "--log", "warn"]).args(more);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let mut said = String::new();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());

@@ -100,7 +100,7 @@ macro_rules! pages {
 /// The pages of what no request is refused with: faults of tasks, then faults in manifests.
 const MORE_PAGES: &[(&str, &str)] = pages![
     "retryable" "permanent" "cancelled" "budget-exhausted" "capability-denied" "limit-exceeded"
-    "trapped" "reference-unresolved" "host-lost" "plugin-unavailable" "deadline-exceeded"
+    "trapped" "reference-unresolved" "host-lost" "plugin-unavailable" "deadline-exceeded" "plugin-quarantined"
     "invalid-yaml" "unknown-field" "missing-field" "wrong-type" "invalid-value"
 ];
 

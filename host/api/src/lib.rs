@@ -23,7 +23,8 @@ pub use jobs::{
 };
 pub use operation::Operation;
 pub use plugins::{
-    GrantPlugin, ListPlugins, LoadPlugin, LoadedPlugin, PluginList, RemovePlugin, ShowPlugin,
+    GrantPlugin, ListPlugins, LoadPlugin, LoadedPlugin, PluginList, ReleasePlugin, RemovePlugin,
+    ShowPlugin,
 };
 pub use remote::{Headers, Input, Method, Remote};
 pub use table::{Answer, Answering, Entry, TABLE};

@@ -9,7 +9,7 @@ use crate::api::Api;
 use crate::error::ApiError;
 use crate::files::ListFiles;
 use crate::jobs::{CancelAllJobs, CancelJob, FindJob, ListJobs, SubmitJob};
-use crate::plugins::{ListPlugins, RemovePlugin, ShowPlugin};
+use crate::plugins::{ListPlugins, ReleasePlugin, RemovePlugin, ShowPlugin};
 use crate::remote::{Headers, Input, Method, Remote};
 
 /// A verb without its type, for doors that treat all alike.
@@ -49,6 +49,7 @@ pub const TABLE: &[Entry] = &[
     entry::<ListPlugins>(),
     entry::<ShowPlugin>(),
     entry::<RemovePlugin>(),
+    entry::<ReleasePlugin>(),
 ];
 
 const fn entry<R: Remote>() -> Entry {

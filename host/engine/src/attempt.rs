@@ -19,7 +19,7 @@ use crate::error::{EngineError, chain};
 use crate::port::Port;
 use crate::registry::ReadyPlugin;
 use crate::workplace::{Handed, Workplace, upload_path};
-use crate::{schema, settle};
+use crate::{quarantine, schema, settle};
 
 /// How often what a running command writes is told.
 const TELL_EVERY: Duration = Duration::from_millis(100);
@@ -92,6 +92,7 @@ async fn prepare(engine: &Arc<Engine>, claimed: &Claimed) -> Result<Prepared, Fa
         plugin.ok_or_else(|| EngineError::UnknownPlugin(claimed.executor.clone()))
     });
     let plugin = plugin.map_err(|error| unusable(claimed, &error))?;
+    quarantine::check(&plugin.plugin)?;
     let asked = plugin.plugin.manifest.capabilities.fs;
     let mut inputs = claimed.inputs.clone();
     let mut handed = Handed::default();

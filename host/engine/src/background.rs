@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use apflow_store::SessionId;
 use tokio::task::JoinSet;
 
 use crate::engine::Engine;
@@ -16,11 +15,11 @@ const KEYS_PER_COMMIT: u32 = 1_000;
 
 /// Starts every loop. They end when the set is dropped, so whatever they do must bear being cut
 /// short.
-pub(crate) fn start(engine: &Arc<Engine>, session: SessionId) -> JoinSet<()> {
+pub(crate) fn start(engine: &Arc<Engine>) -> JoinSet<()> {
     let mut loops = JoinSet::new();
     let of = Arc::clone(engine);
     loops.spawn(every(FORGET_KEYS_EVERY, move || forget_keys(Arc::clone(&of))));
-    tracing::debug!(?session, attempts_max = engine.settings.attempts_max, "dispatching");
+    tracing::debug!(attempts_max = engine.settings.attempts_max, "dispatching");
     loops
 }
 

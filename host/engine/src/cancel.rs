@@ -1,8 +1,8 @@
 //! Cancels jobs: what is stored first, then the guests that run here.
 //!
-//! An attempt that runs in another process finds out when it next stores something.
+//! An attempt that runs in another process finds out by a hint, or when it next stores something.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use apflow_model::event::Happening;
 use apflow_model::fault::{Fault, FaultCode};
@@ -31,12 +31,10 @@ impl Engine {
     pub async fn cancel(&self, id: JobId) -> Result<Option<Job>, EngineError> {
         if let Some(cancelled) = self.store.cancel_job(id, self.now()).await? {
             for task in cancelled.running {
-                let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-                running
+                self.running()
                     .iter()
                     .filter(|((of, _), _)| *of == task)
                     .for_each(|(_, stop)| stop.now(StopReason::Cancelled));
-                drop(running);
                 let fault = Some(Fault::new(FaultCode::Cancelled, "somebody cancelled the job"));
                 let what = Happening::State { state: TaskState::Cancelled, fault };
                 self.hub.tell(Live::Task { job: id, task, attempt: 0, what });

@@ -1,7 +1,7 @@
 //! The engine as the verbs see it.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use apflow_model::clock::{Clock, Timestamp};
@@ -9,14 +9,17 @@ use apflow_model::concurrency::{Admission, Concurrency};
 use apflow_model::id::{JobId, TaskId};
 use apflow_model::idempotency::IdempotencyHours;
 use apflow_model::job::Job;
+use apflow_model::lease::LeaseSeconds;
+use apflow_model::quarantine::QuarantineRule;
 use apflow_model::state::JobState;
-use apflow_sandbox::{Sandbox, Stop};
+use apflow_sandbox::{Sandbox, Stop, StopReason};
 use apflow_store::{JobFilter, JobPage, Store};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Mutex, Notify, Semaphore, broadcast};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::builtin::Builtin;
+use crate::clock::SharedClock;
 use crate::components::Components;
 use crate::consents::Consents;
 use crate::error::EngineError;
@@ -30,6 +33,8 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What an engine is made with.
 pub struct Settings {
+    /// Which host this is, for people.
+    pub name: String,
     /// How many attempts may run at once, from 1.
     pub attempts_max: u32,
     /// The longest that [`Engine::close`] waits for running attempts.
@@ -42,14 +47,21 @@ pub struct Settings {
     pub concurrency: Arc<Concurrency>,
     /// How many tasks may be open.
     pub admission: Admission,
+    /// How long its tasks stay its own after it was last heard of.
+    pub lease: Duration,
+    /// When a component is not run any more because hosts ended while it ran.
+    pub quarantine: QuarantineRule,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            name: String::new(),
             attempts_max: 64,
             grace: Duration::from_secs(10),
             upload_bytes_max: 1 << 30,
+            lease: LeaseSeconds::default().span(),
+            quarantine: QuarantineRule::default(),
             idempotency: IdempotencyHours::default().duration(),
             concurrency: Arc::default(),
             admission: Admission::default(),
@@ -77,7 +89,7 @@ pub struct Engine {
     pub(crate) components: Components,
     pub(crate) files: Arc<Files>,
     pub(crate) consents: Consents,
-    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<SharedClock>,
     pub(crate) registry: Registry,
     pub(crate) hub: Hub,
     /// Rung when there may be something to dispatch.
@@ -85,7 +97,7 @@ pub struct Engine {
     /// One for each attempt that may run.
     pub(crate) places: Arc<Semaphore>,
     /// The attempts that run here, to be stopped when their job is cancelled.
-    pub(crate) running: std::sync::Mutex<HashMap<(TaskId, u32), Stop>>,
+    running: std::sync::Mutex<HashMap<(TaskId, u32), Stop>>,
     pub(crate) dispatcher: Mutex<Option<Dispatcher>>,
 }
 
@@ -94,7 +106,8 @@ pub(crate) struct Dispatcher {
     pub(crate) stop: Arc<Notify>,
     pub(crate) running: JoinHandle<()>,
     pub(crate) background: JoinSet<()>,
-    pub(crate) lock: DispatchLock,
+    /// None where the database is on a server, which any number of hosts share.
+    pub(crate) lock: Option<DispatchLock>,
 }
 
 impl Engine {
@@ -115,7 +128,7 @@ impl Engine {
             components,
             files: Arc::new(files),
             consents,
-            clock,
+            clock: Arc::new(SharedClock::new(clock)),
             registry: Registry::new(builtins),
             hub: Hub::new(),
             bell: Notify::new(),
@@ -202,5 +215,15 @@ impl Engine {
 
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// The attempts that run here, to be stopped when they shall not go on.
+    pub(crate) fn running(&self) -> MutexGuard<'_, HashMap<(TaskId, u32), Stop>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Stops every attempt that runs here.
+    pub(crate) fn stop_all(&self, reason: StopReason) {
+        self.running().values().for_each(|stop| stop.now(reason));
     }
 }

@@ -247,6 +247,7 @@ impl Engine {
             manifest,
             builtin: false,
             loaded_at: self.now(),
+            quarantined_at: None,
         })
     }
 

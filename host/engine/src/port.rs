@@ -43,7 +43,7 @@ impl Port {
             claimed.token_budget.map(|tokens| Budget { left: tokens.saturating_sub(spent) });
         Self {
             store: engine.store.clone(),
-            clock: Arc::clone(&engine.clock),
+            clock: Arc::clone(&engine.clock) as Arc<dyn Clock>,
             hub: engine.hub.clone(),
             job: claimed.job,
             task: claimed.task,
@@ -127,7 +127,7 @@ impl Port {
             | StoreError::InvalidAddress(_)
             | StoreError::Unopened { .. }
             | StoreError::Unavailable(_)
-            | StoreError::DispatchTaken
+            | StoreError::SessionLost
             | StoreError::Database(_)
             | StoreError::Migration(_)
             | StoreError::Corrupt { .. } => {

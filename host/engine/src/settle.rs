@@ -16,9 +16,10 @@ use crate::error::chain;
 use crate::watch::Live;
 
 /// How long to wait before storing an end again, at first and at most. Nothing else can end the
-/// task, so the end is not given up.
+/// task, so the end is not given up; and the wait is short, so that it comes before the lease is
+/// found to be lost.
 const STORE_AGAIN: Duration = Duration::from_millis(100);
-const STORE_AGAIN_MAX: Duration = Duration::from_secs(5);
+const STORE_AGAIN_MAX: Duration = Duration::from_secs(1);
 
 /// Stores how an attempt ended, the files that it left, and all that follows from it.
 pub(crate) async fn settle(

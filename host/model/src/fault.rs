@@ -37,11 +37,13 @@ pub enum FaultCode {
     PluginUnavailable,
     /// The task had not ended when its deadline passed.
     DeadlineExceeded,
+    /// Hosts ended while the plugin ran, so it is not run until an operator says so.
+    PluginQuarantined,
 }
 
 impl FaultCode {
     /// Every kind.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::InvalidInput,
         Self::Retryable,
         Self::Permanent,
@@ -54,6 +56,7 @@ impl FaultCode {
         Self::HostLost,
         Self::PluginUnavailable,
         Self::DeadlineExceeded,
+        Self::PluginQuarantined,
     ];
 
     /// Whether another attempt may end better.
@@ -68,6 +71,7 @@ impl FaultCode {
             | Self::LimitExceeded
             | Self::ReferenceUnresolved
             | Self::PluginUnavailable
+            | Self::PluginQuarantined
             | Self::DeadlineExceeded => false,
         }
     }
@@ -87,6 +91,7 @@ impl FaultCode {
             Self::HostLost => "host-lost",
             Self::PluginUnavailable => "plugin-unavailable",
             Self::DeadlineExceeded => "deadline-exceeded",
+            Self::PluginQuarantined => "plugin-quarantined",
         }
     }
 }

@@ -63,7 +63,7 @@ pub(crate) struct Arguments {
 pub(crate) enum Verb {
     /// Check, compile and install a plugin.
     Load(Load),
-    /// List, show and remove installed plugins.
+    /// List, show, remove and release installed plugins.
     Plugins {
         #[command(subcommand)]
         verb: PluginsVerb,
@@ -84,6 +84,8 @@ pub(crate) enum Verb {
     },
     /// Serve the HTTP API and run what is submitted to it.
     Serve(Serve),
+    /// Run what is submitted to others, beside any number of workers of the same server.
+    Worker,
     /// Start a plugin of your own.
     Plugin {
         #[command(subcommand)]
@@ -137,6 +139,11 @@ pub(crate) enum PluginsVerb {
     },
     /// Remove a plugin.
     Remove {
+        /// The name of the plugin.
+        name: String,
+    },
+    /// Let a quarantined plugin run again.
+    Release {
         /// The name of the plugin.
         name: String,
     },
@@ -252,6 +259,9 @@ pub(crate) struct Serve {
     /// The port to listen on; 0 for any free one.
     #[arg(long, default_value_t = 8000)]
     pub(crate) port: u16,
+    /// Run nothing: leave that to workers.
+    #[arg(long)]
+    pub(crate) no_dispatch: bool,
 }
 
 #[derive(Debug, Subcommand)]

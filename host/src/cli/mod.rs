@@ -23,6 +23,7 @@ mod serve;
 mod signals;
 mod tree;
 mod validate;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -43,7 +44,8 @@ pub fn main() -> ExitCode {
         return compile::run(order);
     }
     let output = Output::new(arguments.json);
-    let usual = if matches!(arguments.verb, Verb::Serve(_)) { "info" } else { "warn" };
+    let usual =
+        if matches!(arguments.verb, Verb::Serve(_) | Verb::Worker) { "info" } else { "warn" };
     let is_plain = arguments.no_color.as_ref().is_some_and(|value| !value.is_empty());
     if let Err(reason) = telemetry::start(arguments.log.as_deref(), usual, is_plain) {
         output.error(&CliError::Usage(format!("the log filter is not valid: {reason}")));
@@ -79,6 +81,9 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
             plugins::remove(&config()?, name, output).await
         }
         Verb::Validate(verb) => validate::run(&verb, output),
+        Verb::Plugins { verb: PluginsVerb::Release { name } } => {
+            plugins::release(&config()?, name, output).await
+        }
         Verb::Run(verb) => run::run(&config()?, verb, output).await,
         Verb::Jobs { verb: JobsVerb::List(list) } => jobs::list(&config()?, list, output).await,
         Verb::Jobs { verb: JobsVerb::Show { id } } => jobs::show(&config()?, &id, output).await,
@@ -90,6 +95,7 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         }
         Verb::Secrets { verb: SecretsVerb::List } => secrets::list(&config()?, output).await,
         Verb::Serve(verb) => serve::run(&config()?, verb, output).await,
+        Verb::Worker => worker::run(&config()?, output).await,
         Verb::Plugin { verb: PluginVerb::New(new) } => new::run(&new, output),
         Verb::Bench { verb: BenchVerb::Sandbox(bench) } => bench::sandbox(bench, output).await,
         Verb::Bench { verb: BenchVerb::Load(bench) } => bench::load(bench, output).await,

@@ -29,7 +29,9 @@ pub(crate) async fn run(config: &Config, serve: Serve, output: &Output) -> Resul
         let signals = Signals::listen();
         let signals = signals
             .map_err(|source| CliError::Io { what: "the process's signals".to_owned(), source })?;
-        host.start().await?;
+        if !serve.no_dispatch {
+            host.start().await?;
+        }
         let url = format!("http://{bound}");
         let file = config.config_file();
         output.result(&json!({ "url": url, "token_file": file, "token_is_new": is_new }), || {

@@ -25,7 +25,7 @@ use crate::error::StoreError;
 use crate::events::{self, Draft};
 use crate::lanes::{self, Round, Rounds};
 use crate::row;
-use crate::sessions::SessionId;
+use crate::sessions::{self, SessionId};
 use crate::store::Store;
 use crate::write::{Turn, Write, WriteGroup};
 
@@ -97,11 +97,14 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Database`] and [`StoreError::Corrupt`]; nothing is handed out then.
+    /// [`StoreError::SessionLost`] when the lease of the session has ended,
+    /// [`StoreError::Database`] and [`StoreError::Corrupt`]; nothing is handed out then. After
+    /// [`StoreError::Unavailable`] it may have been, with nobody to run it: see
+    /// [`Store::give_back_all_but`].
     ///
     /// # Cancel safety
     ///
-    /// Not safe: dropped after the commit, the tasks run for nobody until [`Store::recover`].
+    /// Not safe: dropped after the commit, the tasks run for nobody until they are given back.
     pub async fn claim(
         &self,
         session: SessionId,
@@ -122,6 +125,17 @@ impl Store {
     pub async fn next_run_at(&self) -> Result<Option<Timestamp>, StoreError> {
         let next: Option<(Option<i64>,)> = self.readers().read_optional(query(NEXT)).await?;
         Ok(next.and_then(|(next,)| next).map(Timestamp::from_unix_ms))
+    }
+
+    /// Whether a task is ready: a look that keeps nobody waiting, before a claim that may be in
+    /// vain.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`].
+    pub async fn has_ready(&self) -> Result<bool, StoreError> {
+        const SQL: &str = "SELECT 1 FROM tally WHERE state = 2 LIMIT 1";
+        Ok(self.readers().fetch_optional(query(SQL)).await?.is_some())
     }
 }
 
@@ -161,9 +175,11 @@ const TAKE: Sql = sql!(
 
 const BEGIN_ATTEMPTS: Sql = sql!(
     "\
-    INSERT INTO attempt (task_id, n, session_id, started_at) \
-    SELECT id, attempt, session_id, $2 FROM task \
-    WHERE id IN (SELECT CAST(value AS BIGINT) FROM ",
+    INSERT INTO attempt (task_id, n, session_id, started_at, component_id) \
+    SELECT id, attempt, session_id, $2, \
+           (SELECT component.id FROM plugin JOIN component ON component.digest = plugin.digest \
+            WHERE plugin.name = task.executor) \
+    FROM task WHERE id IN (SELECT CAST(value AS BIGINT) FROM ",
     ROWS,
     ")"
 );
@@ -203,6 +219,7 @@ impl Write for Claim {
     const TURN: Turn = Turn::Claim;
 
     async fn apply(&self, connection: &mut Connection<'_>) -> Result<HandedOut, StoreError> {
+        sessions::check(connection, self.session, self.now).await?;
         let (expired, jobs_ended) = deadlines::expire(connection, self.now).await?;
         let mut handed_out = HandedOut { tasks: Vec::new(), expired, jobs_ended };
         let mut drafts = self.promote(connection).await?;

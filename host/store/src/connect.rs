@@ -19,6 +19,15 @@ const READERS_MAX: u32 = 4;
 /// How long to wait for another process that holds the database, for example a backup.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How a server limits the writer, in milliseconds. It waits no longer than this for another
+/// process's commit or for a statement, and one that stands still within a transaction, because its
+/// process was stopped or its machine is gone, is thrown out, so that the others go on.
+const PATIENCE: [(&str, &str); 3] = [
+    ("idle_in_transaction_session_timeout", "5000"),
+    ("lock_timeout", "8000"),
+    ("statement_timeout", "18000"),
+];
+
 /// How long to wait for a connection to a server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -55,7 +64,7 @@ pub(crate) async fn writer(address: &Address) -> Result<Own, sqlx::Error> {
             Ok(Either::Sqlite(Box::new(options.connect().await?)))
         }
         Address::Server(server) => {
-            let options = server.options().clone().options(ROWS_BY_KEY);
+            let options = server.options().clone().options(ROWS_BY_KEY).options(PATIENCE);
             let connecting = PgConnection::connect_with(&options);
             let connected = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await;
             Ok(Either::Postgres(Box::new(connected.map_err(|_| sqlx::Error::PoolTimedOut)??)))
@@ -72,7 +81,8 @@ pub(crate) async fn readers(address: &Address) -> Result<Readers, sqlx::Error> {
             Ok(Either::Sqlite(pool.connect_with(options).await?))
         }
         Address::Server(server) => {
-            let pool = PgPoolOptions::new().max_connections(READERS_MAX);
+            // One more, which listens to the other processes.
+            let pool = PgPoolOptions::new().max_connections(READERS_MAX + 1);
             let pool = pool.acquire_timeout(CONNECT_TIMEOUT);
             Ok(Either::Postgres(pool.connect_with(server.options().clone()).await?))
         }

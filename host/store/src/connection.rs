@@ -4,7 +4,9 @@
 //! differ in `dialect`.
 
 use std::fmt::Write as _;
+use std::io;
 use std::ops::DerefMut;
+use std::time::Duration;
 
 use sqlx::postgres::{PgConnection, PgPool, PgRow};
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
@@ -13,8 +15,12 @@ use sqlx::{
     SqlSafeStr, SqlStr, Sqlite, Transaction, Type,
 };
 
-use crate::dialect::{BEGIN_SNAPSHOT, Sql};
+use crate::dialect::{BEGIN_SNAPSHOT, HINT_CHANNEL, Sql};
 use crate::error::StoreError;
+
+/// The longest that a server may leave a statement without any answer. It is longer than the server
+/// lets the writer's statements take, so it is met only when the server itself hangs.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What there is of one database, or of the other.
 #[derive(Debug, Clone)]
@@ -61,9 +67,34 @@ impl Connection<'_> {
                 sqlx::query(sql.sqlite).execute(&mut **connection).await.map(drop)
             }
             Self::Postgres(connection) => {
-                sqlx::raw_sql(sql.postgres).execute(&mut **connection).await.map(drop)
+                let run = sqlx::raw_sql(sql.postgres).execute(&mut **connection);
+                answered(run).await.map(drop)
             }
         }
+    }
+
+    /// Makes the transaction count. With `hint`, the other processes of a server are told so, by
+    /// whoever signs with this word; in the same round trip.
+    pub(crate) async fn commit(&mut self, hint: Option<&str>) -> Result<(), sqlx::Error> {
+        match (self, hint) {
+            (Self::Postgres(connection), Some(signed)) => {
+                // Safe: the word is made of hexadecimal digits.
+                let sql = AssertSqlSafe(format!("NOTIFY {HINT_CHANNEL}, '{signed}'; COMMIT"));
+                answered(sqlx::raw_sql(sql).execute(&mut **connection)).await.map(drop)
+            }
+            (connection, _) => connection.run("COMMIT").await,
+        }
+    }
+}
+
+/// What a server answers, unless it hangs: the connection is lost then, and what was asked may
+/// still happen.
+async fn answered<T>(
+    asked: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    match tokio::time::timeout(ANSWER_TIMEOUT, asked).await {
+        Ok(answer) => answer,
+        Err(_) => Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into())),
     }
 }
 
@@ -220,7 +251,7 @@ impl Query {
             Either::Postgres(connection) => {
                 let (sql, arguments) = self.parts::<Postgres>(|sql| sql.postgres)?;
                 let query = sqlx::query_with(sql, arguments);
-                Ok(query.execute(&mut **connection).await?.rows_affected())
+                Ok(answered(query.execute(&mut **connection)).await?.rows_affected())
             }
         }
     }
@@ -235,7 +266,8 @@ impl Query {
             }
             Either::Postgres(connection) => {
                 let (sql, arguments) = self.parts::<Postgres>(|sql| sql.postgres)?;
-                let rows = sqlx::query_with(sql, arguments).fetch_all(&mut **connection).await?;
+                let query = sqlx::query_with(sql, arguments);
+                let rows = answered(query.fetch_all(&mut **connection)).await?;
                 Ok(rows.into_iter().map(Row::Postgres).collect())
             }
         }

@@ -13,6 +13,10 @@ pub enum StoreError {
     /// Another attempt has taken the task over, or it has ended: nothing this one does counts.
     #[error("the attempt no longer holds its task")]
     AttemptLost,
+    /// The lease of the session has ended, and others may have taken its tasks up: it claims
+    /// nothing any more.
+    #[error("the session has lost its lease")]
+    SessionLost,
     /// The step and its value are larger than one checkpoint may be. Nothing was stored.
     #[error("the checkpoint has {bytes} bytes, but may have at most {bytes_max}")]
     CheckpointTooLarge {
@@ -78,9 +82,6 @@ pub enum StoreError {
     /// or the server does not answer. It may pass by itself.
     #[error("the database cannot be used at present")]
     Unavailable(#[source] Arc<sqlx::Error>),
-    /// Another process has the right to dispatch the tasks of this database.
-    #[error("another apflow-host runs the tasks of this database")]
-    DispatchTaken,
     /// The database itself refused. Shared, since one failed commit fails every write in it.
     #[error("the database refused")]
     Database(#[source] Arc<sqlx::Error>),
@@ -138,6 +139,7 @@ impl StoreError {
         matches!(
             self,
             Self::AttemptLost
+                | Self::SessionLost
                 | Self::CheckpointTooLarge { .. }
                 | Self::TooManyCheckpoints { .. }
                 | Self::IdempotencyConflict
@@ -152,7 +154,7 @@ impl StoreError {
 
     /// Whether every write fails for now, and may succeed later.
     pub(crate) fn is_temporary(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::DispatchTaken)
+        matches!(self, Self::Unavailable(_))
     }
 
     /// What it means for what comes next, when it comes from the database.
@@ -160,8 +162,9 @@ impl StoreError {
         match self {
             Self::Database(error) => Some(Trouble::of(error)),
             Self::Unavailable(error) if Trouble::of(error) == Trouble::Lost => Some(Trouble::Lost),
-            Self::Unavailable(_) | Self::DispatchTaken => Some(Trouble::Unavailable),
+            Self::Unavailable(_) => Some(Trouble::Unavailable),
             Self::AttemptLost
+            | Self::SessionLost
             | Self::CheckpointTooLarge { .. }
             | Self::TooManyCheckpoints { .. }
             | Self::IdempotencyConflict

@@ -24,9 +24,13 @@ mod checkpoints;
 mod events;
 mod files;
 
+mod hearing;
+mod hints;
+mod recovery;
 mod sessions;
 
 mod plugins;
+mod quarantine;
 
 mod commit;
 mod link;
@@ -34,6 +38,7 @@ mod write;
 mod writer;
 
 mod address;
+mod clock;
 mod connect;
 mod connection;
 mod dialect;
@@ -53,8 +58,10 @@ pub use crate::error::StoreError;
 pub use crate::events::{EVENTS_PER_PAGE_MAX, NewEvent};
 pub use crate::files::{FILES_PER_PAGE_MAX, FilePage, NewTaskFile, NewUpload};
 pub use crate::floor::Floor;
+pub use crate::hints::Hints;
 pub use crate::idempotency::Once;
 pub use crate::jobs::{JOBS_PER_PAGE_MAX, JobFilter, JobPage, NewJob, Submitted};
 pub use crate::lanes::{Depth, LaneDepth};
-pub use crate::sessions::{HOST_LOSSES_MAX, Recovered, SessionId};
+pub use crate::recovery::{HOST_LOSSES_MAX, Recovered};
+pub use crate::sessions::SessionId;
 pub use crate::store::Store;

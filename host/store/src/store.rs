@@ -1,7 +1,7 @@
 //! The store: one connection that writes and a pool of readers on one database.
 //!
-//! It does not guard a file against a second host: the lock on its folder does. On a server,
-//! [`Store::take_dispatch`] does.
+//! It does not guard a file against a second host: the lock on its folder does. A server has any
+//! number of hosts, each with a session of its own.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,12 +12,14 @@ use apflow_model::id::IdSource;
 use crate::address::Address;
 use crate::connect;
 use crate::connection::{Connection, Readers, query};
+use crate::dialect::NODE;
 use crate::error::StoreError;
+use crate::hearing::Hearing;
 use crate::lanes::Rounds;
 use crate::link::Link;
-use crate::schema;
 use crate::write::WriteGroup;
 use crate::writer::Writer;
+use crate::{row, schema};
 
 /// The database of one host.
 ///
@@ -26,6 +28,8 @@ use crate::writer::Writer;
 /// # Examples
 ///
 /// ```
+/// use std::time::Duration;
+///
 /// use apflow_model::clock::Timestamp;
 /// use apflow_model::fair::Limits;
 /// use apflow_model::job::JobSpec;
@@ -36,7 +40,7 @@ use crate::writer::Writer;
 /// # let folder = tempfile::tempdir()?;
 /// let store = Store::open(&Address::File(folder.path().join("apflow.db"))).await?;
 /// let now = Timestamp::from_unix_ms(1_800_000_000_000);
-/// let session = store.open_session(now).await?;
+/// let session = store.open_session("here".to_owned(), now, Duration::from_secs(15)).await?;
 ///
 /// let spec = JobSpec::parse(serde_json::json!({"executor": "noop_executor"}))?;
 /// let job = NewJob { spec, principal: "ada".to_owned(), grants: Vec::new() };
@@ -55,6 +59,7 @@ pub struct Store {
     ids: Arc<Mutex<IdSource>>,
     admission: Admission,
     rounds: Arc<tokio::sync::Mutex<Rounds>>,
+    hearing: Arc<Hearing>,
 }
 
 impl Store {
@@ -71,13 +76,15 @@ impl Store {
         schema::upgrade(&mut own.connection()).await?;
         let ids = continue_ids(&mut own.connection()).await?;
         let readers = connect::readers(address).await.map_err(StoreError::unopened(address))?;
-        let writer = Writer::start(Link::new(address.clone(), own));
+        let hearing = Hearing::new();
+        let writer = Writer::start(Link::new(address.clone(), own, Arc::clone(&hearing)));
         Ok(Self {
             writer,
             readers,
             ids: Arc::new(Mutex::new(ids)),
             admission: Admission::default(),
             rounds: Arc::default(),
+            hearing,
         })
     }
 
@@ -87,16 +94,9 @@ impl Store {
         Self { admission, ..self }
     }
 
-    /// Takes the right to dispatch the tasks of the database, until it is closed or the process
-    /// ends: [`Store::recover`] takes up what all others left, so there must be no other.
-    ///
-    /// A file has no such right to give: a lock on its folder takes its place.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::DispatchTaken`] while another process has it.
-    pub async fn take_dispatch(&self) -> Result<(), StoreError> {
-        self.writer.take_dispatch().await
+    /// Whether other hosts may run tasks of the same database: it is on a server.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.readers, Readers::Postgres(_))
     }
 
     /// Why nothing can be written at present, as the last write or a look since then found. None
@@ -131,6 +131,11 @@ impl Store {
         &self.readers
     }
 
+    /// What this process hears of others.
+    pub(crate) fn hearing(&self) -> &Arc<Hearing> {
+        &self.hearing
+    }
+
     #[cfg(test)]
     pub(crate) fn writer(&self) -> &Writer {
         &self.writer
@@ -154,7 +159,8 @@ async fn continue_ids(connection: &mut Connection<'_>) -> Result<IdSource, Store
                            (SELECT max(id) AS id FROM job UNION ALL SELECT max(id) FROM task \
                             UNION ALL SELECT max(id) FROM upload) AS ids";
     let (largest,): (Option<i64>,) = query(LARGEST).read_one(connection).await?;
-    let mut source = IdSource::new(0);
+    let (node,) = query(NODE).read_one(connection).await?;
+    let mut source = IdSource::new(row::narrow(node, "node")?);
     // An id is its millisecond, shifted: any id of the next one is larger.
     source.next(Timestamp::from_unix_ms((largest.unwrap_or_default() >> 22) + 1));
     Ok(source)

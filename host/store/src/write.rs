@@ -32,6 +32,17 @@ pub(crate) enum Turn {
     Claim,
 }
 
+impl Turn {
+    /// Whether it may make work ready, cancel something or end a job, which other processes may
+    /// wait for.
+    pub(crate) const fn is_news(self) -> bool {
+        match self {
+            Self::Session | Self::Events | Self::Checkpoint | Self::Claim => false,
+            Self::Settle | Self::Cancel | Self::Release | Self::Other | Self::Submit => true,
+        }
+    }
+}
+
 /// One change of the database, applied whole or not at all.
 pub(crate) trait Write: Send + Sync + 'static {
     /// What it answers once it is durable.

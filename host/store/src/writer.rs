@@ -32,7 +32,6 @@ pub(crate) struct Writer {
 
 enum Message {
     Write(Box<dyn Queued>),
-    TakeDispatch(oneshot::Sender<Result<(), StoreError>>),
     Close(oneshot::Sender<()>),
 }
 
@@ -62,14 +61,6 @@ impl Writer {
         } else {
             self.urgent.send(message).await.map_err(|_| StoreError::Closed)?;
         }
-        answer.await.map_err(|_| StoreError::Closed)?
-    }
-
-    /// Takes the right to dispatch, until the store is closed.
-    pub(crate) async fn take_dispatch(&self) -> Result<(), StoreError> {
-        let (reply, answer) = oneshot::channel();
-        let message = Message::TakeDispatch(reply);
-        self.urgent.send(message).await.map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
@@ -142,10 +133,6 @@ async fn run(mut link: Link, mut lanes: Lanes, told: watch::Sender<Option<StoreE
         for message in messages {
             match message {
                 Message::Write(write) => batch.push(write),
-                Message::TakeDispatch(reply) => {
-                    // Whoever asked may be gone.
-                    reply.send(link.take_dispatch().await).unwrap_or_default();
-                }
                 Message::Close(reply) => {
                     lanes.close();
                     closing.push(reply);
@@ -218,7 +205,8 @@ mod tests {
     #[tokio::test]
     async fn a_full_disk_fails_what_is_in_flight_and_passes_by_itself() {
         let (_folder, store) = open().await;
-        store.open_session(Timestamp::from_unix_ms(1)).await.unwrap();
+        let (now, lease) = (Timestamp::from_unix_ms(1), Duration::from_secs(15));
+        store.open_session("test".to_owned(), now, lease).await.unwrap();
         store.write(Run("PRAGMA max_page_count = 1")).await.unwrap();
         let (first, second) = tokio::join!(store.write(Run(FILL)), store.write(Run(FILL)));
         for full in [first, second] {

@@ -2,7 +2,7 @@
 //! claims beside tasks that have ended.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use apflow_api::chain;
 use apflow_engine::SystemClock;
@@ -27,6 +27,8 @@ const TASKS_PER_CLIENT: u32 = 40;
 const TASKS_PER_COMMIT: u32 = CLIENTS_MAX;
 /// How many commits of the floor there are in a round.
 const FLOOR_COMMITS: u32 = 20;
+/// Longer than any row takes: nothing is heard of the session meanwhile.
+const LEASE: Duration = Duration::from_hours(1);
 /// How many claims are measured.
 const CLAIMS: u32 = 100;
 const TASKS_PER_CLAIM: u32 = 64;
@@ -116,7 +118,8 @@ struct Bench {
 impl Bench {
     async fn open(config: &Config) -> Result<Arc<Self>, CliError> {
         let store = Store::open(&address(config).map_err(refused)?).await.map_err(refused)?;
-        let session = store.open_session(now()).await.map_err(refused)?;
+        let session =
+            store.open_session("bench".to_owned(), now(), LEASE).await.map_err(refused)?;
         let spec = JobSpec::parse(one());
         let spec = spec.map_err(|fault| CliError::Bench(fault.to_string()))?;
         Ok(Arc::new(Self { config: config.clone(), store, session, spec }))

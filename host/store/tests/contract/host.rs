@@ -8,10 +8,11 @@ use apflow_model::fair::Limits;
 use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::id::JobId;
 use apflow_model::job::{Job, JobSpec, Task};
+use apflow_model::quarantine::QuarantineRule;
 use apflow_model::state::TaskState;
 use apflow_model::usage::Usage;
 use apflow_store::{
-    Claimed, End, HandedOut, NewJob, SessionId, Settled, Settlement, Store, StoreError,
+    Claimed, End, HandedOut, NewJob, Recovered, SessionId, Settled, Settlement, Store, StoreError,
 };
 use serde_json::{Value, json};
 
@@ -26,6 +27,14 @@ pub(crate) struct Host {
 /// The moment `ms` milliseconds into the test.
 pub(crate) fn at(ms: u64) -> Timestamp {
     Timestamp::from_unix_ms(1_800_000_000_000).after(Duration::from_millis(ms))
+}
+
+/// Longer than any test.
+const LEASE: Duration = Duration::from_hours(24);
+
+/// Begins a session of this lease.
+pub(crate) async fn open_session(store: &Store, ms: u64, lease: Duration) -> SessionId {
+    store.open_session("test".to_owned(), at(ms), lease).await.unwrap()
 }
 
 pub(crate) fn spec(value: Value) -> JobSpec {
@@ -70,8 +79,19 @@ impl Host {
 
     async fn on(database: Database) -> Self {
         let store = Store::open(&database.address()).await.unwrap();
-        let session = store.open_session(at(0)).await.unwrap();
+        let session = open_session(&store, 0, LEASE).await;
         Self { store, session, database }
+    }
+
+    /// Begins another session of the same store.
+    pub(crate) async fn open_session(&mut self) {
+        self.session = open_session(&self.store, 0, LEASE).await;
+    }
+
+    /// Takes up what all other sessions left.
+    pub(crate) async fn recover(&self, ms: u64) -> Recovered {
+        let rule = QuarantineRule::default();
+        self.store.recover(self.session, at(ms), rule).await.unwrap()
     }
 
     /// Writes to the database behind the store's back.

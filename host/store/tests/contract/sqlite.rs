@@ -35,9 +35,13 @@ mod jobs;
 #[cfg(test)]
 mod lanes;
 #[cfg(test)]
+mod leases;
+#[cfg(test)]
 mod opening;
 #[cfg(test)]
 mod plugins;
+#[cfg(test)]
+mod quarantine;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]
