@@ -162,17 +162,24 @@ pub struct Schedule {
     pub last_job: Option<JobId>,
     /// Why the job of its last tick was refused. None when it was not.
     pub last_fault: Option<TickFault>,
-    /// How many jobs its ticks submitted.
-    pub fired: u64,
-    /// How many ticks were skipped, since a job of an earlier one had not ended.
-    pub skipped: u64,
-    /// How many ticks nobody saw in time and nobody made up for.
-    pub missed: u64,
-    /// How many ticks had their job refused.
-    pub failed: u64,
+    /// What came of its ticks.
+    pub counts: TickCounts,
     /// How often it was written: what was read of an earlier writing is out of date.
     #[serde(skip)]
     pub revision: i64,
+}
+
+/// What came of the ticks of a schedule, from its beginning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct TickCounts {
+    /// Jobs submitted, also when somebody triggered one.
+    pub fired: u64,
+    /// Ticks that were skipped, since a job of an earlier one had not ended.
+    pub skipped: u64,
+    /// Ticks that nobody saw in time, and that were not made up for.
+    pub missed: u64,
+    /// Ticks whose job was refused.
+    pub failed: u64,
 }
 
 /// Why the job of a tick was refused.

@@ -5,7 +5,7 @@
 use apflow_model::capability::Grant;
 use apflow_model::clock::Timestamp;
 use apflow_model::id::{JobId, TaskId};
-use apflow_model::job::{Job, JobSpec, Task, TaskDependency, TaskSpec};
+use apflow_model::job::{Job, JobSpec, Origin, Task, TaskDependency, TaskSpec};
 use apflow_model::state::{JobState, TaskState};
 use apflow_model::usage::Usage;
 use serde_json::{Value, json};
@@ -161,6 +161,8 @@ impl JobFilter {
 }
 
 fn read(row: &Row) -> Result<Job, StoreError> {
+    let schedule: Option<String> = row::column(row, "schedule")?;
+    let tick = row::perhaps_moment(row, "tick_at")?;
     Ok(Job {
         id: JobId(row::column(row, "id")?),
         name: row::column(row, "name")?,
@@ -168,6 +170,7 @@ fn read(row: &Row) -> Result<Job, StoreError> {
         principal: row::column(row, "principal")?,
         created_at: row::moment(row, "created_at")?,
         ended_at: row::perhaps_moment(row, "ended_at")?,
+        origin: schedule.zip(tick).map(|(schedule, tick)| Origin { schedule, tick }),
         task_count: row::number(row, "task_count")?,
         tasks: Vec::new(),
     })
@@ -175,7 +178,7 @@ fn read(row: &Row) -> Result<Job, StoreError> {
 
 /// The rows of a job, as the items of JSON arrays: made before the writer is asked, so that it
 /// has little to do, and can store many jobs at once.
-struct Submit {
+pub(crate) struct Submit {
     job: String,
     tasks: String,
     inputs: String,
@@ -184,7 +187,7 @@ struct Submit {
 }
 
 /// Plans a job and its rows. `ids` are the job's and then its tasks'.
-fn plan(new: &NewJob, ids: &[i64], now: Timestamp) -> Result<(Job, Submit), StoreError> {
+pub(crate) fn plan(new: &NewJob, ids: &[i64], now: Timestamp) -> Result<(Job, Submit), StoreError> {
     let (id, ids) = ids.split_first().ok_or_else(|| StoreError::corrupt("a job has no id"))?;
     let id = JobId(*id);
     let specs = &new.spec.tasks;
@@ -214,6 +217,7 @@ fn plan(new: &NewJob, ids: &[i64], now: Timestamp) -> Result<(Job, Submit), Stor
         principal: new.principal.clone(),
         created_at: now,
         ended_at: None,
+        origin: None,
         task_count: count as u64,
         tasks,
     };

@@ -7,6 +7,8 @@ mod store;
 
 mod jobs;
 
+mod schedules;
+
 mod tasks;
 
 mod attempts;
@@ -44,6 +46,7 @@ pub use crate::error::StoreError;
 pub use crate::events::{EVENTS_PER_PAGE_MAX, NewEvent};
 pub use crate::files::{FILES_PER_PAGE_MAX, FilePage, NewTaskFile, NewUpload};
 pub use crate::jobs::{JOBS_PER_PAGE_MAX, JobFilter, JobPage, NewJob};
+pub use crate::schedules::{Due, Fired, NewSchedule, SCHEDULES_PER_PAGE_MAX, SchedulePage};
 pub use crate::sessions::{HOST_LOSSES_MAX, Recovered, SessionId};
 pub use crate::store::Store;
 pub use crate::tasks::{Claimed, PROMOTED_PER_CLAIM_MAX};
