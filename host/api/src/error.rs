@@ -59,6 +59,9 @@ impl ApiError {
                 EngineError::InvalidJob(_) => Code::InvalidJob,
                 EngineError::InvalidInput(_) => Code::InvalidInput,
                 EngineError::UnknownExecutor(_) => Code::UnknownExecutor,
+                EngineError::InvalidSchedule(_) => Code::InvalidSchedule,
+                EngineError::UnknownSchedule(_) => Code::UnknownSchedule,
+                EngineError::ScheduleTaken(_) => Code::ScheduleTaken,
                 EngineError::UnknownPlugin(_) => Code::UnknownPlugin,
                 EngineError::BuiltinPlugin(_) => Code::BuiltinPlugin,
                 EngineError::InvalidManifest { .. } => Code::InvalidManifest,
@@ -87,6 +90,7 @@ impl ApiError {
     pub fn pointer(&self) -> Option<&str> {
         let Self::Engine(
             EngineError::InvalidJob(fault)
+            | EngineError::InvalidSchedule(fault)
             | EngineError::InvalidInput(fault)
             | EngineError::UnknownExecutor(fault),
         ) = self

@@ -11,6 +11,7 @@ mod jobs;
 mod operation;
 mod plugins;
 mod remote;
+mod schedules;
 mod table;
 
 pub use api::Api;
@@ -25,6 +26,10 @@ pub use plugins::{
     GrantPlugin, ListPlugins, LoadPlugin, LoadedPlugin, PluginList, RemovePlugin, ShowPlugin,
 };
 pub use remote::{Input, Method, Remote};
+pub use schedules::{
+    ListSchedules, PauseSchedule, PutSchedule, RemoveSchedule, ResumeSchedule, ScheduleList,
+    ShowSchedule, ShownSchedule, TriggerSchedule,
+};
 pub use table::{Answering, Entry, TABLE};
 
-pub use apflow_engine::{Approval, Live, Piece, chain};
+pub use apflow_engine::{Approval, Live, Piece, SystemClock, chain};

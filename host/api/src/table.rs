@@ -11,6 +11,10 @@ use crate::files::ListFiles;
 use crate::jobs::{CancelAllJobs, CancelJob, FindJob, ListJobs, SubmitJob};
 use crate::plugins::{ListPlugins, RemovePlugin, ShowPlugin};
 use crate::remote::{Input, Method, Remote};
+use crate::schedules::{
+    ListSchedules, PauseSchedule, PutSchedule, RemoveSchedule, ResumeSchedule, ShowSchedule,
+    TriggerSchedule,
+};
 
 /// A verb without its type, for doors that treat all alike.
 #[derive(Clone, Copy)]
@@ -38,6 +42,13 @@ pub const TABLE: &[Entry] = &[
     entry::<ListPlugins>(),
     entry::<ShowPlugin>(),
     entry::<RemovePlugin>(),
+    entry::<ListSchedules>(),
+    entry::<PutSchedule>(),
+    entry::<ShowSchedule>(),
+    entry::<RemoveSchedule>(),
+    entry::<PauseSchedule>(),
+    entry::<ResumeSchedule>(),
+    entry::<TriggerSchedule>(),
 ];
 
 const fn entry<R: Remote>() -> Entry {

@@ -7,11 +7,13 @@ use apflow_store::SessionId;
 use tokio::task::JoinSet;
 
 use crate::engine::Engine;
+use crate::schedules;
 
 /// Starts every loop. They end when the set is dropped, so whatever they do must bear being cut
 /// short.
 pub(crate) fn start(engine: &Arc<Engine>, session: SessionId) -> JoinSet<()> {
-    let loops = JoinSet::new();
+    let mut loops = JoinSet::new();
+    loops.spawn(schedules::run(Arc::clone(engine)));
     tracing::debug!(?session, attempts_max = engine.settings.attempts_max, "dispatching");
     loops
 }

@@ -25,6 +25,7 @@ mod lock;
 mod plugins;
 mod port;
 mod registry;
+mod schedules;
 mod schema;
 mod settle;
 mod streams;
@@ -43,8 +44,9 @@ pub use files::Files;
 pub use grants::Approval;
 pub use load::{LoadPlugin, Loaded};
 pub use lock::DispatchLock;
+pub use schedules::PutSchedule;
 pub use submit::NewSubmission;
 pub use upload::{Content, NewFile, Piece};
 pub use watch::Live;
 
-pub use apflow_store::{FilePage, JobFilter};
+pub use apflow_store::{FilePage, JobFilter, SchedulePage};

@@ -36,6 +36,17 @@ impl Engine {
     /// and [`EngineError::GrantNotAsked`] for a job that is refused, and [`EngineError::Store`].
     /// Nothing is stored then.
     pub async fn submit(self: &Arc<Self>, submission: NewSubmission) -> Result<Job, EngineError> {
+        let job = self.checked(submission).await?;
+        let job = self.store.submit(job, self.now()).await?;
+        self.bell.notify_one();
+        Ok(job)
+    }
+
+    /// Checks a job as one that is submitted now, and stores nothing.
+    pub(crate) async fn checked(
+        self: &Arc<Self>,
+        submission: NewSubmission,
+    ) -> Result<NewJob, EngineError> {
         let is_forest = submission.job.get("tasks").is_some();
         let spec = JobSpec::parse(submission.job).map_err(EngineError::InvalidJob)?;
         let path = |index| if is_forest { format!("/tasks/{index}") } else { String::new() };
@@ -56,9 +67,7 @@ impl Engine {
             grants::check(&submission.grants, &asked)?;
         }
         let NewSubmission { principal, grants, .. } = submission;
-        let job = self.store.submit(NewJob { spec, principal, grants }, self.now()).await?;
-        self.bell.notify_one();
-        Ok(job)
+        Ok(NewJob { spec, principal, grants })
     }
 
     /// Refuses a `$file` that names no file, or that its plugin could not read.

@@ -9,6 +9,8 @@ use std::sync::LazyLock;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::clock::Timestamp;
+
 /// How alike two names must be for one to be suggested for the other, from 0 to 1.
 const LIKENESS_MIN: f64 = 0.85;
 
@@ -26,6 +28,16 @@ static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundl
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Zone(pub(crate) TimeZone);
+
+impl Zone {
+    /// A moment as its clocks show it, with how far they are from UTC.
+    pub fn show(&self, moment: Timestamp) -> String {
+        match jiff::Timestamp::from_millisecond(moment.unix_ms()) {
+            Ok(moment) => moment.to_zoned(self.0.clone()).strftime("%FT%T%:z").to_string(),
+            Err(_) => moment.to_string(),
+        }
+    }
+}
 
 /// UTC.
 impl Default for Zone {

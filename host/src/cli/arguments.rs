@@ -5,9 +5,12 @@ use std::path::PathBuf;
 
 use apflow_model::capability::Grant;
 use apflow_model::clock::Timestamp;
+use apflow_model::cron::Cron;
 use apflow_model::id::JobId;
 use apflow_model::limit::Span;
+use apflow_model::schedule::{Missed, Overlap};
 use apflow_model::state::JobState;
+use apflow_model::zone::Zone;
 use clap::{Args, Parser, Subcommand};
 
 use super::{grant, json};
@@ -73,6 +76,11 @@ pub(crate) enum Verb {
     Jobs {
         #[command(subcommand)]
         verb: JobsVerb,
+    },
+    /// Submit jobs at times of the clock.
+    Schedules {
+        #[command(subcommand)]
+        verb: SchedulesVerb,
     },
     /// List the secrets that secrets.yaml names.
     Secrets {
@@ -225,6 +233,96 @@ pub(crate) struct ListJobs {
     /// The cursor that the page before ended with.
     #[arg(long)]
     pub(crate) cursor: Option<JobId>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SchedulesVerb {
+    /// Make a schedule, or write one anew.
+    Add(Box<AddSchedule>),
+    /// List the schedules by name.
+    List {
+        /// How many, from 1 to 1000.
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+        /// The cursor that the page before ended with.
+        #[arg(long)]
+        cursor: Option<String>,
+    },
+    /// Show one schedule with its next ticks.
+    Show {
+        /// The name of the schedule.
+        name: String,
+    },
+    /// Remove a schedule. Its jobs stay.
+    Remove {
+        /// The name of the schedule.
+        name: String,
+    },
+    /// Let a schedule rest.
+    Pause {
+        /// The name of the schedule.
+        name: String,
+    },
+    /// Let a paused schedule go on with its first tick from now.
+    Resume {
+        /// The name of the schedule.
+        name: String,
+    },
+    /// Submit the job of a schedule now.
+    Trigger {
+        /// The name of the schedule.
+        name: String,
+    },
+    /// Say when a cron expression ticks.
+    Next(NextTicks),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AddSchedule {
+    /// The name: lower case letters, digits, `_` and `-`.
+    pub(crate) name: String,
+    /// When it ticks, for example `30 6 * * MON-FRI` or `@hourly`.
+    #[arg(long)]
+    pub(crate) cron: Cron,
+    /// Whose clocks, by their IANA name, for example `Europe/Berlin`.
+    #[arg(long, default_value_t)]
+    pub(crate) zone: Zone,
+    /// What is submitted: JSON, @FILE, or - for standard input.
+    #[arg(long, value_name = "JSON|@FILE|-")]
+    pub(crate) job: json::Source,
+    /// While an earlier job has not ended: skip the tick, or allow another beside it.
+    #[arg(long, value_name = "skip|allow", default_value = "skip")]
+    pub(crate) overlap: Overlap,
+    /// Of ticks that no host saw, make up for none, the last, or the last N.
+    #[arg(long, value_name = "skip|last|all:N", default_value_t)]
+    pub(crate) missed: Missed,
+    /// No tick before this moment, in RFC 3339.
+    #[arg(long, value_name = "MOMENT", value_parser = json::word::<Timestamp>)]
+    pub(crate) starts_at: Option<Timestamp>,
+    /// No tick after this moment, in RFC 3339.
+    #[arg(long, value_name = "MOMENT", value_parser = json::word::<Timestamp>)]
+    pub(crate) ends_at: Option<Timestamp>,
+    /// Do not tick until it is resumed.
+    #[arg(long)]
+    pub(crate) paused: bool,
+    /// What to allow its jobs alone. Can be repeated.
+    #[arg(long = "grant", value_name = "KIND=VALUE")]
+    pub(crate) grants: Vec<Grant>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NextTicks {
+    /// The expression.
+    pub(crate) cron: Cron,
+    /// Whose clocks, by their IANA name.
+    #[arg(long, default_value_t)]
+    pub(crate) zone: Zone,
+    /// After this moment, in RFC 3339 [default: now].
+    #[arg(long, value_name = "MOMENT", value_parser = json::word::<Timestamp>)]
+    pub(crate) from: Option<Timestamp>,
+    /// How many, from 1 to 100.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub(crate) count: u8,
 }
 
 #[derive(Debug, Subcommand)]

@@ -213,7 +213,7 @@ impl Store {
         let outcome = match (step.tick, job) {
             (Some(tick), Some(Ok(job))) => {
                 let origin = Origin { schedule: schedule.name.clone(), tick };
-                Outcome::Submit(self.plan_run(&job, origin, now)?)
+                Outcome::Submit(Box::new(self.plan_run(&job, origin, now)?))
             }
             (_, Some(Err(fault))) => Outcome::Fail(row::text(&fault)?),
             (_, None) | (None, _) => Outcome::Miss,
@@ -454,7 +454,7 @@ struct Fire {
 
 /// What is to come of the tick of a step.
 enum Outcome {
-    Submit(Run),
+    Submit(Box<Run>),
     /// The job was refused, for a reason that is written as JSON.
     Fail(String),
     /// There is no tick.
@@ -521,5 +521,28 @@ impl Write for Trigger {
         }
         self.run.store(connection).await?;
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{AssertSqlSafe, Row as _};
+
+    use super::*;
+    use crate::address::Address;
+    use crate::connection::Either;
+
+    #[tokio::test]
+    async fn what_is_due_and_what_still_runs_is_read_off_an_index() {
+        let folder = tempfile::tempdir().unwrap();
+        let address = Address::File(folder.path().join("apflow.db"));
+        let store = Store::open(&address).await.unwrap();
+        let Either::Sqlite(readers) = store.readers() else { panic!("it is a file") };
+        for (sql, index) in [(DUE, "schedule_by_next_at"), (OPEN_RUN, "job_open_by_schedule")] {
+            let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
+            let rows = sqlx::query(explain).fetch_all(readers).await.unwrap();
+            let steps: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
+            assert!(steps[0].contains(index) && steps[0].starts_with("SEARCH"), "{steps:?}");
+        }
     }
 }
