@@ -11,6 +11,7 @@ use apflow_model::manifest;
 use apflow_model::schedule::{Schedule, ScheduleSpec, TickFault};
 use apflow_store::{Due, Fired, NewJob, NewSchedule, SchedulePage};
 use serde_json::Value;
+use tokio::task::JoinSet;
 
 use crate::engine::Engine;
 use crate::error::{EngineError, chain};
@@ -196,15 +197,21 @@ async fn fire_due(engine: &Arc<Engine>) -> Duration {
             return LOOK_AGAIN;
         }
     };
-    let mut has_gone_on = false;
+    // Together, so that their writes share transactions: at midnight, many are due.
+    let mut firing = JoinSet::new();
     for schedule in due {
-        let name = schedule.name.clone();
-        match engine.fire(schedule).await {
-            Ok(goes_on) => has_gone_on |= goes_on,
-            Err(error) => {
-                tracing::error!(schedule = name, error = chain(&error), "a tick waits");
-            }
-        }
+        let engine = Arc::clone(engine);
+        firing.spawn(async move {
+            let name = schedule.name.clone();
+            let fired = engine.fire(schedule).await;
+            fired.inspect_err(|error| {
+                tracing::error!(schedule = name, error = chain(error), "a tick waits");
+            })
+        });
+    }
+    let mut has_gone_on = false;
+    while let Some(fired) = firing.join_next().await {
+        has_gone_on |= matches!(fired, Ok(Ok(true)));
     }
     match engine.store.next_tick_at().await {
         // What is due and did not go on must not be tried without a rest.

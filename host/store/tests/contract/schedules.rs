@@ -38,9 +38,10 @@ impl Host {
         fire_all(&self.store, ms).await
     }
 
-    async fn origins(&self) -> Vec<Option<Origin>> {
+    /// Where the jobs come from, the first first.
+    async fn origins(&self) -> Vec<Origin> {
         let page = self.store.list_jobs(&JobFilter::default(), None, 100).await.unwrap();
-        let mut origins: Vec<_> = page.jobs.into_iter().map(|job| job.origin).collect();
+        let mut origins: Vec<_> = page.jobs.into_iter().filter_map(|job| job.origin).collect();
         origins.reverse();
         origins
     }
@@ -69,8 +70,8 @@ fn job(schedule: &Schedule) -> NewJob {
     NewJob { spec: spec(schedule.spec.job.clone()), principal, grants: schedule.grants.clone() }
 }
 
-fn origin(ms: u64) -> Option<Origin> {
-    Some(Origin { schedule: "tidy".into(), tick: at(ms) })
+fn origin(ms: u64) -> Origin {
+    Origin { schedule: "tidy".into(), tick: at(ms) }
 }
 
 fn submitted(fired: &Fired) -> JobId {
@@ -124,7 +125,7 @@ async fn two_hosts_of_one_database_fire_each_tick_once() {
     let count = here.iter().chain(&there).filter(|fired| **fired != Fired::Outdated).count();
     assert_eq!(count, 5);
     let mut origins = host.origins().await;
-    origins.sort_by_key(|origin| origin.as_ref().map(|origin| origin.tick));
+    origins.sort_by_key(|origin| origin.tick);
     assert_eq!(origins, (1..=5).map(|n| origin(n * MINUTE)).collect::<Vec<_>>());
 }
 
@@ -134,7 +135,7 @@ async fn a_job_says_in_its_history_which_tick_it_comes_from() {
     let schedule = host.put(minutely("tidy", json!({})), 1).await;
     let id = submitted(&host.fire(&schedule, MINUTE + 5).await);
     let job = host.job(id).await;
-    assert_eq!((job.principal.as_str(), job.origin.clone()), ("ada", origin(MINUTE)));
+    assert_eq!((job.principal.as_str(), &job.origin), ("ada", &Some(origin(MINUTE))));
     let events = host.events(id).await;
     assert!(events.iter().map(|event| event.n).eq(1..=2));
     assert_eq!((events[1].task_id, events[1].at), (None, at(MINUTE + 5)));
@@ -247,7 +248,7 @@ async fn a_triggered_job_is_submitted_beside_the_ticks() {
     let schedule = host.put(minutely("tidy", json!({"paused": true})), 1).await;
     let trigger = || host.store.trigger_schedule(&schedule, job(&schedule), at(7));
     let first = trigger().await.unwrap().unwrap();
-    assert_eq!((host.job(first.id).await, first.origin.clone()), (first.clone(), origin(7)));
+    assert_eq!((host.job(first.id).await, &first.origin), (first.clone(), &Some(origin(7))));
     // Somebody asks for it: it does not wait for the first.
     assert_ne!(trigger().await.unwrap().unwrap().id, first.id);
     let after = host.schedule("tidy").await;
