@@ -44,4 +44,5 @@ mod retries;
 mod schedules;
 mod secrets;
 mod sockets;
+mod validating;
 mod words;

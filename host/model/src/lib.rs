@@ -27,6 +27,8 @@ pub mod secret;
 pub mod state;
 mod submission;
 pub mod tick;
+pub mod tool;
 pub mod usage;
+pub mod validate;
 mod yaml;
 pub mod zone;

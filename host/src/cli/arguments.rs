@@ -5,14 +5,12 @@ use std::path::PathBuf;
 
 use apflow_model::capability::Grant;
 use apflow_model::clock::Timestamp;
-use apflow_model::cron::Cron;
 use apflow_model::id::JobId;
 use apflow_model::limit::Span;
-use apflow_model::schedule::{Missed, Overlap};
 use apflow_model::state::JobState;
-use apflow_model::zone::Zone;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::schedules::SchedulesVerb;
 use super::{grant, json};
 
 /// Runs untrusted executors safely: every one is a WASI component that gets only what was granted.
@@ -70,6 +68,8 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: PluginsVerb,
     },
+    /// Check manifests, as CI does: plugin.yaml and tool.yaml.
+    Validate(Validate),
     /// Run one task now, or a batch of them.
     Run(Run),
     /// List, show and cancel jobs, and get their files.
@@ -236,96 +236,6 @@ pub(crate) struct ListJobs {
 }
 
 #[derive(Debug, Subcommand)]
-pub(crate) enum SchedulesVerb {
-    /// Make a schedule, or write one anew.
-    Add(Box<AddSchedule>),
-    /// List the schedules by name.
-    List {
-        /// How many, from 1 to 1000.
-        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
-        limit: u32,
-        /// The cursor that the page before ended with.
-        #[arg(long)]
-        cursor: Option<String>,
-    },
-    /// Show one schedule with its next ticks.
-    Show {
-        /// The name of the schedule.
-        name: String,
-    },
-    /// Remove a schedule. Its jobs stay.
-    Remove {
-        /// The name of the schedule.
-        name: String,
-    },
-    /// Let a schedule rest.
-    Pause {
-        /// The name of the schedule.
-        name: String,
-    },
-    /// Let a paused schedule go on with its first tick from now.
-    Resume {
-        /// The name of the schedule.
-        name: String,
-    },
-    /// Submit the job of a schedule now.
-    Trigger {
-        /// The name of the schedule.
-        name: String,
-    },
-    /// Say when a cron expression ticks.
-    Next(NextTicks),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct AddSchedule {
-    /// The name: lower case letters, digits, `_` and `-`.
-    pub(crate) name: String,
-    /// When it ticks, for example `30 6 * * MON-FRI` or `@hourly`.
-    #[arg(long)]
-    pub(crate) cron: Cron,
-    /// Whose clocks, by their IANA name, for example `Europe/Berlin`.
-    #[arg(long, default_value_t)]
-    pub(crate) zone: Zone,
-    /// What is submitted: JSON, @FILE, or - for standard input.
-    #[arg(long, value_name = "JSON|@FILE|-")]
-    pub(crate) job: json::Source,
-    /// While an earlier job has not ended: skip the tick, or allow another beside it.
-    #[arg(long, value_name = "skip|allow", default_value = "skip")]
-    pub(crate) overlap: Overlap,
-    /// Of ticks that no host saw, make up for none, the last, or the last N.
-    #[arg(long, value_name = "skip|last|all:N", default_value_t)]
-    pub(crate) missed: Missed,
-    /// No tick before this moment, in RFC 3339.
-    #[arg(long, value_name = "MOMENT", value_parser = json::word::<Timestamp>)]
-    pub(crate) starts_at: Option<Timestamp>,
-    /// No tick after this moment, in RFC 3339.
-    #[arg(long, value_name = "MOMENT", value_parser = json::word::<Timestamp>)]
-    pub(crate) ends_at: Option<Timestamp>,
-    /// Do not tick until it is resumed.
-    #[arg(long)]
-    pub(crate) paused: bool,
-    /// What to allow its jobs alone. Can be repeated.
-    #[arg(long = "grant", value_name = "KIND=VALUE")]
-    pub(crate) grants: Vec<Grant>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct NextTicks {
-    /// The expression.
-    pub(crate) cron: Cron,
-    /// Whose clocks, by their IANA name.
-    #[arg(long, default_value_t)]
-    pub(crate) zone: Zone,
-    /// After this moment, in RFC 3339 [default: now].
-    #[arg(long, value_name = "MOMENT", value_parser = json::word::<Timestamp>)]
-    pub(crate) from: Option<Timestamp>,
-    /// How many, from 1 to 100.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=100))]
-    pub(crate) count: u8,
-}
-
-#[derive(Debug, Subcommand)]
 pub(crate) enum SecretsVerb {
     /// List each with where it belongs, and whether its value can be read now.
     List,
@@ -387,4 +297,32 @@ pub(crate) struct Selftest {
     /// Only this guest.
     #[arg(long, value_name = "NAME")]
     pub(crate) only: Option<String>,
+}
+
+/// What `validate` takes.
+#[derive(Debug, Args)]
+pub(crate) struct Validate {
+    /// Manifests, folders of them, or patterns such as `tools/*/tool.yaml`.
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<String>,
+    /// How to report.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+    /// Warnings are faults: a fallback that is none of the tools, a circle of fallbacks.
+    #[arg(long)]
+    pub(crate) strict: bool,
+}
+
+/// How `validate` reports.
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+pub(crate) enum Format {
+    /// For people: the line, and what to do.
+    #[default]
+    Text,
+    /// One JSON document.
+    Json,
+    /// Annotations of a GitHub workflow.
+    Github,
+    /// SARIF 2.1.0.
+    Sarif,
 }

@@ -6,21 +6,115 @@ use apflow_api::{
     ListSchedules, PauseSchedule, PutSchedule, RemoveSchedule, ResumeSchedule, ShowSchedule,
     SystemClock, TriggerSchedule,
 };
+use apflow_model::capability::Grant;
 use apflow_model::clock::{Clock, Timestamp};
-use apflow_model::schedule::{Schedule, ScheduleSpec};
+use apflow_model::cron::Cron;
+use apflow_model::schedule::{Missed, Overlap, Schedule, ScheduleSpec};
 use apflow_model::tick;
+use apflow_model::zone::Zone;
+use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::arguments::{AddSchedule, NextTicks, SchedulesVerb};
 use super::error::CliError;
 use super::exit::Exit;
+use super::json::{Source, word};
 use super::operator::invoke;
 use super::output::{Output, columns};
 use super::{asked, grant, tree};
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SchedulesVerb {
+    /// Make a schedule, or write one anew.
+    Add(Box<AddSchedule>),
+    /// List the schedules by name.
+    List {
+        /// How many, from 1 to 1000.
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        limit: u32,
+        /// The cursor that the page before ended with.
+        #[arg(long)]
+        cursor: Option<String>,
+    },
+    /// Show one schedule with its next ticks.
+    Show {
+        /// The name of the schedule.
+        name: String,
+    },
+    /// Remove a schedule. Its jobs stay.
+    Remove {
+        /// The name of the schedule.
+        name: String,
+    },
+    /// Let a schedule rest.
+    Pause {
+        /// The name of the schedule.
+        name: String,
+    },
+    /// Let a paused schedule go on with its first tick from now.
+    Resume {
+        /// The name of the schedule.
+        name: String,
+    },
+    /// Submit the job of a schedule now.
+    Trigger {
+        /// The name of the schedule.
+        name: String,
+    },
+    /// Say when a cron expression ticks.
+    Next(NextTicks),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AddSchedule {
+    /// The name: lower case letters, digits, `_` and `-`.
+    pub(crate) name: String,
+    /// When it ticks, for example `30 6 * * MON-FRI` or `@hourly`.
+    #[arg(long)]
+    pub(crate) cron: Cron,
+    /// Whose clocks, by their IANA name, for example `Europe/Berlin`.
+    #[arg(long, default_value_t)]
+    pub(crate) zone: Zone,
+    /// What is submitted: JSON, @FILE, or - for standard input.
+    #[arg(long, value_name = "JSON|@FILE|-")]
+    pub(crate) job: Source,
+    /// While an earlier job has not ended: skip the tick, or allow another beside it.
+    #[arg(long, value_name = "skip|allow", default_value = "skip")]
+    pub(crate) overlap: Overlap,
+    /// Of ticks that no host saw, make up for none, the last, or the last N.
+    #[arg(long, value_name = "skip|last|all:N", default_value_t)]
+    pub(crate) missed: Missed,
+    /// No tick before this moment, in RFC 3339.
+    #[arg(long, value_name = "MOMENT", value_parser = word::<Timestamp>)]
+    pub(crate) starts_at: Option<Timestamp>,
+    /// No tick after this moment, in RFC 3339.
+    #[arg(long, value_name = "MOMENT", value_parser = word::<Timestamp>)]
+    pub(crate) ends_at: Option<Timestamp>,
+    /// Do not tick until it is resumed.
+    #[arg(long)]
+    pub(crate) paused: bool,
+    /// What to allow its jobs alone. Can be repeated.
+    #[arg(long = "grant", value_name = "KIND=VALUE")]
+    pub(crate) grants: Vec<Grant>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NextTicks {
+    /// The expression.
+    pub(crate) cron: Cron,
+    /// Whose clocks, by their IANA name.
+    #[arg(long, default_value_t)]
+    pub(crate) zone: Zone,
+    /// After this moment, in RFC 3339 [default: now].
+    #[arg(long, value_name = "MOMENT", value_parser = word::<Timestamp>)]
+    pub(crate) from: Option<Timestamp>,
+    /// How many, from 1 to 100.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub(crate) count: u8,
+}
 
 pub(crate) async fn run(
-    config: impl FnOnce() -> Result<Config, crate::config::ConfigError>,
+    config: impl FnOnce() -> Result<Config, ConfigError>,
     verb: SchedulesVerb,
     output: &Output,
 ) -> Result<Exit, CliError> {
