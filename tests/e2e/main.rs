@@ -44,6 +44,7 @@ mod quickstart;
 mod refused_jobs;
 mod refused_plugins;
 mod retries;
+mod schedules;
 mod secrets;
 mod sockets;
 mod validating;

@@ -51,6 +51,12 @@ codes! {
     UnknownJob = "unknown-job" 404;
     /// There is no such file.
     UnknownFile = "unknown-file" 404;
+    /// The schedule is wrong.
+    InvalidSchedule = "invalid-schedule" 422;
+    /// There is no such schedule.
+    UnknownSchedule = "unknown-schedule" 404;
+    /// The name is that of another's schedule.
+    ScheduleTaken = "schedule-taken" 409;
     /// There is no such plugin.
     UnknownPlugin = "unknown-plugin" 404;
     /// The plugin came with the host.

@@ -66,6 +66,9 @@ impl ApiError {
                 EngineError::IdempotencyConflict(_) => Code::IdempotencyConflict,
                 EngineError::RemovedJob(_) => Code::UnknownJob,
                 EngineError::Busy => Code::Busy,
+                EngineError::InvalidSchedule(_) => Code::InvalidSchedule,
+                EngineError::UnknownSchedule(_) => Code::UnknownSchedule,
+                EngineError::ScheduleTaken(_) => Code::ScheduleTaken,
                 EngineError::UnknownPlugin(_) => Code::UnknownPlugin,
                 EngineError::TooManyTasks(_) => Code::TooManyTasks,
                 EngineError::BuiltinPlugin(_) => Code::BuiltinPlugin,
@@ -104,6 +107,7 @@ impl ApiError {
     pub fn pointer(&self) -> Option<&str> {
         let Self::Engine(
             EngineError::InvalidJob(fault)
+            | EngineError::InvalidSchedule(fault)
             | EngineError::InvalidInput(fault)
             | EngineError::UnknownExecutor(fault),
         ) = self

@@ -11,6 +11,7 @@ mod jobs;
 mod operation;
 mod plugins;
 mod remote;
+mod schedules;
 mod table;
 
 pub use api::Api;
@@ -27,6 +28,10 @@ pub use plugins::{
     ShowPlugin,
 };
 pub use remote::{Headers, Input, Method, Remote};
+pub use schedules::{
+    ListSchedules, PauseSchedule, PutSchedule, RemoveSchedule, ResumeSchedule, ScheduleList,
+    ShowSchedule, ShownSchedule, TriggerSchedule,
+};
 pub use table::{Answer, Answering, Entry, TABLE};
 
-pub use apflow_engine::{Approval, Live, Piece, chain};
+pub use apflow_engine::{Approval, Live, Piece, SystemClock, chain};

@@ -11,6 +11,10 @@ use crate::files::ListFiles;
 use crate::jobs::{CancelAllJobs, CancelJob, FindJob, ListJobs, SubmitJob};
 use crate::plugins::{ListPlugins, ReleasePlugin, RemovePlugin, ShowPlugin};
 use crate::remote::{Headers, Input, Method, Remote};
+use crate::schedules::{
+    ListSchedules, PauseSchedule, PutSchedule, RemoveSchedule, ResumeSchedule, ShowSchedule,
+    TriggerSchedule,
+};
 
 /// A verb without its type, for doors that treat all alike.
 #[derive(Clone, Copy)]
@@ -50,6 +54,13 @@ pub const TABLE: &[Entry] = &[
     entry::<ShowPlugin>(),
     entry::<RemovePlugin>(),
     entry::<ReleasePlugin>(),
+    entry::<ListSchedules>(),
+    entry::<PutSchedule>(),
+    entry::<ShowSchedule>(),
+    entry::<RemoveSchedule>(),
+    entry::<PauseSchedule>(),
+    entry::<ResumeSchedule>(),
+    entry::<TriggerSchedule>(),
 ];
 
 const fn entry<R: Remote>() -> Entry {

@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 
 use crate::engine::Engine;
 use crate::error::chain;
+use crate::schedules;
 
 /// How often to look for idempotency keys that have expired.
 const FORGET_KEYS_EVERY: Duration = Duration::from_mins(1);
@@ -17,6 +18,7 @@ const KEYS_PER_COMMIT: u32 = 1_000;
 /// short.
 pub(crate) fn start(engine: &Arc<Engine>) -> JoinSet<()> {
     let mut loops = JoinSet::new();
+    loops.spawn(schedules::run(Arc::clone(engine)));
     let of = Arc::clone(engine);
     loops.spawn(every(FORGET_KEYS_EVERY, move || forget_keys(Arc::clone(&of))));
     tracing::debug!(attempts_max = engine.settings.attempts_max, "dispatching");

@@ -33,6 +33,15 @@ pub enum EngineError {
     /// More jobs are being submitted than can be written. Nothing was stored.
     #[error("the host has as many submissions to write as it can hold: submit again in a moment")]
     Busy,
+    /// The schedule itself is wrong. Nothing was stored.
+    #[error("{0}")]
+    InvalidSchedule(SpecFault),
+    /// There is no schedule of this name, or it is another's.
+    #[error("there is no schedule `{0}`: `apflow-host schedules list` shows which there are")]
+    UnknownSchedule(String),
+    /// The name is that of another's schedule. Nothing was stored.
+    #[error("`{0}` is the name of somebody else's schedule: choose another")]
+    ScheduleTaken(String),
     /// There is no plugin of this name.
     #[error("there is no plugin `{0}`: `apflow-host plugins list` shows what is installed")]
     UnknownPlugin(String),
@@ -168,6 +177,17 @@ impl EngineError {
             return Self::TooManyTasks(error);
         }
         if matches!(error, StoreError::Busy) { Self::Busy } else { Self::Store(error) }
+    }
+
+    /// The same error, where what is wrong stands at `path` of what was handed in.
+    pub(crate) fn below(self, path: &str) -> Self {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the others have no place in it")]
+        match self {
+            Self::InvalidJob(fault) => Self::InvalidJob(fault.below(path)),
+            Self::InvalidInput(fault) => Self::InvalidInput(fault.below(path)),
+            Self::UnknownExecutor(fault) => Self::UnknownExecutor(fault.below(path)),
+            other => other,
+        }
     }
 
     /// Whether it is trouble of the host's own, which may pass, and not what was asked of it.

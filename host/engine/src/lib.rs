@@ -26,6 +26,7 @@ mod plugins;
 mod port;
 mod quarantine;
 mod registry;
+mod schedules;
 mod schema;
 mod sessions;
 mod settle;
@@ -45,8 +46,9 @@ pub use files::Files;
 pub use grants::Approval;
 pub use load::{LoadPlugin, Loaded};
 pub use lock::DispatchLock;
+pub use schedules::PutSchedule;
 pub use submit::{NewSubmission, Submission};
 pub use upload::{Content, NewFile, Piece};
 pub use watch::Live;
 
-pub use apflow_store::{FilePage, JobFilter};
+pub use apflow_store::{FilePage, JobFilter, SchedulePage};

@@ -50,7 +50,7 @@ impl Engine {
     /// too many others have not ended, [`EngineError::Busy`] and [`EngineError::Store`]. Nothing is
     /// stored then.
     pub async fn submit(self: &Arc<Self>, submission: NewSubmission) -> Result<Job, EngineError> {
-        let job = self.check_job(submission).await?;
+        let job = self.checked(submission).await?;
         let stored = self.store.submit(job, self.now()).await;
         let job = stored.map_err(EngineError::of_submission)?;
         self.bell.notify_one();
@@ -87,7 +87,7 @@ impl Engine {
         if let Some(id) = earlier.map_err(conflict)? {
             return self.replay(id).await;
         }
-        let job = self.check_job(submission).await?;
+        let job = self.checked(submission).await?;
         match self.store.submit_once(job, once, now).await.map_err(conflict)? {
             Submitted::New(job) => {
                 self.bell.notify_one();
@@ -102,8 +102,11 @@ impl Engine {
         Ok(Submission { job, is_replayed: true })
     }
 
-    /// Checks all that can be checked before a job is stored.
-    async fn check_job(self: &Arc<Self>, submission: NewSubmission) -> Result<NewJob, EngineError> {
+    /// Checks a job as one that is submitted now, and stores nothing.
+    pub(crate) async fn checked(
+        self: &Arc<Self>,
+        submission: NewSubmission,
+    ) -> Result<NewJob, EngineError> {
         let is_forest = submission.job.get("tasks").is_some();
         let spec = JobSpec::parse(submission.job).map_err(EngineError::InvalidJob)?;
         let path = |index| if is_forest { format!("/tasks/{index}") } else { String::new() };

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::fault::Fault;
 use crate::id::{JobId, TaskId};
+use crate::job::Origin;
 use crate::state::TaskState;
 
 /// A numbered fact in a job's history. Numbers go 1, 2, 3 … without gaps within a job.
@@ -37,6 +38,8 @@ pub enum Happening {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         fault: Option<Fault>,
     },
+    /// A schedule submitted the job.
+    Fired(Origin),
     /// The executor wrote a line to its log.
     Log(LogLine),
     /// The command wrote to its standard output.

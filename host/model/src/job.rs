@@ -89,6 +89,12 @@ impl SpecFault {
     pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
         Self { path: path.into(), message: message.into() }
     }
+
+    /// The same fault, where what was submitted stands at `path` of something larger.
+    #[must_use]
+    pub fn below(self, path: &str) -> Self {
+        Self { path: format!("{path}{}", self.path), ..self }
+    }
 }
 
 /// A job as it is shown.
@@ -106,11 +112,23 @@ pub struct Job {
     pub created_at: Timestamp,
     /// When its last task ended.
     pub ended_at: Option<Timestamp>,
+    /// The schedule that it comes from. None for one that a caller submitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// How many tasks it has.
     pub task_count: u64,
     /// Its tasks, in the order they were listed. Left out of lists.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tasks: Vec<Task>,
+}
+
+/// Which schedule a job comes from, and which tick of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The name of the schedule.
+    pub schedule: String,
+    /// The tick, or the moment at which somebody triggered it.
+    pub tick: Timestamp,
 }
 
 /// A task as it is shown.

@@ -43,7 +43,8 @@ impl JobSpec {
     }
 }
 
-fn deserialize<'de, T: Deserialize<'de>>(value: Value) -> Result<T, SpecFault> {
+/// Reads the JSON shape of something that is submitted. A fault says where it is.
+pub(crate) fn deserialize<'de, T: Deserialize<'de>>(value: Value) -> Result<T, SpecFault> {
     serde_path_to_error::deserialize(value).map_err(|error| {
         let at = error.path().iter().fold(String::new(), |at, segment| match segment {
             Segment::Map { key } => pointer::key(&at, key),

@@ -11,6 +11,7 @@ use apflow_model::limit::Span;
 use apflow_model::state::JobState;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::schedules::SchedulesVerb;
 use super::{grant, json};
 
 /// Runs untrusted executors safely: every one is a WASI component that gets only what was granted.
@@ -76,6 +77,11 @@ pub(crate) enum Verb {
     Jobs {
         #[command(subcommand)]
         verb: JobsVerb,
+    },
+    /// Submit jobs at times of the clock.
+    Schedules {
+        #[command(subcommand)]
+        verb: SchedulesVerb,
     },
     /// List the secrets that secrets.yaml names.
     Secrets {

@@ -17,6 +17,7 @@ mod operator;
 mod output;
 mod plugins;
 mod run;
+mod schedules;
 mod secrets;
 mod selftest;
 mod serve;
@@ -93,6 +94,7 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         Verb::Jobs { verb: JobsVerb::Files { id, save } } => {
             files::run(&config()?, id, save.as_deref(), output).await
         }
+        Verb::Schedules { verb } => schedules::run(config, verb, output).await,
         Verb::Secrets { verb: SecretsVerb::List } => secrets::list(&config()?, output).await,
         Verb::Serve(verb) => serve::run(&config()?, verb, output).await,
         Verb::Worker => worker::run(&config()?, output).await,

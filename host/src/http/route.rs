@@ -21,6 +21,7 @@ pub(super) fn of(entry: &'static Entry) -> MethodRouter<Door> {
     let method = match entry.method {
         Method::Get => MethodFilter::GET,
         Method::Post => MethodFilter::POST,
+        Method::Put => MethodFilter::PUT,
         Method::Delete => MethodFilter::DELETE,
     };
     on(method, |State(door): State<Door>, request: Request| answer(entry, door, request))

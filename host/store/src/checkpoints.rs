@@ -164,6 +164,6 @@ impl Save {
     fn draft(&self, job: JobId) -> Draft {
         let what =
             Happening::Checkpoint { step: self.step.clone(), bytes: self.value.len() as u64 };
-        Draft { job, task: self.task, attempt: self.attempt, at: self.now, what }
+        Draft { job, task: Some(self.task), attempt: self.attempt, at: self.now, what }
     }
 }

@@ -341,6 +341,18 @@ impl From<i64> for Argument {
     }
 }
 
+impl From<Option<i64>> for Argument {
+    fn from(number: Option<i64>) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl From<Option<String>> for Argument {
+    fn from(text: Option<String>) -> Self {
+        Self::Text(text)
+    }
+}
+
 impl From<u32> for Argument {
     fn from(number: u32) -> Self {
         Self::Number(Some(number.into()))

@@ -8,6 +8,7 @@ use apflow_model::clock::Timestamp;
 use apflow_model::event::{Event, Happening};
 use apflow_model::fault::Fault;
 use apflow_model::id::{JobId, TaskId};
+use apflow_model::job::Origin;
 use apflow_model::state::TaskState;
 
 use crate::connection::{Connection, Row, query};
@@ -124,21 +125,28 @@ impl WriteGroup for Append {
 /// An event that has no number yet.
 pub(crate) struct Draft {
     pub(crate) job: JobId,
-    pub(crate) task: TaskId,
+    /// None when it is about the job as a whole.
+    pub(crate) task: Option<TaskId>,
     pub(crate) attempt: u32,
     pub(crate) at: Timestamp,
     pub(crate) what: Happening,
 }
 
 impl Draft {
+    /// That the job comes from a schedule.
+    pub(crate) fn of_origin(job: JobId, origin: Origin, at: Timestamp) -> Self {
+        Self { job, task: None, attempt: 0, at, what: Happening::Fired(origin) }
+    }
+
     /// Something that happened in an attempt.
     pub(crate) fn of_attempt(job: JobId, task: TaskId, attempt: u32, new: &NewEvent) -> Self {
-        Self { job, task, attempt, at: new.at, what: new.what.clone() }
+        Self { job, task: Some(task), attempt, at: new.at, what: new.what.clone() }
     }
 
     /// That a task which no attempt holds moved to another state.
     pub(crate) fn of_state(job: JobId, task: TaskId, state: TaskState, at: Timestamp) -> Self {
-        Self { job, task, attempt: 0, at, what: Happening::State { state, fault: None } }
+        let what = Happening::State { state, fault: None };
+        Self { job, task: Some(task), attempt: 0, at, what }
     }
 
     /// That an attempt moved its task to another state.
@@ -148,7 +156,7 @@ impl Draft {
         fault: Option<Fault>,
         at: Timestamp,
     ) -> Self {
-        Self { job, task, attempt, at, what: Happening::State { state, fault } }
+        Self { job, task: Some(task), attempt, at, what: Happening::State { state, fault } }
     }
 }
 
@@ -248,7 +256,8 @@ pub(crate) async fn insert<'a>(
 pub(crate) fn items(numbered: &[(i64, Draft)]) -> Result<String, StoreError> {
     let event = |(n, draft): &(i64, Draft)| {
         let what = row::text(&draft.what)?;
-        Ok((draft.job.0, *n, draft.at.unix_ms(), draft.task.0, draft.attempt, what))
+        let task = draft.task.map(|task| task.0);
+        Ok((draft.job.0, *n, draft.at.unix_ms(), task, draft.attempt, what))
     };
     row::items(numbered.iter().map(event))
 }

@@ -8,7 +8,7 @@ use apflow_model::capability::Grant;
 use apflow_model::clock::Timestamp;
 use apflow_model::concurrency::Admission;
 use apflow_model::id::{JobId, TaskId};
-use apflow_model::job::{Job, JobSpec, Task, TaskDependency, TaskSpec};
+use apflow_model::job::{Job, JobSpec, Origin, Task, TaskDependency, TaskSpec};
 use apflow_model::state::{JobState, TaskState};
 use apflow_model::usage::Usage;
 use serde_json::{Value, json};
@@ -204,6 +204,8 @@ impl JobFilter {
 }
 
 fn read(row: &Row) -> Result<Job, StoreError> {
+    let schedule: Option<String> = row::column(row, "schedule")?;
+    let tick = row::perhaps_moment(row, "tick_at")?;
     Ok(Job {
         id: JobId(row::column(row, "id")?),
         name: row::column(row, "name")?,
@@ -211,6 +213,7 @@ fn read(row: &Row) -> Result<Job, StoreError> {
         principal: row::column(row, "principal")?,
         created_at: row::moment(row, "created_at")?,
         ended_at: row::perhaps_moment(row, "ended_at")?,
+        origin: schedule.zip(tick).map(|(schedule, tick)| Origin { schedule, tick }),
         task_count: row::number(row, "task_count")?,
         tasks: Vec::new(),
     })
@@ -218,7 +221,7 @@ fn read(row: &Row) -> Result<Job, StoreError> {
 
 /// The rows of a job, as the items of JSON arrays: made before the writer is asked, so that it
 /// has little to do, and can store many jobs at once.
-struct Submit {
+pub(crate) struct Submit {
     /// None for a job without a key.
     wanted: Option<Wanted>,
     newcomer: Newcomer,
@@ -231,7 +234,7 @@ struct Submit {
 }
 
 /// Plans a job and its rows. `ids` are the job's and then its tasks'.
-fn plan(
+pub(crate) fn plan(
     new: &NewJob,
     ids: &[i64],
     now: Timestamp,
@@ -272,6 +275,7 @@ fn plan(
         principal: new.principal.clone(),
         created_at: now,
         ended_at: None,
+        origin: None,
         task_count: count as u64,
         tasks,
     };

@@ -12,6 +12,7 @@ mod claim;
 mod deadlines;
 mod idempotency;
 mod lanes;
+mod schedules;
 mod tasks;
 
 mod attempts;
@@ -63,5 +64,6 @@ pub use crate::idempotency::Once;
 pub use crate::jobs::{JOBS_PER_PAGE_MAX, JobFilter, JobPage, NewJob, Submitted};
 pub use crate::lanes::{Depth, LaneDepth};
 pub use crate::recovery::{HOST_LOSSES_MAX, Recovered};
+pub use crate::schedules::{Due, Fired, NewSchedule, SCHEDULES_PER_PAGE_MAX, SchedulePage};
 pub use crate::sessions::SessionId;
 pub use crate::store::Store;

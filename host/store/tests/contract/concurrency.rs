@@ -11,7 +11,7 @@ use apflow_store::{Claimed, End, SessionId, Settlement, Store};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::host::{Host, at, completed, failed, retryable};
+use crate::host::{Host, LEASE, at, completed, failed, open_session, retryable};
 use crate::lanes::check_tallies;
 
 fn limits(value: Value) -> Limits {
@@ -187,7 +187,7 @@ impl Trial {
     async fn begin(limits: Limits) -> Self {
         let host = Host::start().await;
         let other = Store::open(&host.database.address()).await.unwrap();
-        let session = other.open_session(at(0)).await.unwrap();
+        let session = open_session(&other, 0, LEASE).await;
         let stores = [(host.store.clone(), host.session), (other, session)];
         let (jobs, tasks, running) = (Vec::new(), HashMap::new(), Vec::new());
         Self { host, stores, limits, jobs, tasks, running, ms: 0 }

@@ -24,13 +24,23 @@ pub(crate) struct Host {
     pub(crate) database: Database,
 }
 
+/// What a session is handed, with no limits but `free`.
+pub(crate) async fn claim(
+    store: &Store,
+    session: SessionId,
+    ms: u64,
+    free: u32,
+) -> Result<Vec<Claimed>, StoreError> {
+    Ok(store.claim(session, at(ms), free, Limits::default()).await?.tasks)
+}
+
 /// The moment `ms` milliseconds into the test.
 pub(crate) fn at(ms: u64) -> Timestamp {
     Timestamp::from_unix_ms(1_800_000_000_000).after(Duration::from_millis(ms))
 }
 
 /// Longer than any test.
-const LEASE: Duration = Duration::from_hours(24);
+pub(crate) const LEASE: Duration = Duration::from_hours(24);
 
 /// Begins a session of this lease.
 pub(crate) async fn open_session(store: &Store, ms: u64, lease: Duration) -> SessionId {

@@ -7,7 +7,7 @@ use apflow_model::state::TaskState;
 use apflow_store::{NewJob, Recovered, SessionId, Store, StoreError};
 use serde_json::json;
 
-use crate::host::{Host, at, completed, forest, open_session, spec};
+use crate::host::{Host, at, claim, completed, forest, open_session, spec};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -33,9 +33,9 @@ async fn a_session_claims_until_its_lease_ends() {
     assert!(!host.store.has_ready().await.unwrap());
     host.submit(forest(&[("a", &[]), ("b", &[])])).await;
     let session = open_session(&host.store, 0, SECOND).await;
-    assert_eq!(host.store.claim(session, at(1_000), 1).await.unwrap().len(), 1);
+    assert_eq!(claim(&host.store, session, 1_000, 1).await.unwrap().len(), 1);
     assert!(host.store.has_ready().await.unwrap());
-    is_lost(&host.store.claim(session, at(1_001), 1).await);
+    is_lost(&claim(&host.store, session, 1_001, 1).await);
     assert_eq!(host.claim(1_001, 10).await.len(), 1, "what was refused is there for others");
 }
 
@@ -49,7 +49,7 @@ async fn a_heartbeat_renews_a_lease_but_never_brings_one_back() {
     rescue(&host.store, host.session, 2_901).await;
     // Said late, by a host that stood still: it is over all the same.
     is_lost(&host.store.heartbeat(session, at(2_900), SECOND).await);
-    is_lost(&host.store.claim(session, at(2_900), 1).await);
+    is_lost(&claim(&host.store, session, 2_900, 1).await);
 }
 
 #[tokio::test]
@@ -57,7 +57,7 @@ async fn a_closed_session_claims_nothing() {
     let host = Host::start().await;
     host.submit(json!({"executor": "x"})).await;
     assert_eq!(host.store.close_session(host.session, at(1)).await.unwrap(), []);
-    is_lost(&host.store.claim(host.session, at(2), 1).await);
+    is_lost(&claim(&host.store, host.session, 2, 1).await);
     is_lost(&host.store.heartbeat(host.session, at(2), SECOND).await);
 }
 
@@ -66,7 +66,7 @@ async fn a_live_lease_is_never_rescued() {
     let host = Host::start().await;
     host.submit(json!({"executor": "x"})).await;
     let (store, session) = other(&host).await;
-    let claimed = store.claim(session, at(0), 1).await.unwrap().pop().unwrap();
+    let claimed = claim(&store, session, 0, 1).await.unwrap().pop().unwrap();
     let next = host.store.next_lease_end(host.session).await.unwrap();
     assert_eq!(next, Some(at(1_000)));
     assert_eq!(rescue(&host.store, host.session, 1_000).await, Recovered::default());
@@ -82,7 +82,7 @@ async fn a_rescue_leaves_its_own_session_alone() {
     let host = Host::start().await;
     host.submit(json!({"executor": "x"})).await;
     let session = open_session(&host.store, 0, SECOND).await;
-    let claimed = host.store.claim(session, at(0), 1).await.unwrap().pop().unwrap();
+    let claimed = claim(&host.store, session, 0, 1).await.unwrap().pop().unwrap();
     assert_eq!(rescue(&host.store, session, 5_000).await, Recovered::default());
     host.settle(&claimed, 5_000, completed()).await;
 }
@@ -92,7 +92,7 @@ async fn two_rescuers_take_a_task_up_once() {
     let host = Host::start().await;
     let job = host.submit(json!({"executor": "x", "max_attempts": 10})).await;
     let lost = open_session(&host.store, 0, SECOND).await;
-    host.store.claim(lost, at(0), 1).await.unwrap();
+    claim(&host.store, lost, 0, 1).await.unwrap();
     let second = Store::open(&host.database.address()).await.unwrap();
     let session = open_session(&second, 2_000, SECOND).await;
     let (one, other) =

@@ -46,6 +46,8 @@ mod plugins;
 #[cfg(test)]
 mod quarantine;
 #[cfg(test)]
+mod schedules;
+#[cfg(test)]
 mod sessions;
 #[cfg(test)]
 mod tasks;

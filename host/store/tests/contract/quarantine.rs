@@ -7,7 +7,7 @@ use apflow_model::quarantine::QuarantineRule;
 use apflow_store::Recovered;
 use serde_json::json;
 
-use crate::host::{Host, at, completed, open_session};
+use crate::host::{Host, at, claim, completed, open_session};
 use crate::plugins::plugin;
 
 const LEASE: Duration = Duration::from_secs(1);
@@ -26,7 +26,7 @@ async fn lose(host: &Host, ms: u64, healthy: u32) -> Recovered {
     for _ in 0..=healthy {
         host.submit_at(json!({"executor": "a"}), ms).await;
     }
-    let mut claimed = host.store.claim(session, at(ms), healthy + 1).await.unwrap();
+    let mut claimed = claim(&host.store, session, ms, healthy + 1).await.unwrap();
     claimed.pop().expect("a task is ready");
     for claimed in claimed {
         host.settle(&claimed, ms, completed()).await;
