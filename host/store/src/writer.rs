@@ -86,18 +86,23 @@ struct Lanes {
 }
 
 impl Lanes {
-    /// Waits for something, and takes as much as there is. Nothing once both lanes have ended.
-    async fn take(&mut self) -> Vec<Message> {
-        let mut taken = Vec::new();
+    /// Waits for something. None once both lanes have ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when it is dropped.
+    async fn next(&mut self) -> Option<Message> {
         tokio::select! {
             biased;
-            Some(message) = self.urgent.recv() => taken.push(message),
-            Some(message) = self.submits.recv() => taken.push(message),
-            else => return taken,
+            Some(message) = self.urgent.recv() => Some(message),
+            Some(message) = self.submits.recv() => Some(message),
+            else => None,
         }
-        // Whoever was just answered may ask for more. So may others that are about to run: what they
-        // ask for takes part in this commit, instead of waiting for the next.
-        tokio::task::yield_now().await;
+    }
+
+    /// Takes as much as fits into one commit with `first`.
+    fn take(&mut self, first: Message) -> Vec<Message> {
+        let mut taken = vec![first];
         for lane in [&mut self.urgent, &mut self.submits] {
             while taken.len() < WRITES_PER_COMMIT_MAX
                 && let Ok(message) = lane.try_recv()
@@ -119,16 +124,18 @@ async fn run(mut link: Link, mut lanes: Lanes, told: watch::Sender<Option<StoreE
     let mut closing = Vec::new();
     loop {
         let is_in_trouble = told.borrow().is_some();
-        let messages = tokio::select! {
-            messages = lanes.take() => messages,
+        let first = tokio::select! {
+            first = lanes.next() => first,
             () = tokio::time::sleep(PROBE_EVERY), if is_in_trouble => {
                 tell(&told, &commit::probe(&mut link).await);
                 continue;
             }
         };
-        if messages.is_empty() {
-            break;
-        }
+        let Some(first) = first else { break };
+        // Whoever was just answered may ask for more. So may others that are about to run: what they
+        // ask for takes part in this commit, instead of waiting for the next.
+        tokio::task::yield_now().await;
+        let messages = lanes.take(first);
         let mut batch = Vec::with_capacity(messages.len());
         for message in messages {
             match message {
