@@ -120,7 +120,7 @@ pub(crate) const INSERT: Sql = sql!(
 
 /// The most lanes with ready tasks that are looked at together. Where there are more, claims go
 /// round them.
-pub(crate) const LANES_TOGETHER_MAX: u32 = 1_000;
+pub(crate) const LANES_TOGETHER_MAX: u32 = 500;
 
 /// What one claim leaves to the next of the same process.
 #[derive(Debug, Default)]
