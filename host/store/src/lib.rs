@@ -10,6 +10,7 @@ mod jobs;
 
 mod claim;
 mod deadlines;
+mod depth;
 mod lanes;
 mod tasks;
 
@@ -46,10 +47,10 @@ pub use crate::cancel::Cancelled;
 pub use crate::checkpoints::{CHECKPOINT_BYTES_MAX, CHECKPOINTS_MAX, Checkpoint};
 pub use crate::claim::{Claimed, HandedOut, PROMOTED_PER_CLAIM_MAX};
 pub use crate::deadlines::{EXPIRED_PER_CLAIM_MAX, Expired};
+pub use crate::depth::{Depth, LaneDepth};
 pub use crate::error::StoreError;
 pub use crate::events::{EVENTS_PER_PAGE_MAX, NewEvent};
 pub use crate::files::{FILES_PER_PAGE_MAX, FilePage, NewTaskFile, NewUpload};
 pub use crate::jobs::{JOBS_PER_PAGE_MAX, JobFilter, JobPage, NewJob};
-pub use crate::lanes::{Depth, LaneDepth};
 pub use crate::sessions::{HOST_LOSSES_MAX, Recovered, SessionId};
 pub use crate::store::Store;
