@@ -18,9 +18,10 @@ pub(crate) struct Newcomer {
     pub(crate) tasks: u64,
 }
 
-const COUNT: &str = "SELECT CAST(coalesce(sum(n), 0) AS BIGINT) FROM tally WHERE state < 8";
+pub(crate) const COUNT: &str =
+    "SELECT CAST(coalesce(sum(n), 0) AS BIGINT) FROM tally WHERE state < 8";
 
-const COUNT_EACH: &str = "\
+pub(crate) const COUNT_EACH: &str = "\
     SELECT lane.principal, CAST(sum(tally.n) AS BIGINT) \
     FROM tally JOIN lane ON lane.id = tally.lane_id WHERE tally.state < 8 GROUP BY lane.principal";
 

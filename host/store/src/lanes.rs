@@ -1,5 +1,5 @@
-//! Lanes: the tasks of one principal, one executor and one concurrency key, and how many of them are
-//! in which state.
+//! Lanes: the tasks of one principal, one executor and one concurrency key, and which of them are
+//! ready.
 //!
 //! It counts nothing itself: triggers of the database keep the table `tally`, whatever statement
 //! moves a task.
@@ -18,71 +18,6 @@ use crate::connection::{Connection, Row, query};
 use crate::dialect::{FIRST_OF_LANES, Sql, sql};
 use crate::error::StoreError;
 use crate::row;
-use crate::store::Store;
-
-/// How many tasks there are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Depth {
-    /// In each state, also where there are none.
-    pub states: Vec<(TaskState, u64)>,
-    /// In the lanes with the most tasks that have not ended, these first.
-    pub lanes: Vec<LaneDepth>,
-}
-
-/// How many tasks of a lane have not ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LaneDepth {
-    /// Who submitted them.
-    pub principal: String,
-    /// What runs them.
-    pub executor: String,
-    /// Their concurrency key.
-    pub key: Option<ConcurrencyKey>,
-    /// In each state where there are some.
-    pub states: Vec<(TaskState, u64)>,
-}
-
-impl Store {
-    /// Counts the tasks in each state, and those of up to `lanes_max` lanes.
-    ///
-    /// It reads counts that are kept, so it costs the same however many tasks there are.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Database`] and [`StoreError::Corrupt`].
-    pub async fn depth(&self, lanes_max: u32) -> Result<Depth, StoreError> {
-        const BY_STATE: &str = "SELECT state, CAST(sum(n) AS BIGINT) FROM tally GROUP BY state";
-        const BY_LANE: &str = "\
-            SELECT lane.id, lane.principal, lane.executor, lane.key, lane.key_max, \
-                   tally.state, tally.n \
-            FROM (SELECT lane_id, sum(n) AS open FROM tally WHERE state < 8 \
-                  GROUP BY lane_id ORDER BY open DESC, lane_id LIMIT $1) AS deepest \
-            JOIN lane ON lane.id = deepest.lane_id \
-            JOIN tally ON tally.lane_id = lane.id AND tally.state < 8 \
-            ORDER BY deepest.open DESC, lane.id, tally.state";
-        let mut snapshot = self.readers().snapshot().await?;
-        let mut snapshot = snapshot.connection();
-        let counts: Vec<(i64, i64)> = query(BY_STATE).read_all(&mut snapshot).await?;
-        let counts: HashMap<i64, i64> = counts.into_iter().collect();
-        let count = |state: TaskState| {
-            let count = counts.get(&state.code()).copied().unwrap_or(0);
-            Ok((state, row::narrow(count, "n")?))
-        };
-        let states = TaskState::ALL.map(count).into_iter().collect::<Result<_, StoreError>>()?;
-        let mut lanes = Vec::<(i64, LaneDepth)>::new();
-        for row in query(BY_LANE).bind(lanes_max).fetch_all(&mut snapshot).await? {
-            let lane = read(&row)?;
-            let state = (row::state(&row, "state")?, lane.tasks);
-            if let Some((_, depth)) = lanes.last_mut().filter(|(id, _)| *id == lane.id) {
-                depth.states.push(state);
-                continue;
-            }
-            let Lane { id, principal, executor, key, .. } = lane;
-            lanes.push((id, LaneDepth { principal, executor, key, states: vec![state] }));
-        }
-        Ok(Depth { states, lanes: lanes.into_iter().map(|(_, depth)| depth).collect() })
-    }
-}
 
 /// What tells lanes apart: a row of [`INSERT`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -120,7 +55,7 @@ pub(crate) const INSERT: Sql = sql!(
 
 /// The most lanes with ready tasks that are looked at together. Where there are more, claims go
 /// round them.
-pub(crate) const LANES_TOGETHER_MAX: u32 = 1_000;
+pub(crate) const LANES_TOGETHER_MAX: u32 = 500;
 
 /// What one claim leaves to the next of the same process.
 #[derive(Debug, Default)]
@@ -208,7 +143,8 @@ pub(crate) async fn heads(
     Ok(heads)
 }
 
-fn read(row: &Row) -> Result<Lane, StoreError> {
+/// Reads a row with the columns of a lane and the count of a tally.
+pub(crate) fn read(row: &Row) -> Result<Lane, StoreError> {
     Ok(Lane {
         id: row::column(row, "id")?,
         principal: row::column(row, "principal")?,
