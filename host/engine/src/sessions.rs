@@ -65,7 +65,8 @@ pub(crate) fn keep(engine: &Arc<Engine>, session: SessionId) -> JoinSet<()> {
 async fn beat(engine: Arc<Engine>, session: SessionId) {
     let lease = engine.settings.lease;
     let mut until = engine.now().after(lease);
-    let mut wait = lease / HEARTBEATS_PER_LEASE;
+    // At once, since starting up took some of the lease.
+    let mut wait = Duration::ZERO;
     loop {
         tokio::time::sleep(wait).await;
         let following = tokio::time::timeout(ASK_TIME_MAX, engine.follow_clock());
