@@ -37,6 +37,10 @@ pub enum Happening {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         fault: Option<Fault>,
     },
+    /// Somebody cancelled the task while an attempt was running, which ends soon.
+    Cancelling,
+    /// The attempt completed before the cancellation could end it: its result counts.
+    CancelTooLate,
     /// The executor wrote a line to its log.
     Log(LogLine),
     /// The command wrote to its standard output.

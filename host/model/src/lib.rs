@@ -19,6 +19,7 @@ pub mod manifest;
 pub mod plugin;
 mod pointer;
 pub mod reader;
+pub mod redrive;
 pub mod reference;
 pub mod retry;
 pub mod secret;

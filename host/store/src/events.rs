@@ -11,6 +11,7 @@ use apflow_model::id::{JobId, TaskId};
 use apflow_model::state::TaskState;
 
 use crate::connection::{Connection, Row, query};
+use crate::dependents::Moved;
 use crate::dialect::{Sql, sql};
 use crate::error::StoreError;
 use crate::row;
@@ -139,6 +140,13 @@ impl Draft {
     /// That a task which no attempt holds moved to another state.
     pub(crate) fn of_state(job: JobId, task: TaskId, state: TaskState, at: Timestamp) -> Self {
         Self { job, task, attempt: 0, at, what: Happening::State { state, fault: None } }
+    }
+
+    /// That a task moved because one that it waited for has ended.
+    pub(crate) fn of_moved(moved: &Moved, at: Timestamp) -> Self {
+        let Moved { job, task, state, ref fault, .. } = *moved;
+        let what = Happening::State { state, fault: fault.clone() };
+        Self { job, task, attempt: 0, at, what }
     }
 
     /// That an attempt moved its task to another state.

@@ -7,10 +7,12 @@ mod store;
 
 mod jobs;
 
+mod task_list;
 mod tasks;
 
 mod attempts;
 mod cancel;
+mod redrive;
 mod settle;
 
 mod dependents;
@@ -39,11 +41,16 @@ mod schema;
 pub use crate::address::{Address, AddressError, Server};
 pub use crate::attempts::{End, Settled, Settlement};
 pub use crate::cancel::Cancelled;
-pub use crate::checkpoints::{CHECKPOINT_BYTES_MAX, CHECKPOINTS_MAX, Checkpoint};
+pub use crate::checkpoints::{
+    CHECKPOINT_BYTES_MAX, CHECKPOINTS_MAX, CHECKPOINTS_PER_PAGE_MAX, Checkpoint, PastCheckpoint,
+    VALUES_PER_PAGE_MAX,
+};
 pub use crate::error::StoreError;
 pub use crate::events::{EVENTS_PER_PAGE_MAX, NewEvent};
 pub use crate::files::{FILES_PER_PAGE_MAX, FilePage, NewTaskFile, NewUpload};
 pub use crate::jobs::{JOBS_PER_PAGE_MAX, JobFilter, JobPage, NewJob};
+pub use crate::redrive::{RedriveChoice, Redriven};
 pub use crate::sessions::{HOST_LOSSES_MAX, Recovered, SessionId};
 pub use crate::store::Store;
-pub use crate::tasks::{Claimed, PROMOTED_PER_CLAIM_MAX};
+pub use crate::task_list::{TASKS_PER_PAGE_MAX, TaskFilter, TaskPage};
+pub use crate::tasks::{Claimed, Hold, PROMOTED_PER_CLAIM_MAX};

@@ -28,7 +28,7 @@ pub struct SessionId(pub(crate) i64);
 pub struct Recovered {
     /// The tasks that were left running and are tried again.
     pub retried: Vec<TaskId>,
-    /// The tasks that were left running and have failed for good.
+    /// The tasks that were left running and have ended: failed for good, or cancelled before.
     pub failed: Vec<TaskId>,
     /// The jobs that ended by that.
     pub jobs_ended: Vec<(JobId, JobState)>,
@@ -131,18 +131,15 @@ impl Write for Recover {
         let mut endings = Vec::with_capacity(left.len());
         for Left { task, attempt, attempts_max, host_losses } in left {
             let end = after_loss(attempt, attempts_max, host_losses, self.now);
-            let lists = &mut recovered;
-            match end {
-                End::Retry { .. } => lists.retried.push(task),
-                End::Completed { .. } | End::Failed { .. } | End::Cancelled { .. } => {
-                    lists.failed.push(task);
-                }
-            }
             let (now, events) = (self.now, Vec::new());
             endings.push(Ending { task, attempt, now, end, usage: None, events });
         }
-        for settled in Ending::apply_group(&endings, connection).await? {
+        let settled = Ending::apply_group(&endings, connection).await?;
+        for (Ending { task, .. }, settled) in endings.iter().zip(settled) {
             let settled = settled?;
+            let ended = settled.state.is_end();
+            let list = if ended { &mut recovered.failed } else { &mut recovered.retried };
+            list.push(*task);
             recovered.jobs_ended.extend(settled.job_ended.map(|end| (settled.job, end)));
         }
         Ok(recovered)
@@ -190,7 +187,8 @@ struct Release {
 }
 
 const GIVE_BACK: &str = "\
-    UPDATE task SET attempts_max = attempts_max + 1 WHERE state = 3 AND session_id = $1 \
+    UPDATE task SET attempts_max = attempts_max + 1, attempts_before = attempts_before + 1 \
+    WHERE state = 3 AND session_id = $1 \
     RETURNING id, attempt";
 
 impl Write for Release {
@@ -214,9 +212,14 @@ impl Write for Release {
             })
         };
         let endings = held.iter().map(ending).collect::<Result<Vec<_>, StoreError>>()?;
-        for settled in Ending::apply_group(&endings, connection).await? {
-            settled?;
+        let settled = Ending::apply_group(&endings, connection).await?;
+        let mut released = Vec::with_capacity(endings.len());
+        for (Ending { task, .. }, settled) in endings.into_iter().zip(settled) {
+            // One that was cancelled before has ended.
+            if !settled?.state.is_end() {
+                released.push(task);
+            }
         }
-        Ok(endings.into_iter().map(|ending| ending.task).collect())
+        Ok(released)
     }
 }

@@ -48,9 +48,10 @@ pub struct Claimed {
     pub inputs: Value,
     /// The longest this attempt may run, as the caller said.
     pub timeout: Option<Duration>,
-    /// How often it is tried at most: what the caller said, and one for each clean stop that cut an
-    /// attempt short.
+    /// How often it is tried at most, those attempts included that count no more.
     pub attempts_max: u32,
+    /// How many of its attempts count no more.
+    pub attempts_before: u32,
     /// How long to wait between attempts.
     pub backoff: Backoff,
     /// How many model tokens all its attempts may spend together.
@@ -65,6 +66,17 @@ pub struct Claimed {
     pub allow: Option<Vec<Grant>>,
     /// What its earlier attempts used together.
     pub used: Usage,
+}
+
+/// How an attempt stands to its task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// It holds it.
+    Held,
+    /// It holds it, and shall end: somebody cancelled the task.
+    Cancelled,
+    /// It does not: it has ended, or another took the task over.
+    Lost,
 }
 
 impl Store {
@@ -107,10 +119,16 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError::Database`].
-    pub async fn holds(&self, task: TaskId, attempt: u32) -> Result<bool, StoreError> {
-        const SQL: &str = "SELECT 1 FROM task WHERE id = $1 AND attempt = $2 AND state = 3";
-        let held = self.readers().fetch_optional(query(SQL).bind(task.0).bind(attempt)).await?;
-        Ok(held.is_some())
+    pub async fn holds(&self, task: TaskId, attempt: u32) -> Result<Hold, StoreError> {
+        const SQL: &str = "SELECT cancel_at IS NOT NULL FROM task \
+                           WHERE id = $1 AND attempt = $2 AND state = 3";
+        let held = query(SQL).bind(task.0).bind(attempt);
+        let held: Option<(bool,)> = self.readers().read_optional(held).await?;
+        Ok(match held {
+            None => Hold::Lost,
+            Some((false,)) => Hold::Held,
+            Some((true,)) => Hold::Cancelled,
+        })
     }
 
     /// The outputs of the tasks that `task` waits for, by the caller's references.
@@ -183,7 +201,7 @@ const START_JOBS: Sql = sql!(
 const SHOW_CLAIMED: Sql = sql!(
     "\
     SELECT task.id, task.job_id, task.attempt, task.reference, task.executor, task.timeout_ms, \
-           task.attempts_max, task.backoff, task.token_budget, task.model, task.allow, \
+           task.attempts_max, task.attempts_before, task.backoff, task.token_budget, task.model, task.allow, \
            task_input.body, job.principal, job.grants, \
            EXISTS (SELECT 1 FROM dependency WHERE task_id = task.id) AS has_dependencies \
     FROM task JOIN job ON job.id = task.job_id LEFT JOIN task_input ON task_input.task_id = task.id \
@@ -313,6 +331,7 @@ fn read_claimed(row: &Row) -> Result<Claimed, StoreError> {
         inputs: row::json(row, "body")?,
         timeout: row::perhaps_number(row, "timeout_ms")?.map(Duration::from_millis),
         attempts_max: row::number(row, "attempts_max")?,
+        attempts_before: row::number(row, "attempts_before")?,
         backoff: row::json(row, "backoff")?,
         token_budget: row::perhaps_number(row, "token_budget")?,
         model: row::column(row, "model")?,
@@ -391,7 +410,8 @@ pub(crate) async fn of_job(
     Ok(tasks)
 }
 
-fn read_task(row: &Row) -> Result<Task, StoreError> {
+/// Reads a row of `task` with the `body` of its output, without its dependencies and attempts.
+pub(crate) fn read_task(row: &Row) -> Result<Task, StoreError> {
     Ok(Task {
         id: TaskId(row::column(row, "id")?),
         job_id: JobId(row::column(row, "job_id")?),
@@ -406,6 +426,7 @@ fn read_task(row: &Row) -> Result<Task, StoreError> {
         created_at: row::moment(row, "created_at")?,
         started_at: row::perhaps_moment(row, "started_at")?,
         ended_at: row::perhaps_moment(row, "ended_at")?,
+        cancel_at: row::perhaps_moment(row, "cancel_at")?,
         allow: row::perhaps_json(row, "allow")?,
         max_attempts: row::number(row, "attempts_max")?,
         output: row::perhaps_json(row, "body")?,
@@ -415,7 +436,7 @@ fn read_task(row: &Row) -> Result<Task, StoreError> {
     })
 }
 
-fn read_attempt(row: &Row) -> Result<Attempt, StoreError> {
+pub(crate) fn read_attempt(row: &Row) -> Result<Attempt, StoreError> {
     Ok(Attempt {
         n: row::number(row, "n")?,
         started_at: row::moment(row, "started_at")?,
