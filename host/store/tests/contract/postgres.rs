@@ -30,7 +30,11 @@ mod opening;
 #[cfg(test)]
 mod plugins;
 #[cfg(test)]
+mod redrive;
+#[cfg(test)]
 mod sessions;
+#[cfg(test)]
+mod task_list;
 #[cfg(test)]
 mod tasks;
 #[cfg(test)]
