@@ -2,7 +2,7 @@
 
 use apflow_engine::{EngineError, chain};
 use apflow_model::access::Permission;
-use apflow_model::id::JobId;
+use apflow_model::id::{JobId, TaskId};
 use apflow_model::reader::FileFault;
 
 use crate::code::Code;
@@ -24,6 +24,9 @@ pub enum ApiError {
     /// There is no such job.
     #[error("there is no job `{0}`")]
     UnknownJob(JobId),
+    /// There is no such task.
+    #[error("there is no task `{0}`")]
+    UnknownTask(TaskId),
     /// The task left no such file, or there is no such task.
     #[error("the task `{task}` of the job `{job}` left no file `{name}`")]
     UnknownFile {
@@ -52,6 +55,7 @@ impl ApiError {
             Self::Forbidden { .. } => Code::Forbidden,
             Self::InvalidRequest(_) => Code::InvalidRequest,
             Self::UnknownJob(_) => Code::UnknownJob,
+            Self::UnknownTask(_) => Code::UnknownTask,
             Self::UnknownFile { .. } => Code::UnknownFile,
             Self::MissingManifest(_) => Code::MissingManifest,
             Self::Unserializable(_) => Code::Internal,
@@ -59,6 +63,7 @@ impl ApiError {
                 EngineError::InvalidJob(_) => Code::InvalidJob,
                 EngineError::InvalidInput(_) => Code::InvalidInput,
                 EngineError::UnknownExecutor(_) => Code::UnknownExecutor,
+                EngineError::UnknownTask { .. } => Code::UnknownTask,
                 EngineError::UnknownPlugin(_) => Code::UnknownPlugin,
                 EngineError::BuiltinPlugin(_) => Code::BuiltinPlugin,
                 EngineError::InvalidManifest { .. } => Code::InvalidManifest,

@@ -12,13 +12,15 @@ mod operation;
 mod plugins;
 mod remote;
 mod table;
+mod tasks;
 
 pub use api::Api;
 pub use code::{Code, pages};
 pub use error::ApiError;
 pub use files::{FileList, ListFiles, OpenFile, OpenedFile, UploadFile};
 pub use jobs::{
-    CancelAllJobs, CancelJob, CancelledJobs, FindJob, JobList, ListJobs, ShowJobState, SubmitJob,
+    CancelAllJobs, CancelJob, CancelledJobs, FindJob, JobList, ListJobs, RetryJob, ShowJobState,
+    SubmitJob,
 };
 pub use operation::Operation;
 pub use plugins::{
@@ -26,5 +28,9 @@ pub use plugins::{
 };
 pub use remote::{Input, Method, Remote};
 pub use table::{Answering, Entry, TABLE};
+pub use tasks::{
+    CancelTask, CheckpointList, FindTask, ListCheckpoints, ListTasks, RetryTask, ShownCheckpoint,
+    StateFilter, TaskList,
+};
 
 pub use apflow_engine::{Approval, Live, Piece, chain};

@@ -4,6 +4,7 @@
 
 use apflow_model::capability::Grant;
 use apflow_model::consent::Difference;
+use apflow_model::id::JobId;
 use apflow_model::job::SpecFault;
 use apflow_model::limit::Bytes;
 use apflow_model::reader::FileFault;
@@ -22,6 +23,14 @@ pub enum EngineError {
     /// A task names an executor that is not installed. Nothing was stored.
     #[error("{0}")]
     UnknownExecutor(SpecFault),
+    /// The job has no task of this name. Nothing was changed.
+    #[error("the job `{job}` has no task `{task}`")]
+    UnknownTask {
+        /// The job.
+        job: JobId,
+        /// What should be the id of a task, or the caller's reference to it.
+        task: String,
+    },
     /// There is no plugin of this name.
     #[error("there is no plugin `{0}`: `apflow-host plugins list` shows what is installed")]
     UnknownPlugin(String),

@@ -24,11 +24,13 @@ mod load;
 mod lock;
 mod plugins;
 mod port;
+mod redrive;
 mod registry;
 mod schema;
 mod settle;
 mod streams;
 mod submit;
+mod tasks;
 mod upload;
 mod watch;
 mod workplace;
@@ -43,8 +45,11 @@ pub use files::Files;
 pub use grants::Approval;
 pub use load::{LoadPlugin, Loaded};
 pub use lock::DispatchLock;
+pub use redrive::Again;
 pub use submit::NewSubmission;
 pub use upload::{Content, NewFile, Piece};
 pub use watch::Live;
 
-pub use apflow_store::{FilePage, JobFilter};
+pub use apflow_store::{
+    CHECKPOINTS_PER_PAGE_MAX, FilePage, JobFilter, PastCheckpoint, TaskFilter, VALUES_PER_PAGE_MAX,
+};

@@ -28,7 +28,6 @@ pub(crate) async fn settle(
     events: Vec<NewEvent>,
 ) {
     let now = engine.now();
-    let fault = ended.result.as_ref().err().cloned();
     let end = match ended.result {
         Ok(output) => End::Completed { output, files },
         Err(fault) if fault.code == FaultCode::Cancelled => End::Cancelled { fault },
@@ -52,7 +51,7 @@ pub(crate) async fn settle(
     if !settled.became_ready.is_empty() || settled.next_run_at.is_some() {
         engine.bell.notify_one();
     }
-    let what = Happening::State { state: settled.state, fault };
+    let what = Happening::State { state: settled.state, fault: settled.fault };
     engine.hub.tell(Live::Task { job: settled.job, task, attempt, what });
     if let Some(state) = settled.job_ended {
         engine.hub.tell(Live::JobEnded { job: settled.job, state });
@@ -88,7 +87,9 @@ async fn store(engine: &Engine, settlement: Settlement) -> Result<Settled, Store
 }
 
 fn after(claimed: &Claimed, fault: &Fault) -> Retry {
-    retry::after(fault, claimed.attempt, claimed.attempts_max, &claimed.backoff, jitter())
+    let counts = |number: u32| number.saturating_sub(claimed.attempts_before);
+    let (attempt, attempts_max) = (counts(claimed.attempt), counts(claimed.attempts_max));
+    retry::after(fault, attempt, attempts_max, &claimed.backoff, jitter())
 }
 
 /// A number from 0 to 1, drawn evenly enough to spread retries. The keys of `RandomState` are

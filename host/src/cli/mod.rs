@@ -21,10 +21,12 @@ mod secrets;
 mod selftest;
 mod serve;
 mod signals;
+mod tasks;
 mod tree;
 
 use std::process::ExitCode;
 
+use apflow_api::RetryJob;
 use clap::Parser;
 
 use crate::config::Config;
@@ -86,6 +88,10 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         Verb::Jobs { verb: JobsVerb::Files { id, save } } => {
             files::run(&config()?, id, save.as_deref(), output).await
         }
+        Verb::Jobs { verb: JobsVerb::Retry { id, tasks, cancelled } } => {
+            jobs::retry(&config()?, RetryJob { id, tasks, with_cancelled: cancelled }, output).await
+        }
+        Verb::Tasks { verb } => tasks::run(&config()?, verb, output).await,
         Verb::Secrets { verb: SecretsVerb::List } => secrets::list(&config()?, output).await,
         Verb::Serve(verb) => serve::run(&config()?, verb, output).await,
         Verb::Plugin { verb: PluginVerb::New(new) } => new::run(&new, output),

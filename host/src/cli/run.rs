@@ -156,7 +156,10 @@ fn tell(news: &Live, id: JobId, is_tree: bool, output: &Output) {
         Happening::Stdout { text } => note_lines("out", text, output),
         Happening::Stderr { text } => note_lines("err", text, output),
         Happening::Denied { message } => output.note(&format!(" denied {message}")),
-        Happening::State { .. } | Happening::Checkpoint { .. } => {}
+        Happening::State { .. }
+        | Happening::Cancelling
+        | Happening::CancelTooLate
+        | Happening::Checkpoint { .. } => {}
     }
 }
 

@@ -32,8 +32,6 @@ pub struct RedriveChoice {
 pub struct Redriven {
     /// The tasks that had ended, and have not now, with their states.
     pub tasks: Vec<(TaskId, TaskState)>,
-    /// When the earliest task that became scheduled is due.
-    pub next_run_at: Option<Timestamp>,
 }
 
 impl Store {
@@ -137,11 +135,6 @@ impl Write for Redrive {
             drafts.push(Draft::of_state(job, task, state, now));
             if moved.had_ended {
                 redriven.tasks.push((task, state));
-            }
-            if state == TaskState::Scheduled {
-                let run_at = tasks[moved.place].run_at;
-                let soonest = redriven.next_run_at.get_or_insert(run_at);
-                *soonest = run_at.min(*soonest);
             }
         }
         if redriven.tasks.is_empty() {
