@@ -38,6 +38,7 @@ mod files;
 mod hostile;
 mod jobs;
 mod quickstart;
+mod redrive;
 mod refused_jobs;
 mod refused_plugins;
 mod retries;
