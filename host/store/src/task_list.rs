@@ -168,3 +168,39 @@ fn read(row: &Row) -> Result<TaskSummary, StoreError> {
         fault: row::perhaps_json(row, "fault")?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::address::Address;
+
+    /// How the database goes about a list, step by step.
+    async fn plan(filter: &TaskFilter) -> Vec<String> {
+        let folder = tempfile::tempdir().unwrap();
+        let address = Address::File(folder.path().join("apflow.db"));
+        let store = Store::open(&address).await.unwrap();
+        let explained = filter.query(Some(TaskId(1 << 40)), 20).explained();
+        let rows = store.readers().fetch_all(explained).await.unwrap();
+        rows.iter().map(|row| row::column(row, "detail").unwrap()).collect()
+    }
+
+    #[tokio::test]
+    async fn every_list_is_read_off_an_index_in_order() {
+        let all = TaskFilter::default;
+        let (open, failed) = (vec![TaskState::Blocked, TaskState::Ready], vec![TaskState::Failed]);
+        for (filter, index) in [
+            (all(), "PRIMARY KEY"),
+            (TaskFilter { states: open, ..all() }, "task_open"),
+            (TaskFilter { states: failed, ..all() }, "task_ended"),
+            (TaskFilter { executor: Some("x".into()), ..all() }, "task_by_executor"),
+            (TaskFilter { principal: Some("ada".into()), ..all() }, "job_by_principal"),
+            (TaskFilter { job: Some(JobId(1)), ..all() }, "task_by_job"),
+            (TaskFilter { since: Some(Timestamp::from_unix_ms(5)), ..all() }, "PRIMARY KEY"),
+        ] {
+            let steps = plan(&filter).await;
+            assert!(steps.iter().any(|step| step.contains(index)), "{index}: {steps:?}");
+            let is_slow = |step: &String| step.contains("SCAN") || step.contains("ORDER BY");
+            assert!(!steps.iter().any(is_slow), "{steps:?}");
+        }
+    }
+}
