@@ -9,6 +9,7 @@ use apflow_model::event::Happening;
 use apflow_model::id::{JobId, TaskId};
 use apflow_model::job::{Job, Task};
 use apflow_model::state::JobState;
+use apflow_sandbox::Stop;
 use apflow_store::{Cancelled, JobFilter};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -98,7 +99,7 @@ impl Engine {
     fn stop(&self, cancelled: Cancelled) -> Vec<(TaskId, u32)> {
         let Cancelled { job, running, ended, became_ready, next_run_at, job_ended } = cancelled;
         let stops = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        running.iter().filter_map(|attempt| stops.get(attempt)).for_each(|stop| stop.cancel());
+        running.iter().filter_map(|attempt| stops.get(attempt)).for_each(Stop::cancel);
         drop(stops);
         for (task, state, fault) in ended {
             let what = Happening::State { state, fault: Some(fault) };

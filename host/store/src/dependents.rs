@@ -153,15 +153,18 @@ async fn faults(
     let names: HashMap<i64, String> = names.into_iter().collect();
     let fault = |(task, dependency): (i64, i64)| {
         let name = names.get(&dependency).map_or("", String::as_str);
-        let became = match row::state_of(ended.get(&dependency).copied().unwrap_or_default())? {
-            TaskState::Cancelled => "was cancelled",
-            TaskState::Skipped => "was skipped",
-            _ => "failed",
+        let end = ended.get(&dependency).copied();
+        let became = if end == Some(TaskState::Cancelled.code()) {
+            "was cancelled"
+        } else if end == Some(TaskState::Skipped.code()) {
+            "was skipped"
+        } else {
+            "failed"
         };
         let message = format!("it requires `{name}`, which {became}");
-        Ok((task, Fault::new(FaultCode::DependencyLost, message)))
+        (task, Fault::new(FaultCode::DependencyLost, message))
     };
-    lost().map(fault).collect()
+    Ok(lost().map(fault).collect())
 }
 
 const SHOW_STATES: &str = "SELECT id, state FROM task WHERE job_id = $1 ORDER BY id";

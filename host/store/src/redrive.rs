@@ -158,12 +158,9 @@ impl Redrive {
         let only: HashSet<i64> = self.choice.tasks.iter().map(|task| task.0).collect();
         let stand = |(id, state, run_at, _): &(i64, i64, i64, bool)| {
             let state = row::state_of(*state)?;
-            let is_candidate = match state {
-                TaskState::Failed => true,
-                TaskState::Cancelled => self.choice.with_cancelled,
-                _ => false,
-            };
-            let is_chosen = is_candidate && (only.is_empty() || only.contains(id));
+            let is_cancelled = state == TaskState::Cancelled && self.choice.with_cancelled;
+            let is_named = only.is_empty() || only.contains(id);
+            let is_chosen = is_named && (state == TaskState::Failed || is_cancelled);
             Ok(Stand { state, run_at: Timestamp::from_unix_ms(*run_at), is_chosen })
         };
         rows.iter().map(stand).collect()

@@ -53,23 +53,21 @@ async fn a_cancelled_job_ends_with_its_last_attempt() {
 
 #[tokio::test]
 async fn a_cancelled_task_is_never_tried_again() {
-    for end in [End::Retry { fault: retryable("again"), run_at: at(60_000) }, failed()] {
+    let fault = retryable("again");
+    let again = End::Retry { fault: fault.clone(), run_at: at(60_000) };
+    for end in [again, End::Failed { fault: fault.clone() }] {
         let host = Host::start().await;
         let job = host.submit(json!({"executor": "x"})).await;
         let claimed = host.claim_one(0).await;
         cancel_job(&host, job.id, 1).await;
-        let settled = host.settle(&claimed, 2, end.clone()).await;
+        let settled = host.settle(&claimed, 2, end).await;
         assert_eq!((settled.state, settled.next_run_at), (CANCELLED, None));
         assert!(settled.became_ready.is_empty());
         let task = host.job(job.id).await.tasks.remove(0);
-        assert_eq!(task.fault.unwrap().code, FaultCode::Cancelled);
-        assert_eq!(
-            task.attempts[0].fault.as_ref(),
-            Some(match &end {
-                End::Retry { fault, .. } | End::Failed { fault } => fault,
-                _ => unreachable!("see above"),
-            })
-        );
+        let told = task.fault.unwrap();
+        assert_eq!(told.code, FaultCode::Cancelled);
+        assert!(told.message.contains("retryable: again"), "{told}");
+        assert_eq!(task.attempts[0].fault.as_ref(), Some(&fault));
         assert!(host.claim(100_000, 1).await.is_empty());
     }
 }
