@@ -41,6 +41,7 @@ mod hostile;
 mod idempotency;
 mod jobs;
 mod quickstart;
+mod redrive;
 mod refused_jobs;
 mod refused_plugins;
 mod retries;

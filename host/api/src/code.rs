@@ -49,6 +49,8 @@ codes! {
     Busy = "busy" 429;
     /// There is no such job.
     UnknownJob = "unknown-job" 404;
+    /// There is no such task.
+    UnknownTask = "unknown-task" 404;
     /// There is no such file.
     UnknownFile = "unknown-file" 404;
     /// The schedule is wrong.
@@ -106,7 +108,7 @@ macro_rules! pages {
 /// The pages of what no request is refused with: faults of tasks, then faults in manifests.
 const MORE_PAGES: &[(&str, &str)] = pages![
     "retryable" "permanent" "cancelled" "budget-exhausted" "capability-denied" "limit-exceeded"
-    "trapped" "reference-unresolved" "host-lost" "plugin-unavailable" "deadline-exceeded" "plugin-quarantined"
+    "trapped" "reference-unresolved" "dependency-lost" "host-lost" "plugin-unavailable" "deadline-exceeded" "plugin-quarantined"
     "invalid-yaml" "unknown-field" "missing-field" "wrong-type" "invalid-value"
 ];
 

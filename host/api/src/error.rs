@@ -2,7 +2,7 @@
 
 use apflow_engine::{EngineError, chain};
 use apflow_model::access::Permission;
-use apflow_model::id::JobId;
+use apflow_model::id::{JobId, TaskId};
 use apflow_model::reader::FileFault;
 
 use crate::code::Code;
@@ -28,6 +28,9 @@ pub enum ApiError {
     /// There is no such job.
     #[error("there is no job `{0}`")]
     UnknownJob(JobId),
+    /// There is no such task.
+    #[error("there is no task `{0}`")]
+    UnknownTask(TaskId),
     /// The task left no such file, or there is no such task.
     #[error("the task `{task}` of the job `{job}` left no file `{name}`")]
     UnknownFile {
@@ -56,6 +59,7 @@ impl ApiError {
             Self::Forbidden { .. } => Code::Forbidden,
             Self::InvalidRequest(_) => Code::InvalidRequest,
             Self::UnknownJob(_) => Code::UnknownJob,
+            Self::UnknownTask(_) => Code::UnknownTask,
             Self::UnknownFile { .. } => Code::UnknownFile,
             Self::MissingManifest(_) => Code::MissingManifest,
             Self::Unserializable(_) => Code::Internal,
@@ -69,6 +73,7 @@ impl ApiError {
                 EngineError::InvalidSchedule(_) => Code::InvalidSchedule,
                 EngineError::UnknownSchedule(_) => Code::UnknownSchedule,
                 EngineError::ScheduleTaken(_) => Code::ScheduleTaken,
+                EngineError::UnknownTask { .. } => Code::UnknownTask,
                 EngineError::UnknownPlugin(_) => Code::UnknownPlugin,
                 EngineError::TooManyTasks(_) => Code::TooManyTasks,
                 EngineError::BuiltinPlugin(_) => Code::BuiltinPlugin,

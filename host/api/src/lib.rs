@@ -13,14 +13,15 @@ mod plugins;
 mod remote;
 mod schedules;
 mod table;
+mod tasks;
 
 pub use api::Api;
 pub use code::{Code, pages};
 pub use error::ApiError;
 pub use files::{FileList, ListFiles, OpenFile, OpenedFile, UploadFile};
 pub use jobs::{
-    CancelAllJobs, CancelJob, CancelledJobs, FindJob, JobList, ListJobs, ShowJobState, SubmitJob,
-    SubmittedJob,
+    CancelAllJobs, CancelJob, CancelledJobs, FindJob, JobList, ListJobs, RetryJob, ShowJobState,
+    SubmitJob, SubmittedJob,
 };
 pub use operation::Operation;
 pub use plugins::{
@@ -33,5 +34,9 @@ pub use schedules::{
     ShowSchedule, ShownSchedule, TriggerSchedule,
 };
 pub use table::{Answer, Answering, Entry, TABLE};
+pub use tasks::{
+    CancelTask, CheckpointList, FindTask, ListCheckpoints, ListTasks, RetryTask, ShownCheckpoint,
+    StateFilter, TaskList,
+};
 
 pub use apflow_engine::{Approval, Live, Piece, SystemClock, chain};

@@ -8,13 +8,14 @@ use serde_json::Value;
 use crate::api::Api;
 use crate::error::ApiError;
 use crate::files::ListFiles;
-use crate::jobs::{CancelAllJobs, CancelJob, FindJob, ListJobs, SubmitJob};
+use crate::jobs::{CancelAllJobs, CancelJob, FindJob, ListJobs, RetryJob, SubmitJob};
 use crate::plugins::{ListPlugins, ReleasePlugin, RemovePlugin, ShowPlugin};
 use crate::remote::{Headers, Input, Method, Remote};
 use crate::schedules::{
     ListSchedules, PauseSchedule, PutSchedule, RemoveSchedule, ResumeSchedule, ShowSchedule,
     TriggerSchedule,
 };
+use crate::tasks::{CancelTask, FindTask, ListCheckpoints, ListTasks, RetryTask};
 
 /// A verb without its type, for doors that treat all alike.
 #[derive(Clone, Copy)]
@@ -49,6 +50,12 @@ pub const TABLE: &[Entry] = &[
     entry::<FindJob>(),
     entry::<CancelJob>(),
     entry::<CancelAllJobs>(),
+    entry::<RetryJob>(),
+    entry::<ListTasks>(),
+    entry::<FindTask>(),
+    entry::<ListCheckpoints>(),
+    entry::<CancelTask>(),
+    entry::<RetryTask>(),
     entry::<ListFiles>(),
     entry::<ListPlugins>(),
     entry::<ShowPlugin>(),

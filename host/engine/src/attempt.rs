@@ -54,7 +54,7 @@ pub(crate) async fn run(
 ) {
     let prepared = tokio::select! {
         prepared = prepare(engine, claimed) => prepared,
-        _ = stop.stopped() => return,
+        reason = stop.stopped() => Err(unbegun(reason)),
     };
     let port = Arc::new(Port::new(engine, claimed, stop.clone()));
     let (ended, workplace) = match prepared {
@@ -67,12 +67,10 @@ pub(crate) async fn run(
     };
     let Some(ended) = ended else { return };
     match stop.reason() {
-        None | Some(StopReason::Deadline) => {}
+        None | Some(StopReason::Deadline | StopReason::Cancelled) => {}
         // It was done before it was stopped.
         Some(StopReason::HostClosing) if ended.result.is_ok() => {}
-        Some(
-            reason @ (StopReason::Cancelled | StopReason::LeaseLost | StopReason::HostClosing),
-        ) => {
+        Some(reason @ (StopReason::LeaseLost | StopReason::HostClosing)) => {
             tracing::info!(task = %claimed.task, attempt = claimed.attempt, ?reason, "stopped");
             return;
         }
@@ -84,6 +82,17 @@ pub(crate) async fn run(
     drop(place);
     engine.bell.notify_one();
     settle::settle(engine, claimed, ended, files, port.take_events()).await;
+}
+
+/// The fault of an attempt that was stopped before its guest began.
+fn unbegun(reason: StopReason) -> Fault {
+    let code = match reason {
+        StopReason::Cancelled => FaultCode::Cancelled,
+        StopReason::LeaseLost | StopReason::HostClosing | StopReason::Deadline => {
+            FaultCode::HostLost
+        }
+    };
+    Fault::new(code, "it was stopped before its executor was called")
 }
 
 /// Finds the plugin of an attempt, its inputs, what it is granted at this moment, and its folders.
@@ -240,6 +249,7 @@ async fn call(
         tells = tells.wrapping_add(1);
         if tells.is_multiple_of(TELLS_PER_STORE) {
             port.store_events().await;
+            port.check_hold().await;
         }
     }
 }

@@ -42,6 +42,14 @@ pub enum EngineError {
     /// The name is that of another's schedule. Nothing was stored.
     #[error("`{0}` is the name of somebody else's schedule: choose another")]
     ScheduleTaken(String),
+    /// The job has no task of this name. Nothing was changed.
+    #[error("the job `{job}` has no task `{task}`")]
+    UnknownTask {
+        /// The job.
+        job: JobId,
+        /// What should be the id of a task, or the caller's reference to it.
+        task: String,
+    },
     /// There is no plugin of this name.
     #[error("there is no plugin `{0}`: `apflow-host plugins list` shows what is installed")]
     UnknownPlugin(String),

@@ -25,6 +25,7 @@ mod lock;
 mod plugins;
 mod port;
 mod quarantine;
+mod redrive;
 mod registry;
 mod schedules;
 mod schema;
@@ -32,6 +33,7 @@ mod sessions;
 mod settle;
 mod streams;
 mod submit;
+mod tasks;
 mod upload;
 mod watch;
 mod workplace;
@@ -46,9 +48,13 @@ pub use files::Files;
 pub use grants::Approval;
 pub use load::{LoadPlugin, Loaded};
 pub use lock::DispatchLock;
+pub use redrive::Again;
 pub use schedules::PutSchedule;
 pub use submit::{NewSubmission, Submission};
 pub use upload::{Content, NewFile, Piece};
 pub use watch::Live;
 
-pub use apflow_store::{FilePage, JobFilter, SchedulePage};
+pub use apflow_store::{
+    CHECKPOINTS_PER_PAGE_MAX, FilePage, JobFilter, PastCheckpoint, SchedulePage, TaskFilter,
+    VALUES_PER_PAGE_MAX,
+};

@@ -7,7 +7,7 @@ use apflow_model::clock::Clock;
 use apflow_model::event::{Happening, LogLine, Stream};
 use apflow_model::id::{JobId, TaskId};
 use apflow_sandbox::{Checkpoint, CheckpointError, PortFuture, Stop, StopReason, TaskPort};
-use apflow_store::{Claimed, NewEvent, Store, StoreError};
+use apflow_store::{Claimed, Hold, NewEvent, Store, StoreError};
 
 use crate::engine::Engine;
 use crate::error::chain;
@@ -71,17 +71,29 @@ impl Port {
     /// Stores what happened so far, and ends an attempt that no longer holds its task.
     pub(crate) async fn store_events(&self) {
         let events = std::mem::take(&mut *self.lock());
-        let held = if events.is_empty() {
-            self.store.holds(self.task, self.attempt).await
-        } else {
-            self.store.append_events(self.task, self.attempt, events).await.map(|_| true)
-        };
-        match held {
-            Ok(true) => {}
-            Ok(false) | Err(StoreError::AttemptLost) => self.stop.now(StopReason::LeaseLost),
+        if events.is_empty() {
+            return;
+        }
+        match self.store.append_events(self.task, self.attempt, events).await {
+            Ok(_) => {}
+            Err(StoreError::AttemptLost) => self.stop.now(StopReason::LeaseLost),
             Err(error) => {
                 let error = chain(&error);
                 tracing::error!(task = %self.task, error, "what happened could not be stored");
+            }
+        }
+    }
+
+    /// Ends an attempt that no longer holds its task, or whose task somebody cancelled: perhaps in
+    /// another process, which cannot tell the guest.
+    pub(crate) async fn check_hold(&self) {
+        match self.store.holds(self.task, self.attempt).await {
+            Ok(Hold::Held) => {}
+            Ok(Hold::Cancelled) => self.stop.cancel(),
+            Ok(Hold::Lost) => self.stop.now(StopReason::LeaseLost),
+            Err(error) => {
+                let error = chain(&error);
+                tracing::error!(task = %self.task, error, "a task could not be looked up");
             }
         }
     }

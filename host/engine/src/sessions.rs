@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apflow_sandbox::StopReason;
-use apflow_store::{Recovered, SessionId, StoreError};
+use apflow_store::{Hold, Recovered, SessionId, StoreError};
 use tokio::task::JoinSet;
 
 use crate::engine::Engine;
@@ -140,8 +140,13 @@ async fn stop_lost(engine: &Engine, session: SessionId) {
     }
     match engine.store.held(session).await {
         Ok(held) => {
-            let lost = running.iter().filter(|(key, _)| !held.contains(key));
-            lost.for_each(|(_, stop)| stop.now(StopReason::LeaseLost));
+            for (attempt, stop) in &running {
+                match held.get(attempt) {
+                    Some(Hold::Held) => {}
+                    Some(Hold::Cancelled) => stop.cancel(),
+                    Some(Hold::Lost) | None => stop.now(StopReason::LeaseLost),
+                }
+            }
         }
         Err(error) => tracing::debug!(error = chain(&error), "what runs here is not known"),
     }

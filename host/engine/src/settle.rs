@@ -31,7 +31,6 @@ pub(crate) async fn settle(
 ) {
     let now = engine.now();
     let result = ended.result.map_err(|fault| at_deadline(claimed, now, fault));
-    let fault = result.as_ref().err().cloned();
     let end = match result {
         Ok(output) => End::Completed { output, files },
         Err(fault) if fault.code == FaultCode::Cancelled => End::Cancelled { fault },
@@ -55,7 +54,7 @@ pub(crate) async fn settle(
     if !settled.became_ready.is_empty() || settled.next_run_at.is_some() {
         engine.bell.notify_one();
     }
-    let what = Happening::State { state: settled.state, fault };
+    let what = Happening::State { state: settled.state, fault: settled.fault };
     engine.hub.tell(Live::Task { job: settled.job, task, attempt, what });
     if let Some(state) = settled.job_ended {
         engine.hub.tell(Live::JobEnded { job: settled.job, state });
@@ -101,7 +100,9 @@ fn at_deadline(claimed: &Claimed, now: Timestamp, fault: Fault) -> Fault {
 }
 
 fn after(claimed: &Claimed, fault: &Fault) -> Retry {
-    retry::after(fault, claimed.attempt, claimed.attempts_max, &claimed.backoff, jitter())
+    let counts = |number: u32| number.saturating_sub(claimed.attempts_before);
+    let (attempt, attempts_max) = (counts(claimed.attempt), counts(claimed.attempts_max));
+    retry::after(fault, attempt, attempts_max, &claimed.backoff, jitter())
 }
 
 /// A number from 0 to 1, drawn evenly enough to spread retries. The keys of `RandomState` are

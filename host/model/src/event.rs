@@ -40,6 +40,10 @@ pub enum Happening {
     },
     /// A schedule submitted the job.
     Fired(Origin),
+    /// Somebody cancelled the task while an attempt was running, which ends soon.
+    Cancelling,
+    /// The attempt completed before the cancellation could end it: its result counts.
+    CancelTooLate,
     /// The executor wrote a line to its log.
     Log(LogLine),
     /// The command wrote to its standard output.

@@ -19,7 +19,7 @@ pub enum FaultCode {
     Retryable,
     /// It will never work.
     Permanent,
-    /// The executor saw the cancellation and stopped.
+    /// Somebody cancelled it, or the executor says so itself.
     Cancelled,
     /// The task's budget is used up.
     BudgetExhausted,
@@ -31,6 +31,8 @@ pub enum FaultCode {
     Trapped,
     /// A `$from` pointer finds nothing in the dependency's output.
     ReferenceUnresolved,
+    /// A dependency that the task requires did not complete.
+    DependencyLost,
     /// The host ended while the attempt was running.
     HostLost,
     /// The plugin is no longer installed, or cannot be loaded.
@@ -43,7 +45,7 @@ pub enum FaultCode {
 
 impl FaultCode {
     /// Every kind.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::InvalidInput,
         Self::Retryable,
         Self::Permanent,
@@ -53,6 +55,7 @@ impl FaultCode {
         Self::LimitExceeded,
         Self::Trapped,
         Self::ReferenceUnresolved,
+        Self::DependencyLost,
         Self::HostLost,
         Self::PluginUnavailable,
         Self::DeadlineExceeded,
@@ -70,6 +73,7 @@ impl FaultCode {
             | Self::CapabilityDenied
             | Self::LimitExceeded
             | Self::ReferenceUnresolved
+            | Self::DependencyLost
             | Self::PluginUnavailable
             | Self::PluginQuarantined
             | Self::DeadlineExceeded => false,
@@ -88,6 +92,7 @@ impl FaultCode {
             Self::LimitExceeded => "limit-exceeded",
             Self::Trapped => "trapped",
             Self::ReferenceUnresolved => "reference-unresolved",
+            Self::DependencyLost => "dependency-lost",
             Self::HostLost => "host-lost",
             Self::PluginUnavailable => "plugin-unavailable",
             Self::DeadlineExceeded => "deadline-exceeded",

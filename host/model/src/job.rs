@@ -164,10 +164,12 @@ pub struct Task {
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
+    /// When somebody cancelled it. A task that completed all the same was cancelled too late.
+    pub cancel_at: Option<Timestamp>,
     /// What it keeps of what the operator grants. None for all of it.
     pub allow: Option<Vec<Grant>>,
-    /// How often it is tried at most: one more than was asked for with every attempt that a clean
-    /// stop of the host cut short.
+    /// How often it is tried at most: what was asked for, one more with every attempt that a clean
+    /// stop of the host cut short, and as many again with every redrive.
     pub max_attempts: u32,
     /// What it returned.
     pub output: Option<Value>,
@@ -177,6 +179,41 @@ pub struct Task {
     pub usage: Usage,
     /// Its attempts, in order.
     pub attempts: Vec<Attempt>,
+}
+
+/// A task as lists show it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskSummary {
+    /// Its id.
+    pub id: TaskId,
+    /// The job it belongs to.
+    pub job_id: JobId,
+    /// The caller's reference to it.
+    pub reference: String,
+    /// The caller's name for it.
+    pub name: Option<String>,
+    /// The plugin that runs it.
+    pub executor: String,
+    /// Where it stands.
+    pub state: TaskState,
+    /// From 0 (urgent) to 3 (low).
+    pub priority: u8,
+    /// How often it was tried.
+    pub attempt: u32,
+    /// How often it is tried at most.
+    pub max_attempts: u32,
+    /// Not before this moment.
+    pub run_at: Timestamp,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+    /// When its first attempt began.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// When somebody cancelled it.
+    pub cancel_at: Option<Timestamp>,
+    /// Why it did not end well.
+    pub fault: Option<Fault>,
 }
 
 /// A dependency as it is shown.

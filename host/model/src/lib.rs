@@ -25,6 +25,7 @@ pub mod plugin;
 mod pointer;
 pub mod quarantine;
 pub mod reader;
+pub mod redrive;
 pub mod reference;
 pub mod retry;
 pub mod schedule;

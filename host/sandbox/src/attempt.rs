@@ -98,7 +98,7 @@ pub(crate) fn new_store(
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(move |store| end_slice(store.data(), &ticker, store.engine()));
     // From here on, ending the attempt ends the guest's time slice.
-    stop.watch(&plugin.engine);
+    stop.watch(&plugin.engine, plan.limits.cancel_grace);
     if wall < TICK {
         plugin.ticker.tick_at(deadline, &plugin.engine);
     }

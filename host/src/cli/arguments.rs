@@ -12,6 +12,7 @@ use apflow_model::state::JobState;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::schedules::SchedulesVerb;
+use super::tasks::TasksVerb;
 use super::{grant, json};
 
 /// Runs untrusted executors safely: every one is a WASI component that gets only what was granted.
@@ -73,7 +74,7 @@ pub(crate) enum Verb {
     Validate(Validate),
     /// Run one task now, or a batch of them.
     Run(Run),
-    /// List, show and cancel jobs, and get their files.
+    /// List, show, cancel and retry jobs, and get their files.
     Jobs {
         #[command(subcommand)]
         verb: JobsVerb,
@@ -82,6 +83,11 @@ pub(crate) enum Verb {
     Schedules {
         #[command(subcommand)]
         verb: SchedulesVerb,
+    },
+    /// List, show, cancel and retry tasks of whichever job.
+    Tasks {
+        #[command(subcommand)]
+        verb: TasksVerb,
     },
     /// List the secrets that secrets.yaml names.
     Secrets {
@@ -214,6 +220,16 @@ pub(crate) enum JobsVerb {
         /// Save them below this folder, each task's in a folder of its own, which must be new.
         #[arg(long, value_name = "DIR")]
         save: Option<PathBuf>,
+    },
+    /// Let the failed tasks of one job run again, with their checkpoints.
+    Retry {
+        /// The id of the job.
+        id: JobId,
+        /// Only these of its tasks: their ids, or the caller's references.
+        tasks: Vec<String>,
+        /// The cancelled ones as well.
+        #[arg(long)]
+        cancelled: bool,
     },
     /// Cancel one job or all: tasks that have not ended end now.
     Cancel {

@@ -22,12 +22,14 @@ mod secrets;
 mod selftest;
 mod serve;
 mod signals;
+mod tasks;
 mod tree;
 mod validate;
 mod worker;
 
 use std::process::ExitCode;
 
+use apflow_api::RetryJob;
 use clap::Parser;
 
 use crate::config::Config;
@@ -95,6 +97,10 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
             files::run(&config()?, id, save.as_deref(), output).await
         }
         Verb::Schedules { verb } => schedules::run(config, verb, output).await,
+        Verb::Jobs { verb: JobsVerb::Retry { id, tasks, cancelled } } => {
+            jobs::retry(&config()?, RetryJob { id, tasks, with_cancelled: cancelled }, output).await
+        }
+        Verb::Tasks { verb } => tasks::run(&config()?, verb, output).await,
         Verb::Secrets { verb: SecretsVerb::List } => secrets::list(&config()?, output).await,
         Verb::Serve(verb) => serve::run(&config()?, verb, output).await,
         Verb::Worker => worker::run(&config()?, output).await,

@@ -164,7 +164,11 @@ fn tell(news: &Live, id: JobId, is_tree: bool, output: &Output) {
         Happening::Stdout { text } => note_lines("out", text, output),
         Happening::Stderr { text } => note_lines("err", text, output),
         Happening::Denied { message } => output.note(&format!(" denied {message}")),
-        Happening::State { .. } | Happening::Fired(_) | Happening::Checkpoint { .. } => {}
+        Happening::State { .. }
+        | Happening::Fired(_)
+        | Happening::Cancelling
+        | Happening::CancelTooLate
+        | Happening::Checkpoint { .. } => {}
     }
 }
 

@@ -54,9 +54,10 @@ pub struct Claimed {
     pub timeout: Option<Duration>,
     /// The task fails unless it has ended before this moment.
     pub deadline: Option<Timestamp>,
-    /// How often it is tried at most: what the caller said, and one for each clean stop that cut an
-    /// attempt short.
+    /// How often it is tried at most, those attempts included that count no more.
     pub attempts_max: u32,
+    /// How many of its attempts count no more.
+    pub attempts_before: u32,
     /// How long to wait between attempts.
     pub backoff: Backoff,
     /// How many model tokens all its attempts may spend together.
@@ -195,7 +196,7 @@ const START_JOBS: Sql = sql!(
 const SHOW_CLAIMED: Sql = sql!(
     "\
     SELECT task.id, task.job_id, task.attempt, task.reference, task.executor, task.timeout_ms, \
-           task.deadline, task.attempts_max, task.backoff, task.token_budget, task.model, task.allow, \
+           task.deadline, task.attempts_max, task.attempts_before, task.backoff, task.token_budget, task.model, task.allow, \
            task_input.body, job.principal, job.grants, \
            EXISTS (SELECT 1 FROM dependency WHERE task_id = task.id) AS has_dependencies \
     FROM task JOIN job ON job.id = task.job_id LEFT JOIN task_input ON task_input.task_id = task.id \
@@ -377,6 +378,7 @@ fn read_claimed(row: &Row) -> Result<Claimed, StoreError> {
         timeout: row::perhaps_number(row, "timeout_ms")?.map(Duration::from_millis),
         deadline: row::perhaps_moment(row, "deadline")?,
         attempts_max: row::number(row, "attempts_max")?,
+        attempts_before: row::number(row, "attempts_before")?,
         backoff: row::json(row, "backoff")?,
         token_budget: row::perhaps_number(row, "token_budget")?,
         model: row::column(row, "model")?,

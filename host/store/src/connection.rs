@@ -216,6 +216,15 @@ impl Query {
         Self { text: Text::Built(start.to_owned()), arguments: Vec::new() }
     }
 
+    /// Asks how a file would go about a statement that was put together.
+    #[cfg(test)]
+    pub(crate) fn explained(mut self) -> Self {
+        if let Text::Built(text) = &mut self.text {
+            text.insert_str(0, "EXPLAIN QUERY PLAN ");
+        }
+        self
+    }
+
     /// Adds a part to a statement that is put together.
     pub(crate) fn push(&mut self, part: &'static str) -> &mut Self {
         if let Text::Built(text) = &mut self.text {

@@ -13,7 +13,7 @@ use crate::connection::{Connection, query};
 use crate::dialect::{Sql, sql};
 use crate::error::StoreError;
 use crate::events::{self, Draft};
-use crate::{dependents, row, settle};
+use crate::{dependents, row};
 
 /// The most waiting tasks that one claim fails because of their deadlines. A claim that leaves some
 /// behind makes [`Store::next_run_at`](crate::Store::next_run_at) a moment in the past, so the next
@@ -74,8 +74,7 @@ pub(crate) async fn expire(
         Draft::of_attempt_state(place, TaskState::Failed, Some(fault.clone()), now)
     };
     let mut drafts: Vec<_> = ended.iter().map(failed).collect();
-    drafts
-        .extend(moved.iter().map(|move_| Draft::of_state(move_.job, move_.task, move_.state, now)));
+    drafts.extend(moved.iter().map(|moved| Draft::of_moved(moved, now)));
     events::append(connection, drafts).await?;
     let skipped = moved.iter().filter(|moved| moved.state.is_end()).map(|moved| moved.job.0);
     let jobs = ended.iter().map(|(job, _)| *job).chain(skipped);
@@ -99,7 +98,7 @@ async fn close(
     left.sort_unstable();
     let mut ends = Vec::new();
     for (job, _) in left.into_iter().filter(|(_, open)| *open == 0) {
-        ends.push((JobId(job), settle::end_job(connection, JobId(job), now).await?));
+        ends.push((JobId(job), dependents::end_job(connection, JobId(job), now).await?));
     }
     Ok(ends)
 }

@@ -12,6 +12,7 @@ use apflow_model::job::Origin;
 use apflow_model::state::TaskState;
 
 use crate::connection::{Connection, Row, query};
+use crate::dependents::Moved;
 use crate::dialect::{Sql, sql};
 use crate::error::StoreError;
 use crate::row;
@@ -146,6 +147,13 @@ impl Draft {
     /// That a task which no attempt holds moved to another state.
     pub(crate) fn of_state(job: JobId, task: TaskId, state: TaskState, at: Timestamp) -> Self {
         let what = Happening::State { state, fault: None };
+        Self { job, task: Some(task), attempt: 0, at, what }
+    }
+
+    /// That a task moved because one that it waited for has ended.
+    pub(crate) fn of_moved(moved: &Moved, at: Timestamp) -> Self {
+        let Moved { job, task, state, ref fault, .. } = *moved;
+        let what = Happening::State { state, fault: fault.clone() };
         Self { job, task: Some(task), attempt: 0, at, what }
     }
 

@@ -314,6 +314,7 @@ fn plan_task(job: JobId, id: i64, spec: &TaskSpec, ids: &[i64], now: Timestamp) 
         created_at: now,
         started_at: None,
         ended_at: None,
+        cancel_at: None,
         allow: spec.allow.clone(),
         max_attempts: spec.attempts_max,
         output: None,

@@ -14,10 +14,12 @@ mod depth;
 mod idempotency;
 mod lanes;
 mod schedules;
+mod task_list;
 mod tasks;
 
 mod attempts;
 mod cancel;
+mod redrive;
 mod settle;
 
 mod dependents;
@@ -53,7 +55,10 @@ mod floor;
 pub use crate::address::{Address, AddressError, Server};
 pub use crate::attempts::{End, Settled, Settlement};
 pub use crate::cancel::Cancelled;
-pub use crate::checkpoints::{CHECKPOINT_BYTES_MAX, CHECKPOINTS_MAX, Checkpoint};
+pub use crate::checkpoints::{
+    CHECKPOINT_BYTES_MAX, CHECKPOINTS_MAX, CHECKPOINTS_PER_PAGE_MAX, Checkpoint, PastCheckpoint,
+    VALUES_PER_PAGE_MAX,
+};
 pub use crate::claim::{Claimed, HandedOut, PROMOTED_PER_CLAIM_MAX};
 pub use crate::deadlines::{EXPIRED_PER_CLAIM_MAX, Expired};
 pub use crate::depth::{Depth, LaneDepth};
@@ -65,6 +70,9 @@ pub use crate::hints::Hints;
 pub use crate::idempotency::Once;
 pub use crate::jobs::{JOBS_PER_PAGE_MAX, JobFilter, JobPage, NewJob, Submitted};
 pub use crate::recovery::{HOST_LOSSES_MAX, Recovered};
+pub use crate::redrive::{RedriveChoice, Redriven};
 pub use crate::schedules::{Due, Fired, NewSchedule, SCHEDULES_PER_PAGE_MAX, SchedulePage};
 pub use crate::sessions::SessionId;
 pub use crate::store::Store;
+pub use crate::task_list::{TASKS_PER_PAGE_MAX, TaskFilter, TaskPage};
+pub use crate::tasks::Hold;

@@ -29,7 +29,7 @@ pub const HOST_LOSSES_MAX: u32 = 2;
 pub struct Recovered {
     /// The tasks that were left running and are tried again.
     pub retried: Vec<TaskId>,
-    /// The tasks that were left running and have failed for good.
+    /// The tasks that were left running and have ended: failed for good, or cancelled before.
     pub failed: Vec<TaskId>,
     /// The jobs that ended by that.
     pub jobs_ended: Vec<(JobId, JobState)>,
@@ -145,18 +145,15 @@ impl Write for Recover {
         let mut endings = Vec::with_capacity(left.len());
         for Left { task, attempt, attempts_max, host_losses } in left {
             let end = after_loss(attempt, attempts_max, host_losses, self.now);
-            let lists = &mut recovered;
-            match end {
-                End::Retry { .. } => lists.retried.push(task),
-                End::Completed { .. } | End::Failed { .. } | End::Cancelled { .. } => {
-                    lists.failed.push(task);
-                }
-            }
             let (now, events) = (self.now, Vec::new());
             endings.push(Ending { task, attempt, now, end, usage: None, events });
         }
-        for settled in Ending::apply_group(&endings, connection).await? {
+        let settled = Ending::apply_group(&endings, connection).await?;
+        for (Ending { task, .. }, settled) in endings.iter().zip(settled) {
             let settled = settled?;
+            let ended = settled.state.is_end();
+            let list = if ended { &mut recovered.failed } else { &mut recovered.retried };
+            list.push(*task);
             recovered.jobs_ended.extend(settled.job_ended.map(|end| (settled.job, end)));
         }
         Ok(recovered)

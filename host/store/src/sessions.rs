@@ -3,7 +3,7 @@
 //! A session that missed its lease is over for good: its host opens another. What becomes of the
 //! work of a session that is over stands in `recovery`.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use apflow_model::clock::Timestamp;
@@ -16,6 +16,7 @@ use crate::dialect::{Sql, sql};
 use crate::error::StoreError;
 use crate::row;
 use crate::store::Store;
+use crate::tasks::Hold;
 use crate::write::{Turn, Write, WriteGroup};
 
 /// The time in which one host runs tasks. Never used again by another.
@@ -100,10 +101,18 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError::Database`] and [`StoreError::Corrupt`].
-    pub async fn held(&self, session: SessionId) -> Result<HashSet<(TaskId, u32)>, StoreError> {
-        const SQL: &str = "SELECT id, attempt FROM task WHERE state = 3 AND session_id = $1";
-        let held: Vec<(i64, i64)> = self.readers().read_all(query(SQL).bind(session.0)).await?;
-        let read = |(task, attempt)| Ok((TaskId(task), row::narrow(attempt, "attempt")?));
+    pub async fn held(
+        &self,
+        session: SessionId,
+    ) -> Result<HashMap<(TaskId, u32), Hold>, StoreError> {
+        const SQL: &str = "SELECT id, attempt, cancel_at IS NOT NULL FROM task \
+                           WHERE state = 3 AND session_id = $1";
+        let find = query(SQL).bind(session.0);
+        let held: Vec<(i64, i64, bool)> = self.readers().read_all(find).await?;
+        let read = |(task, attempt, is_cancelled)| {
+            let hold = if is_cancelled { Hold::Cancelled } else { Hold::Held };
+            Ok(((TaskId(task), row::narrow(attempt, "attempt")?), hold))
+        };
         held.into_iter().map(read).collect()
     }
 
@@ -189,7 +198,7 @@ struct GiveBack {
 
 const GIVE_BACK: Sql = sql!(
     "\
-    UPDATE task SET attempts_max = attempts_max + 1 \
+    UPDATE task SET attempts_max = attempts_max + 1, attempts_before = attempts_before + 1 \
     WHERE state = 3 AND session_id = $2 \
       AND id NOT IN (SELECT CAST(value AS BIGINT) FROM ",
     ROWS,
@@ -220,13 +229,18 @@ impl Write for GiveBack {
             })
         };
         let endings = given.iter().map(ending).collect::<Result<Vec<_>, StoreError>>()?;
-        for settled in Ending::apply_group(&endings, connection).await? {
-            settled?;
-        }
+        let settled = Ending::apply_group(&endings, connection).await?;
         if self.ends {
             let end = query(END_SESSION).bind(self.session.0).bind(self.now.unix_ms());
             end.execute(connection).await?;
         }
-        Ok(endings.into_iter().map(|ending| ending.task).collect())
+        let mut given_back = Vec::with_capacity(endings.len());
+        for (Ending { task, .. }, settled) in endings.into_iter().zip(settled) {
+            // One that was cancelled before has ended.
+            if !settled?.state.is_end() {
+                given_back.push(task);
+            }
+        }
+        Ok(given_back)
     }
 }

@@ -14,16 +14,33 @@ use crate::error::StoreError;
 use crate::store::Store;
 use crate::{lanes, row};
 
+/// How an attempt stands to its task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// It holds it.
+    Held,
+    /// It holds it, and shall end: somebody cancelled the task.
+    Cancelled,
+    /// It does not: it has ended, or another took the task over.
+    Lost,
+}
+
 impl Store {
     /// Whether this attempt still holds its task: it has not ended, and no other took it over.
     ///
     /// # Errors
     ///
     /// [`StoreError::Database`].
-    pub async fn holds(&self, task: TaskId, attempt: u32) -> Result<bool, StoreError> {
-        const SQL: &str = "SELECT 1 FROM task WHERE id = $1 AND attempt = $2 AND state = 3";
-        let held = self.readers().fetch_optional(query(SQL).bind(task.0).bind(attempt)).await?;
-        Ok(held.is_some())
+    pub async fn holds(&self, task: TaskId, attempt: u32) -> Result<Hold, StoreError> {
+        const SQL: &str = "SELECT cancel_at IS NOT NULL FROM task \
+                           WHERE id = $1 AND attempt = $2 AND state = 3";
+        let held = query(SQL).bind(task.0).bind(attempt);
+        let held: Option<(bool,)> = self.readers().read_optional(held).await?;
+        Ok(match held {
+            None => Hold::Lost,
+            Some((false,)) => Hold::Held,
+            Some((true,)) => Hold::Cancelled,
+        })
     }
 
     /// The outputs of the tasks that `task` waits for, by the caller's references.
@@ -93,7 +110,8 @@ pub(crate) async fn of_job(
     Ok(tasks)
 }
 
-fn read_task(row: &Row) -> Result<Task, StoreError> {
+/// Reads a row of `task` with the `body` of its output, without its dependencies and attempts.
+pub(crate) fn read_task(row: &Row) -> Result<Task, StoreError> {
     Ok(Task {
         id: TaskId(row::column(row, "id")?),
         job_id: JobId(row::column(row, "job_id")?),
@@ -110,6 +128,7 @@ fn read_task(row: &Row) -> Result<Task, StoreError> {
         created_at: row::moment(row, "created_at")?,
         started_at: row::perhaps_moment(row, "started_at")?,
         ended_at: row::perhaps_moment(row, "ended_at")?,
+        cancel_at: row::perhaps_moment(row, "cancel_at")?,
         allow: row::perhaps_json(row, "allow")?,
         max_attempts: row::number(row, "attempts_max")?,
         output: row::perhaps_json(row, "body")?,
@@ -119,7 +138,7 @@ fn read_task(row: &Row) -> Result<Task, StoreError> {
     })
 }
 
-fn read_attempt(row: &Row) -> Result<Attempt, StoreError> {
+pub(crate) fn read_attempt(row: &Row) -> Result<Attempt, StoreError> {
     Ok(Attempt {
         n: row::number(row, "n")?,
         started_at: row::moment(row, "started_at")?,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use apflow_api::{Api, ApiError, Approval, CancelJob, Live, LoadPlugin, SubmitJob, chain};
+use apflow_api::{Api, ApiError, Approval, CancelJob, FindJob, Live, LoadPlugin, SubmitJob, chain};
 use apflow_model::event::Happening;
 use apflow_model::id::JobId;
 use apflow_model::job::Job;
@@ -98,19 +98,24 @@ async fn let_loose(api: &Api, guest: Guest, case: &Case) -> Result<Job, ApiError
     };
     let job = json!({ "tasks": inputs.iter().enumerate().map(task).collect::<Vec<_>>() });
     let is_cancelled = matches!(case.holds, Holds::Cancels);
-    let news = api.subscribe(&operator())?;
+    let mut news = api.subscribe(&operator())?;
     let wait = (!is_cancelled).then_some(TRIAL_MAX);
     let submit = SubmitJob { job, grants: Vec::new(), wait, idempotency_key: None };
     let job = api.invoke(submit, &operator()).await?.job;
     if !is_cancelled {
         return Ok(job);
     }
-    until_it_speaks(news, job.id).await;
-    api.invoke(CancelJob { id: job.id }, &operator()).await
+    until_it_speaks(&mut news, job.id).await;
+    let mut job = api.invoke(CancelJob { id: job.id }, &operator()).await?;
+    // A busy machine may take longer than the answer waits.
+    while !job.state.is_end() && !matches!(news.recv().await, Err(RecvError::Closed)) {
+        job = api.invoke(FindJob { id: job.id }, &operator()).await?;
+    }
+    Ok(job)
 }
 
 /// Waits for the first line of a job's log: its guest is running then.
-async fn until_it_speaks(mut news: Receiver<Live>, id: JobId) {
+async fn until_it_speaks(news: &mut Receiver<Live>, id: JobId) {
     loop {
         match news.recv().await {
             Ok(Live::Task { job, what: Happening::Log(_), .. }) if job == id => return,

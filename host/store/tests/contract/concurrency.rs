@@ -7,7 +7,7 @@ use apflow_model::concurrency::Concurrency;
 use apflow_model::fair::Limits;
 use apflow_model::id::TaskId;
 use apflow_model::job::{Job, Task};
-use apflow_store::{Claimed, End, SessionId, Settlement, Store};
+use apflow_store::{Claimed, End, Hold, SessionId, Settlement, Store};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -256,7 +256,8 @@ impl Trial {
     async fn drop_lost(&mut self) {
         let mut held = Vec::new();
         for claimed in std::mem::take(&mut self.running) {
-            if self.host.store.holds(claimed.task, claimed.attempt).await.unwrap() {
+            let hold = self.host.store.holds(claimed.task, claimed.attempt).await;
+            if hold.unwrap() != Hold::Lost {
                 held.push(claimed);
             }
         }

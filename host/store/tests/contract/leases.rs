@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use apflow_model::quarantine::QuarantineRule;
 use apflow_model::state::TaskState;
-use apflow_store::{NewJob, Recovered, SessionId, Store, StoreError};
+use apflow_store::{Hold, NewJob, Recovered, SessionId, Store, StoreError};
 use serde_json::json;
 
 use crate::host::{Host, at, claim, completed, forest, open_session, spec};
@@ -113,7 +113,7 @@ async fn what_a_claim_took_without_an_answer_is_given_back() {
     let given = host.store.give_back_all_but(host.session, kept, at(1)).await.unwrap();
     assert_eq!(given, [claimed[1].task]);
     let held = host.store.held(host.session).await.unwrap();
-    assert_eq!(held, [(claimed[0].task, 1)].into());
+    assert_eq!(held, [((claimed[0].task, 1), Hold::Held)].into());
     let again = host.claim_one(2).await;
     assert_eq!((again.task, again.attempt, again.attempts_max), (claimed[1].task, 2, 4));
     host.settle(&claimed[0], 3, completed()).await;

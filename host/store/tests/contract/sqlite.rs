@@ -43,9 +43,13 @@ mod plugins;
 #[cfg(test)]
 mod quarantine;
 #[cfg(test)]
+mod redrive;
+#[cfg(test)]
 mod schedules;
 #[cfg(test)]
 mod sessions;
+#[cfg(test)]
+mod task_list;
 #[cfg(test)]
 mod tasks;
 #[cfg(test)]
