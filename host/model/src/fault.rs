@@ -31,6 +31,8 @@ pub enum FaultCode {
     Trapped,
     /// A `$from` pointer finds nothing in the dependency's output.
     ReferenceUnresolved,
+    /// A destination that keeps failing is left alone for a while.
+    BreakerOpen,
     /// The host ended while the attempt was running.
     HostLost,
     /// The plugin is no longer installed, or cannot be loaded.
@@ -39,7 +41,7 @@ pub enum FaultCode {
 
 impl FaultCode {
     /// Every kind.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::InvalidInput,
         Self::Retryable,
         Self::Permanent,
@@ -49,6 +51,7 @@ impl FaultCode {
         Self::LimitExceeded,
         Self::Trapped,
         Self::ReferenceUnresolved,
+        Self::BreakerOpen,
         Self::HostLost,
         Self::PluginUnavailable,
     ];
@@ -56,7 +59,7 @@ impl FaultCode {
     /// Whether another attempt may end better.
     pub const fn is_retryable(self) -> bool {
         match self {
-            Self::Retryable | Self::Trapped | Self::HostLost => true,
+            Self::Retryable | Self::Trapped | Self::BreakerOpen | Self::HostLost => true,
             Self::InvalidInput
             | Self::Permanent
             | Self::Cancelled
@@ -80,6 +83,7 @@ impl FaultCode {
             Self::LimitExceeded => "limit-exceeded",
             Self::Trapped => "trapped",
             Self::ReferenceUnresolved => "reference-unresolved",
+            Self::BreakerOpen => "breaker-open",
             Self::HostLost => "host-lost",
             Self::PluginUnavailable => "plugin-unavailable",
         }
