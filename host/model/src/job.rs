@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::breaker::BreakerKey;
 use crate::capability::Grant;
 use crate::clock::Timestamp;
 use crate::fault::Fault;
@@ -142,6 +143,9 @@ pub struct Task {
     /// How often it is tried at most: one more than was asked for with every attempt that a clean
     /// stop of the host cut short.
     pub max_attempts: u32,
+    /// What holds it back, while it is ready and its executor is left alone for a while.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_by: Option<HeldBy>,
     /// What it returned.
     pub output: Option<Value>,
     /// Why it did not end well.
@@ -150,6 +154,15 @@ pub struct Task {
     pub usage: Usage,
     /// Its attempts, in order.
     pub attempts: Vec<Attempt>,
+}
+
+/// What holds a ready task back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldBy {
+    /// The breaker of its executor.
+    pub breaker: BreakerKey,
+    /// When the breaker lets probes through. In the past, the task waits for its turn as one.
+    pub until: Timestamp,
 }
 
 /// A dependency as it is shown.

@@ -10,6 +10,7 @@ use apflow_model::state::{JobState, TaskState};
 use apflow_model::usage::Usage;
 use serde_json::{Value, json};
 
+use crate::breakers;
 use crate::connection::{Connection, Query, Row, query};
 use crate::dialect::{Sql, sql};
 use crate::error::StoreError;
@@ -92,6 +93,7 @@ impl Store {
         let Some(found) = found else { return Ok(None) };
         let mut job = read(&found)?;
         job.tasks = tasks::of_job(&mut snapshot, id).await?;
+        breakers::explain(&mut snapshot, &mut job.tasks).await?;
         Ok(Some(job))
     }
 
@@ -252,6 +254,7 @@ fn plan_task(job: JobId, id: i64, spec: &TaskSpec, ids: &[i64], now: Timestamp) 
         ended_at: None,
         allow: spec.allow.clone(),
         max_attempts: spec.attempts_max,
+        held_by: None,
         output: None,
         fault: None,
         usage: Usage::default(),

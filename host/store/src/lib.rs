@@ -21,6 +21,8 @@ mod files;
 
 mod sessions;
 
+mod breakers;
+
 mod plugins;
 
 mod commit;
@@ -38,6 +40,7 @@ mod schema;
 
 pub use crate::address::{Address, AddressError, Server};
 pub use crate::attempts::{End, Settled, Settlement};
+pub use crate::breakers::{BREAKERS_MAX, BreakerMove, KeptBreaker, Moved};
 pub use crate::cancel::Cancelled;
 pub use crate::checkpoints::{CHECKPOINT_BYTES_MAX, CHECKPOINTS_MAX, Checkpoint};
 pub use crate::error::StoreError;

@@ -16,6 +16,7 @@ use apflow_model::usage::Usage;
 use serde_json::Value;
 
 use crate::attempts::{End, Ending};
+use crate::breakers;
 use crate::connection::{Connection, Row, query};
 use crate::dialect::{Sql, sql};
 use crate::error::StoreError;
@@ -154,12 +155,16 @@ const PROMOTE: Sql = sql!(
 const TAKE: Sql = sql!(
     "\
     WITH next AS MATERIALIZED ( \
-      SELECT id FROM task WHERE state = 2 ORDER BY priority, run_at, id LIMIT $3 ",
+      SELECT id FROM task WHERE state = 2 \
+        AND (executor IN (SELECT value->>0 FROM ",
+    ROWS,
+    ")) = $5 \
+      ORDER BY priority, run_at, id LIMIT $4 ",
     SKIP_LOCKED,
     " \
     ) \
-    UPDATE task SET state = 3, attempt = attempt + 1, session_id = $1, \
-                    started_at = coalesce(started_at, $2) \
+    UPDATE task SET state = 3, attempt = attempt + 1, session_id = $2, \
+                    started_at = coalesce(started_at, $3) \
     WHERE id IN (SELECT id FROM next) RETURNING id"
 );
 
@@ -264,12 +269,25 @@ impl Claim {
         connection: &mut Connection<'_>,
         limit: u32,
     ) -> Result<Vec<Taken>, StoreError> {
-        let taken: Vec<(i64,)> = query(TAKE)
-            .bind(self.session.0)
-            .bind(self.now.unix_ms())
-            .bind(limit)
-            .read_all(connection)
-            .await?;
+        let mut taken: Vec<(i64,)> = Vec::new();
+        let allowances = breakers::allowances(connection, self.now).await?;
+        let all = allowances.iter().map(|allowance| &allowance.executor).collect();
+        let probes = allowances.iter().map(|one| (vec![&one.executor], one.most - one.running));
+        for (executors, most, are_these) in probes
+            .filter(|(_, most)| *most > 0)
+            .map(|(executors, most)| (executors, most, true))
+            .chain([(all, limit, false)])
+        {
+            let got = u32::try_from(taken.len()).unwrap_or(u32::MAX);
+            let executors: Vec<_> = executors.into_iter().map(|executor| [executor]).collect();
+            let take = query(TAKE)
+                .bind(row::text(&executors)?)
+                .bind(self.session.0)
+                .bind(self.now.unix_ms())
+                .bind(limit.saturating_sub(got).min(most))
+                .bind(are_these);
+            taken.extend(take.read_all::<(i64,)>(connection).await?);
+        }
         if taken.is_empty() {
             return Ok(Vec::new());
         }
@@ -408,6 +426,7 @@ fn read_task(row: &Row) -> Result<Task, StoreError> {
         ended_at: row::perhaps_moment(row, "ended_at")?,
         allow: row::perhaps_json(row, "allow")?,
         max_attempts: row::number(row, "attempts_max")?,
+        held_by: None,
         output: row::perhaps_json(row, "body")?,
         fault: row::perhaps_json(row, "fault")?,
         usage: Usage::default(),
@@ -426,7 +445,7 @@ fn read_attempt(row: &Row) -> Result<Attempt, StoreError> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use sqlx::{AssertSqlSafe, Row as _};
 
     use super::*;
@@ -434,7 +453,7 @@ mod tests {
     use crate::connection::Either;
 
     /// How the database goes about a statement, step by step.
-    async fn plan(sql: Sql) -> Vec<String> {
+    pub(crate) async fn plan(sql: Sql) -> Vec<String> {
         let folder = tempfile::tempdir().unwrap();
         let address = Address::File(folder.path().join("apflow.db"));
         let store = Store::open(&address).await.unwrap();

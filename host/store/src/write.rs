@@ -24,6 +24,7 @@ pub(crate) enum Turn {
     Session,
     Events,
     Checkpoint,
+    Breaker,
     Settle,
     Cancel,
     Release,

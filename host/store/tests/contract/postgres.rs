@@ -12,6 +12,8 @@ mod server;
 #[cfg(test)]
 mod attempts;
 #[cfg(test)]
+mod breakers;
+#[cfg(test)]
 mod cancel;
 #[cfg(test)]
 mod checkpoints;

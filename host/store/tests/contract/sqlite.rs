@@ -9,6 +9,8 @@ mod database;
 #[cfg(test)]
 mod attempts;
 #[cfg(test)]
+mod breakers;
+#[cfg(test)]
 mod cancel;
 #[cfg(test)]
 mod checkpoints;
