@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use apflow_model::breaker::BreakerRules;
 use apflow_model::reader::FileFault;
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt, Permissions, PermissionsExt};
@@ -92,6 +93,8 @@ pub(crate) struct ConfigFile {
     pub(crate) admin_token: Option<String>,
     /// How many attempts run at once.
     pub(crate) attempts_max: Option<AttemptsMax>,
+    /// When what keeps failing is left alone.
+    pub(crate) breakers: BreakerRules,
 }
 
 /// A number from 1 to 1024. The default is enough to keep a machine busy while some attempts wait

@@ -45,6 +45,8 @@ codes! {
     UnknownExecutor = "unknown-executor" 422;
     /// There is no such job.
     UnknownJob = "unknown-job" 404;
+    /// Nothing is known against what the breaker guards.
+    UnknownBreaker = "unknown-breaker" 404;
     /// There is no such file.
     UnknownFile = "unknown-file" 404;
     /// There is no such plugin.
@@ -94,7 +96,7 @@ macro_rules! pages {
 /// The pages of what no request is refused with: faults of tasks, then faults in manifests.
 const MORE_PAGES: &[(&str, &str)] = pages![
     "retryable" "permanent" "cancelled" "budget-exhausted" "capability-denied" "limit-exceeded"
-    "trapped" "reference-unresolved" "host-lost" "plugin-unavailable"
+    "trapped" "reference-unresolved" "breaker-open" "host-lost" "plugin-unavailable"
     "invalid-yaml" "unknown-field" "missing-field" "wrong-type" "invalid-value"
 ];
 

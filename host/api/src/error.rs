@@ -2,6 +2,7 @@
 
 use apflow_engine::{EngineError, chain};
 use apflow_model::access::Permission;
+use apflow_model::breaker::BreakerKey;
 use apflow_model::id::JobId;
 use apflow_model::reader::FileFault;
 
@@ -24,6 +25,9 @@ pub enum ApiError {
     /// There is no such job.
     #[error("there is no job `{0}`")]
     UnknownJob(JobId),
+    /// Nothing is known against what this breaker guards.
+    #[error("nothing is known against `{0}`: `apflow-host breakers list` shows what is not well")]
+    UnknownBreaker(BreakerKey),
     /// The task left no such file, or there is no such task.
     #[error("the task `{task}` of the job `{job}` left no file `{name}`")]
     UnknownFile {
@@ -52,6 +56,7 @@ impl ApiError {
             Self::Forbidden { .. } => Code::Forbidden,
             Self::InvalidRequest(_) => Code::InvalidRequest,
             Self::UnknownJob(_) => Code::UnknownJob,
+            Self::UnknownBreaker(_) => Code::UnknownBreaker,
             Self::UnknownFile { .. } => Code::UnknownFile,
             Self::MissingManifest(_) => Code::MissingManifest,
             Self::Unserializable(_) => Code::Internal,

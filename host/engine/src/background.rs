@@ -8,16 +8,22 @@ use tokio::task::JoinSet;
 
 use crate::engine::Engine;
 
+/// How often to forget breakers that are long past.
+const FORGET_EVERY: Duration = Duration::from_hours(1);
+
 /// Starts every loop. They end when the set is dropped, so whatever they do must bear being cut
 /// short.
 pub(crate) fn start(engine: &Arc<Engine>, session: SessionId) -> JoinSet<()> {
-    let loops = JoinSet::new();
+    let mut loops = JoinSet::new();
+    let breakers = Arc::clone(&engine.breakers);
+    loops.spawn(async move { breakers.keep().await });
+    let breakers = Arc::clone(&engine.breakers);
+    loops.spawn(async move { every(FORGET_EVERY, || breakers.forget()).await });
     tracing::debug!(?session, attempts_max = engine.settings.attempts_max, "dispatching");
     loops
 }
 
 /// Does something now, and again each time that `period` has passed since it ended.
-#[expect(dead_code, reason = "the first loop uses it")]
 pub(crate) async fn every<W: Future<Output = ()>>(period: Duration, work: impl Fn() -> W) {
     loop {
         work().await;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use apflow_model::breaker::BreakerKey;
 use apflow_model::clock::{Clock, Timestamp};
 use apflow_model::id::{JobId, TaskId};
 use apflow_model::job::Job;
@@ -14,6 +15,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Mutex, Notify, broadcast};
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::breakers::{Breakers, ListedBreaker};
 use crate::builtin::Builtin;
 use crate::components::Components;
 use crate::consents::Consents;
@@ -64,6 +66,7 @@ pub struct Engine {
     pub(crate) consents: Consents,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) registry: Registry,
+    pub(crate) breakers: Arc<Breakers>,
     pub(crate) hub: Hub,
     /// Rung when there may be something to dispatch.
     pub(crate) bell: Notify,
@@ -89,6 +92,7 @@ impl Engine {
         sandbox: Sandbox,
         builtins: Vec<Builtin>,
         clock: Arc<dyn Clock>,
+        breakers: Arc<Breakers>,
     ) -> Arc<Self> {
         Arc::new(Self {
             settings,
@@ -99,6 +103,7 @@ impl Engine {
             consents,
             clock,
             registry: Registry::new(builtins),
+            breakers,
             hub: Hub::new(),
             bell: Notify::new(),
             running: std::sync::Mutex::default(),
@@ -174,6 +179,37 @@ impl Engine {
     /// [`EngineError::Store`] when the database fails.
     pub async fn job_state(&self, id: JobId) -> Result<Option<JobState>, EngineError> {
         Ok(self.store.job_state(id).await?)
+    }
+
+    /// Lists the breakers that are open or have counted failures, by key.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Store`] when the database fails.
+    pub async fn list_breakers(&self) -> Result<Vec<ListedBreaker>, EngineError> {
+        Ok(self.breakers.list().await?)
+    }
+
+    /// Forgets all that is known against what a breaker guards. False when there was nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Store`] when the database fails.
+    pub async fn reset_breaker(&self, key: &BreakerKey) -> Result<bool, EngineError> {
+        let is_reset = self.breakers.reset(key).await?;
+        self.bell.notify_one();
+        Ok(is_reset)
+    }
+
+    /// Forgets all that is known against anything. Answers how many breakers there were.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Store`] when the database fails.
+    pub async fn reset_breakers(&self) -> Result<u64, EngineError> {
+        let count = self.breakers.reset_all().await?;
+        self.bell.notify_one();
+        Ok(count)
     }
 
     /// Listens to what happens from now on.
