@@ -23,6 +23,7 @@ mod serving;
 
 mod author;
 mod batches;
+mod breakers;
 mod broken_folders;
 mod cancelling;
 mod code_cache;
