@@ -44,4 +44,5 @@ mod refused_plugins;
 mod retries;
 mod secrets;
 mod sockets;
+mod validating;
 mod words;
