@@ -193,20 +193,24 @@ fn what_is_reset_is_tried_at_once() {
     host.run(&["breakers", "list"]).succeeds();
     let serving = Serving::start(&host);
     assert_eq!(serving.get("/api/v1/breakers").is(200).json()["breakers"][1]["state"], "open");
-    // The host that serves learns what the command line did.
-    host.run(&["breakers", "reset", &moody.key()]).succeeds();
-    let job = submit(&serving, &moody.asks(9));
-    assert_eq!(serving.ended(&job)["state"], "completed");
-    let error = host.run(&["breakers", "reset", &moody.key(), "--json"]).exits(1).error();
-    assert_eq!(error["code"], "unknown-breaker");
-    host.run(&["breakers", "reset", "panics"]).exits(2).says(&["expected `executor:NAME`"]);
     let post = |path: &str| {
         serving.ask(&format!("POST /api/v1/breakers/{path}"), Some(serving.token()), b"")
     };
-    let encoded = moody.key().replace("//", "%2F%2F");
-    post(&format!("{encoded}/reset")).is(404).problem(404, "unknown-breaker");
-    post("executor:panics/reset").is(200);
-    assert_eq!(post("reset").is(200).json(), json!({ "reset": 0 }));
+    let path = format!("{}/reset", moody.key().replace("//", "%2F%2F"));
+    assert_eq!(post(&path).is(200).json(), json!({ "key": moody.key() }));
+    let job = serving.ended(&submit(&serving, &moody.asks(1)));
+    assert_eq!(job["state"], "completed", "{job:#}");
+    post(&path).is(404).problem(404, "unknown-breaker");
+    // The host that serves learns what the command line does.
+    let panics = submit(&serving, &task);
+    dispatches(&serving);
+    assert_eq!(serving.found(&panics, |_| true)["tasks"][0]["state"], "ready");
+    host.run(&["breakers", "reset", "executor:panics"]).succeeds();
+    assert_eq!(faults(&serving.ended(&panics)["tasks"][0]), ["trapped"; 2]);
+    host.run(&["breakers", "reset", "panics"]).exits(2).says(&["expected `executor:NAME`"]);
+    let error = host.run(&["breakers", "reset", &moody.key(), "--json"]).exits(1).error();
+    assert_eq!(error["code"], "unknown-breaker");
+    assert_eq!(post("reset").is(200).json(), json!({ "reset": 1 }));
 }
 
 #[test]
