@@ -69,7 +69,12 @@ impl Host {
             gate: breakers.clone(),
         });
         let engine = Engine::new(
-            Settings { attempts_max, ..Settings::default() },
+            Settings {
+                attempts_max,
+                concurrency: Arc::new(config.file.concurrency.clone()),
+                admission: config.file.admission,
+                ..Settings::default()
+            },
             DataDir { store, components, consents, files },
             sandbox.map_err(EngineError::Sandbox)?,
             builtins()?,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use apflow_model::breaker::BreakerRules;
+use apflow_model::concurrency::{Admission, Concurrency};
 use apflow_model::reader::FileFault;
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt, Permissions, PermissionsExt};
@@ -95,6 +96,10 @@ pub(crate) struct ConfigFile {
     pub(crate) attempts_max: Option<AttemptsMax>,
     /// When what keeps failing is left alone.
     pub(crate) breakers: BreakerRules,
+    /// How many tasks run at once.
+    pub(crate) concurrency: Concurrency,
+    /// How many tasks may be open.
+    pub(crate) admission: Admission,
 }
 
 /// A number from 1 to 1024. The default is enough to keep a machine busy while some attempts wait

@@ -29,6 +29,7 @@ mod cancelling;
 mod code_cache;
 mod commands;
 mod compiling;
+mod concurrency;
 mod consent;
 mod crashes;
 mod databases;

@@ -67,6 +67,8 @@ codes! {
     ConsentNeeded = "consent-needed" 403;
     /// A lock of grants has faults.
     InvalidLock = "invalid-lock" 422;
+    /// Too many tasks have not ended.
+    TooManyTasks = "too-many-tasks" 429;
     /// Another process works on the data directory.
     HostLocked = "host-locked" 409;
     /// The database cannot be reached, opened or written.
@@ -96,7 +98,7 @@ macro_rules! pages {
 /// The pages of what no request is refused with: faults of tasks, then faults in manifests.
 const MORE_PAGES: &[(&str, &str)] = pages![
     "retryable" "permanent" "cancelled" "budget-exhausted" "capability-denied" "limit-exceeded"
-    "trapped" "reference-unresolved" "breaker-open" "host-lost" "plugin-unavailable"
+    "trapped" "reference-unresolved" "breaker-open" "host-lost" "plugin-unavailable" "deadline-exceeded"
     "invalid-yaml" "unknown-field" "missing-field" "wrong-type" "invalid-value"
 ];
 

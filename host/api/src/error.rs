@@ -1,5 +1,7 @@
 //! Why a verb was not done, in the words of a caller.
 
+use std::time::Duration;
+
 use apflow_engine::{EngineError, chain};
 use apflow_model::access::Permission;
 use apflow_model::breaker::BreakerKey;
@@ -7,6 +9,10 @@ use apflow_model::id::JobId;
 use apflow_model::reader::FileFault;
 
 use crate::code::Code;
+
+/// When to try again while too many tasks are open: nobody knows how long the others take, so often
+/// enough to meet the next ends, and seldom enough to cost nothing.
+const TOO_MANY_TASKS_RETRY_AFTER: Duration = Duration::from_secs(10);
 
 /// Why a verb was not done.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +71,7 @@ impl ApiError {
                 EngineError::InvalidInput(_) => Code::InvalidInput,
                 EngineError::UnknownExecutor(_) => Code::UnknownExecutor,
                 EngineError::UnknownPlugin(_) => Code::UnknownPlugin,
+                EngineError::TooManyTasks(_) => Code::TooManyTasks,
                 EngineError::BuiltinPlugin(_) => Code::BuiltinPlugin,
                 EngineError::InvalidManifest { .. } => Code::InvalidManifest,
                 EngineError::Component { .. } | EngineError::ChangedComponent(_) => {
@@ -86,6 +93,11 @@ impl ApiError {
                 }
             },
         }
+    }
+
+    /// When the same may be asked again with more success. None when that does not help.
+    pub fn retry_after(&self) -> Option<Duration> {
+        (self.code() == Code::TooManyTasks).then_some(TOO_MANY_TASKS_RETRY_AFTER)
     }
 
     /// The place in the caller's JSON that is wrong, as a JSON pointer.

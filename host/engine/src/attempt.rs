@@ -210,7 +210,9 @@ async fn call(
 ) -> Option<Ended> {
     let narrowed = claimed.allow.clone().map(Arc::from);
     let (task_id, job_id) = (claimed.task.to_string(), claimed.job.to_string());
-    let (attempt, model, timeout) = (claimed.attempt, claimed.model.clone(), claimed.timeout);
+    let (attempt, model) = (claimed.attempt, claimed.model.clone());
+    let until_deadline = claimed.deadline.map(|deadline| deadline.since(engine.now()));
+    let timeout = claimed.timeout.into_iter().chain(until_deadline).min();
     let task_port: Arc<dyn TaskPort> = Arc::clone(port) as Arc<dyn TaskPort>;
     let (sandbox, program, stop) = (Arc::clone(&engine.sandbox), Arc::clone(plugin), stop.clone());
     let mut guest = engine.sandbox.spawn(async move {

@@ -5,11 +5,12 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use apflow_model::event::Happening;
+use apflow_model::fair::Limits;
 use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::id::TaskId;
 use apflow_model::state::TaskState;
 use apflow_sandbox::{Ended, Stop, StopReason};
-use apflow_store::{Claimed, SessionId, StoreError};
+use apflow_store::{Claimed, Expired, SessionId, StoreError};
 use tokio::sync::Notify;
 use tokio::task::{Id, JoinError, JoinSet};
 
@@ -167,17 +168,29 @@ async fn hand_out(engine: &Arc<Engine>, session: SessionId, running: &mut Runnin
     let busy = u32::try_from(running.attempts.len()).unwrap_or(u32::MAX);
     let free = engine.settings.attempts_max.saturating_sub(busy);
     if free == 0 {
-        // The end of an attempt wakes the dispatcher; until then there is no place to fill.
-        return LOOK_AGAIN;
+        // The end of an attempt wakes the dispatcher; until then only the time moves tasks.
+        let next = until_next(engine).await;
+        if !next.is_zero() {
+            return next;
+        }
     }
-    let claimed = match engine.store.claim(session, engine.now(), free).await {
-        Ok(claimed) => claimed,
+    let concurrency = Arc::clone(&engine.settings.concurrency);
+    let limits = Limits { concurrency, ..Limits::default() };
+    let handed_out = match engine.store.claim(session, engine.now(), free, limits).await {
+        Ok(handed_out) => handed_out,
         Err(error) => {
             tracing::error!(error = chain(&error), "no task could be claimed");
             return LOOK_AGAIN;
         }
     };
-    for task in claimed {
+    for Expired { job, task, fault } in handed_out.expired {
+        let what = Happening::State { state: TaskState::Failed, fault: Some(fault) };
+        engine.hub.tell(Live::Task { job, task, attempt: 0, what });
+    }
+    for (job, state) in handed_out.jobs_ended {
+        engine.hub.tell(Live::JobEnded { job, state });
+    }
+    for task in handed_out.tasks {
         start(engine, running, Arc::new(task));
     }
     until_next(engine).await
@@ -215,7 +228,7 @@ impl Drop for Listed {
     }
 }
 
-/// How long until a scheduled task is due, at most [`LOOK_AGAIN`].
+/// How long until the time moves a task, at most [`LOOK_AGAIN`].
 async fn until_next(engine: &Engine) -> Duration {
     match engine.store.next_run_at().await {
         Ok(Some(due)) => due.since(engine.now()).min(LOOK_AGAIN),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use apflow_model::breaker::BreakerKey;
 use apflow_model::clock::{Clock, Timestamp};
+use apflow_model::concurrency::{Admission, Concurrency};
 use apflow_model::id::{JobId, TaskId};
 use apflow_model::job::Job;
 use apflow_model::state::JobState;
@@ -36,11 +37,21 @@ pub struct Settings {
     pub grace: Duration,
     /// The most bytes that one uploaded file may have.
     pub upload_bytes_max: u64,
+    /// How many tasks may run at once, on all hosts of the database together.
+    pub concurrency: Arc<Concurrency>,
+    /// How many tasks may be open.
+    pub admission: Admission,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { attempts_max: 64, grace: Duration::from_secs(10), upload_bytes_max: 1 << 30 }
+        Self {
+            attempts_max: 64,
+            grace: Duration::from_secs(10),
+            upload_bytes_max: 1 << 30,
+            concurrency: Arc::default(),
+            admission: Admission::default(),
+        }
     }
 }
 
@@ -95,8 +106,8 @@ impl Engine {
         breakers: Arc<Breakers>,
     ) -> Arc<Self> {
         Arc::new(Self {
+            store: store.admitting(settings.admission),
             settings,
-            store,
             sandbox: Arc::new(sandbox),
             components,
             files: Arc::new(files),

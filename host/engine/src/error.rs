@@ -25,6 +25,9 @@ pub enum EngineError {
     /// There is no plugin of this name.
     #[error("there is no plugin `{0}`: `apflow-host plugins list` shows what is installed")]
     UnknownPlugin(String),
+    /// More tasks would be open than may be. Nothing was stored.
+    #[error(transparent)]
+    TooManyTasks(StoreError),
     /// The plugin came with the host, so it cannot be removed or replaced.
     #[error("`{0}` came with the host: give your own plugin another name")]
     BuiltinPlugin(String),

@@ -120,7 +120,8 @@ impl Port {
             StoreError::TooManyCheckpoints { checkpoints_max } => {
                 CheckpointError::TooMany(*checkpoints_max)
             }
-            StoreError::SchemaTooNew { .. }
+            StoreError::TooManyTasks { .. }
+            | StoreError::SchemaTooNew { .. }
             | StoreError::Closed
             | StoreError::InvalidAddress(_)
             | StoreError::Unopened { .. }

@@ -4,6 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
+use apflow_model::clock::Timestamp;
 use apflow_model::event::Happening;
 use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::retry::{self, Retry};
@@ -28,8 +29,9 @@ pub(crate) async fn settle(
     events: Vec<NewEvent>,
 ) {
     let now = engine.now();
-    let fault = ended.result.as_ref().err().cloned();
-    let end = match ended.result {
+    let result = ended.result.map_err(|fault| at_deadline(claimed, now, fault));
+    let fault = result.as_ref().err().cloned();
+    let end = match result {
         Ok(output) => End::Completed { output, files },
         Err(fault) if fault.code == FaultCode::Cancelled => End::Cancelled { fault },
         Err(fault) => match after(claimed, &fault) {
@@ -85,6 +87,16 @@ async fn store(engine: &Engine, settlement: Settlement) -> Result<Settled, Store
             }
         }
     }
+}
+
+/// A deadline that has passed leaves no other attempt, and is what stopped one that ran until then.
+fn at_deadline(claimed: &Claimed, now: Timestamp, fault: Fault) -> Fault {
+    let is_past = claimed.deadline.is_some_and(|deadline| deadline <= now);
+    if is_past && (fault.code.is_retryable() || fault.code == FaultCode::LimitExceeded) {
+        let message = format!("the deadline has passed; the last attempt ended with {fault}");
+        return Fault::new(FaultCode::DeadlineExceeded, message);
+    }
+    fault
 }
 
 fn after(claimed: &Claimed, fault: &Fault) -> Retry {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use apflow_model::capability::Grant;
 use apflow_model::file;
 use apflow_model::job::{Job, JobSpec, SpecFault, TaskSpec};
-use apflow_store::NewJob;
+use apflow_store::{NewJob, StoreError};
 use serde_json::Value;
 
 use crate::engine::Engine;
@@ -33,8 +33,8 @@ impl Engine {
     /// # Errors
     ///
     /// [`EngineError::InvalidJob`], [`EngineError::UnknownExecutor`], [`EngineError::InvalidInput`]
-    /// and [`EngineError::GrantNotAsked`] for a job that is refused, and [`EngineError::Store`].
-    /// Nothing is stored then.
+    /// and [`EngineError::GrantNotAsked`] for a job that is refused, [`EngineError::TooManyTasks`]
+    /// while too many others have not ended, and [`EngineError::Store`]. Nothing is stored then.
     pub async fn submit(self: &Arc<Self>, submission: NewSubmission) -> Result<Job, EngineError> {
         let is_forest = submission.job.get("tasks").is_some();
         let spec = JobSpec::parse(submission.job).map_err(EngineError::InvalidJob)?;
@@ -56,7 +56,11 @@ impl Engine {
             grants::check(&submission.grants, &asked)?;
         }
         let NewSubmission { principal, grants, .. } = submission;
-        let job = self.store.submit(NewJob { spec, principal, grants }, self.now()).await?;
+        let job = NewJob { spec, principal, grants };
+        let job = self.store.submit(job, self.now()).await.map_err(|error| {
+            let is_full = matches!(error, StoreError::TooManyTasks { .. });
+            if is_full { EngineError::TooManyTasks(error) } else { EngineError::Store(error) }
+        })?;
         self.bell.notify_one();
         Ok(job)
     }

@@ -222,6 +222,7 @@ impl Outcome {
             | FaultCode::CapabilityDenied
             | FaultCode::ReferenceUnresolved
             | FaultCode::BreakerOpen
+            | FaultCode::DeadlineExceeded
             | FaultCode::HostLost
             | FaultCode::PluginUnavailable => Self::Neither,
         }

@@ -37,11 +37,13 @@ pub enum FaultCode {
     HostLost,
     /// The plugin is no longer installed, or cannot be loaded.
     PluginUnavailable,
+    /// The task had not ended when its deadline passed.
+    DeadlineExceeded,
 }
 
 impl FaultCode {
     /// Every kind.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::InvalidInput,
         Self::Retryable,
         Self::Permanent,
@@ -54,6 +56,7 @@ impl FaultCode {
         Self::BreakerOpen,
         Self::HostLost,
         Self::PluginUnavailable,
+        Self::DeadlineExceeded,
     ];
 
     /// Whether another attempt may end better.
@@ -67,7 +70,8 @@ impl FaultCode {
             | Self::CapabilityDenied
             | Self::LimitExceeded
             | Self::ReferenceUnresolved
-            | Self::PluginUnavailable => false,
+            | Self::PluginUnavailable
+            | Self::DeadlineExceeded => false,
         }
     }
 
@@ -86,6 +90,7 @@ impl FaultCode {
             Self::BreakerOpen => "breaker-open",
             Self::HostLost => "host-lost",
             Self::PluginUnavailable => "plugin-unavailable",
+            Self::DeadlineExceeded => "deadline-exceeded",
         }
     }
 }

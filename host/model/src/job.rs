@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::breaker::BreakerKey;
 use crate::capability::Grant;
 use crate::clock::Timestamp;
+use crate::concurrency::ConcurrencyKey;
 use crate::fault::Fault;
 use crate::id::{JobId, TaskId};
 use crate::retry::Backoff;
@@ -49,6 +50,10 @@ pub struct TaskSpec {
     pub timeout: Option<Duration>,
     /// Not before this moment.
     pub run_at: Option<Timestamp>,
+    /// It fails unless it has ended before this moment: its own or its job's, whichever is first.
+    pub deadline: Option<Timestamp>,
+    /// How many tasks of its key may run at once.
+    pub concurrency: Option<ConcurrencyKey>,
     /// How often it is tried at most, from 1 to 100.
     pub attempts_max: u32,
     /// How long to wait between attempts.
@@ -132,6 +137,10 @@ pub struct Task {
     pub priority: u8,
     /// Not before this moment.
     pub run_at: Timestamp,
+    /// It fails unless it has ended before this moment.
+    pub deadline: Option<Timestamp>,
+    /// How many tasks of its key may run at once.
+    pub concurrency: Option<ConcurrencyKey>,
     /// When it was accepted.
     pub created_at: Timestamp,
     /// When its first attempt began.

@@ -1,5 +1,7 @@
 //! Errors as RFC 9457 problem details.
 
+use std::time::Duration;
+
 use apflow_api::{ApiError, Code, chain};
 use apflow_model::reader::FileFault;
 use axum::Json;
@@ -30,6 +32,9 @@ pub(crate) struct Problem {
     /// The id of the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     instance: Option<String>,
+    /// For the header of this name.
+    #[serde(skip)]
+    retry_after: Option<Duration>,
 }
 
 impl Problem {
@@ -44,6 +49,7 @@ impl Problem {
             pointer: None,
             faults: Vec::new(),
             instance: None,
+            retry_after: None,
         }
     }
 
@@ -54,6 +60,7 @@ impl Problem {
         Self {
             pointer: error.pointer().map(str::to_owned),
             faults: error.faults().to_vec(),
+            retry_after: error.retry_after(),
             ..Self::new(error.code(), error.detail())
         }
     }
@@ -66,12 +73,16 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let retry_after = self.retry_after;
         let mut response = (status, Json(self)).into_response();
         let kind = HeaderValue::from_static("application/problem+json");
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, kind);
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+        }
+        if let Some(span) = retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(span.as_secs()));
         }
         if status == StatusCode::UNAUTHORIZED {
             let scheme = HeaderValue::from_static("Bearer");

@@ -400,23 +400,15 @@ const COUNT_RUNNING: Sql = sql!(
     WHERE task.state = 3 GROUP BY task.executor"
 );
 
-/// How many tasks of an executor may run at once now, since its breaker is not closed.
-pub(crate) struct Allowance {
-    pub(crate) executor: String,
-    /// How many run.
-    pub(crate) running: u32,
-    /// How many may: none while the breaker is open; while it is half-open, beside what runs since
-    /// before, as many as it may probe.
-    pub(crate) most: u32,
-}
-
-/// The allowances of all executors whose breakers are not closed.
+/// How many tasks of some executors may run at once now: those whose breakers are not closed. None
+/// while a breaker is open; while it is half-open, beside what runs since before, as many as it may
+/// probe.
 ///
 /// The attempts that run are the probes, so a host that ends takes no place along.
 pub(crate) async fn allowances(
     connection: &mut Connection<'_>,
     now: Timestamp,
-) -> Result<Vec<Allowance>, StoreError> {
+) -> Result<BTreeMap<String, u32>, StoreError> {
     let held = held_executors(connection).await?;
     let half_open = held.iter().filter(|held| held.until <= now);
     let rows: Vec<_> = half_open.map(|held| (&held.name, held.until.unix_ms())).collect();
@@ -431,7 +423,7 @@ pub(crate) async fn allowances(
         let (running, probing) = running.get(&held.name).copied().unwrap_or_default();
         let probes = held.probes_max.saturating_sub(probing);
         let most = if held.until <= now { running + probes } else { 0 };
-        Allowance { executor: held.name, running, most }
+        (held.name, most)
     };
     Ok(held.into_iter().map(allow).collect())
 }
@@ -439,7 +431,7 @@ pub(crate) async fn allowances(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tasks::tests::plan;
+    use crate::claim::tests::plan;
 
     #[tokio::test]
     async fn what_a_claim_asks_is_read_off_indexes() {

@@ -48,6 +48,24 @@ pub(crate) const BEGIN: Sql = Sql {
 pub(crate) const BEGIN_SNAPSHOT: Sql =
     Sql { sqlite: "BEGIN", postgres: "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY" };
 
+/// The first `$2` ready tasks of each of the lanes `$1`, by their place in the order of a lane.
+///
+/// A subquery for each row is read by an index where `SQLite` finds `IN`, and `PostgreSQL` finds
+/// `LATERAL`.
+pub(crate) const FIRST_OF_LANES: Sql = Sql {
+    sqlite: "\
+    SELECT head.lane_id, head.priority, head.run_at, head.id \
+    FROM json_each($1) AS wanted JOIN task AS head ON head.id IN ( \
+      SELECT id FROM task WHERE lane_id = CAST(wanted.value AS BIGINT) AND state = 2 \
+      ORDER BY priority, run_at, id LIMIT $2)",
+    postgres: "\
+    SELECT head.lane_id, head.priority, head.run_at, head.id \
+    FROM jsonb_array_elements(CAST($1 AS JSONB)) AS wanted CROSS JOIN LATERAL ( \
+      SELECT lane_id, priority, run_at, id FROM task \
+      WHERE lane_id = CAST(wanted.value AS BIGINT) AND state = 2 \
+      ORDER BY priority, run_at, id LIMIT $2) AS head",
+};
+
 /// Takes the right to dispatch, for as long as the connection lives. Answers whether it was free.
 ///
 /// `SQLite` has no such lock: there, the one on the data directory does.

@@ -27,6 +27,21 @@ pub enum StoreError {
         /// The most it may have: [`crate::CHECKPOINTS_MAX`].
         checkpoints_max: u64,
     },
+    /// With the job's tasks, more would be open than may be. Nothing was stored.
+    #[error(
+        "{open} tasks{} have not ended, and at most {open_max} may wait and run: submit these \
+         {tasks} again when others have ended", of_whom(principal.as_deref())
+    )]
+    TooManyTasks {
+        /// How many tasks the job has.
+        tasks: u64,
+        /// How many are open already.
+        open: u64,
+        /// How many may be open.
+        open_max: u64,
+        /// Whose tasks were counted. None for those of all principals.
+        principal: Option<String>,
+    },
     /// The database was last written by a newer version of the host.
     #[error(
         "the database has schema {found}, but this version knows only up to {known}: \
@@ -116,7 +131,10 @@ impl StoreError {
     pub(crate) fn is_refusal(&self) -> bool {
         matches!(
             self,
-            Self::AttemptLost | Self::CheckpointTooLarge { .. } | Self::TooManyCheckpoints { .. }
+            Self::AttemptLost
+                | Self::CheckpointTooLarge { .. }
+                | Self::TooManyCheckpoints { .. }
+                | Self::TooManyTasks { .. }
         )
     }
 
@@ -139,6 +157,7 @@ impl StoreError {
             Self::AttemptLost
             | Self::CheckpointTooLarge { .. }
             | Self::TooManyCheckpoints { .. }
+            | Self::TooManyTasks { .. }
             | Self::SchemaTooNew { .. }
             | Self::Closed
             | Self::InvalidAddress(_)
@@ -147,4 +166,8 @@ impl StoreError {
             | Self::Corrupt { .. } => None,
         }
     }
+}
+
+fn of_whom(principal: Option<&str>) -> String {
+    principal.map(|name| format!(" of `{name}`")).unwrap_or_default()
 }

@@ -2,19 +2,24 @@
 //!
 //! It does not check a submission: a [`JobSpec`] exists only when it holds no fault.
 
+use std::collections::BTreeSet;
+
 use apflow_model::capability::Grant;
 use apflow_model::clock::Timestamp;
+use apflow_model::concurrency::Admission;
 use apflow_model::id::{JobId, TaskId};
 use apflow_model::job::{Job, JobSpec, Task, TaskDependency, TaskSpec};
 use apflow_model::state::{JobState, TaskState};
 use apflow_model::usage::Usage;
 use serde_json::{Value, json};
 
+use crate::admission::{self, Newcomer};
 use crate::breakers;
 use crate::connection::{Connection, Query, Row, query};
 use crate::dialect::{Sql, sql};
 use crate::error::StoreError;
 use crate::events::{self, Draft};
+use crate::lanes::{self, LaneName};
 use crate::row;
 use crate::store::Store;
 use crate::tasks;
@@ -66,6 +71,7 @@ impl Store {
     ///
     /// # Errors
     ///
+    /// [`StoreError::TooManyTasks`] when fewer may be [open](Store::admitting) than would be, and
     /// [`StoreError::Database`]; nothing is stored then.
     ///
     /// # Cancel safety
@@ -73,7 +79,7 @@ impl Store {
     /// Once queued, the write happens even when the returned future is dropped.
     pub async fn submit(&self, job: NewJob, now: Timestamp) -> Result<Job, StoreError> {
         let ids = self.ids(now, job.spec.tasks.len() + 1);
-        let (job, rows) = plan(&job, &ids, now)?;
+        let (job, rows) = plan(&job, &ids, now, self.admission())?;
         self.write(rows).await?;
         Ok(job)
     }
@@ -178,6 +184,8 @@ fn read(row: &Row) -> Result<Job, StoreError> {
 /// The rows of a job, as the items of JSON arrays: made before the writer is asked, so that it
 /// has little to do, and can store many jobs at once.
 struct Submit {
+    newcomer: Newcomer,
+    lanes: String,
     job: String,
     tasks: String,
     inputs: String,
@@ -186,7 +194,12 @@ struct Submit {
 }
 
 /// Plans a job and its rows. `ids` are the job's and then its tasks'.
-fn plan(new: &NewJob, ids: &[i64], now: Timestamp) -> Result<(Job, Submit), StoreError> {
+fn plan(
+    new: &NewJob,
+    ids: &[i64],
+    now: Timestamp,
+    admission: Admission,
+) -> Result<(Job, Submit), StoreError> {
     let (id, ids) = ids.split_first().ok_or_else(|| StoreError::corrupt("a job has no id"))?;
     let id = JobId(*id);
     let specs = &new.spec.tasks;
@@ -202,9 +215,14 @@ fn plan(new: &NewJob, ids: &[i64], now: Timestamp) -> Result<(Job, Submit), Stor
     let (name, state) = (&new.spec.name, JobState::Pending);
     let job =
         (id.0, name, &new.principal, state.name(), row::text(&new.grants)?, count, now.unix_ms());
+    let lane = |spec| LaneName::of(&new.principal, spec);
+    let lanes: BTreeSet<_> = specs.iter().map(lane).collect();
+    let principal = new.principal.clone();
     let rows = Submit {
+        newcomer: Newcomer { admission, principal, tasks: count as u64 },
+        lanes: row::items(lanes.into_iter().map(Ok))?,
         job: row::text(&job)?,
-        tasks: row::items(pairs().map(|(task, spec)| task_row(task, spec)))?,
+        tasks: row::items(pairs().map(|(task, spec)| task_row(task, spec, &lane(spec))))?,
         inputs: row::items(pairs().map(|(task, spec)| Ok((task.id.0, row::text(&spec.inputs)?))))?,
         dependencies: row::items(edges)?,
         events: events::items(&events)?,
@@ -249,6 +267,8 @@ fn plan_task(job: JobId, id: i64, spec: &TaskSpec, ids: &[i64], now: Timestamp) 
         dependencies,
         priority: spec.priority,
         run_at,
+        deadline: spec.deadline,
+        concurrency: spec.concurrency.clone(),
         created_at: now,
         started_at: None,
         ended_at: None,
@@ -263,7 +283,7 @@ fn plan_task(job: JobId, id: i64, spec: &TaskSpec, ids: &[i64], now: Timestamp) 
 }
 
 /// The columns of `INSERT_TASKS`, in its order.
-fn task_row(task: &Task, spec: &TaskSpec) -> Result<Value, StoreError> {
+fn task_row(task: &Task, spec: &TaskSpec, lane: &LaneName<'_>) -> Result<Value, StoreError> {
     let timeout_ms =
         spec.timeout.map(|timeout| i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX).max(1));
     Ok(json!([
@@ -284,6 +304,10 @@ fn task_row(task: &Task, spec: &TaskSpec) -> Result<Value, StoreError> {
         task.dependencies.len(),
         task.created_at.unix_ms(),
         spec.allow.as_ref().map(row::text).transpose()?,
+        spec.deadline.map(Timestamp::unix_ms),
+        lane.principal,
+        lane.key,
+        lane.key_max,
     ]))
 }
 
@@ -301,13 +325,15 @@ const INSERT_TASKS: Sql = sql!(
     "\
     INSERT INTO task (id, job_id, reference, name, executor, state, parent_id, priority, run_at, \
                       timeout_ms, token_budget, model, backoff, attempts_max, waiting_count, \
-                      created_at, allow) \
+                      created_at, allow, deadline, lane_id) \
     SELECT CAST(value->>0 AS BIGINT), CAST(value->>1 AS BIGINT), value->>2, value->>3, \
            value->>4, CAST(value->>5 AS BIGINT), CAST(value->>6 AS BIGINT), \
            CAST(value->>7 AS BIGINT), CAST(value->>8 AS BIGINT), \
            CAST(value->>9 AS BIGINT), CAST(value->>10 AS BIGINT), value->>11, \
            value->>12, CAST(value->>13 AS BIGINT), CAST(value->>14 AS BIGINT), \
-           CAST(value->>15 AS BIGINT), value->>16 FROM ",
+           CAST(value->>15 AS BIGINT), value->>16, CAST(value->>17 AS BIGINT), \
+           (SELECT id FROM lane WHERE principal = value->>18 AND executor = value->>4 \
+              AND key = value->>19 AND key_max = CAST(value->>20 AS BIGINT)) FROM ",
     ROWS
 );
 
@@ -333,13 +359,18 @@ impl WriteGroup for Submit {
         writes: &[Self],
         connection: &mut Connection<'_>,
     ) -> Result<Answers<()>, StoreError> {
-        insert(connection, INSERT_JOBS, writes.iter().map(|rows| rows.job.as_str())).await?;
-        insert(connection, INSERT_TASKS, writes.iter().map(|rows| rows.tasks.as_str())).await?;
-        insert(connection, INSERT_INPUTS, writes.iter().map(|rows| rows.inputs.as_str())).await?;
-        let dependencies = writes.iter().map(|rows| rows.dependencies.as_str());
-        insert(connection, INSERT_DEPENDENCIES, dependencies).await?;
-        events::insert(connection, writes.iter().map(|rows| rows.events.as_str())).await?;
-        Ok(writes.iter().map(|_| Ok(())).collect())
+        let newcomers: Vec<_> = writes.iter().map(|rows| &rows.newcomer).collect();
+        let answers = admission::admit(connection, &newcomers).await?;
+        let admitted = writes.iter().zip(&answers).filter(|(_, answer)| answer.is_ok());
+        let admitted: Vec<_> = admitted.map(|(rows, _)| rows).collect();
+        let each = |of: fn(&Self) -> &str| admitted.iter().map(move |rows| of(rows));
+        insert(connection, lanes::INSERT, each(|rows| &rows.lanes)).await?;
+        insert(connection, INSERT_JOBS, each(|rows| &rows.job)).await?;
+        insert(connection, INSERT_TASKS, each(|rows| &rows.tasks)).await?;
+        insert(connection, INSERT_INPUTS, each(|rows| &rows.inputs)).await?;
+        insert(connection, INSERT_DEPENDENCIES, each(|rows| &rows.dependencies)).await?;
+        events::insert(connection, each(|rows| &rows.events)).await?;
+        Ok(answers)
     }
 }
 

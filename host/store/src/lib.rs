@@ -5,8 +5,13 @@
 
 mod store;
 
+mod admission;
 mod jobs;
 
+mod claim;
+mod deadlines;
+mod depth;
+mod lanes;
 mod tasks;
 
 mod attempts;
@@ -43,10 +48,12 @@ pub use crate::attempts::{End, Settled, Settlement};
 pub use crate::breakers::{BREAKERS_MAX, BreakerMove, KeptBreaker, Moved};
 pub use crate::cancel::Cancelled;
 pub use crate::checkpoints::{CHECKPOINT_BYTES_MAX, CHECKPOINTS_MAX, Checkpoint};
+pub use crate::claim::{Claimed, HandedOut, PROMOTED_PER_CLAIM_MAX};
+pub use crate::deadlines::{EXPIRED_PER_CLAIM_MAX, Expired};
+pub use crate::depth::{Depth, LaneDepth};
 pub use crate::error::StoreError;
 pub use crate::events::{EVENTS_PER_PAGE_MAX, NewEvent};
 pub use crate::files::{FILES_PER_PAGE_MAX, FilePage, NewTaskFile, NewUpload};
 pub use crate::jobs::{JOBS_PER_PAGE_MAX, JobFilter, JobPage, NewJob};
 pub use crate::sessions::{HOST_LOSSES_MAX, Recovered, SessionId};
 pub use crate::store::Store;
-pub use crate::tasks::{Claimed, PROMOTED_PER_CLAIM_MAX};

@@ -20,10 +20,11 @@ macro_rules! step {
 }
 
 /// Every step of the schema, in order. One that was released is never changed again.
-const STEPS: [(i64, &str, Sql); 4] = [
+const STEPS: [(i64, &str, Sql); 5] = [
     (1, "jobs", step!("0001_jobs.sql")),
     (2, "allow", step!("0002_allow.sql")),
     (3, "files", step!("0003_files.sql")),
+    (4, "lanes", step!("0004_lanes.sql")),
     (8, "breakers", step!("0008_breakers.sql")),
 ];
 

@@ -245,7 +245,8 @@ async fn change_jobs(
     Ok(ends)
 }
 
-async fn end_job(
+/// Ends a job whose tasks have all ended.
+pub(crate) async fn end_job(
     connection: &mut Connection<'_>,
     job: JobId,
     at: Timestamp,

@@ -6,12 +6,14 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use apflow_model::clock::Timestamp;
+use apflow_model::concurrency::Admission;
 use apflow_model::id::IdSource;
 
 use crate::address::Address;
 use crate::connect;
 use crate::connection::{Connection, Readers, query};
 use crate::error::StoreError;
+use crate::lanes::Rounds;
 use crate::link::Link;
 use crate::schema;
 use crate::write::WriteGroup;
@@ -25,6 +27,7 @@ use crate::writer::Writer;
 ///
 /// ```
 /// use apflow_model::clock::Timestamp;
+/// use apflow_model::fair::Limits;
 /// use apflow_model::job::JobSpec;
 /// use apflow_store::{Address, NewJob, Store};
 ///
@@ -39,8 +42,8 @@ use crate::writer::Writer;
 /// let job = NewJob { spec, principal: "ada".to_owned(), grants: Vec::new() };
 /// let job = store.submit(job, now).await?;
 ///
-/// let claimed = store.claim(session, now, 16).await?;
-/// assert_eq!(claimed[0].task, job.tasks[0].id);
+/// let claimed = store.claim(session, now, 16, Limits::default()).await?;
+/// assert_eq!(claimed.tasks[0].task, job.tasks[0].id);
 /// store.close().await;
 /// # Ok(())
 /// # }
@@ -50,6 +53,8 @@ pub struct Store {
     writer: Writer,
     readers: Readers,
     ids: Arc<Mutex<IdSource>>,
+    admission: Admission,
+    rounds: Arc<tokio::sync::Mutex<Rounds>>,
 }
 
 impl Store {
@@ -67,7 +72,19 @@ impl Store {
         let ids = continue_ids(&mut own.connection()).await?;
         let readers = connect::readers(address).await.map_err(StoreError::unopened(address))?;
         let writer = Writer::start(Link::new(address.clone(), own));
-        Ok(Self { writer, readers, ids: Arc::new(Mutex::new(ids)) })
+        Ok(Self {
+            writer,
+            readers,
+            ids: Arc::new(Mutex::new(ids)),
+            admission: Admission::default(),
+            rounds: Arc::default(),
+        })
+    }
+
+    /// The same store, which takes in no job that has more tasks than `admission` leaves room for.
+    #[must_use]
+    pub fn admitting(self, admission: Admission) -> Self {
+        Self { admission, ..self }
     }
 
     /// Takes the right to dispatch the tasks of the database, until it is closed or the process
@@ -97,6 +114,16 @@ impl Store {
     pub async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
+    }
+
+    /// How many tasks may be open.
+    pub(crate) fn admission(&self) -> Admission {
+        self.admission
+    }
+
+    /// How far the claims of this process have come.
+    pub(crate) fn rounds(&self) -> &Arc<tokio::sync::Mutex<Rounds>> {
+        &self.rounds
     }
 
     /// Where to read.

@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use apflow_model::clock::Timestamp;
 use apflow_model::event::{Event, Happening};
+use apflow_model::fair::Limits;
 use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::id::JobId;
 use apflow_model::job::{Job, JobSpec, Task};
 use apflow_model::state::TaskState;
 use apflow_model::usage::Usage;
-use apflow_store::{Claimed, End, NewJob, SessionId, Settled, Settlement, Store, StoreError};
+use apflow_store::{
+    Claimed, End, HandedOut, NewJob, SessionId, Settled, Settlement, Store, StoreError,
+};
 use serde_json::{Value, json};
 
 use crate::database::Database;
@@ -81,12 +84,31 @@ impl Host {
     }
 
     pub(crate) async fn submit_at(&self, value: Value, ms: u64) -> Job {
-        let job = NewJob { spec: spec(value), principal: "ada".into(), grants: Vec::new() };
-        self.store.submit(job, at(ms)).await.unwrap()
+        self.try_submit("ada", value, ms).await.unwrap()
+    }
+
+    /// Submits a job as another principal.
+    pub(crate) async fn submit_as(&self, principal: &str, value: Value) -> Job {
+        self.try_submit(principal, value, 0).await.unwrap()
+    }
+
+    pub(crate) async fn try_submit(
+        &self,
+        principal: &str,
+        value: Value,
+        ms: u64,
+    ) -> Result<Job, StoreError> {
+        let principal = principal.to_owned();
+        let job = NewJob { spec: spec(value), principal, grants: Vec::new() };
+        self.store.submit(job, at(ms)).await
     }
 
     pub(crate) async fn claim(&self, ms: u64, limit: u32) -> Vec<Claimed> {
-        self.store.claim(self.session, at(ms), limit).await.unwrap()
+        self.claim_within(ms, limit, Limits::default()).await.tasks
+    }
+
+    pub(crate) async fn claim_within(&self, ms: u64, limit: u32, limits: Limits) -> HandedOut {
+        self.store.claim(self.session, at(ms), limit, limits).await.unwrap()
     }
 
     pub(crate) async fn claim_one(&self, ms: u64) -> Claimed {

@@ -36,6 +36,16 @@ impl Database {
     }
 }
 
+/// Takes a database back to the schema without lanes.
+pub(crate) const BEFORE_LANES: &str = "\
+    DROP TRIGGER task_added ON task; DROP TRIGGER task_moved ON task; \
+    DROP TRIGGER task_removed ON task; DROP FUNCTION count_tasks; \
+    DROP INDEX task_deadline; DROP INDEX task_ready; \
+    ALTER TABLE task DROP COLUMN deadline; ALTER TABLE task DROP COLUMN lane_id; \
+    DROP TABLE tally; DROP TABLE lane; \
+    CREATE INDEX task_ready ON task (priority, run_at, id) WHERE state = 2; \
+    DELETE FROM _sqlx_migrations WHERE version = 4";
+
 /// Ends every connection but its own, as a restart of the server does.
 const DISCONNECT: &str = "\
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity \

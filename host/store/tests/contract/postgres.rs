@@ -10,6 +10,8 @@ mod database;
 mod server;
 
 #[cfg(test)]
+mod admission;
+#[cfg(test)]
 mod attempts;
 #[cfg(test)]
 mod breakers;
@@ -17,6 +19,10 @@ mod breakers;
 mod cancel;
 #[cfg(test)]
 mod checkpoints;
+#[cfg(test)]
+mod concurrency;
+#[cfg(test)]
+mod deadlines;
 #[cfg(test)]
 mod events;
 #[cfg(test)]
@@ -27,6 +33,8 @@ mod forests;
 mod host;
 #[cfg(test)]
 mod jobs;
+#[cfg(test)]
+mod lanes;
 #[cfg(test)]
 mod opening;
 #[cfg(test)]

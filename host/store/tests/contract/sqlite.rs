@@ -7,6 +7,8 @@
 mod database;
 
 #[cfg(test)]
+mod admission;
+#[cfg(test)]
 mod attempts;
 #[cfg(test)]
 mod breakers;
@@ -14,6 +16,10 @@ mod breakers;
 mod cancel;
 #[cfg(test)]
 mod checkpoints;
+#[cfg(test)]
+mod concurrency;
+#[cfg(test)]
+mod deadlines;
 #[cfg(test)]
 mod events;
 #[cfg(test)]
@@ -24,6 +30,8 @@ mod forests;
 mod host;
 #[cfg(test)]
 mod jobs;
+#[cfg(test)]
+mod lanes;
 #[cfg(test)]
 mod opening;
 #[cfg(test)]
