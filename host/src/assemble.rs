@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use apflow_api::{Api, ApiError};
 use apflow_engine::{
-    Builtin, Components, Consents, DataDir, DispatchLock, Engine, EngineError, Files, Settings,
-    SystemClock,
+    Breakers, Builtin, Components, Consents, DataDir, DispatchLock, Engine, EngineError, Files,
+    Settings, SystemClock,
 };
 use apflow_model::capability::HttpPattern;
 use apflow_model::secret::Secret;
@@ -56,6 +56,10 @@ impl Host {
         let files = Files::open(&folder, path).map_err(unusable)?;
         let consents = Consents::new(folder.try_clone().map_err(unusable)?);
         let cache = CodeCache::open(folder.open_dir("code").map_err(unusable)?);
+        let database = address(config).map_err(EngineError::Store)?;
+        let store = Store::open(&database).await.map_err(EngineError::Store)?;
+        let clock = Arc::new(SystemClock);
+        let breakers = Breakers::new(store.clone(), clock.clone(), config.file.breakers);
         let attempts_max = config.file.attempts_max.unwrap_or_default().0;
         let sandbox = Sandbox::new(apflow_sandbox::Settings {
             instances_max: attempts_max + INSTANCES_SPARE,
@@ -63,9 +67,8 @@ impl Host {
             cache: Some(cache.map_err(EngineError::Sandbox)?),
             environment: config.environment.clone(),
             secrets: Arc::new(Source(config.secrets.clone())),
+            gate: breakers.clone(),
         });
-        let database = address(config).map_err(EngineError::Store)?;
-        let store = Store::open(&database).await.map_err(EngineError::Store)?;
         let engine = Engine::new(
             Settings {
                 name: name(),
@@ -80,7 +83,8 @@ impl Host {
             DataDir { store, components, consents, files },
             sandbox.map_err(EngineError::Sandbox)?,
             builtins()?,
-            Arc::new(SystemClock),
+            clock,
+            breakers,
         );
         engine.follow_clock().await?;
         engine.install_builtins(false).await?;

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use apflow_model::breaker::BreakerRules;
 use apflow_model::concurrency::{Admission, Concurrency};
 use apflow_model::idempotency::IdempotencyHours;
 use apflow_model::lease::LeaseSeconds;
@@ -98,6 +99,8 @@ pub(crate) struct ConfigFile {
     pub(crate) attempts_max: Option<AttemptsMax>,
     /// How long an idempotency key is kept.
     pub(crate) idempotency_hours: Option<IdempotencyHours>,
+    /// When what keeps failing is left alone.
+    pub(crate) breakers: BreakerRules,
     /// How many tasks run at once.
     pub(crate) concurrency: Concurrency,
     /// How many tasks may be open.

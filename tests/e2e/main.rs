@@ -24,6 +24,7 @@ mod working;
 
 mod author;
 mod batches;
+mod breakers;
 mod broken_folders;
 mod cancelling;
 mod code_cache;

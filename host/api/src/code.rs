@@ -51,6 +51,8 @@ codes! {
     UnknownJob = "unknown-job" 404;
     /// There is no such task.
     UnknownTask = "unknown-task" 404;
+    /// Nothing is known against what the breaker guards.
+    UnknownBreaker = "unknown-breaker" 404;
     /// There is no such file.
     UnknownFile = "unknown-file" 404;
     /// The schedule is wrong.
@@ -108,7 +110,7 @@ macro_rules! pages {
 /// The pages of what no request is refused with: faults of tasks, then faults in manifests.
 const MORE_PAGES: &[(&str, &str)] = pages![
     "retryable" "permanent" "cancelled" "budget-exhausted" "capability-denied" "limit-exceeded"
-    "trapped" "reference-unresolved" "dependency-lost" "host-lost" "plugin-unavailable" "deadline-exceeded" "plugin-quarantined"
+    "trapped" "reference-unresolved" "dependency-lost" "breaker-open" "host-lost" "plugin-unavailable" "deadline-exceeded" "plugin-quarantined"
     "invalid-yaml" "unknown-field" "missing-field" "wrong-type" "invalid-value"
 ];
 

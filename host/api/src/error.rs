@@ -2,6 +2,7 @@
 
 use apflow_engine::{EngineError, chain};
 use apflow_model::access::Permission;
+use apflow_model::breaker::BreakerKey;
 use apflow_model::id::{JobId, TaskId};
 use apflow_model::reader::FileFault;
 
@@ -31,6 +32,9 @@ pub enum ApiError {
     /// There is no such task.
     #[error("there is no task `{0}`")]
     UnknownTask(TaskId),
+    /// Nothing is known against what this breaker guards.
+    #[error("nothing is known against `{0}`: `apflow-host breakers list` shows what is not well")]
+    UnknownBreaker(BreakerKey),
     /// The task left no such file, or there is no such task.
     #[error("the task `{task}` of the job `{job}` left no file `{name}`")]
     UnknownFile {
@@ -60,6 +64,7 @@ impl ApiError {
             Self::InvalidRequest(_) => Code::InvalidRequest,
             Self::UnknownJob(_) => Code::UnknownJob,
             Self::UnknownTask(_) => Code::UnknownTask,
+            Self::UnknownBreaker(_) => Code::UnknownBreaker,
             Self::UnknownFile { .. } => Code::UnknownFile,
             Self::MissingManifest(_) => Code::MissingManifest,
             Self::Unserializable(_) => Code::Internal,

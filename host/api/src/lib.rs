@@ -4,6 +4,7 @@
 //! does.
 
 mod api;
+mod breakers;
 mod code;
 mod error;
 mod files;
@@ -16,6 +17,7 @@ mod table;
 mod tasks;
 
 pub use api::Api;
+pub use breakers::{BreakerList, ListBreakers, ResetAll, ResetBreaker, ResetBreakers, ResetOne};
 pub use code::{Code, pages};
 pub use error::ApiError;
 pub use files::{FileList, ListFiles, OpenFile, OpenedFile, UploadFile};

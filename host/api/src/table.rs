@@ -6,6 +6,7 @@ use apflow_model::access::Principal;
 use serde_json::Value;
 
 use crate::api::Api;
+use crate::breakers::{ListBreakers, ResetBreaker, ResetBreakers};
 use crate::error::ApiError;
 use crate::files::ListFiles;
 use crate::jobs::{CancelAllJobs, CancelJob, FindJob, ListJobs, RetryJob, SubmitJob};
@@ -57,6 +58,9 @@ pub const TABLE: &[Entry] = &[
     entry::<CancelTask>(),
     entry::<RetryTask>(),
     entry::<ListFiles>(),
+    entry::<ListBreakers>(),
+    entry::<ResetBreaker>(),
+    entry::<ResetBreakers>(),
     entry::<ListPlugins>(),
     entry::<ShowPlugin>(),
     entry::<RemovePlugin>(),

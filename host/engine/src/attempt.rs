@@ -8,7 +8,6 @@ use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::file::{self, Upload};
 use apflow_model::plugin::Plugin;
 use apflow_model::reference;
-use apflow_model::usage::Usage;
 use apflow_sandbox::{Call, Ended, Mounts, Stop, StopReason, TaskPort};
 use apflow_store::{Claimed, NewTaskFile};
 use serde_json::Value;
@@ -56,14 +55,14 @@ pub(crate) async fn run(
         prepared = prepare(engine, claimed) => prepared,
         reason = stop.stopped() => Err(unbegun(reason)),
     };
-    let port = Arc::new(Port::new(engine, claimed, stop.clone()));
+    let (port, began) = (Arc::new(Port::new(engine, claimed, stop.clone())), engine.now());
     let (ended, workplace) = match prepared {
         Ok(Prepared { plugin, inputs, granted, workplace }) => {
             let given = Given { inputs, granted, mounts: workplace.mounts.clone() };
             let ended = call(engine, claimed, &plugin, given, &stop, &port).await;
             (ended, Some(workplace))
         }
-        Err(fault) => (Some(Ended { result: Err(fault), usage: Usage::default() }), None),
+        Err(fault) => (Some(Ended::without_use(fault)), None),
     };
     let Some(ended) = ended else { return };
     match stop.reason() {
@@ -75,13 +74,25 @@ pub(crate) async fn run(
             return;
         }
     }
-    let (ended, files) = match workplace {
-        Some(workplace) => keep(claimed, workplace, ended).await,
-        None => (ended, Vec::new()),
+    let Some(workplace) = workplace else {
+        return settle::settle(engine, claimed, ended, Vec::new(), port.take_events()).await;
     };
+    let breakers = &engine.breakers;
+    let fault = ended.result.as_ref().err();
+    let timed_out = stop.reason() == Some(StopReason::Deadline);
+    let outcome = breakers.judge(fault, timed_out, ended.is_outside);
+    let fault = fault.map(ToString::to_string);
+    let (ended, files) = keep(claimed, workplace, ended).await;
     drop(place);
     engine.bell.notify_one();
-    settle::settle(engine, claimed, ended, files, port.take_events()).await;
+    // Both are queued at once, in this order: a task that is ready again finds its executor's breaker
+    // where this attempt left it.
+    let moving = breakers.attempt_ended(&claimed.executor, began, outcome, fault);
+    let settling = settle::settle(engine, claimed, ended, files, port.take_events());
+    let (is_closed, ()) = tokio::join!(moving, settling);
+    if is_closed {
+        engine.bell.notify_one();
+    }
 }
 
 /// The fault of an attempt that was stopped before its guest began.

@@ -14,10 +14,17 @@ const FORGET_KEYS_EVERY: Duration = Duration::from_mins(1);
 /// How many of them one commit forgets.
 const KEYS_PER_COMMIT: u32 = 1_000;
 
+/// How often to forget breakers that are long past.
+const FORGET_EVERY: Duration = Duration::from_hours(1);
+
 /// Starts every loop. They end when the set is dropped, so whatever they do must bear being cut
 /// short.
 pub(crate) fn start(engine: &Arc<Engine>) -> JoinSet<()> {
     let mut loops = JoinSet::new();
+    let breakers = Arc::clone(&engine.breakers);
+    loops.spawn(async move { breakers.keep().await });
+    let breakers = Arc::clone(&engine.breakers);
+    loops.spawn(async move { every(FORGET_EVERY, || breakers.forget()).await });
     loops.spawn(schedules::run(Arc::clone(engine)));
     let of = Arc::clone(engine);
     loops.spawn(every(FORGET_KEYS_EVERY, move || forget_keys(Arc::clone(&of))));

@@ -9,7 +9,6 @@ use apflow_model::fair::Limits;
 use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::id::TaskId;
 use apflow_model::state::TaskState;
-use apflow_model::usage::Usage;
 use apflow_sandbox::{Ended, Stop, StopReason};
 use apflow_store::{Claimed, Expired, SessionId, StoreError};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
@@ -41,6 +40,7 @@ impl Engine {
     pub async fn start(self: &Arc<Self>, lock: Option<DispatchLock>) -> Result<(), EngineError> {
         let session = sessions::begin(self).await?;
         self.sweep().await?;
+        self.breakers.start().await?;
         let stop = Arc::new(Notify::new());
         let running = tokio::spawn(run(Arc::clone(self), session, Arc::clone(&stop)));
         let background = background::start(self);
@@ -74,6 +74,7 @@ impl Engine {
                 tracing::error!(%error, "the dispatcher did not end well");
             }
             background.shutdown().await;
+            self.breakers.store_moves().await;
             self.store.close().await;
             drop(lock);
         } else {
@@ -232,7 +233,7 @@ impl Running {
         if error.is_panic() {
             tracing::error!(task = %claimed.task, %error, "the host failed in an attempt");
             let fault = Fault::new(FaultCode::Trapped, "the host failed while it ran the attempt");
-            let ended = Ended { result: Err(fault), usage: Usage::default() };
+            let ended = Ended::without_use(fault);
             settle::settle(engine, &claimed, ended, Vec::new(), Vec::new()).await;
         }
     }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use apflow_model::breaker::BreakerKey;
 use apflow_model::clock::{Clock, Timestamp};
 use apflow_model::concurrency::{Admission, Concurrency};
 use apflow_model::id::{JobId, TaskId};
@@ -18,6 +19,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Mutex, Notify, Semaphore, broadcast};
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::breakers::{Breakers, ListedBreaker};
 use crate::builtin::Builtin;
 use crate::clock::SharedClock;
 use crate::components::Components;
@@ -91,6 +93,7 @@ pub struct Engine {
     pub(crate) consents: Consents,
     pub(crate) clock: Arc<SharedClock>,
     pub(crate) registry: Registry,
+    pub(crate) breakers: Arc<Breakers>,
     pub(crate) hub: Hub,
     /// Rung when there may be something to dispatch.
     pub(crate) bell: Notify,
@@ -119,6 +122,7 @@ impl Engine {
         sandbox: Sandbox,
         builtins: Vec<Builtin>,
         clock: Arc<dyn Clock>,
+        breakers: Arc<Breakers>,
     ) -> Arc<Self> {
         let places = Arc::new(Semaphore::new(settings.attempts_max as usize));
         Arc::new(Self {
@@ -130,6 +134,7 @@ impl Engine {
             consents,
             clock: Arc::new(SharedClock::new(clock)),
             registry: Registry::new(builtins),
+            breakers,
             hub: Hub::new(),
             bell: Notify::new(),
             places,
@@ -206,6 +211,37 @@ impl Engine {
     /// [`EngineError::Store`] when the database fails.
     pub async fn job_state(&self, id: JobId) -> Result<Option<JobState>, EngineError> {
         Ok(self.store.job_state(id).await?)
+    }
+
+    /// Lists the breakers that are open or have counted failures, by key.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Store`] when the database fails.
+    pub async fn list_breakers(&self) -> Result<Vec<ListedBreaker>, EngineError> {
+        Ok(self.breakers.list().await?)
+    }
+
+    /// Forgets all that is known against what a breaker guards. False when there was nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Store`] when the database fails.
+    pub async fn reset_breaker(&self, key: &BreakerKey) -> Result<bool, EngineError> {
+        let is_reset = self.breakers.reset(key).await?;
+        self.bell.notify_one();
+        Ok(is_reset)
+    }
+
+    /// Forgets all that is known against anything. Answers how many breakers there were.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Store`] when the database fails.
+    pub async fn reset_breakers(&self) -> Result<u64, EngineError> {
+        let count = self.breakers.reset_all().await?;
+        self.bell.notify_one();
+        Ok(count)
     }
 
     /// Listens to what happens from now on.

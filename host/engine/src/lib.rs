@@ -8,6 +8,7 @@
 
 mod attempt;
 mod background;
+mod breakers;
 mod builtin;
 mod cancel;
 mod clock;
@@ -38,6 +39,7 @@ mod upload;
 mod watch;
 mod workplace;
 
+pub use breakers::{Breakers, ListedBreaker};
 pub use builtin::Builtin;
 pub use clock::SystemClock;
 pub use components::Components;

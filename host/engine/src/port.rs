@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use apflow_model::clock::Clock;
 use apflow_model::event::{Happening, LogLine, Stream};
@@ -221,6 +222,11 @@ impl TaskPort for Port {
 
     fn denied(&self, message: &str) {
         self.keep(Happening::Denied { message: message.to_owned() });
+    }
+
+    fn held(&self, destination: &str, wait: Duration) {
+        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        self.keep(Happening::Held { destination: destination.to_owned(), wait_ms });
     }
 }
 

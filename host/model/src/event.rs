@@ -75,6 +75,13 @@ pub enum Happening {
         /// What it wanted, and the grant that would allow it.
         message: String,
     },
+    /// The executor was not let through to a destination that keeps failing.
+    Held {
+        /// Where to, for example `https://api.example.com:443`.
+        destination: String,
+        /// How long the destination is left alone, in milliseconds.
+        wait_ms: u64,
+    },
 }
 
 /// A stream that a command writes to.

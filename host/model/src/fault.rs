@@ -33,6 +33,8 @@ pub enum FaultCode {
     ReferenceUnresolved,
     /// A dependency that the task requires did not complete.
     DependencyLost,
+    /// A destination that keeps failing is left alone for a while.
+    BreakerOpen,
     /// The host ended while the attempt was running.
     HostLost,
     /// The plugin is no longer installed, or cannot be loaded.
@@ -45,7 +47,7 @@ pub enum FaultCode {
 
 impl FaultCode {
     /// Every kind.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::InvalidInput,
         Self::Retryable,
         Self::Permanent,
@@ -56,6 +58,7 @@ impl FaultCode {
         Self::Trapped,
         Self::ReferenceUnresolved,
         Self::DependencyLost,
+        Self::BreakerOpen,
         Self::HostLost,
         Self::PluginUnavailable,
         Self::DeadlineExceeded,
@@ -65,7 +68,7 @@ impl FaultCode {
     /// Whether another attempt may end better.
     pub const fn is_retryable(self) -> bool {
         match self {
-            Self::Retryable | Self::Trapped | Self::HostLost => true,
+            Self::Retryable | Self::Trapped | Self::BreakerOpen | Self::HostLost => true,
             Self::InvalidInput
             | Self::Permanent
             | Self::Cancelled
@@ -93,6 +96,7 @@ impl FaultCode {
             Self::Trapped => "trapped",
             Self::ReferenceUnresolved => "reference-unresolved",
             Self::DependencyLost => "dependency-lost",
+            Self::BreakerOpen => "breaker-open",
             Self::HostLost => "host-lost",
             Self::PluginUnavailable => "plugin-unavailable",
             Self::DeadlineExceeded => "deadline-exceeded",

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::breaker::BreakerKey;
 use crate::capability::Grant;
 use crate::clock::Timestamp;
 use crate::concurrency::ConcurrencyKey;
@@ -171,6 +172,9 @@ pub struct Task {
     /// How often it is tried at most: what was asked for, one more with every attempt that a clean
     /// stop of the host cut short, and as many again with every redrive.
     pub max_attempts: u32,
+    /// What holds it back, while it is ready and its executor is left alone for a while.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_by: Option<HeldBy>,
     /// What it returned.
     pub output: Option<Value>,
     /// Why it did not end well.
@@ -214,6 +218,15 @@ pub struct TaskSummary {
     pub cancel_at: Option<Timestamp>,
     /// Why it did not end well.
     pub fault: Option<Fault>,
+}
+
+/// What holds a ready task back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldBy {
+    /// The breaker of its executor.
+    pub breaker: BreakerKey,
+    /// When the breaker lets probes through. In the past, the task waits for its turn as one.
+    pub until: Timestamp,
 }
 
 /// A dependency as it is shown.

@@ -4,6 +4,7 @@
 //! speaks in its types.
 
 pub mod access;
+pub mod breaker;
 pub mod capability;
 pub mod clock;
 pub mod concurrency;

@@ -4,6 +4,7 @@
 //! that the sandbox needs no engine and no store.
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use apflow_model::event::{LogLine, Stream};
 
@@ -46,6 +47,9 @@ pub trait TaskPort: Send + Sync {
 
     /// Keeps that the guest was refused something. The message names the grant that would allow it.
     fn denied(&self, message: &str);
+
+    /// Keeps that the guest was not let through to a destination, and how long that is left alone.
+    fn held(&self, destination: &str, wait: Duration);
 }
 
 /// A checkpoint as it was saved.
@@ -106,6 +110,8 @@ impl TaskPort for NoTask {
     fn wrote(&self, _: Stream, _: &[u8]) {}
 
     fn denied(&self, _: &str) {}
+
+    fn held(&self, _: &str, _: Duration) {}
 }
 
 fn no_task() -> CheckpointError {

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use apflow_model::breaker::BreakerKey;
 use apflow_model::capability::Grant;
 use apflow_model::clock::Timestamp;
 use apflow_model::id::JobId;
@@ -88,6 +89,11 @@ pub(crate) enum Verb {
     Tasks {
         #[command(subcommand)]
         verb: TasksVerb,
+    },
+    /// List what is left alone since it keeps failing, and try it again.
+    Breakers {
+        #[command(subcommand)]
+        verb: BreakersVerb,
     },
     /// List the secrets that secrets.yaml names.
     Secrets {
@@ -265,6 +271,21 @@ pub(crate) struct ListJobs {
     /// The cursor that the page before ended with.
     #[arg(long)]
     pub(crate) cursor: Option<JobId>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BreakersVerb {
+    /// List the breakers that are open or have counted failures.
+    List,
+    /// Close one breaker or all, and forget their failures.
+    Reset {
+        /// As the list names it: `executor:NAME`, `destination:SCHEME://HOST:PORT`.
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        key: Option<BreakerKey>,
+        /// Every breaker.
+        #[arg(long)]
+        all: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

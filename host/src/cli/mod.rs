@@ -3,6 +3,7 @@
 mod arguments;
 mod asked;
 mod bench;
+mod breakers;
 mod compile;
 mod error;
 mod exit;
@@ -34,7 +35,9 @@ use clap::Parser;
 
 use crate::config::Config;
 use crate::telemetry;
-use arguments::{Arguments, BenchVerb, JobsVerb, PluginVerb, PluginsVerb, SecretsVerb, Verb};
+use arguments::{
+    Arguments, BenchVerb, BreakersVerb, JobsVerb, PluginVerb, PluginsVerb, SecretsVerb, Verb,
+};
 use error::CliError;
 use exit::Exit;
 use output::Output;
@@ -101,6 +104,10 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
             jobs::retry(&config()?, RetryJob { id, tasks, with_cancelled: cancelled }, output).await
         }
         Verb::Tasks { verb } => tasks::run(&config()?, verb, output).await,
+        Verb::Breakers { verb: BreakersVerb::List } => breakers::list(&config()?, output).await,
+        Verb::Breakers { verb: BreakersVerb::Reset { key, .. } } => {
+            breakers::reset(&config()?, key, output).await
+        }
         Verb::Secrets { verb: SecretsVerb::List } => secrets::list(&config()?, output).await,
         Verb::Serve(verb) => serve::run(&config()?, verb, output).await,
         Verb::Worker => worker::run(&config()?, output).await,

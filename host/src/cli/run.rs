@@ -164,6 +164,9 @@ fn tell(news: &Live, id: JobId, is_tree: bool, output: &Output) {
         Happening::Stdout { text } => note_lines("out", text, output),
         Happening::Stderr { text } => note_lines("err", text, output),
         Happening::Denied { message } => output.note(&format!(" denied {message}")),
+        Happening::Held { destination, wait_ms } => {
+            output.note(&format!("   held {destination} is left alone for {wait_ms} ms more"));
+        }
         Happening::State { .. }
         | Happening::Fired(_)
         | Happening::Cancelling

@@ -18,6 +18,7 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 
 use crate::attempts::{End, Ending};
+use crate::breakers;
 use crate::connection::{Connection, Row, query};
 use crate::deadlines::{self, Expired};
 use crate::dialect::{Sql, sql};
@@ -225,11 +226,12 @@ impl Write for Claim {
         let mut handed_out = HandedOut { tasks: Vec::new(), expired, jobs_ended };
         let mut drafts = self.promote(connection).await?;
         let mut rounds = self.rounds.lock().await;
+        let limits = self.limits(connection).await?;
         let mut round = Round::from(rounds.after);
         loop {
             let got = u32::try_from(handed_out.tasks.len()).unwrap_or(u32::MAX);
             let free = self.free.saturating_sub(got);
-            let chosen = self.choose(connection, &mut rounds, &mut round, free).await?;
+            let chosen = self.choose(connection, &limits, (&mut *rounds, &mut round), free).await?;
             let taken = self.take(connection, &chosen).await?;
             drafts.extend(taken.iter().map(|taken| {
                 let held = (taken.job, taken.task, taken.attempt);
@@ -280,12 +282,22 @@ impl Claim {
         Ok(due.into_iter().map(ready).collect())
     }
 
+    /// The limits that were passed in, and the allowances of executors whose breakers are not closed.
+    async fn limits(&self, connection: &mut Connection<'_>) -> Result<Limits, StoreError> {
+        let mut limits = self.limits.clone();
+        for (executor, most) in breakers::allowances(connection, self.now).await? {
+            let allowed = limits.allowances.entry(executor).or_insert(most);
+            *allowed = most.min(*allowed);
+        }
+        Ok(limits)
+    }
+
     /// Chooses ready tasks of the next lanes of a round.
     async fn choose(
         &self,
         connection: &mut Connection<'_>,
-        rounds: &mut Rounds,
-        round: &mut Round,
+        limits: &Limits,
+        (rounds, round): (&mut Rounds, &mut Round),
         free: u32,
     ) -> Result<Vec<i64>, StoreError> {
         if free == 0 {
@@ -293,7 +305,7 @@ impl Claim {
         }
         let (ready, running) = lanes::next(connection, round).await?;
         rounds.after = round.after;
-        let mut division = Division::new(free, &self.limits, &ready, &running, &mut rounds.turns);
+        let mut division = Division::new(free, limits, &ready, &running, &mut rounds.turns);
         let mut seen = HashSet::new();
         loop {
             // Half of what is seen at first may be of use. Of a lane that is asked for again, all is
@@ -414,7 +426,7 @@ fn id_list(ids: impl Iterator<Item = i64>) -> Result<String, StoreError> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use sqlx::{AssertSqlSafe, Row as _};
 
     use super::*;
@@ -425,7 +437,7 @@ mod tests {
     use crate::dialect::FIRST_OF_LANES;
 
     /// How the database goes about a statement, step by step.
-    async fn plan(sql: Sql) -> Vec<String> {
+    pub(crate) async fn plan(sql: Sql) -> Vec<String> {
         let folder = tempfile::tempdir().unwrap();
         let address = Address::File(folder.path().join("apflow.db"));
         let store = Store::open(&address).await.unwrap();

@@ -14,6 +14,7 @@ use apflow_model::usage::Usage;
 use serde_json::{Value, json};
 
 use crate::admission::{self, Newcomer};
+use crate::breakers;
 use crate::connection::{Connection, Query, Row, query};
 use crate::dialect::{Sql, sql};
 use crate::error::StoreError;
@@ -135,6 +136,7 @@ impl Store {
         let Some(found) = found else { return Ok(None) };
         let mut job = read(&found)?;
         job.tasks = tasks::of_job(&mut snapshot, id).await?;
+        breakers::explain(&mut snapshot, &mut job.tasks).await?;
         Ok(Some(job))
     }
 
@@ -317,6 +319,7 @@ fn plan_task(job: JobId, id: i64, spec: &TaskSpec, ids: &[i64], now: Timestamp) 
         cancel_at: None,
         allow: spec.allow.clone(),
         max_attempts: spec.attempts_max,
+        held_by: None,
         output: None,
         fault: None,
         usage: Usage::default(),

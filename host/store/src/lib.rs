@@ -33,6 +33,8 @@ mod hints;
 mod recovery;
 mod sessions;
 
+mod breakers;
+
 mod plugins;
 mod quarantine;
 
@@ -54,6 +56,7 @@ mod floor;
 
 pub use crate::address::{Address, AddressError, Server};
 pub use crate::attempts::{End, Settled, Settlement};
+pub use crate::breakers::{BREAKERS_MAX, BreakerMove, KeptBreaker, Moved};
 pub use crate::cancel::Cancelled;
 pub use crate::checkpoints::{
     CHECKPOINT_BYTES_MAX, CHECKPOINTS_MAX, CHECKPOINTS_PER_PAGE_MAX, Checkpoint, PastCheckpoint,

@@ -20,7 +20,7 @@ macro_rules! step {
 }
 
 /// Every step of the schema, in order. One that was released is never changed again.
-const STEPS: [(i64, &str, Sql); 8] = [
+const STEPS: [(i64, &str, Sql); 9] = [
     (1, "jobs", step!("0001_jobs.sql")),
     (2, "allow", step!("0002_allow.sql")),
     (3, "files", step!("0003_files.sql")),
@@ -28,6 +28,7 @@ const STEPS: [(i64, &str, Sql); 8] = [
     (5, "keys", step!("0005_keys.sql")),
     (6, "leases", step!("0006_leases.sql")),
     (7, "cancel", step!("0007_cancel.sql")),
+    (8, "breakers", step!("0008_breakers.sql")),
     (9, "schedules", step!("0009_schedules.sql")),
 ];
 

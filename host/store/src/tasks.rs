@@ -131,6 +131,7 @@ pub(crate) fn read_task(row: &Row) -> Result<Task, StoreError> {
         cancel_at: row::perhaps_moment(row, "cancel_at")?,
         allow: row::perhaps_json(row, "allow")?,
         max_attempts: row::number(row, "attempts_max")?,
+        held_by: None,
         output: row::perhaps_json(row, "body")?,
         fault: row::perhaps_json(row, "fault")?,
         usage: Usage::default(),

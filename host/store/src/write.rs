@@ -24,6 +24,7 @@ pub(crate) enum Turn {
     Session,
     Events,
     Checkpoint,
+    Breaker,
     Settle,
     Cancel,
     Release,
@@ -38,7 +39,12 @@ impl Turn {
     pub(crate) const fn is_news(self) -> bool {
         match self {
             Self::Session | Self::Events | Self::Checkpoint | Self::Claim => false,
-            Self::Settle | Self::Cancel | Self::Release | Self::Other | Self::Submit => true,
+            Self::Breaker
+            | Self::Settle
+            | Self::Cancel
+            | Self::Release
+            | Self::Other
+            | Self::Submit => true,
         }
     }
 }

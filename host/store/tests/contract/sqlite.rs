@@ -11,6 +11,8 @@ mod admission;
 #[cfg(test)]
 mod attempts;
 #[cfg(test)]
+mod breakers;
+#[cfg(test)]
 mod cancel;
 #[cfg(test)]
 mod checkpoints;
