@@ -20,11 +20,8 @@ use crate::registry::ReadyPlugin;
 use crate::workplace::{Handed, Workplace, upload_path};
 use crate::{schema, settle};
 
-/// How often what a running command writes is told.
-const TELL_EVERY: Duration = Duration::from_millis(100);
-
-/// How often it is told, for each time that all that has happened is stored: every 500 ms.
-const TELLS_PER_STORE: u32 = 5;
+/// How often what has happened in a running attempt is stored, so that watchers see it.
+const STORE_EVERY: Duration = Duration::from_millis(250);
 
 /// What an attempt starts with.
 struct Prepared {
@@ -217,16 +214,13 @@ async fn call(
         };
         sandbox.run(&program.program, call, task_port).await
     });
-    let mut tells: u32 = 0;
     loop {
         tokio::select! {
             ended = &mut guest => return Some(check_output(plugin, ended?)),
-            () = tokio::time::sleep(TELL_EVERY) => port.tell_written(),
+            () = tokio::time::sleep(STORE_EVERY) => {}
+            () = port.is_full() => {}
         }
-        tells = tells.wrapping_add(1);
-        if tells.is_multiple_of(TELLS_PER_STORE) {
-            port.store_events().await;
-        }
+        port.store_events().await;
     }
 }
 

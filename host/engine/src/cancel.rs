@@ -4,18 +4,15 @@
 
 use std::sync::{Arc, PoisonError};
 
-use apflow_model::event::Happening;
-use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::id::JobId;
 use apflow_model::job::Job;
-use apflow_model::state::{JobState, TaskState};
+use apflow_model::state::JobState;
 use apflow_sandbox::StopReason;
 use apflow_store::JobFilter;
 use tokio::task::JoinSet;
 
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::watch::Live;
 
 /// How many jobs are cancelled at once: their writes share transactions.
 const JOBS_AT_ONCE: u32 = 100;
@@ -36,12 +33,8 @@ impl Engine {
                     .iter()
                     .filter(|((of, _), _)| *of == task)
                     .for_each(|(_, stop)| stop.now(StopReason::Cancelled));
-                drop(running);
-                let fault = Some(Fault::new(FaultCode::Cancelled, "somebody cancelled the job"));
-                let what = Happening::State { state: TaskState::Cancelled, fault };
-                self.hub.tell(Live::Task { job: id, task, attempt: 0, what });
             }
-            self.hub.tell(Live::JobEnded { job: id, state: cancelled.state });
+            self.hub.ended(id);
         }
         Ok(self.store.find_job(id).await?)
     }

@@ -4,10 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use apflow_model::event::Happening;
 use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::id::TaskId;
-use apflow_model::state::TaskState;
 use apflow_model::usage::Usage;
 use apflow_sandbox::{Ended, Stop, StopReason};
 use apflow_store::{Claimed, SessionId, StoreError};
@@ -17,7 +15,6 @@ use tokio::task::{Id, JoinError, JoinSet};
 use crate::engine::{Dispatcher, Engine};
 use crate::error::{EngineError, chain};
 use crate::lock::DispatchLock;
-use crate::watch::Live;
 use crate::{attempt, background, settle};
 
 /// How often to look for work although nobody rang: another process may have submitted a job.
@@ -184,8 +181,7 @@ async fn hand_out(engine: &Arc<Engine>, session: SessionId, running: &mut Runnin
 
 fn start(engine: &Arc<Engine>, running: &mut Running, claimed: Arc<Claimed>) {
     let (job, task, attempt) = (claimed.job, claimed.task, claimed.attempt);
-    let what = Happening::State { state: TaskState::Running, fault: None };
-    engine.hub.tell(Live::Task { job, task, attempt, what });
+    engine.hub.changed(job);
     // Under the lock, so that an attempt that ends at once is listed before it is taken off.
     let mut list = engine.running.lock().unwrap_or_else(PoisonError::into_inner);
     let stop = Stop::new();

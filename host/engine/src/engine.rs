@@ -10,8 +10,7 @@ use apflow_model::job::Job;
 use apflow_model::state::JobState;
 use apflow_sandbox::{Sandbox, Stop};
 use apflow_store::{JobFilter, JobPage, Store};
-use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{Mutex, Notify, broadcast};
+use tokio::sync::{Mutex, Notify};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::builtin::Builtin;
@@ -19,9 +18,9 @@ use crate::components::Components;
 use crate::consents::Consents;
 use crate::error::EngineError;
 use crate::files::Files;
+use crate::hub::Hub;
 use crate::lock::DispatchLock;
 use crate::registry::Registry;
-use crate::watch::{Hub, Live};
 
 /// How often a waiting caller looks a job up, in case it missed the news of its end.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -99,7 +98,7 @@ impl Engine {
             consents,
             clock,
             registry: Registry::new(builtins),
-            hub: Hub::new(),
+            hub: Hub::default(),
             bell: Notify::new(),
             running: std::sync::Mutex::default(),
             dispatcher: Mutex::default(),
@@ -146,22 +145,15 @@ impl Engine {
     ///
     /// [`EngineError::Store`] when the database fails.
     pub async fn wait(&self, id: JobId) -> Result<Option<Job>, EngineError> {
-        let mut news = self.hub.subscribe();
+        let end = self.hub.end_of(id);
         loop {
+            // From here on the end is heard, so none slips by between the look and the wait.
+            let ended = end.bell.notified();
             match self.store.job_state(id).await? {
                 None => return Ok(None),
                 Some(state) if state.is_end() => return Ok(self.store.find_job(id).await?),
                 Some(_) => {}
             }
-            let ended = async {
-                loop {
-                    match news.recv().await {
-                        Ok(Live::JobEnded { job, .. }) if job == id => return,
-                        Ok(_) | Err(RecvError::Lagged(_)) => {}
-                        Err(RecvError::Closed) => std::future::pending().await,
-                    }
-                }
-            };
             // Running out of time is fine: the loop looks again.
             drop(tokio::time::timeout(LOOK_AGAIN, ended).await);
         }
@@ -174,11 +166,6 @@ impl Engine {
     /// [`EngineError::Store`] when the database fails.
     pub async fn job_state(&self, id: JobId) -> Result<Option<JobState>, EngineError> {
         Ok(self.store.job_state(id).await?)
-    }
-
-    /// Listens to what happens from now on.
-    pub fn subscribe(&self) -> broadcast::Receiver<Live> {
-        self.hub.subscribe()
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -4,7 +4,7 @@
 //! guests in `apflow-sandbox`. It knows no door and checks no permission.
 //!
 //! The path of a task is [`Engine::submit`], then dispatch, one attempt or several, and for each a
-//! settlement; [`Engine::subscribe`] tells who watches.
+//! settlement; [`Engine::watch`] tells who watches.
 
 mod attempt;
 mod background;
@@ -20,6 +20,7 @@ mod engine;
 mod error;
 mod files;
 mod grants;
+mod hub;
 mod load;
 mod lock;
 mod plugins;
@@ -29,8 +30,11 @@ mod schema;
 mod settle;
 mod streams;
 mod submit;
+mod tail;
+mod unstored;
 mod upload;
 mod watch;
+mod window;
 mod workplace;
 
 pub use builtin::Builtin;
@@ -45,6 +49,7 @@ pub use load::{LoadPlugin, Loaded};
 pub use lock::DispatchLock;
 pub use submit::NewSubmission;
 pub use upload::{Content, NewFile, Piece};
-pub use watch::Live;
+pub use watch::{EventPage, Watch};
+pub use window::Events;
 
 pub use apflow_store::{FilePage, JobFilter};

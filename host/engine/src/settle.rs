@@ -4,7 +4,6 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
-use apflow_model::event::Happening;
 use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::retry::{self, Retry};
 use apflow_sandbox::Ended;
@@ -12,7 +11,6 @@ use apflow_store::{Claimed, End, NewEvent, NewTaskFile, Settled, Settlement, Sto
 
 use crate::engine::Engine;
 use crate::error::chain;
-use crate::watch::Live;
 
 /// How long to wait before storing an end again, at first and at most. Nothing else can end the
 /// task, so the end is not given up.
@@ -28,7 +26,6 @@ pub(crate) async fn settle(
     events: Vec<NewEvent>,
 ) {
     let now = engine.now();
-    let fault = ended.result.as_ref().err().cloned();
     let end = match ended.result {
         Ok(output) => End::Completed { output, files },
         Err(fault) if fault.code == FaultCode::Cancelled => End::Cancelled { fault },
@@ -52,10 +49,9 @@ pub(crate) async fn settle(
     if !settled.became_ready.is_empty() || settled.next_run_at.is_some() {
         engine.bell.notify_one();
     }
-    let what = Happening::State { state: settled.state, fault };
-    engine.hub.tell(Live::Task { job: settled.job, task, attempt, what });
-    if let Some(state) = settled.job_ended {
-        engine.hub.tell(Live::JobEnded { job: settled.job, state });
+    match settled.job_ended {
+        Some(_) => engine.hub.ended(settled.job),
+        None => engine.hub.changed(settled.job),
     }
 }
 

@@ -41,7 +41,7 @@ pub use crate::attempts::{End, Settled, Settlement};
 pub use crate::cancel::Cancelled;
 pub use crate::checkpoints::{CHECKPOINT_BYTES_MAX, CHECKPOINTS_MAX, Checkpoint};
 pub use crate::error::StoreError;
-pub use crate::events::{EVENTS_PER_PAGE_MAX, NewEvent};
+pub use crate::events::{EVENTS_PER_PAGE_MAX, History, NewEvent};
 pub use crate::files::{FILES_PER_PAGE_MAX, FilePage, NewTaskFile, NewUpload};
 pub use crate::jobs::{JOBS_PER_PAGE_MAX, JobFilter, JobPage, NewJob};
 pub use crate::sessions::{HOST_LOSSES_MAX, Recovered, SessionId};
