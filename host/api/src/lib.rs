@@ -18,7 +18,8 @@ pub use code::{Code, pages};
 pub use error::ApiError;
 pub use files::{FileList, ListFiles, OpenFile, OpenedFile, UploadFile};
 pub use jobs::{
-    CancelAllJobs, CancelJob, CancelledJobs, FindJob, JobList, ListJobs, ShowJobState, SubmitJob,
+    CancelAllJobs, CancelJob, CancelledJobs, EventList, FindJob, JobList, ListEvents, ListJobs,
+    SubmitJob, WatchJob, WatchedJob,
 };
 pub use operation::Operation;
 pub use plugins::{
@@ -27,4 +28,4 @@ pub use plugins::{
 pub use remote::{Input, Method, Remote};
 pub use table::{Answering, Entry, TABLE};
 
-pub use apflow_engine::{Approval, Live, Piece, chain};
+pub use apflow_engine::{Approval, Events, Piece, Watch, chain};

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::api::Api;
 use crate::error::ApiError;
 use crate::files::ListFiles;
-use crate::jobs::{CancelAllJobs, CancelJob, FindJob, ListJobs, SubmitJob};
+use crate::jobs::{CancelAllJobs, CancelJob, FindJob, ListEvents, ListJobs, SubmitJob};
 use crate::plugins::{ListPlugins, RemovePlugin, ShowPlugin};
 use crate::remote::{Input, Method, Remote};
 
@@ -32,6 +32,7 @@ pub const TABLE: &[Entry] = &[
     entry::<SubmitJob>(),
     entry::<ListJobs>(),
     entry::<FindJob>(),
+    entry::<ListEvents>(),
     entry::<CancelJob>(),
     entry::<CancelAllJobs>(),
     entry::<ListFiles>(),

@@ -7,7 +7,6 @@ use std::time::Duration;
 use apflow_model::clock::{Clock, Timestamp};
 use apflow_model::id::{JobId, TaskId};
 use apflow_model::job::Job;
-use apflow_model::state::JobState;
 use apflow_sandbox::{Sandbox, Stop};
 use apflow_store::{JobFilter, JobPage, Store};
 use tokio::sync::{Mutex, Notify};
@@ -157,15 +156,6 @@ impl Engine {
             // Running out of time is fine: the loop looks again.
             drop(tokio::time::timeout(LOOK_AGAIN, ended).await);
         }
-    }
-
-    /// Where a job stands. None when there is no such job.
-    ///
-    /// # Errors
-    ///
-    /// [`EngineError::Store`] when the database fails.
-    pub async fn job_state(&self, id: JobId) -> Result<Option<JobState>, EngineError> {
-        Ok(self.store.job_state(id).await?)
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -22,6 +22,7 @@ mod selftest;
 mod serve;
 mod signals;
 mod tree;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -80,6 +81,9 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         Verb::Run(verb) => run::run(&config()?, verb, output).await,
         Verb::Jobs { verb: JobsVerb::List(list) } => jobs::list(&config()?, list, output).await,
         Verb::Jobs { verb: JobsVerb::Show { id } } => jobs::show(&config()?, &id, output).await,
+        Verb::Jobs { verb: JobsVerb::Watch { id, after } } => {
+            watch::run(&config()?, id, after, output).await
+        }
         Verb::Jobs { verb: JobsVerb::Cancel { id, .. } } => {
             jobs::cancel(&config()?, id, output).await
         }

@@ -2,14 +2,16 @@
 
 mod cancel;
 mod cancel_all;
+mod events;
 mod find;
 mod list;
-mod state;
 mod submit;
+mod watch;
 
 pub use cancel::CancelJob;
 pub use cancel_all::{CancelAllJobs, CancelledJobs};
+pub use events::{EventList, ListEvents};
 pub use find::FindJob;
 pub use list::{JobList, ListJobs};
-pub use state::ShowJobState;
 pub use submit::SubmitJob;
+pub use watch::{WatchJob, WatchedJob};
