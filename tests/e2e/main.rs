@@ -20,6 +20,7 @@ mod host;
 mod postgres;
 mod server;
 mod serving;
+mod stream;
 
 mod author;
 mod batches;
@@ -43,4 +44,5 @@ mod refused_plugins;
 mod retries;
 mod secrets;
 mod sockets;
+mod watching;
 mod words;
