@@ -64,10 +64,12 @@ impl EventStream {
                 // A comment.
                 Some(("", _)) => {}
                 Some(other) => panic!("{other:?}"),
-                None => match data.take() {
-                    Some(data) => return Some(Message { id, event, data }),
-                    None => {}
-                },
+                // An empty line ends a message, or a comment.
+                None => {
+                    if let Some(data) = data.take() {
+                        return Some(Message { id, event, data });
+                    }
+                }
             }
         }
     }
