@@ -27,7 +27,7 @@ const ROUND_MIN: Duration = Duration::from_millis(20);
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// The most bytes of all windows together, shared evenly, and the most of one.
 const WINDOWS_BYTES_MAX: usize = 64 << 20;
-const WINDOW_BYTES_MAX: usize = 1 << 20;
+const WINDOW_BYTES_MAX: usize = 2 << 20;
 /// The most watchers that read the store at once, being further behind than the windows reach. The
 /// engine needs readers too.
 const CATCHING_UP_MAX: usize = 2;

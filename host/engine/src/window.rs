@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use apflow_model::event::Event;
 
@@ -15,11 +15,22 @@ pub(crate) const PAGE_BYTES_MAX: usize = 64 << 10;
 /// The most events of a window.
 pub(crate) const WINDOW_EVENTS_MAX: u64 = 4_096;
 
+/// About how many bytes the JSON of an event has beside its texts.
+const JSON_BYTES: usize = 200;
+
 /// Events of one job, in order, without gaps. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Events {
-    page: Arc<[Event]>,
+    page: Arc<Page>,
     from: usize,
+}
+
+/// Events as many watchers share them.
+#[derive(Debug)]
+struct Page {
+    events: Vec<Event>,
+    /// Each as JSON, once somebody has asked for it.
+    json: OnceLock<Vec<String>>,
 }
 
 impl Events {
@@ -28,7 +39,8 @@ impl Events {
         let mut pages = Vec::new();
         while !events.is_empty() {
             let rest = events.split_off(fitting(&events, PAGE_BYTES_MAX));
-            pages.push(Self { page: events.into(), from: 0 });
+            let page = Page { events, json: OnceLock::new() };
+            pages.push(Self { page: Arc::new(page), from: 0 });
             events = rest;
         }
         pages
@@ -36,8 +48,16 @@ impl Events {
 
     /// Those with a number above `n`.
     fn after(&self, n: u64) -> Self {
-        let from = self.page.partition_point(|event| event.n <= n);
+        let from = self.page.events.partition_point(|event| event.n <= n);
         Self { page: Arc::clone(&self.page), from }
+    }
+
+    /// Each event with its JSON, which is written once for all who watch.
+    pub fn with_json(&self) -> impl Iterator<Item = (&Event, &str)> {
+        // An event is made of texts and numbers, so it has a JSON form.
+        let write = |event| serde_json::to_string(event).unwrap_or_default();
+        let json = self.page.json.get_or_init(|| self.page.events.iter().map(write).collect());
+        self.iter().zip(json[self.from..].iter().map(String::as_str))
     }
 }
 
@@ -45,7 +65,7 @@ impl Deref for Events {
     type Target = [Event];
 
     fn deref(&self) -> &[Event] {
-        &self.page[self.from..]
+        &self.page.events[self.from..]
     }
 }
 
@@ -59,9 +79,9 @@ pub(crate) fn fitting(events: &[Event], bytes_max: usize) -> usize {
     events.iter().take_while(fits).count().max(1)
 }
 
-/// About how many bytes an event takes up.
+/// About how many bytes an event takes up, and its JSON.
 fn size(event: &Event) -> usize {
-    size_of::<Event>() + event.what.text_bytes()
+    size_of::<Event>() + JSON_BYTES + 2 * event.what.text_bytes()
 }
 
 /// The newest events of a job.
@@ -186,8 +206,18 @@ mod tests {
     }
 
     #[test]
+    fn every_event_comes_with_its_own_json() {
+        let some = page(1..=3).after(1);
+        let numbers = some.with_json().map(|(event, json)| {
+            let json: serde_json::Value = serde_json::from_str(json).unwrap();
+            (event.n, json["n"].as_u64())
+        });
+        assert!(numbers.eq([(2, Some(2)), (3, Some(3))]));
+    }
+
+    #[test]
     fn pages_are_cut_by_their_bytes_to_one_event_at_least() {
-        let long = "a".repeat(PAGE_BYTES_MAX);
+        let long = "a".repeat(PAGE_BYTES_MAX / 2);
         let lengths = |texts: &[&str]| -> Vec<usize> {
             let events = (1..).zip(texts).map(|(n, text)| event(n, text)).collect();
             Events::pages(events).iter().map(|page| page.len()).collect()

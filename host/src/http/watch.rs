@@ -121,9 +121,7 @@ async fn pass_on_events(
 
 fn text(events: &Events) -> String {
     let mut text = String::new();
-    for event in events.iter() {
-        // An event is made of texts and numbers, so it has a JSON form; that has no line breaks.
-        let data = serde_json::to_string(event).unwrap_or_default();
+    for (event, data) in events.with_json() {
         let (n, kind) = (event.n, event.what.kind());
         // Writing to a text does not fail.
         write!(text, "id: {n}\nevent: {kind}\ndata: {data}\n\n").unwrap_or_default();
