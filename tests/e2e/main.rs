@@ -44,5 +44,6 @@ mod refused_plugins;
 mod retries;
 mod secrets;
 mod sockets;
+mod validating;
 mod watching;
 mod words;
