@@ -19,7 +19,8 @@ pub(crate) struct Hub {
 }
 
 impl Hub {
-    /// Events of a job were stored. Costs nothing worth mentioning when nobody watches it.
+    /// Events of a job were stored: here, or on another host that says so. Costs nothing worth
+    /// mentioning when nobody watches it.
     pub(crate) fn changed(&self, job: JobId) {
         self.tails.wake(job);
     }

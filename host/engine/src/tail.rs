@@ -104,6 +104,11 @@ impl Tails {
         }
     }
 
+    /// Whether somebody watches a job.
+    pub(crate) fn has(&self, job: JobId) -> bool {
+        self.lock().tails.contains_key(&job)
+    }
+
     /// Takes a place for a watcher who wants what comes after the event with the number `after`.
     /// None when every place is taken.
     pub(crate) fn join(self: &Arc<Self>, job: JobId, after: u64, store: &Store) -> Option<Seat> {
@@ -118,6 +123,12 @@ impl Tails {
             window: Arc::new(Window::new(after)),
         });
         tail.watchers += 1;
+        // An ended job may have been taken up again since it was looked at: who comes now waits for
+        // the next look.
+        tail.head.send_if_modified(|head| {
+            head.is_end = false;
+            false
+        });
         let (head, window) = (tail.head.subscribe(), Arc::clone(&tail.window));
         watched.woken.insert(job);
         self.jobs.store(watched.tails.len(), Ordering::Relaxed);
@@ -131,6 +142,7 @@ impl Tails {
 
     fn leave(&self, job: JobId) {
         let mut watched = self.lock();
+        // After the end of the store there is none.
         let Some(tail) = watched.tails.get_mut(&job) else { return };
         tail.watchers -= 1;
         if tail.watchers == 0 {

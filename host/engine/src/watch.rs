@@ -81,8 +81,13 @@ impl Watch {
         job: JobId,
         after: u64,
     ) -> Result<Option<Self>, EngineError> {
-        let Some(history) = store.histories(&[job]).await?.pop() else { return Ok(None) };
-        let seat = tails.join(job, after.min(history.events), store);
+        let mut from = after;
+        // A crowd that comes to one job looks it up once.
+        if !tails.has(job) {
+            let Some(history) = store.histories(&[job]).await?.pop() else { return Ok(None) };
+            from = after.min(history.events);
+        }
+        let seat = tails.join(job, from, store);
         let seat = seat.ok_or(EngineError::TooManyWatchers(WATCHERS_MAX))?;
         Ok(Some(Self { seat, store: store.clone(), after, limit: PAGE_EVENTS_MAX }))
     }
