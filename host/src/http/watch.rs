@@ -66,7 +66,7 @@ async fn begin(door: &Door, request: Request, id: &str) -> Result<Watch, Problem
     if let Some(last) = parts.headers.get(LAST_EVENT_ID) {
         fields.insert("after".to_owned(), String::from_utf8_lossy(last.as_bytes()).into_owned());
     }
-    let operation = WatchJob::read(Input { fields, body: None }).map_err(refused)?;
+    let operation = WatchJob::read(Input { fields, ..Input::default() }).map_err(refused)?;
     Ok(door.api.invoke(operation, &caller).await.map_err(refused)?.events)
 }
 
