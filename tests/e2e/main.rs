@@ -20,6 +20,7 @@ mod host;
 mod postgres;
 mod server;
 mod serving;
+mod stream;
 mod working;
 
 mod author;
@@ -50,5 +51,6 @@ mod schedules;
 mod secrets;
 mod sockets;
 mod validating;
+mod watching;
 mod words;
 mod workers;

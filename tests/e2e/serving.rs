@@ -21,7 +21,7 @@ pub(crate) struct Serving<'host> {
     address: String,
     token: String,
     /// Its folders are there as long as it works in them.
-    _host: &'host TestHost,
+    host: &'host TestHost,
 }
 
 impl<'host> Serving<'host> {
@@ -53,7 +53,12 @@ impl<'host> Serving<'host> {
         let said: Value = serde_json::from_str(&said).unwrap();
         let address = said["url"].as_str().unwrap().strip_prefix("http://").unwrap().to_owned();
         assert_eq!(said["token_file"], host.config_file().to_str().unwrap());
-        Self { child, address, token: token(host), _host: host }
+        Self { child, address, token: token(host), host }
+    }
+
+    /// Whose folders it works in.
+    pub(crate) fn host(&self) -> &TestHost {
+        self.host
     }
 
     /// The operator's token.
@@ -202,7 +207,8 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    fn read(stream: TcpStream) -> Option<Self> {
+    /// Reads an answer whose length is known.
+    pub(crate) fn read(stream: TcpStream) -> Option<Self> {
         let mut reader = BufReader::new(stream);
         let mut line = String::new();
         reader.read_line(&mut line).ok()?;

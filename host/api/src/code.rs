@@ -83,6 +83,8 @@ codes! {
     TooManyTasks = "too-many-tasks" 429;
     /// Another process works on the data directory.
     HostLocked = "host-locked" 409;
+    /// As many watch jobs as may.
+    TooManyWatchers = "too-many-watchers" 429;
     /// The database cannot be reached, opened or written.
     DatabaseUnavailable = "database-unavailable" 503;
     /// The data directory cannot be used.

@@ -96,6 +96,7 @@ impl ApiError {
                 EngineError::InvalidLock { .. } => Code::InvalidLock,
                 EngineError::Locked | EngineError::DatabaseLocked => Code::HostLocked,
                 EngineError::Store(error) if error.is_unavailable() => Code::DatabaseUnavailable,
+                EngineError::TooManyWatchers(_) => Code::TooManyWatchers,
                 EngineError::DataDir { .. } => Code::DataDirUnusable,
                 EngineError::Store(_) | EngineError::Sandbox(_) | EngineError::Background(_) => {
                     Code::Internal

@@ -22,8 +22,8 @@ pub use code::{Code, pages};
 pub use error::ApiError;
 pub use files::{FileList, ListFiles, OpenFile, OpenedFile, UploadFile};
 pub use jobs::{
-    CancelAllJobs, CancelJob, CancelledJobs, FindJob, JobList, ListJobs, RetryJob, ShowJobState,
-    SubmitJob, SubmittedJob,
+    CancelAllJobs, CancelJob, CancelledJobs, EventList, FindJob, JobList, ListEvents, ListJobs,
+    RetryJob, SubmitJob, SubmittedJob, WatchJob, WatchedJob,
 };
 pub use operation::Operation;
 pub use plugins::{
@@ -41,4 +41,4 @@ pub use tasks::{
     StateFilter, TaskList,
 };
 
-pub use apflow_engine::{Approval, Live, Piece, SystemClock, chain};
+pub use apflow_engine::{Approval, Events, Piece, SystemClock, Watch, chain};

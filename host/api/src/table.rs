@@ -9,7 +9,7 @@ use crate::api::Api;
 use crate::breakers::{ListBreakers, ResetBreaker, ResetBreakers};
 use crate::error::ApiError;
 use crate::files::ListFiles;
-use crate::jobs::{CancelAllJobs, CancelJob, FindJob, ListJobs, RetryJob, SubmitJob};
+use crate::jobs::{CancelAllJobs, CancelJob, FindJob, ListEvents, ListJobs, RetryJob, SubmitJob};
 use crate::plugins::{ListPlugins, ReleasePlugin, RemovePlugin, ShowPlugin};
 use crate::remote::{Headers, Input, Method, Remote};
 use crate::schedules::{
@@ -49,6 +49,7 @@ pub const TABLE: &[Entry] = &[
     entry::<SubmitJob>(),
     entry::<ListJobs>(),
     entry::<FindJob>(),
+    entry::<ListEvents>(),
     entry::<CancelJob>(),
     entry::<CancelAllJobs>(),
     entry::<RetryJob>(),

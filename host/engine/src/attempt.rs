@@ -12,6 +12,7 @@ use apflow_sandbox::{Call, Ended, Mounts, Stop, StopReason, TaskPort};
 use apflow_store::{Claimed, NewTaskFile};
 use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 
 use crate::engine::Engine;
 use crate::error::{EngineError, chain};
@@ -20,11 +21,8 @@ use crate::registry::ReadyPlugin;
 use crate::workplace::{Handed, Workplace, upload_path};
 use crate::{quarantine, schema, settle};
 
-/// How often what a running command writes is told.
-const TELL_EVERY: Duration = Duration::from_millis(100);
-
-/// How often it is told, for each time that all that has happened is stored: every 500 ms.
-const TELLS_PER_STORE: u32 = 5;
+/// How often what has happened in a running attempt is stored, so that watchers see it.
+const STORE_EVERY: Duration = Duration::from_millis(250);
 
 /// What an attempt starts with.
 struct Prepared {
@@ -251,17 +249,15 @@ async fn call(
         };
         sandbox.run(&program.program, call, task_port).await
     });
-    let mut tells: u32 = 0;
+    // Not anew in each turn, or a guest that says much would never be looked after.
+    let mut look = tokio::time::interval_at(Instant::now() + STORE_EVERY, STORE_EVERY);
     loop {
         tokio::select! {
             ended = &mut guest => return Some(check_output(plugin, ended?)),
-            () = tokio::time::sleep(TELL_EVERY) => port.tell_written(),
+            _ = look.tick() => port.check_hold().await,
+            () = port.is_full() => {}
         }
-        tells = tells.wrapping_add(1);
-        if tells.is_multiple_of(TELLS_PER_STORE) {
-            port.store_events().await;
-            port.check_hold().await;
-        }
+        port.store_events().await;
     }
 }
 

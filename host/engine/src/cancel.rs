@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use apflow_model::event::Happening;
 use apflow_model::id::{JobId, TaskId};
 use apflow_model::job::{Job, Task};
 use apflow_model::state::JobState;
@@ -17,7 +16,6 @@ use tokio::time::{sleep, timeout};
 
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::watch::Live;
 
 /// How many jobs are cancelled at once: their writes share transactions.
 const JOBS_AT_ONCE: u32 = 100;
@@ -98,16 +96,14 @@ impl Engine {
 
     /// Tells the guests that run here, and whoever listens. Returns the attempts that run.
     fn stop(&self, cancelled: Cancelled) -> Vec<(TaskId, u32)> {
-        let Cancelled { job, running, ended, became_ready, next_run_at, job_ended } = cancelled;
+        let Cancelled { job, running, became_ready, next_run_at, job_ended, .. } = cancelled;
         let stops = self.running();
         running.iter().filter_map(|attempt| stops.get(attempt)).for_each(Stop::cancel);
         drop(stops);
-        for (task, state, fault) in ended {
-            let what = Happening::State { state, fault: Some(fault) };
-            self.hub.tell(Live::Task { job, task, attempt: 0, what });
-        }
-        if let Some(state) = job_ended {
-            self.hub.tell(Live::JobEnded { job, state });
+        if job_ended.is_some() {
+            self.hub.ended(job);
+        } else {
+            self.hub.changed(job);
         }
         if !became_ready.is_empty() || next_run_at.is_some() {
             self.bell.notify_one();

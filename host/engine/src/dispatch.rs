@@ -4,13 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use apflow_model::event::Happening;
 use apflow_model::fair::Limits;
 use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::id::TaskId;
-use apflow_model::state::TaskState;
 use apflow_sandbox::{Ended, Stop, StopReason};
-use apflow_store::{Claimed, Expired, SessionId, StoreError};
+use apflow_store::{Claimed, SessionId, StoreError};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::task::{Id, JoinError, JoinSet};
 
@@ -18,7 +16,6 @@ use crate::engine::{Dispatcher, Engine};
 use crate::error::{EngineError, chain};
 use crate::files::Kept;
 use crate::lock::DispatchLock;
-use crate::watch::Live;
 use crate::{attempt, background, sessions, settle};
 
 /// How often to look for work although nobody rang: another process may have submitted a job.
@@ -262,12 +259,11 @@ async fn hand_out(
     let limits = Limits { concurrency, ..Limits::default() };
     let handed_out = engine.store.claim(session, engine.now(), limit, limits).await?;
     let is_full = handed_out.tasks.len() >= free;
-    for Expired { job, task, fault } in handed_out.expired {
-        let what = Happening::State { state: TaskState::Failed, fault: Some(fault) };
-        engine.hub.tell(Live::Task { job, task, attempt: 0, what });
+    for expired in handed_out.expired {
+        engine.hub.changed(expired.job);
     }
-    for (job, state) in handed_out.jobs_ended {
-        engine.hub.tell(Live::JobEnded { job, state });
+    for (job, _) in handed_out.jobs_ended {
+        engine.hub.ended(job);
     }
     for task in handed_out.tasks {
         start(engine, running, Arc::new(task));
@@ -277,8 +273,7 @@ async fn hand_out(
 
 fn start(engine: &Arc<Engine>, running: &mut Running, claimed: Arc<Claimed>) {
     let (job, task, attempt) = (claimed.job, claimed.task, claimed.attempt);
-    let what = Happening::State { state: TaskState::Running, fault: None };
-    engine.hub.tell(Live::Task { job, task, attempt, what });
+    engine.hub.changed(job);
     // Under the lock, so that an attempt that ends at once is listed before it is taken off.
     let mut list = engine.running();
     let stop = Stop::new();

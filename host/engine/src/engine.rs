@@ -12,11 +12,9 @@ use apflow_model::idempotency::IdempotencyHours;
 use apflow_model::job::Job;
 use apflow_model::lease::LeaseSeconds;
 use apflow_model::quarantine::QuarantineRule;
-use apflow_model::state::JobState;
 use apflow_sandbox::{Sandbox, Stop, StopReason};
 use apflow_store::{JobFilter, JobPage, Store};
-use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{Mutex, Notify, Semaphore, broadcast};
+use tokio::sync::{Mutex, Notify, Semaphore};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::breakers::{Breakers, ListedBreaker};
@@ -26,9 +24,9 @@ use crate::components::Components;
 use crate::consents::Consents;
 use crate::error::EngineError;
 use crate::files::Files;
+use crate::hub::Hub;
 use crate::lock::DispatchLock;
 use crate::registry::Registry;
-use crate::watch::{Hub, Live};
 
 /// How often a waiting caller looks a job up, in case it missed the news of its end.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -135,7 +133,7 @@ impl Engine {
             clock: Arc::new(SharedClock::new(clock)),
             registry: Registry::new(builtins),
             breakers,
-            hub: Hub::new(),
+            hub: Hub::default(),
             bell: Notify::new(),
             places,
             running: std::sync::Mutex::default(),
@@ -183,34 +181,18 @@ impl Engine {
     ///
     /// [`EngineError::Store`] when the database fails.
     pub async fn wait(&self, id: JobId) -> Result<Option<Job>, EngineError> {
-        let mut news = self.hub.subscribe();
+        let end = self.hub.end_of(id);
         loop {
+            // From here on the end is heard, so none slips by between the look and the wait.
+            let ended = end.bell.notified();
             match self.store.job_state(id).await? {
                 None => return Ok(None),
                 Some(state) if state.is_end() => return Ok(self.store.find_job(id).await?),
                 Some(_) => {}
             }
-            let ended = async {
-                loop {
-                    match news.recv().await {
-                        Ok(Live::JobEnded { job, .. }) if job == id => return,
-                        Ok(_) | Err(RecvError::Lagged(_)) => {}
-                        Err(RecvError::Closed) => std::future::pending().await,
-                    }
-                }
-            };
             // Running out of time is fine: the loop looks again.
             drop(tokio::time::timeout(LOOK_AGAIN, ended).await);
         }
-    }
-
-    /// Where a job stands. None when there is no such job.
-    ///
-    /// # Errors
-    ///
-    /// [`EngineError::Store`] when the database fails.
-    pub async fn job_state(&self, id: JobId) -> Result<Option<JobState>, EngineError> {
-        Ok(self.store.job_state(id).await?)
     }
 
     /// Lists the breakers that are open or have counted failures, by key.
@@ -242,11 +224,6 @@ impl Engine {
         let count = self.breakers.reset_all().await?;
         self.bell.notify_one();
         Ok(count)
-    }
-
-    /// Listens to what happens from now on.
-    pub fn subscribe(&self) -> broadcast::Receiver<Live> {
-        self.hub.subscribe()
     }
 
     pub(crate) fn now(&self) -> Timestamp {

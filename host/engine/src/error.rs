@@ -138,6 +138,9 @@ pub enum EngineError {
         /// Every fault, in the order of the file.
         faults: Vec<FileFault>,
     },
+    /// As many watch jobs already as may. Nothing is watched.
+    #[error("{0} watchers are watching already, which is the most: try again later")]
+    TooManyWatchers(usize),
     /// Another process dispatches on this data directory.
     #[error(
         "another apflow-host works on this data directory: submit over its HTTP API, stop it, or \

@@ -4,7 +4,7 @@
 //! guests in `apflow-sandbox`. It knows no door and checks no permission.
 //!
 //! The path of a task is [`Engine::submit`], then dispatch, one attempt or several, and for each a
-//! settlement; [`Engine::subscribe`] tells who watches.
+//! settlement; [`Engine::watch`] tells who watches.
 
 mod attempt;
 mod background;
@@ -21,6 +21,7 @@ mod engine;
 mod error;
 mod files;
 mod grants;
+mod hub;
 mod load;
 mod lock;
 mod plugins;
@@ -34,9 +35,12 @@ mod sessions;
 mod settle;
 mod streams;
 mod submit;
+mod tail;
 mod tasks;
+mod unstored;
 mod upload;
 mod watch;
+mod window;
 mod workplace;
 
 pub use breakers::{Breakers, ListedBreaker};
@@ -54,7 +58,8 @@ pub use redrive::Again;
 pub use schedules::PutSchedule;
 pub use submit::{NewSubmission, Submission};
 pub use upload::{Content, NewFile, Piece};
-pub use watch::Live;
+pub use watch::{EventPage, Watch};
+pub use window::Events;
 
 pub use apflow_store::{
     CHECKPOINTS_PER_PAGE_MAX, FilePage, JobFilter, PastCheckpoint, SchedulePage, TaskFilter,

@@ -9,11 +9,13 @@ use apflow_model::event::{Happening, LogLine, Stream};
 use apflow_model::id::{JobId, TaskId};
 use apflow_sandbox::{Checkpoint, CheckpointError, PortFuture, Stop, StopReason, TaskPort};
 use apflow_store::{Claimed, Hold, NewEvent, Store, StoreError};
+use tokio::sync::Notify;
 
 use crate::engine::Engine;
 use crate::error::chain;
+use crate::hub::Hub;
 use crate::streams::Streams;
-use crate::watch::{Hub, Live};
+use crate::unstored::Unstored;
 
 /// The port of one attempt.
 pub(crate) struct Port {
@@ -25,7 +27,11 @@ pub(crate) struct Port {
     attempt: u32,
     /// Ends the attempt as soon as it is known to have lost its task.
     stop: Stop,
-    events: Mutex<Vec<NewEvent>>,
+    unstored: Mutex<Unstored>,
+    /// Rung when as much is unstored as may be.
+    is_full: Notify,
+    /// Rung when it was taken out.
+    has_room: Notify,
     streams: Mutex<Streams>,
     /// None for a task without a budget.
     budget: Option<Mutex<Budget>>,
@@ -50,7 +56,9 @@ impl Port {
             task: claimed.task,
             attempt: claimed.attempt,
             stop,
-            events: Mutex::default(),
+            unstored: Mutex::default(),
+            is_full: Notify::new(),
+            has_room: Notify::new(),
             streams: Mutex::default(),
             budget: budget.map(Mutex::new),
         }
@@ -60,23 +68,24 @@ impl Port {
     pub(crate) fn take_events(&self) -> Vec<NewEvent> {
         let written = locked(&self.streams).take_all();
         self.keep_all(written);
-        std::mem::take(&mut self.lock())
+        self.take_unstored()
     }
 
-    /// Tells what a command has written, if it has waited a moment.
-    pub(crate) fn tell_written(&self) {
-        let written = locked(&self.streams).take();
-        self.keep_all(written);
+    /// Waits until so much has happened that it should be stored before its time.
+    pub(crate) async fn is_full(&self) {
+        self.is_full.notified().await;
     }
 
     /// Stores what happened so far, and ends an attempt that no longer holds its task.
     pub(crate) async fn store_events(&self) {
-        let events = std::mem::take(&mut *self.lock());
+        let written = locked(&self.streams).take();
+        self.keep_all(written);
+        let events = self.take_unstored();
         if events.is_empty() {
             return;
         }
         match self.store.append_events(self.task, self.attempt, events).await {
-            Ok(_) => {}
+            Ok(_) => self.hub.changed(self.job),
             Err(StoreError::AttemptLost) => self.stop.now(StopReason::LeaseLost),
             Err(error) => {
                 let error = chain(&error);
@@ -106,17 +115,21 @@ impl Port {
     }
 
     fn keep(&self, what: Happening) {
-        let mut events = self.lock();
-        // Only the newest progress is worth storing: those between were told live.
-        if matches!(what, Happening::Progress { .. })
-            && matches!(events.last(), Some(NewEvent { what: Happening::Progress { .. }, .. }))
-        {
-            events.pop();
+        let event = NewEvent { at: self.clock.now(), what };
+        let is_full = {
+            let mut unstored = locked(&self.unstored);
+            unstored.add(event);
+            unstored.is_full()
+        };
+        if is_full {
+            self.is_full.notify_one();
         }
-        events.push(NewEvent { at: self.clock.now(), what: what.clone() });
-        drop(events);
-        let (job, task, attempt) = (self.job, self.task, self.attempt);
-        self.hub.tell(Live::Task { job, task, attempt, what });
+    }
+
+    fn take_unstored(&self) -> Vec<NewEvent> {
+        let events = locked(&self.unstored).take();
+        self.has_room.notify_waiters();
+        events
     }
 
     /// What a store error means to a guest.
@@ -149,10 +162,6 @@ impl Port {
             }
         }
     }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<NewEvent>> {
-        self.events.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl TaskPort for Port {
@@ -167,12 +176,10 @@ impl TaskPort for Port {
             if self.stop.reason().is_some() {
                 return Err(CheckpointError::Fenced);
             }
-            let (bytes, now) = (value.len() as u64, self.clock.now());
-            let what = Happening::Checkpoint { step: step.clone(), bytes };
+            let now = self.clock.now();
             let saved = self.store.save_checkpoint(self.task, self.attempt, step, value, now).await;
             saved.map_err(|error| self.refused(&error))?;
-            let (job, task, attempt) = (self.job, self.task, self.attempt);
-            self.hub.tell(Live::Task { job, task, attempt, what });
+            self.hub.changed(self.job);
             Ok(())
         })
     }
@@ -205,6 +212,21 @@ impl TaskPort for Port {
             let mut budget = locked(budget);
             budget.left = budget.left.saturating_add(reserved).saturating_sub(used);
         }
+    }
+
+    fn room(&self) -> Option<PortFuture<'_, ()>> {
+        if !locked(&self.unstored).is_full() {
+            return None;
+        }
+        Some(Box::pin(async move {
+            loop {
+                let has_room = self.has_room.notified();
+                if !locked(&self.unstored).is_full() {
+                    return;
+                }
+                has_room.await;
+            }
+        }))
     }
 
     fn log(&self, line: LogLine) {

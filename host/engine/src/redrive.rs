@@ -2,14 +2,12 @@
 
 use std::collections::HashMap;
 
-use apflow_model::event::Happening;
 use apflow_model::id::{JobId, TaskId};
 use apflow_model::job::{Job, Task};
 use apflow_store::{RedriveChoice, Redriven};
 
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::watch::Live;
 
 /// Which tasks of a job to let run again.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -80,10 +78,7 @@ impl Engine {
             return Ok(());
         }
         self.bell.notify_one();
-        for (task, state) in tasks {
-            let what = Happening::State { state, fault: None };
-            self.hub.tell(Live::Task { job, task, attempt: 0, what });
-        }
+        self.hub.changed(job);
         Ok(())
     }
 }

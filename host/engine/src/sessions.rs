@@ -11,7 +11,6 @@ use tokio::task::JoinSet;
 
 use crate::engine::Engine;
 use crate::error::{EngineError, chain};
-use crate::watch::Live;
 
 /// The lease is renewed this often while it lasts.
 const HEARTBEATS_PER_LEASE: u32 = 3;
@@ -161,7 +160,7 @@ fn report(engine: &Engine, recovered: &Recovered) {
     for digest in quarantined {
         tracing::error!(%digest, "a component is quarantined: hosts ended while it ran");
     }
-    for (job, state) in jobs_ended {
-        engine.hub.tell(Live::JobEnded { job: *job, state: *state });
+    for (job, _) in jobs_ended {
+        engine.hub.ended(*job);
     }
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apflow_model::clock::Timestamp;
-use apflow_model::event::Happening;
 use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::retry::{self, Retry};
 use apflow_sandbox::Ended;
@@ -13,7 +12,6 @@ use apflow_store::{Claimed, End, NewEvent, NewTaskFile, Settled, Settlement, Sto
 
 use crate::engine::Engine;
 use crate::error::chain;
-use crate::watch::Live;
 
 /// How long to wait before storing an end again, at first and at most. Nothing else can end the
 /// task, so the end is not given up; and the wait is short, so that it comes before the lease is
@@ -54,10 +52,9 @@ pub(crate) async fn settle(
     if !settled.became_ready.is_empty() || settled.next_run_at.is_some() {
         engine.bell.notify_one();
     }
-    let what = Happening::State { state: settled.state, fault: settled.fault };
-    engine.hub.tell(Live::Task { job: settled.job, task, attempt, what });
-    if let Some(state) = settled.job_ended {
-        engine.hub.tell(Live::JobEnded { job: settled.job, state });
+    match settled.job_ended {
+        Some(_) => engine.hub.ended(settled.job),
+        None => engine.hub.changed(settled.job),
     }
 }
 

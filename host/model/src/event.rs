@@ -84,6 +84,42 @@ pub enum Happening {
     },
 }
 
+impl Happening {
+    /// The word on the wire that says what kind it is.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::State { .. } => "state",
+            Self::Log(_) => "log",
+            Self::Stdout { .. } => "stdout",
+            Self::Stderr { .. } => "stderr",
+            Self::Progress { .. } => "progress",
+            Self::Checkpoint { .. } => "checkpoint",
+            Self::Denied { .. } => "denied",
+            Self::Held { .. } => "held",
+            Self::Fired(_) => "fired",
+            Self::Cancelling => "cancelling",
+            Self::CancelTooLate => "cancel_too_late",
+        }
+    }
+
+    /// How many bytes its texts have.
+    pub fn text_bytes(&self) -> usize {
+        match self {
+            Self::State { fault, .. } => fault.as_ref().map_or(0, |fault| fault.message.len()),
+            Self::Log(LogLine { message, fields, .. }) => {
+                let fields = fields.iter().map(|(name, value)| name.len() + value.len());
+                message.len() + fields.sum::<usize>()
+            }
+            Self::Stdout { text } | Self::Stderr { text } => text.len(),
+            Self::Progress { message, .. } | Self::Denied { message } => message.len(),
+            Self::Checkpoint { step, .. } => step.len(),
+            Self::Held { destination, .. } => destination.len(),
+            Self::Fired(origin) => origin.schedule.len(),
+            Self::Cancelling | Self::CancelTooLate => 0,
+        }
+    }
+}
+
 /// A stream that a command writes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stream {

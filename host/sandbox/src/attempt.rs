@@ -394,8 +394,8 @@ mod tests {
         let saved = checkpoint::Host::save(&mut state, "step".to_owned(), Vec::new()).await;
         assert!(saved.is_err());
         let written = log::Host::write(&mut state, log::Level::Info, "x".to_owned(), Vec::new());
-        assert!(written.is_err());
-        assert!(log::Host::progress(&mut state, 0.5, "x".to_owned()).is_err());
+        assert!(written.await.is_err());
+        assert!(log::Host::progress(&mut state, 0.5, "x".to_owned()).await.is_err());
         assert!(lines.take().is_empty());
     }
 

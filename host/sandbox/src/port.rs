@@ -36,6 +36,11 @@ pub trait TaskPort: Send + Sync {
     /// Ends a reservation of `reserved` tokens of which `used` were spent.
     fn settle_tokens(&self, reserved: u64, used: u64);
 
+    /// Waits until there is room for more of what the guest says. None when there is.
+    fn room(&self) -> Option<PortFuture<'_, ()>> {
+        None
+    }
+
     /// Keeps a line of the guest's log.
     fn log(&self, line: LogLine);
 

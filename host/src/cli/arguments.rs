@@ -75,7 +75,7 @@ pub(crate) enum Verb {
     Validate(Validate),
     /// Run one task now, or a batch of them.
     Run(Run),
-    /// List, show, cancel and retry jobs, and get their files.
+    /// List, show, watch, cancel and retry jobs, and get their files.
     Jobs {
         #[command(subcommand)]
         verb: JobsVerb,
@@ -218,6 +218,14 @@ pub(crate) enum JobsVerb {
     Show {
         /// The id of the job, for example `j_01h2xcejqtf2n`.
         id: JobId,
+    },
+    /// Print what happened to one job, and what happens, to its end.
+    Watch {
+        /// The id of the job.
+        id: JobId,
+        /// Go on after the event with this number.
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        after: u64,
     },
     /// List the files that the tasks of one job left, or save them.
     Files {

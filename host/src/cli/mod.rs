@@ -26,6 +26,7 @@ mod signals;
 mod tasks;
 mod tree;
 mod validate;
+mod watch;
 mod worker;
 
 use std::process::ExitCode;
@@ -93,6 +94,9 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         Verb::Run(verb) => run::run(&config()?, verb, output).await,
         Verb::Jobs { verb: JobsVerb::List(list) } => jobs::list(&config()?, list, output).await,
         Verb::Jobs { verb: JobsVerb::Show { id } } => jobs::show(&config()?, &id, output).await,
+        Verb::Jobs { verb: JobsVerb::Watch { id, after } } => {
+            watch::run(&config()?, id, after, output).await
+        }
         Verb::Jobs { verb: JobsVerb::Cancel { id, .. } } => {
             jobs::cancel(&config()?, id, output).await
         }

@@ -59,6 +59,15 @@ impl Output {
         }
     }
 
+    /// Prints one of many results: as JSON on a line of its own if that was asked for, else as text.
+    pub(crate) fn line(&self, value: &impl Serialize, text: impl FnOnce() -> String) {
+        if self.is_json {
+            print(&serde_json::to_string(value).unwrap_or_else(|error| no_json(&error)));
+        } else {
+            print(&text());
+        }
+    }
+
     /// Says something on the way. Silent when JSON was asked for.
     pub(crate) fn note(&self, text: &str) {
         if !self.is_json {
@@ -144,7 +153,11 @@ pub(crate) fn shorten(text: &str, characters_max: usize) -> String {
 }
 
 fn pretty(value: &impl Serialize) -> String {
-    serde_json::to_string_pretty(value).unwrap_or_else(|error| format!("no JSON: {error}"))
+    serde_json::to_string_pretty(value).unwrap_or_else(|error| no_json(&error))
+}
+
+fn no_json(error: &serde_json::Error) -> String {
+    format!("no JSON: {error}")
 }
 
 fn print(text: &str) {

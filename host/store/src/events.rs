@@ -9,7 +9,7 @@ use apflow_model::event::{Event, Happening};
 use apflow_model::fault::Fault;
 use apflow_model::id::{JobId, TaskId};
 use apflow_model::job::Origin;
-use apflow_model::state::TaskState;
+use apflow_model::state::{JobState, TaskState};
 
 use crate::connection::{Connection, Row, query};
 use crate::dependents::Moved;
@@ -21,6 +21,17 @@ use crate::write::{Answers, Turn, WriteGroup};
 
 /// The most events one page holds.
 pub const EVENTS_PER_PAGE_MAX: u32 = 1_000;
+
+/// How far the history of a job goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct History {
+    /// The job.
+    pub job: JobId,
+    /// Where the job stands.
+    pub state: JobState,
+    /// How many events there are, which is the number of the last one.
+    pub events: u64,
+}
 
 /// Something that happened in an attempt, without its number yet.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,7 +89,30 @@ impl Store {
             .await?;
         rows.iter().map(|row| read(job, row)).collect()
     }
+
+    /// Says how far the histories of these jobs go, in no order. A job that does not exist is left
+    /// out.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`] and [`StoreError::Corrupt`].
+    pub async fn histories(&self, jobs: &[JobId]) -> Result<Vec<History>, StoreError> {
+        let ids: Vec<_> = jobs.iter().map(|job| (job.0,)).collect();
+        let found: Vec<(i64, String, i64)> =
+            self.readers().read_all(query(HISTORIES).bind(row::text(&ids)?)).await?;
+        let found = found.into_iter().map(|(job, state, events)| {
+            let state = state.parse().map_err(StoreError::corrupt)?;
+            Ok(History { job: JobId(job), state, events: row::narrow(events, "event_count")? })
+        });
+        found.collect()
+    }
 }
+
+const HISTORIES: Sql = sql!(
+    "SELECT job.id, job.state, job.event_count FROM ",
+    ROWS,
+    " AS asked JOIN job ON job.id = CAST(asked.value->>0 AS BIGINT)"
+);
 
 fn read(job_id: JobId, row: &Row) -> Result<Event, StoreError> {
     Ok(Event {

@@ -66,7 +66,7 @@ pub use crate::claim::{Claimed, HandedOut, PROMOTED_PER_CLAIM_MAX};
 pub use crate::deadlines::{EXPIRED_PER_CLAIM_MAX, Expired};
 pub use crate::depth::{Depth, LaneDepth};
 pub use crate::error::StoreError;
-pub use crate::events::{EVENTS_PER_PAGE_MAX, NewEvent};
+pub use crate::events::{EVENTS_PER_PAGE_MAX, History, NewEvent};
 pub use crate::files::{FILES_PER_PAGE_MAX, FilePage, NewTaskFile, NewUpload};
 pub use crate::floor::Floor;
 pub use crate::hints::Hints;

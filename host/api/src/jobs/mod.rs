@@ -2,16 +2,18 @@
 
 mod cancel;
 mod cancel_all;
+mod events;
 mod find;
 mod list;
 mod retry;
-mod state;
 mod submit;
+mod watch;
 
 pub use cancel::CancelJob;
 pub use cancel_all::{CancelAllJobs, CancelledJobs};
+pub use events::{EventList, ListEvents};
 pub use find::FindJob;
 pub use list::{JobList, ListJobs};
 pub use retry::RetryJob;
-pub use state::ShowJobState;
 pub use submit::{SubmitJob, SubmittedJob};
+pub use watch::{WatchJob, WatchedJob};

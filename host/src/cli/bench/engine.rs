@@ -5,14 +5,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use apflow_api::{Api, Approval, ListJobs, Live, LoadPlugin, SubmitJob};
+use apflow_api::{Api, ApiError, Approval, ListJobs, LoadPlugin, SubmitJob, WatchJob};
 use apflow_model::job::Job;
 use apflow_model::limit::Bytes;
 use apflow_model::state::JobState;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use serde_json::{Value, json};
-use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 
 use super::report::{self, Report, Row};
@@ -242,23 +241,27 @@ async fn all_ended(api: &Api) -> Result<(), CliError> {
     Err(CliError::Bench(format!("some tasks have not ended after {} s", WAIT_MAX.as_secs())))
 }
 
-/// Runs a job while many watch it, each on its own.
+/// Runs a job while many watch it, each on its own, and sees that each is told all of it.
 async fn watched(api: &Api) -> Result<Duration, CliError> {
+    let started = Instant::now();
+    let id = submit(api, forest(JOB_TASKS, false), None).await?.id;
     let mut watching = JoinSet::new();
     for _ in 0..WATCHERS {
-        let mut news = api.subscribe(&operator())?;
+        let mut watched = api.invoke(WatchJob { id, after: 0 }, &operator()).await?.events;
         watching.spawn(async move {
-            loop {
-                match news.recv().await {
-                    Ok(Live::JobEnded { .. }) | Err(RecvError::Closed) => return,
-                    Ok(Live::Task { .. }) | Err(RecvError::Lagged(_)) => {}
-                }
-            }
+            while watched.next().await?.is_some() {}
+            Ok::<_, ApiError>(watched.after())
         });
     }
-    let took = run(api, forest(JOB_TASKS, false)).await;
-    watching.shutdown().await;
-    took
+    let mut told = Vec::new();
+    while let Some(seen) = watching.join_next().await {
+        told.push(seen.map_err(|error| CliError::Bench(error.to_string()))??);
+    }
+    let took = started.elapsed();
+    if told.iter().any(|seen| *seen != told[0]) {
+        return Err(CliError::Bench("some watchers were not told all".to_owned()));
+    }
+    Ok(took)
 }
 
 /// Runs a job, and says how long it took until its end was told.
