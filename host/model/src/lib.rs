@@ -20,6 +20,7 @@ pub mod plugin;
 mod pointer;
 pub mod reader;
 pub mod reference;
+pub mod retention;
 pub mod retry;
 pub mod secret;
 pub mod state;

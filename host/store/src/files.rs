@@ -193,8 +193,8 @@ impl Write for AddUpload {
     type Output = ();
 
     async fn apply(&self, connection: &mut Connection<'_>) -> Result<(), StoreError> {
-        const SQL: &str = "INSERT INTO upload (id, name, size, sha256, principal, created_at) \
-                           VALUES ($1, $2, $3, $4, $5, $6)";
+        const SQL: &str = "INSERT INTO upload (id, name, size, sha256, principal, created_at, used_at) \
+                           VALUES ($1, $2, $3, $4, $5, $6, $6)";
         let Upload { id, name, size, sha256, principal, created_at } = &self.0;
         query(SQL)
             .bind(id.0)

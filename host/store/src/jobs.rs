@@ -2,8 +2,11 @@
 //!
 //! It does not check a submission: a [`JobSpec`] exists only when it holds no fault.
 
+use std::collections::BTreeSet;
+
 use apflow_model::capability::Grant;
 use apflow_model::clock::Timestamp;
+use apflow_model::file;
 use apflow_model::id::{JobId, TaskId};
 use apflow_model::job::{Job, JobSpec, Task, TaskDependency, TaskSpec};
 use apflow_model::state::{JobState, TaskState};
@@ -87,7 +90,7 @@ impl Store {
         // job's.
         let mut snapshot = self.readers().snapshot().await?;
         let mut snapshot = snapshot.connection();
-        let find = query("SELECT * FROM job WHERE id = $1").bind(id.0);
+        let find = query("SELECT * FROM job WHERE id = $1 AND purged_at IS NULL").bind(id.0);
         let found = find.fetch_optional(&mut snapshot).await?;
         let Some(found) = found else { return Ok(None) };
         let mut job = read(&found)?;
@@ -101,7 +104,7 @@ impl Store {
     ///
     /// [`StoreError::Database`] and [`StoreError::Corrupt`].
     pub async fn job_state(&self, id: JobId) -> Result<Option<JobState>, StoreError> {
-        const SQL: &str = "SELECT state FROM job WHERE id = $1";
+        const SQL: &str = "SELECT state FROM job WHERE id = $1 AND purged_at IS NULL";
         let found: Option<(String,)> = self.readers().read_optional(query(SQL).bind(id.0)).await?;
         found.map(|(state,)| state.parse().map_err(StoreError::corrupt)).transpose()
     }
@@ -132,7 +135,7 @@ impl Store {
 
 impl JobFilter {
     fn query(&self, before: Option<JobId>, limit: u32) -> Query {
-        let mut sql = Query::build("SELECT * FROM job WHERE id < ");
+        let mut sql = Query::build("SELECT * FROM job WHERE purged_at IS NULL AND id < ");
         sql.push_bind(before.map_or(i64::MAX, |id| id.0));
         if !self.states.is_empty() {
             sql.push(" AND state IN (");
@@ -180,6 +183,7 @@ struct Submit {
     tasks: String,
     inputs: String,
     dependencies: String,
+    uploads: String,
     events: String,
 }
 
@@ -194,6 +198,11 @@ fn plan(new: &NewJob, ids: &[i64], now: Timestamp) -> Result<(Job, Submit), Stor
     let edges = tasks.iter().flat_map(|task| {
         task.dependencies.iter().map(|edge| Ok((edge.id.0, task.id.0, edge.required)))
     });
+    let uploads = pairs().flat_map(|(task, spec)| {
+        let named = file::find(&spec.inputs).unwrap_or_default();
+        let named: BTreeSet<i64> = named.into_iter().map(|named| named.file.0).collect();
+        named.into_iter().map(|upload| Ok((task.id.0, upload, now.unix_ms())))
+    });
     let first_state = |task: &Task| Draft::of_state(id, task.id, task.state, now);
     let events: Vec<_> = (1..).zip(tasks.iter().map(first_state)).collect();
     let count = tasks.len();
@@ -205,6 +214,7 @@ fn plan(new: &NewJob, ids: &[i64], now: Timestamp) -> Result<(Job, Submit), Stor
         tasks: row::items(pairs().map(|(task, spec)| task_row(task, spec)))?,
         inputs: row::items(pairs().map(|(task, spec)| Ok((task.id.0, row::text(&spec.inputs)?))))?,
         dependencies: row::items(edges)?,
+        uploads: row::items(uploads)?,
         events: events::items(&events)?,
     };
     let job = Job {
@@ -321,6 +331,22 @@ const INSERT_DEPENDENCIES: Sql = sql!(
     ROWS
 );
 
+/// One that was removed meanwhile is left out: the attempt says that it is gone.
+const INSERT_UPLOADS: Sql = sql!(
+    "\
+    INSERT INTO task_upload (task_id, upload_id) \
+    SELECT CAST(value->>0 AS BIGINT), CAST(value->>1 AS BIGINT) FROM ",
+    ROWS,
+    " AS named WHERE EXISTS (SELECT 1 FROM upload WHERE id = CAST(value->>1 AS BIGINT))"
+);
+
+const USE_UPLOADS: Sql = sql!(
+    "\
+    UPDATE upload SET used_at = CAST(named.value->>2 AS BIGINT) FROM ",
+    ROWS,
+    " AS named WHERE upload.id = CAST(named.value->>1 AS BIGINT)"
+);
+
 impl WriteGroup for Submit {
     type Output = ();
 
@@ -335,6 +361,9 @@ impl WriteGroup for Submit {
         insert(connection, INSERT_INPUTS, writes.iter().map(|rows| rows.inputs.as_str())).await?;
         let dependencies = writes.iter().map(|rows| rows.dependencies.as_str());
         insert(connection, INSERT_DEPENDENCIES, dependencies).await?;
+        let uploads = || writes.iter().map(|rows| rows.uploads.as_str());
+        insert(connection, INSERT_UPLOADS, uploads()).await?;
+        insert(connection, USE_UPLOADS, uploads()).await?;
         events::insert(connection, writes.iter().map(|rows| rows.events.as_str())).await?;
         Ok(writes.iter().map(|_| Ok(())).collect())
     }

@@ -19,6 +19,9 @@ mod checkpoints;
 mod events;
 mod files;
 
+mod purge;
+mod retention;
+
 mod sessions;
 
 mod plugins;
@@ -44,6 +47,8 @@ pub use crate::error::StoreError;
 pub use crate::events::{EVENTS_PER_PAGE_MAX, NewEvent};
 pub use crate::files::{FILES_PER_PAGE_MAX, FilePage, NewTaskFile, NewUpload};
 pub use crate::jobs::{JOBS_PER_PAGE_MAX, JobFilter, JobPage, NewJob};
+pub use crate::purge::{Purge, ROWS_PER_SLICE_MAX, Slice};
+pub use crate::retention::RemovedUploads;
 pub use crate::sessions::{HOST_LOSSES_MAX, Recovered, SessionId};
 pub use crate::store::Store;
 pub use crate::tasks::{Claimed, PROMOTED_PER_CLAIM_MAX};

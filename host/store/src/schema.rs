@@ -20,10 +20,11 @@ macro_rules! step {
 }
 
 /// Every step of the schema, in order. One that was released is never changed again.
-const STEPS: [(i64, &str, Sql); 3] = [
+const STEPS: [(i64, &str, Sql); 4] = [
     (1, "jobs", step!("0001_jobs.sql")),
     (2, "allow", step!("0002_allow.sql")),
     (3, "files", step!("0003_files.sql")),
+    (10, "retention", step!("0010_retention.sql")),
 ];
 
 /// Brings the database up to the newest schema. Does nothing when it is there already.

@@ -2,6 +2,7 @@
 
 use apflow_store::{Address, Store, StoreError};
 use serde_json::json;
+use sqlx::{Connection, PgConnection};
 
 use crate::host::{Host, at, completed};
 use crate::server;
@@ -27,6 +28,14 @@ impl Database {
         let url = self.url.clone();
         let running = tokio::task::spawn_blocking(move || server::run_in(&url, &[sql]));
         running.await.unwrap();
+    }
+
+    /// The number that a statement answers.
+    pub(crate) async fn number(&self, sql: &'static str) -> i64 {
+        let mut connection = PgConnection::connect(&self.url).await.unwrap();
+        let number = sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        number
     }
 
     /// The address with another user and database.

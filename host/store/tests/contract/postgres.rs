@@ -30,6 +30,8 @@ mod opening;
 #[cfg(test)]
 mod plugins;
 #[cfg(test)]
+mod retention;
+#[cfg(test)]
 mod sessions;
 #[cfg(test)]
 mod tasks;
