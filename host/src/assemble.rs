@@ -66,7 +66,7 @@ impl Host {
         let database = address(config).map_err(EngineError::Store)?;
         let store = Store::open(&database).await.map_err(EngineError::Store)?;
         let engine = Engine::new(
-            Settings { attempts_max, ..Settings::default() },
+            Settings { attempts_max, retention: config.file.retention, ..Settings::default() },
             DataDir { store, components, consents, files },
             sandbox.map_err(EngineError::Sandbox)?,
             builtins()?,

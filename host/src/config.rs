@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use apflow_model::reader::FileFault;
+use apflow_model::retention::Retention;
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt, Permissions, PermissionsExt};
 use serde::Deserialize;
@@ -92,6 +93,8 @@ pub(crate) struct ConfigFile {
     pub(crate) admin_token: Option<String>,
     /// How many attempts run at once.
     pub(crate) attempts_max: Option<AttemptsMax>,
+    /// How long what is over is kept.
+    pub(crate) retention: Retention,
 }
 
 /// A number from 1 to 1024. The default is enough to keep a machine busy while some attempts wait

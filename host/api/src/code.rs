@@ -45,6 +45,8 @@ codes! {
     UnknownExecutor = "unknown-executor" 422;
     /// There is no such job.
     UnknownJob = "unknown-job" 404;
+    /// The job has not ended.
+    JobNotEnded = "job-not-ended" 409;
     /// There is no such file.
     UnknownFile = "unknown-file" 404;
     /// There is no such plugin.

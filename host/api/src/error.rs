@@ -59,6 +59,7 @@ impl ApiError {
                 EngineError::InvalidJob(_) => Code::InvalidJob,
                 EngineError::InvalidInput(_) => Code::InvalidInput,
                 EngineError::UnknownExecutor(_) => Code::UnknownExecutor,
+                EngineError::JobNotEnded { .. } => Code::JobNotEnded,
                 EngineError::UnknownPlugin(_) => Code::UnknownPlugin,
                 EngineError::BuiltinPlugin(_) => Code::BuiltinPlugin,
                 EngineError::InvalidManifest { .. } => Code::InvalidManifest,

@@ -18,7 +18,8 @@ pub use code::{Code, pages};
 pub use error::ApiError;
 pub use files::{FileList, ListFiles, OpenFile, OpenedFile, UploadFile};
 pub use jobs::{
-    CancelAllJobs, CancelJob, CancelledJobs, FindJob, JobList, ListJobs, ShowJobState, SubmitJob,
+    CancelAllJobs, CancelJob, CancelledJobs, DeleteJob, DeletedJob, FindJob, JobList, ListJobs,
+    PurgeJob, PurgeJobs, PurgedJob, PurgedJobs, ShowJobState, SubmitJob,
 };
 pub use operation::Operation;
 pub use plugins::{

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::api::Api;
 use crate::error::ApiError;
 use crate::files::ListFiles;
-use crate::jobs::{CancelAllJobs, CancelJob, FindJob, ListJobs, SubmitJob};
+use crate::jobs::{CancelAllJobs, CancelJob, DeleteJob, FindJob, ListJobs, SubmitJob};
 use crate::plugins::{ListPlugins, RemovePlugin, ShowPlugin};
 use crate::remote::{Input, Method, Remote};
 
@@ -34,6 +34,7 @@ pub const TABLE: &[Entry] = &[
     entry::<FindJob>(),
     entry::<CancelJob>(),
     entry::<CancelAllJobs>(),
+    entry::<DeleteJob>(),
     entry::<ListFiles>(),
     entry::<ListPlugins>(),
     entry::<ShowPlugin>(),

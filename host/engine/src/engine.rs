@@ -7,11 +7,12 @@ use std::time::Duration;
 use apflow_model::clock::{Clock, Timestamp};
 use apflow_model::id::{JobId, TaskId};
 use apflow_model::job::Job;
+use apflow_model::retention::Retention;
 use apflow_model::state::JobState;
 use apflow_sandbox::{Sandbox, Stop};
 use apflow_store::{JobFilter, JobPage, Store};
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{Mutex, Notify, broadcast};
+use tokio::sync::{Mutex, Notify, RwLock, broadcast};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::builtin::Builtin;
@@ -34,11 +35,18 @@ pub struct Settings {
     pub grace: Duration,
     /// The most bytes that one uploaded file may have.
     pub upload_bytes_max: u64,
+    /// How long what is over is kept.
+    pub retention: Retention,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { attempts_max: 64, grace: Duration::from_secs(10), upload_bytes_max: 1 << 30 }
+        Self {
+            attempts_max: 64,
+            grace: Duration::from_secs(10),
+            upload_bytes_max: 1 << 30,
+            retention: Retention::default(),
+        }
     }
 }
 
@@ -61,6 +69,8 @@ pub struct Engine {
     pub(crate) sandbox: Arc<Sandbox>,
     pub(crate) components: Components,
     pub(crate) files: Arc<Files>,
+    /// Held to read while an upload gets its row, and to write while uploads are removed.
+    pub(crate) uploading: RwLock<()>,
     pub(crate) consents: Consents,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) registry: Registry,
@@ -96,6 +106,7 @@ impl Engine {
             sandbox: Arc::new(sandbox),
             components,
             files: Arc::new(files),
+            uploading: RwLock::new(()),
             consents,
             clock,
             registry: Registry::new(builtins),

@@ -4,9 +4,11 @@
 
 use apflow_model::capability::Grant;
 use apflow_model::consent::Difference;
+use apflow_model::id::JobId;
 use apflow_model::job::SpecFault;
 use apflow_model::limit::Bytes;
 use apflow_model::reader::FileFault;
+use apflow_model::state::JobState;
 use apflow_sandbox::SandboxError;
 use apflow_store::StoreError;
 
@@ -22,6 +24,14 @@ pub enum EngineError {
     /// A task names an executor that is not installed. Nothing was stored.
     #[error("{0}")]
     UnknownExecutor(SpecFault),
+    /// The job has not ended, so it cannot be removed.
+    #[error("`{job}` is {state}, and only what has ended can be removed: cancel it first")]
+    JobNotEnded {
+        /// The job.
+        job: JobId,
+        /// Where it stands.
+        state: JobState,
+    },
     /// There is no plugin of this name.
     #[error("there is no plugin `{0}`: `apflow-host plugins list` shows what is installed")]
     UnknownPlugin(String),

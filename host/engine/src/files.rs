@@ -7,9 +7,9 @@
 //! files/<job>/<task>/...                  what a completed task left in /out
 //! ```
 //!
-//! It knows no row. Files are in place, and on the disk, before their rows are written; what has no
-//! row is removed when a host starts. So after a crash no row lacks its file, and no file stays
-//! without a row.
+//! It knows no row. Files are in place, and on the disk, before their rows are written, and go after
+//! their rows; what has no row is removed when a host starts. So after a crash no row lacks its file,
+//! and no file stays without a row.
 
 use std::collections::HashSet;
 use std::io::{self, Write};
@@ -22,6 +22,8 @@ use apflow_model::plugin::Digest;
 use apflow_store::NewTaskFile;
 use cap_std::fs::{Dir, File};
 use sha2::{Digest as _, Sha256};
+
+use crate::error::EngineError;
 
 /// The folder of attempts that run.
 const WORK: &str = "work";
@@ -106,6 +108,16 @@ impl Files {
     /// Removes what a task left.
     pub(crate) fn forget(&self, job: JobId, task: TaskId) -> io::Result<()> {
         remove(&self.kept, &Path::new(&job.to_string()).join(task.to_string()))
+    }
+
+    /// Removes what all tasks of a job left.
+    pub(crate) fn forget_job(&self, job: JobId) -> io::Result<()> {
+        remove(&self.kept, Path::new(&job.to_string()))
+    }
+
+    /// Removes the bytes of uploads that are no more.
+    pub(crate) fn forget_upload(&self, digest: &Digest) -> io::Result<()> {
+        remove(&self.uploads, Path::new(&digest.to_string()))
     }
 
     /// Opens a file that a task left. Nothing when it leads out of the task's folder.
@@ -202,6 +214,14 @@ pub(crate) fn remove(folder: &Dir, path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
+}
+
+/// Does something with files on a thread where blocking is fine.
+pub(crate) async fn on_disk<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, EngineError> {
+    let done = tokio::task::spawn_blocking(work).await?;
+    done.map_err(|source| EngineError::DataDir { what: "its files".to_owned(), source })
 }
 
 /// The name of a dependency's folder below `/in`: the caller's reference, or the task's id where

@@ -25,6 +25,7 @@ mod lock;
 mod plugins;
 mod port;
 mod registry;
+mod retention;
 mod schema;
 mod settle;
 mod streams;

@@ -69,7 +69,7 @@ pub(crate) enum Verb {
     },
     /// Run one task now, or a batch of them.
     Run(Run),
-    /// List, show and cancel jobs, and get their files.
+    /// List, show, cancel and remove jobs, and get their files.
     Jobs {
         #[command(subcommand)]
         verb: JobsVerb,
@@ -200,6 +200,21 @@ pub(crate) enum JobsVerb {
         #[arg(long)]
         all: bool,
     },
+    /// Remove one job that has ended, or many, with everything they left.
+    Purge(PurgeJobs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PurgeJobs {
+    /// The id of the job.
+    #[arg(required_unless_present = "before", conflicts_with = "before")]
+    pub(crate) id: Option<JobId>,
+    /// Every job that ended before this day, for example `2026-01-31`, or this moment in RFC 3339.
+    #[arg(long, value_name = "DATE", value_parser = json::day_or_moment)]
+    pub(crate) before: Option<Timestamp>,
+    /// Of these only jobs that ended so: completed, failed or cancelled.
+    #[arg(long, requires = "before", value_parser = json::end)]
+    pub(crate) state: Option<JobState>,
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,6 @@
-//! `jobs list`, `jobs show`, `jobs cancel`.
+//! `jobs list`, `jobs show`, `jobs cancel`, `jobs purge`.
 
-use apflow_api::{CancelAllJobs, CancelJob, FindJob, ListJobs};
+use apflow_api::{CancelAllJobs, CancelJob, FindJob, ListJobs, PurgeJob, PurgeJobs};
 use apflow_model::id::JobId;
 use apflow_model::job::Job;
 
@@ -69,5 +69,25 @@ pub(crate) async fn cancel(
         1 => "cancelled 1 job".to_owned(),
         count => format!("cancelled {count} jobs"),
     });
+    Ok(Exit::Ok)
+}
+
+/// Removes one job, or all that ended before a moment.
+pub(crate) async fn purge(
+    config: &Config,
+    purge: arguments::PurgeJobs,
+    output: &Output,
+) -> Result<Exit, CliError> {
+    if let Some(id) = purge.id {
+        let purged = invoke(config, PurgeJob { id }).await?;
+        output.result(&purged, || format!("removed {id}"));
+    }
+    if let Some(before) = purge.before {
+        let purged = invoke(config, PurgeJobs { before, state: purge.state }).await?;
+        output.result(&purged, || match purged.purged {
+            1 => "removed 1 job".to_owned(),
+            count => format!("removed {count} jobs"),
+        });
+    }
     Ok(Exit::Ok)
 }

@@ -83,6 +83,7 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         Verb::Jobs { verb: JobsVerb::Cancel { id, .. } } => {
             jobs::cancel(&config()?, id, output).await
         }
+        Verb::Jobs { verb: JobsVerb::Purge(purge) } => jobs::purge(&config()?, purge, output).await,
         Verb::Jobs { verb: JobsVerb::Files { id, save } } => {
             files::run(&config()?, id, save.as_deref(), output).await
         }
