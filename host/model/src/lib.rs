@@ -7,6 +7,7 @@ pub mod access;
 pub mod capability;
 pub mod clock;
 pub mod consent;
+pub mod doctor;
 mod draft;
 pub mod event;
 pub mod fault;

@@ -309,6 +309,12 @@ impl From<i64> for Argument {
     }
 }
 
+impl From<Option<i64>> for Argument {
+    fn from(number: Option<i64>) -> Self {
+        Self::Number(number)
+    }
+}
+
 impl From<u32> for Argument {
     fn from(number: u32) -> Self {
         Self::Number(Some(number.into()))

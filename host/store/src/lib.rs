@@ -24,6 +24,8 @@ mod retention;
 
 mod sessions;
 
+mod doctor;
+
 mod plugins;
 
 mod commit;
@@ -43,6 +45,7 @@ pub use crate::address::{Address, AddressError, Server};
 pub use crate::attempts::{End, Settled, Settlement};
 pub use crate::cancel::Cancelled;
 pub use crate::checkpoints::{CHECKPOINT_BYTES_MAX, CHECKPOINTS_MAX, Checkpoint};
+pub use crate::doctor::Examination;
 pub use crate::error::StoreError;
 pub use crate::events::{EVENTS_PER_PAGE_MAX, NewEvent};
 pub use crate::files::{FILES_PER_PAGE_MAX, FilePage, NewTaskFile, NewUpload};

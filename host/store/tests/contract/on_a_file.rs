@@ -33,6 +33,15 @@ impl Database {
         connection.close().await.unwrap();
     }
 
+    /// Changes it behind the back of the store and of its own rules.
+    pub(crate) async fn break_with(&self, sql: &'static str) {
+        let options = SqliteConnectOptions::new().filename(self.path()).foreign_keys(false);
+        let options = options.pragma("ignore_check_constraints", "ON");
+        let mut connection = options.connect().await.unwrap();
+        sqlx::query(sql).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+    }
+
     /// The number that a statement answers.
     pub(crate) async fn number(&self, sql: &'static str) -> i64 {
         let mut connection =
@@ -110,4 +119,23 @@ async fn every_table_that_hangs_on_a_job_is_thought_of() {
         "task_upload",
     ];
     assert_eq!(tables, thought_of);
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_found() {
+    let host = Host::start().await;
+    host.submit(json!({"executor": "x"})).await;
+    host.store.close().await;
+    // From now on the index lacks a row.
+    host.spoil(
+        "PRAGMA writable_schema = ON; \
+         UPDATE sqlite_schema SET sql = replace(sql, 'state = 1', 'state < 9') \
+         WHERE name = 'task_scheduled'",
+    )
+    .await;
+    let host = host.restart().await;
+    let findings = host.store.examine().await.unwrap().findings;
+    assert_eq!((findings.len(), findings[0].check), (1, "database-damaged"), "{findings:?}");
+    assert!(findings[0].examples[0].contains("task_scheduled"), "{findings:?}");
+    assert_eq!(host.store.repair("database-damaged", at(1)).await.unwrap(), 0);
 }

@@ -30,6 +30,13 @@ impl Database {
         running.await.unwrap();
     }
 
+    /// Changes it behind the back of the store and of its own rules.
+    pub(crate) async fn break_with(&self, sql: &'static str) {
+        let url = self.url.clone();
+        let running = tokio::task::spawn_blocking(move || server::run_in(&url, &[DROP_RULES, sql]));
+        running.await.unwrap();
+    }
+
     /// The number that a statement answers.
     pub(crate) async fn number(&self, sql: &'static str) -> i64 {
         let mut connection = PgConnection::connect(&self.url).await.unwrap();
@@ -44,6 +51,15 @@ impl Database {
         format!("postgres://{user}@localhost/{database}?{folder}").parse().unwrap()
     }
 }
+
+/// Drops what keeps rows from being wrong.
+const DROP_RULES: &str = "\
+    DO $$ DECLARE rule RECORD; BEGIN \
+      FOR rule IN SELECT conname, CAST(conrelid AS regclass) AS owner FROM pg_constraint \
+                  WHERE contype IN ('c', 'f') AND connamespace = 'public'::regnamespace LOOP \
+        EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', rule.owner, rule.conname); \
+      END LOOP; \
+    END $$";
 
 /// Ends every connection but its own, as a restart of the server does.
 const DISCONNECT: &str = "\

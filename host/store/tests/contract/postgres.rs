@@ -16,6 +16,8 @@ mod cancel;
 #[cfg(test)]
 mod checkpoints;
 #[cfg(test)]
+mod doctor;
+#[cfg(test)]
 mod events;
 #[cfg(test)]
 mod files;
