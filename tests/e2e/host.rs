@@ -8,9 +8,11 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use serde_json::Value;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection};
 use tempfile::TempDir;
 
-use crate::postgres::make_database;
+use crate::postgres::{make_database, run_in};
 
 /// The program under test.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_apflow-host");
@@ -61,6 +63,22 @@ impl TestHost {
     /// The same host with its database elsewhere.
     pub(crate) fn with_database(self, url: &str) -> Self {
         Self { database_url: Some(url.to_owned()), ..self }
+    }
+
+    /// Changes its database behind its back. Each statement is a transaction of its own.
+    pub(crate) fn spoil(&self, statements: &[&'static str]) {
+        if let Some(url) = &self.database_url {
+            return run_in(url, statements);
+        }
+        let options = SqliteConnectOptions::new().filename(self.data().join("apflow.db"));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut connection = options.connect().await.unwrap();
+            for statement in statements {
+                sqlx::query(*statement).execute(&mut connection).await.unwrap();
+            }
+            connection.close().await.unwrap();
+        });
     }
 
     /// Its data directory.

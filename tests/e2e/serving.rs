@@ -47,6 +47,11 @@ impl<'host> Serving<'host> {
         Self { child, address, token: token(host), _host: host }
     }
 
+    /// The number of its process.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The operator's token.
     pub(crate) fn token(&self) -> &str {
         &self.token

@@ -5,6 +5,7 @@
 
 mod api;
 mod code;
+mod doctor;
 mod error;
 mod files;
 mod jobs;
@@ -15,6 +16,7 @@ mod table;
 
 pub use api::Api;
 pub use code::{Code, pages};
+pub use doctor::ExamineHost;
 pub use error::ApiError;
 pub use files::{FileList, ListFiles, OpenFile, OpenedFile, UploadFile};
 pub use jobs::{
@@ -28,4 +30,4 @@ pub use plugins::{
 pub use remote::{Input, Method, Remote};
 pub use table::{Answering, Entry, TABLE};
 
-pub use apflow_engine::{Approval, Live, Piece, chain};
+pub use apflow_engine::{Approval, Diagnosis, Live, Piece, chain};

@@ -15,6 +15,7 @@ use std::collections::HashSet;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use apflow_model::file::is_plain;
 use apflow_model::id::{JobId, TaskId};
@@ -41,8 +42,10 @@ pub struct Files {
     pub(crate) work: Dir,
     kept: Dir,
     pub(crate) uploads: Dir,
-    /// The data directory, for the sandbox: it opens what it mounts by its path.
-    path: PathBuf,
+    /// The data directory.
+    pub(crate) root: Dir,
+    /// Its path, for the sandbox: it opens what it mounts by that.
+    pub(crate) path: PathBuf,
 }
 
 /// An upload that is coming in. It is written beside and renamed, so that no half of it can stay.
@@ -67,7 +70,7 @@ impl Files {
             folder.open_dir(name)
         };
         let (work, kept, uploads) = (open(WORK)?, open(KEPT)?, open(UPLOADS)?);
-        Ok(Self { work, kept, uploads, path: path.to_owned() })
+        Ok(Self { work, kept, uploads, root: folder.try_clone()?, path: path.to_owned() })
     }
 
     /// Where the folder of an attempt is.
@@ -118,6 +121,39 @@ impl Files {
     /// Removes the bytes of uploads that are no more.
     pub(crate) fn forget_upload(&self, digest: &Digest) -> io::Result<()> {
         remove(&self.uploads, Path::new(&digest.to_string()))
+    }
+
+    /// The tasks that files are kept of, with their jobs.
+    pub(crate) fn kept(&self) -> io::Result<Vec<(JobId, TaskId)>> {
+        let mut kept = Vec::new();
+        for job in names(&self.kept)? {
+            let Ok(id) = job.parse() else { continue };
+            let tasks = match self.kept.open_dir(&job) {
+                Ok(folder) => names(&folder)?,
+                // It was removed meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            kept.extend(tasks.iter().filter_map(|task| Some((id, task.parse().ok()?))));
+        }
+        Ok(kept)
+    }
+
+    /// The bytes of uploads, and how long ago each was written last.
+    pub(crate) fn uploaded(&self) -> io::Result<Vec<(Digest, Duration)>> {
+        let mut uploaded = Vec::new();
+        for name in names(&self.uploads)? {
+            let Ok(digest) = name.parse() else { continue };
+            match self.uploads.metadata(&name).and_then(|metadata| metadata.modified()) {
+                Ok(moment) => {
+                    let age = moment.into_std().elapsed().unwrap_or_default();
+                    uploaded.push((digest, age));
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(uploaded)
     }
 
     /// Opens a file that a task left. Nothing when it leads out of the task's folder.

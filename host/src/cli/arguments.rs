@@ -81,6 +81,12 @@ pub(crate) enum Verb {
     },
     /// Serve the HTTP API and run what is submitted to it.
     Serve(Serve),
+    /// Examine the database and the files of the host, also while it runs.
+    Doctor {
+        /// Repair what can be repaired.
+        #[arg(long)]
+        repair: bool,
+    },
     /// Start a plugin of your own.
     Plugin {
         #[command(subcommand)]

@@ -4,6 +4,7 @@ mod arguments;
 mod asked;
 mod bench;
 mod compile;
+mod doctor;
 mod error;
 mod exit;
 mod explain;
@@ -88,6 +89,7 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
             files::run(&config()?, id, save.as_deref(), output).await
         }
         Verb::Secrets { verb: SecretsVerb::List } => secrets::list(&config()?, output).await,
+        Verb::Doctor { repair } => doctor::run(&config()?, repair, output).await,
         Verb::Serve(verb) => serve::run(&config()?, verb, output).await,
         Verb::Plugin { verb: PluginVerb::New(new) } => new::run(&new, output),
         Verb::Bench { verb: BenchVerb::Sandbox(bench) } => bench::sandbox(bench, output).await,

@@ -155,6 +155,16 @@ impl Store {
         Ok(rows.into_iter().map(|(id, reference)| (TaskId(id), reference)).collect())
     }
 
+    /// Whether a task may still leave files: it has not ended.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`].
+    pub async fn may_leave_files(&self, task: TaskId) -> Result<bool, StoreError> {
+        const SQL: &str = "SELECT 1 FROM task WHERE id = $1 AND state < 8";
+        Ok(self.readers().fetch_optional(query(SQL).bind(task.0)).await?.is_some())
+    }
+
     /// Every task that left files.
     ///
     /// # Errors

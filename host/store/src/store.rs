@@ -50,6 +50,7 @@ pub struct Store {
     writer: Writer,
     readers: Readers,
     ids: Arc<Mutex<IdSource>>,
+    address: Address,
 }
 
 impl Store {
@@ -67,7 +68,8 @@ impl Store {
         let ids = continue_ids(&mut own.connection()).await?;
         let readers = connect::readers(address).await.map_err(StoreError::unopened(address))?;
         let writer = Writer::start(Link::new(address.clone(), own));
-        Ok(Self { writer, readers, ids: Arc::new(Mutex::new(ids)) })
+        let ids = Arc::new(Mutex::new(ids));
+        Ok(Self { writer, readers, ids, address: address.clone() })
     }
 
     /// Takes the right to dispatch the tasks of the database, until it is closed or the process
@@ -97,6 +99,11 @@ impl Store {
     pub async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
+    }
+
+    /// Where the database is.
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
     }
 
     /// Where to read.

@@ -137,7 +137,7 @@ impl Check {
 
 /// The repair of some rows, as a write.
 pub(crate) struct Mend {
-    pub(crate) mend: Mending,
+    pub(crate) how: Mending,
     pub(crate) ids: Vec<i64>,
     pub(crate) now: Timestamp,
 }
@@ -146,7 +146,7 @@ impl Write for Mend {
     type Output = u64;
 
     async fn apply(&self, connection: &mut Connection<'_>) -> Result<u64, StoreError> {
-        (self.mend)(connection, &self.ids, self.now).await
+        (self.how)(connection, &self.ids, self.now).await
     }
 }
 

@@ -42,6 +42,7 @@ impl Store {
         let mut snapshot = self.readers().snapshot().await?;
         let mut snapshot = snapshot.connection();
         let figures = figures::read(&mut snapshot).await?;
+        let figures = Figures { database: self.address().to_string(), ..figures };
         let (mut checks, mut findings) = (Vec::new(), Vec::new());
         for check in all() {
             checks.push(check.name);
@@ -68,7 +69,7 @@ impl Store {
             if ids.is_empty() {
                 return Ok(changed);
             }
-            let repaired = self.write(Mend { mend, ids, now }).await?;
+            let repaired = self.write(Mend { how: mend, ids, now }).await?;
             changed += repaired;
             if repaired == 0 || self.find(check).await?.count >= count {
                 // What is left cannot be repaired like this.

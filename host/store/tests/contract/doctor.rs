@@ -2,7 +2,7 @@
 
 use apflow_model::doctor::Finding;
 use apflow_model::state::{JobState, TaskState};
-use apflow_store::{End, ROWS_PER_SLICE_MAX};
+use apflow_store::End;
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -260,10 +260,12 @@ async fn a_job_that_is_being_removed_is_left_out() {
         host.settle(&claimed, 2, completed()).await;
     }
     host.store.purge_job(job.id, at(3)).await.unwrap();
+    let mut slices = 0;
     while !host.store.purge_slice(None).await.unwrap().is_last {
         assert_eq!(findings(&host).await, []);
+        slices += 1;
     }
-    assert!(ROWS_PER_SLICE_MAX < 400 * 5, "it went in several slices");
+    assert!(slices > 2, "it went in {slices} slices");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
