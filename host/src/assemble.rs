@@ -64,7 +64,10 @@ impl Host {
             secrets: Arc::new(Source(config.secrets.clone())),
         });
         let database = address(config).map_err(EngineError::Store)?;
-        let store = Store::open(&database).await.map_err(EngineError::Store)?;
+        let mut store = Store::open(&database).await.map_err(EngineError::Store)?;
+        if config.file.retention.checkpoints_hours.span().is_some() {
+            store = store.keep_checkpoints();
+        }
         let engine = Engine::new(
             Settings { attempts_max, retention: config.file.retention, ..Settings::default() },
             DataDir { store, components, consents, files },

@@ -52,7 +52,7 @@ fn what_was_kept_long_enough_goes_with_its_files_and_the_rest_stays() {
         let open = id(&serving.submit("", &late).is(202).json());
         assert_eq!(serving.stop(), Some(0));
         host.spoil(&[
-            "UPDATE job SET created_at = 1, ended_at = ended_at - 29 * 86400000 \
+            "UPDATE job SET created_at = 1, ended_at = ended_at - 86400000 * CAST(29 AS BIGINT) \
              WHERE ended_at IS NOT NULL",
             "UPDATE upload SET used_at = 1",
         ]);
@@ -62,7 +62,7 @@ fn what_was_kept_long_enough_goes_with_its_files_and_the_rest_stays() {
         let young = leave_a_file(&serving);
         assert_eq!(serving.stop(), Some(0));
 
-        host.spoil(&["UPDATE job SET ended_at = ended_at - 2 * 86400000 WHERE created_at = 1"]);
+        host.spoil(&["UPDATE job SET ended_at = ended_at - 86400000 * CAST(2 AS BIGINT) WHERE created_at = 1"]);
         let serving = Serving::start(&host);
         serving.until(|| count(&host, "files") == 3);
         serving.get(&format!("/api/v1/jobs/{old}")).problem(404, "unknown-job");

@@ -138,8 +138,15 @@ impl Write for Recover {
                     lists.failed.push(task);
                 }
             }
-            let (now, events) = (self.now, Vec::new());
-            endings.push(Ending { task, attempt, now, end, usage: None, events });
+            endings.push(Ending {
+                task,
+                attempt,
+                now: self.now,
+                end,
+                usage: None,
+                events: Vec::new(),
+                keeps_checkpoints: true,
+            });
         }
         for settled in Ending::apply_group(&endings, connection).await? {
             let settled = settled?;
@@ -211,6 +218,7 @@ impl Write for Release {
                 end: End::Retry { fault: fault.clone(), run_at: self.now },
                 usage: None,
                 events: Vec::new(),
+                keeps_checkpoints: true,
             })
         };
         let endings = held.iter().map(ending).collect::<Result<Vec<_>, StoreError>>()?;

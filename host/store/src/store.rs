@@ -51,6 +51,7 @@ pub struct Store {
     readers: Readers,
     ids: Arc<Mutex<IdSource>>,
     address: Address,
+    keeps_checkpoints: bool,
 }
 
 impl Store {
@@ -69,7 +70,15 @@ impl Store {
         let readers = connect::readers(address).await.map_err(StoreError::unopened(address))?;
         let writer = Writer::start(Link::new(address.clone(), own));
         let ids = Arc::new(Mutex::new(ids));
-        Ok(Self { writer, readers, ids, address: address.clone() })
+        let address = address.clone();
+        Ok(Self { writer, readers, ids, address, keeps_checkpoints: false })
+    }
+
+    /// Keeps the checkpoints of tasks that complete from now on, until
+    /// [`Store::drop_checkpoints`] drops them. Otherwise they are dropped with the end itself.
+    #[must_use]
+    pub fn keep_checkpoints(self) -> Self {
+        Self { keeps_checkpoints: true, ..self }
     }
 
     /// Takes the right to dispatch the tasks of the database, until it is closed or the process
@@ -99,6 +108,10 @@ impl Store {
     pub async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
+    }
+
+    pub(crate) fn keeps_checkpoints(&self) -> bool {
+        self.keeps_checkpoints
     }
 
     /// Where the database is.

@@ -275,22 +275,22 @@ async fn an_upload_goes_when_it_is_old_and_no_open_job_names_it() {
 }
 
 #[tokio::test]
-async fn the_checkpoints_of_completed_tasks_are_dropped_and_no_others() {
-    let host = Host::start().await;
+async fn the_checkpoints_of_completed_tasks_are_kept_for_a_while_and_no_others_are_dropped() {
+    let mut host = Host::start().await;
+    host.store = host.store.keep_checkpoints();
     let job = host.submit(forest(&[("a", &[]), ("b", &[]), ("c", &[])])).await;
     let claimed = host.claim(0, 3).await;
     for held in &claimed {
         host.store.save_checkpoint(held.task, 1, "s".into(), vec![1], at(1)).await.unwrap();
     }
-    host.settle(&claimed[0], 2, failed()).await;
+    host.settle(&claimed[0], 2, completed()).await;
     host.settle(&claimed[1], 2, failed()).await;
-    // As if it had completed, and its checkpoints were kept.
-    host.spoil("UPDATE task SET state = 8 WHERE reference = 'a'").await;
-    assert_eq!(host.store.drop_checkpoints(at(2)).await.unwrap(), 0);
-    assert_eq!(host.store.drop_checkpoints(at(3)).await.unwrap(), 1);
-    assert_eq!(host.store.drop_checkpoints(at(3)).await.unwrap(), 0);
     let is_kept = async |place: usize| {
         host.store.load_checkpoint(job.tasks[place].id).await.unwrap().is_some()
     };
+    assert!(is_kept(0).await);
+    assert_eq!(host.store.drop_checkpoints(at(2)).await.unwrap(), 0);
+    assert_eq!(host.store.drop_checkpoints(at(3)).await.unwrap(), 1);
+    assert_eq!(host.store.drop_checkpoints(at(3)).await.unwrap(), 0);
     assert_eq!((is_kept(0).await, is_kept(1).await, is_kept(2).await), (false, true, true));
 }
