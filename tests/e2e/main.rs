@@ -45,4 +45,5 @@ mod retention;
 mod retries;
 mod secrets;
 mod sockets;
+mod validating;
 mod words;
