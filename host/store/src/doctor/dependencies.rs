@@ -28,6 +28,7 @@ pub(crate) const CHECKS: &[Check] = &[
         },
     },
     Check {
+        // One that has begun waits no more, even when something before it begins anew.
         name: "waiting-count",
         why: "a task counts the dependencies that have not ended: else it starts too early or never",
         subject: Subject::Task,
@@ -35,7 +36,8 @@ pub(crate) const CHECKS: &[Check] = &[
             "SELECT task.id FROM task LEFT JOIN ( \
                SELECT task_id, count(*) AS n FROM dependency WHERE outcome IS NULL \
                GROUP BY task_id) AS open ON open.task_id = task.id \
-             WHERE task.state < 8 AND task.waiting_count <> coalesce(open.n, 0)",
+             WHERE (task.state = 0 OR task.state < 8 AND task.attempt = 0) \
+               AND task.waiting_count <> coalesce(open.n, 0)",
         ),
         remedy: Remedy::Repair {
             what: "counts again, so that the task becomes ready once none is left",
