@@ -57,7 +57,10 @@ impl Host {
         let consents = Consents::new(folder.try_clone().map_err(unusable)?);
         let cache = CodeCache::open(folder.open_dir("code").map_err(unusable)?);
         let database = address(config).map_err(EngineError::Store)?;
-        let store = Store::open(&database).await.map_err(EngineError::Store)?;
+        let mut store = Store::open(&database).await.map_err(EngineError::Store)?;
+        if config.file.retention.checkpoints_hours.span().is_some() {
+            store = store.keep_checkpoints();
+        }
         let clock = Arc::new(SystemClock);
         let breakers = Breakers::new(store.clone(), clock.clone(), config.file.breakers);
         let attempts_max = config.file.attempts_max.unwrap_or_default().0;
@@ -78,6 +81,7 @@ impl Host {
                 idempotency: config.file.idempotency_hours.unwrap_or_default().duration(),
                 concurrency: Arc::new(config.file.concurrency.clone()),
                 admission: config.file.admission,
+                retention: config.file.retention,
                 ..Settings::default()
             },
             DataDir { store, components, consents, files },

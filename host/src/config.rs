@@ -12,6 +12,7 @@ use apflow_model::idempotency::IdempotencyHours;
 use apflow_model::lease::LeaseSeconds;
 use apflow_model::quarantine::QuarantineRule;
 use apflow_model::reader::FileFault;
+use apflow_model::retention::Retention;
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt, Permissions, PermissionsExt};
 use serde::Deserialize;
@@ -109,6 +110,8 @@ pub(crate) struct ConfigFile {
     pub(crate) lease_seconds: Option<LeaseSeconds>,
     /// When a component is not run any more because hosts ended while it ran.
     pub(crate) quarantine: Option<QuarantineRule>,
+    /// How long what is over is kept.
+    pub(crate) retention: Retention,
 }
 
 /// A number from 1 to 1024. The default is enough to keep a machine busy while some attempts wait

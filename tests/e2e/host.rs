@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::postgres::make_database;
+use crate::postgres::{make_database, run_in};
 
 /// The program under test.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_apflow-host");
@@ -69,6 +69,19 @@ impl TestHost {
         fs::create_dir_all(self.config_file().parent().unwrap()).unwrap();
         fs::write(self.config_file(), settings).unwrap();
         self
+    }
+
+    /// Changes its database behind its back. Each statement is a transaction of its own.
+    pub(crate) fn spoil(&self, statements: &[&'static str]) {
+        if let Some(url) = &self.database_url {
+            return run_in(url, statements);
+        }
+        let mut sqlite = Command::new("sqlite3");
+        sqlite.arg("-bail").arg(self.data().join("apflow.db"));
+        // See CONTRIBUTING.md for this program. The host may be about to close the file.
+        sqlite.args(["-cmd", ".timeout 10000"]).args(statements);
+        let done = sqlite.status().unwrap();
+        assert!(done.success(), "{statements:?}");
     }
 
     /// Its data directory.

@@ -61,6 +61,11 @@ impl<'host> Serving<'host> {
         self.host
     }
 
+    /// The number of its process.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The operator's token.
     pub(crate) fn token(&self) -> &str {
         &self.token

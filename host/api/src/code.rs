@@ -53,6 +53,8 @@ codes! {
     UnknownTask = "unknown-task" 404;
     /// Nothing is known against what the breaker guards.
     UnknownBreaker = "unknown-breaker" 404;
+    /// The job has not ended.
+    JobNotEnded = "job-not-ended" 409;
     /// There is no such file.
     UnknownFile = "unknown-file" 404;
     /// The schedule is wrong.

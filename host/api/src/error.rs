@@ -79,6 +79,7 @@ impl ApiError {
                 EngineError::UnknownSchedule(_) => Code::UnknownSchedule,
                 EngineError::ScheduleTaken(_) => Code::ScheduleTaken,
                 EngineError::UnknownTask { .. } => Code::UnknownTask,
+                EngineError::JobNotEnded { .. } => Code::JobNotEnded,
                 EngineError::UnknownPlugin(_) => Code::UnknownPlugin,
                 EngineError::TooManyTasks(_) => Code::TooManyTasks,
                 EngineError::BuiltinPlugin(_) => Code::BuiltinPlugin,

@@ -6,6 +6,7 @@
 mod api;
 mod breakers;
 mod code;
+mod doctor;
 mod error;
 mod files;
 mod jobs;
@@ -19,11 +20,13 @@ mod tasks;
 pub use api::Api;
 pub use breakers::{BreakerList, ListBreakers, ResetAll, ResetBreaker, ResetBreakers, ResetOne};
 pub use code::{Code, pages};
+pub use doctor::ExamineHost;
 pub use error::ApiError;
 pub use files::{FileList, ListFiles, OpenFile, OpenedFile, UploadFile};
 pub use jobs::{
-    CancelAllJobs, CancelJob, CancelledJobs, EventList, FindJob, JobList, ListEvents, ListJobs,
-    RetryJob, SubmitJob, SubmittedJob, WatchJob, WatchedJob,
+    CancelAllJobs, CancelJob, CancelledJobs, DeleteJob, DeletedJob, EventList, FindJob, JobList,
+    ListEvents, ListJobs, PurgeJob, PurgeJobs, PurgedJob, PurgedJobs, RetryJob, SubmitJob,
+    SubmittedJob, WatchJob, WatchedJob,
 };
 pub use operation::Operation;
 pub use plugins::{
@@ -41,4 +44,4 @@ pub use tasks::{
     StateFilter, TaskList,
 };
 
-pub use apflow_engine::{Approval, Events, Piece, SystemClock, Watch, chain};
+pub use apflow_engine::{Approval, Diagnosis, Events, Piece, SystemClock, Watch, chain};

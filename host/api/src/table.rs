@@ -9,7 +9,9 @@ use crate::api::Api;
 use crate::breakers::{ListBreakers, ResetBreaker, ResetBreakers};
 use crate::error::ApiError;
 use crate::files::ListFiles;
-use crate::jobs::{CancelAllJobs, CancelJob, FindJob, ListEvents, ListJobs, RetryJob, SubmitJob};
+use crate::jobs::{
+    CancelAllJobs, CancelJob, DeleteJob, FindJob, ListEvents, ListJobs, RetryJob, SubmitJob,
+};
 use crate::plugins::{ListPlugins, ReleasePlugin, RemovePlugin, ShowPlugin};
 use crate::remote::{Headers, Input, Method, Remote};
 use crate::schedules::{
@@ -52,6 +54,7 @@ pub const TABLE: &[Entry] = &[
     entry::<ListEvents>(),
     entry::<CancelJob>(),
     entry::<CancelAllJobs>(),
+    entry::<DeleteJob>(),
     entry::<RetryJob>(),
     entry::<ListTasks>(),
     entry::<FindTask>(),

@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use crate::engine::Engine;
 use crate::error::chain;
-use crate::schedules;
+use crate::{retention, schedules};
 
 /// How often to look for idempotency keys that have expired.
 const FORGET_KEYS_EVERY: Duration = Duration::from_mins(1);
@@ -29,6 +29,8 @@ pub(crate) fn start(engine: &Arc<Engine>) -> JoinSet<()> {
     let of = Arc::clone(engine);
     loops.spawn(every(FORGET_KEYS_EVERY, move || forget_keys(Arc::clone(&of))));
     tracing::debug!(attempts_max = engine.settings.attempts_max, "dispatching");
+    let own = Arc::clone(engine);
+    loops.spawn(async move { every(retention::LOOK_EVERY, || own.retain()).await });
     loops
 }
 

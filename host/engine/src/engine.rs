@@ -12,9 +12,10 @@ use apflow_model::idempotency::IdempotencyHours;
 use apflow_model::job::Job;
 use apflow_model::lease::LeaseSeconds;
 use apflow_model::quarantine::QuarantineRule;
+use apflow_model::retention::Retention;
 use apflow_sandbox::{Sandbox, Stop, StopReason};
 use apflow_store::{JobFilter, JobPage, Store};
-use tokio::sync::{Mutex, Notify, Semaphore};
+use tokio::sync::{Mutex, Notify, RwLock, Semaphore};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::breakers::{Breakers, ListedBreaker};
@@ -51,6 +52,8 @@ pub struct Settings {
     pub lease: Duration,
     /// When a component is not run any more because hosts ended while it ran.
     pub quarantine: QuarantineRule,
+    /// How long what is over is kept.
+    pub retention: Retention,
 }
 
 impl Default for Settings {
@@ -65,6 +68,7 @@ impl Default for Settings {
             idempotency: IdempotencyHours::default().duration(),
             concurrency: Arc::default(),
             admission: Admission::default(),
+            retention: Retention::default(),
         }
     }
 }
@@ -88,6 +92,8 @@ pub struct Engine {
     pub(crate) sandbox: Arc<Sandbox>,
     pub(crate) components: Components,
     pub(crate) files: Arc<Files>,
+    /// Held to read while an upload gets its row, and to write while uploads are removed.
+    pub(crate) uploading: RwLock<()>,
     pub(crate) consents: Consents,
     pub(crate) clock: Arc<SharedClock>,
     pub(crate) registry: Registry,
@@ -129,6 +135,7 @@ impl Engine {
             sandbox: Arc::new(sandbox),
             components,
             files: Arc::new(files),
+            uploading: RwLock::new(()),
             consents,
             clock: Arc::new(SharedClock::new(clock)),
             registry: Registry::new(builtins),

@@ -9,6 +9,7 @@ use apflow_model::idempotency::IdempotencyKey;
 use apflow_model::job::SpecFault;
 use apflow_model::limit::Bytes;
 use apflow_model::reader::FileFault;
+use apflow_model::state::JobState;
 use apflow_sandbox::SandboxError;
 use apflow_store::StoreError;
 
@@ -49,6 +50,14 @@ pub enum EngineError {
         job: JobId,
         /// What should be the id of a task, or the caller's reference to it.
         task: String,
+    },
+    /// The job has not ended, so it cannot be removed.
+    #[error("`{job}` is {state}, and only what has ended can be removed: cancel it first")]
+    JobNotEnded {
+        /// The job.
+        job: JobId,
+        /// Where it stands.
+        state: JobState,
     },
     /// There is no plugin of this name.
     #[error("there is no plugin `{0}`: `apflow-host plugins list` shows what is installed")]

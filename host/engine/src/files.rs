@@ -7,9 +7,9 @@
 //! files/<job>/<task>/...                  what a completed task left in /out
 //! ```
 //!
-//! It knows no row. Files are in place, and on the disk, before their rows are written; what has no
-//! row is removed when a host starts. So after a crash no row lacks its file, and no file stays
-//! without a row.
+//! It knows no row. Files are in place, and on the disk, before their rows are written, and go after
+//! their rows; what has no row is removed when a host starts. So after a crash no row lacks its file,
+//! and no file stays without a row.
 
 use std::collections::HashSet;
 use std::io::{self, Write};
@@ -24,6 +24,8 @@ use apflow_store::NewTaskFile;
 use cap_std::fs::{Dir, File, Metadata};
 use cap_std::time::SystemTime;
 use sha2::{Digest as _, Sha256};
+
+use crate::error::EngineError;
 
 /// The folder of attempts that run.
 const WORK: &str = "work";
@@ -41,8 +43,10 @@ pub struct Files {
     pub(crate) work: Dir,
     kept: Dir,
     pub(crate) uploads: Dir,
-    /// The data directory, for the sandbox: it opens what it mounts by its path.
-    path: PathBuf,
+    /// The data directory.
+    pub(crate) root: Dir,
+    /// Its path, for the sandbox: it opens what it mounts by that.
+    pub(crate) path: PathBuf,
 }
 
 /// An upload that is coming in. It is written beside and renamed, so that no half of it can stay.
@@ -67,7 +71,7 @@ impl Files {
             folder.open_dir(name)
         };
         let (work, kept, uploads) = (open(WORK)?, open(KEPT)?, open(UPLOADS)?);
-        Ok(Self { work, kept, uploads, path: path.to_owned() })
+        Ok(Self { work, kept, uploads, root: folder.try_clone()?, path: path.to_owned() })
     }
 
     /// Where the folder of an attempt is.
@@ -108,6 +112,49 @@ impl Files {
     /// Removes what a task left.
     pub(crate) fn forget(&self, job: JobId, task: TaskId) -> io::Result<()> {
         remove(&self.kept, &Path::new(&job.to_string()).join(task.to_string()))
+    }
+
+    /// Removes what all tasks of a job left.
+    pub(crate) fn forget_job(&self, job: JobId) -> io::Result<()> {
+        remove(&self.kept, Path::new(&job.to_string()))
+    }
+
+    /// Removes the bytes of uploads that are no more.
+    pub(crate) fn forget_upload(&self, digest: &Digest) -> io::Result<()> {
+        remove(&self.uploads, Path::new(&digest.to_string()))
+    }
+
+    /// The tasks that files are kept of, with their jobs.
+    pub(crate) fn kept(&self) -> io::Result<Vec<(JobId, TaskId)>> {
+        let mut kept = Vec::new();
+        for job in names(&self.kept)? {
+            let Ok(id) = job.parse() else { continue };
+            let tasks = match self.kept.open_dir(&job) {
+                Ok(folder) => names(&folder)?,
+                // It was removed meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            kept.extend(tasks.iter().filter_map(|task| Some((id, task.parse().ok()?))));
+        }
+        Ok(kept)
+    }
+
+    /// The bytes of uploads, and how long ago each was written last.
+    pub(crate) fn uploaded(&self) -> io::Result<Vec<(Digest, Duration)>> {
+        let mut uploaded = Vec::new();
+        for name in names(&self.uploads)? {
+            let Ok(digest) = name.parse() else { continue };
+            match self.uploads.metadata(&name).and_then(|metadata| metadata.modified()) {
+                Ok(moment) => {
+                    let age = moment.into_std().elapsed().unwrap_or_default();
+                    uploaded.push((digest, age));
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(uploaded)
     }
 
     /// Opens a file that a task left. Nothing when it leads out of the task's folder.
@@ -239,6 +286,14 @@ pub(crate) fn remove(folder: &Dir, path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
+}
+
+/// Does something with files on a thread where blocking is fine.
+pub(crate) async fn on_disk<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, EngineError> {
+    let done = tokio::task::spawn_blocking(work).await?;
+    done.map_err(|source| EngineError::DataDir { what: "its files".to_owned(), source })
 }
 
 /// The name of a dependency's folder below `/in`: the caller's reference, or the task's id where

@@ -12,7 +12,8 @@
 use std::fs::{File, TryLockError};
 use std::io;
 
-use cap_std::fs::{Dir, OpenOptions};
+use cap_std::ambient_authority;
+use cap_std::fs::{Dir, MetadataExt, OpenOptions};
 
 use crate::error::EngineError;
 
@@ -65,6 +66,23 @@ fn lock(folder: &Dir, name: &str) -> Result<Option<File>, EngineError> {
     }
 }
 
+/// The process that holds the lock of a data directory, where the system tells.
+pub(crate) fn holder(folder: &Dir) -> Option<u32> {
+    let inode = folder.metadata(DISPATCH_FILE).ok()?.ino();
+    let locks = cap_std::fs::File::open_ambient("/proc/locks", ambient_authority());
+    let locks = io::read_to_string(locks.ok()?).ok()?;
+    locks.lines().find_map(|line| holder_in(line, inode))
+}
+
+/// The process in a line of `/proc/locks` about this file: see `man proc_locks`.
+fn holder_in(line: &str, inode: u64) -> Option<u32> {
+    let mut words = line.split_whitespace().skip(1);
+    let is_whole = words.next()? == "FLOCK" && words.nth(1)? == "WRITE";
+    let process = words.next()?;
+    let is_this = words.next()?.rsplit(':').next()?.parse() == Ok(inode);
+    (is_whole && is_this).then(|| process.parse().ok())?
+}
+
 /// The turn to change what is granted, held until it is dropped.
 #[derive(Debug)]
 pub(crate) struct ChangeLock {
@@ -91,4 +109,25 @@ fn open(folder: &Dir, name: &str) -> Result<File, EngineError> {
 
 fn unusable(name: &str, source: io::Error) -> EngineError {
     EngineError::DataDir { what: format!("its file `{name}`"), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_holder_of_a_lock_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Dir::open_ambient_dir(folder.path(), ambient_authority()).unwrap();
+        assert_eq!(holder(&folder), None);
+        let lock = DispatchLock::acquire(&folder).unwrap();
+        if cfg!(target_os = "linux") {
+            assert_eq!(holder(&folder), Some(std::process::id()));
+        }
+        drop(lock);
+        assert_eq!(holder(&folder), None);
+        assert_eq!(holder_in("1: FLOCK  ADVISORY  WRITE 77 fe:00:42 0 EOF", 42), Some(77));
+        assert_eq!(holder_in("1: POSIX  ADVISORY  WRITE 77 fe:00:42 0 EOF", 42), None);
+        assert_eq!(holder_in("1: -> FLOCK  ADVISORY  WRITE 77 fe:00:42 0 EOF", 42), None);
+    }
 }

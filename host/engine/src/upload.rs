@@ -1,6 +1,5 @@
 //! Files in and out: takes uploads in, and hands out what tasks left.
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,7 +12,7 @@ use tokio::sync::mpsc::Receiver;
 
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::files::Incoming;
+use crate::files::{Incoming, on_disk};
 
 /// A file as a caller uploads it.
 pub struct NewFile {
@@ -63,6 +62,8 @@ impl Engine {
         }
         let NewFile { name, principal, mut pieces, .. } = new;
         let incoming = self.receive(&mut pieces, bytes_max).await?;
+        // Until its row is there, nobody removes these bytes with an older upload of them.
+        let _uploading = self.uploading.read().await;
         let (size, sha256) = on_disk(move || incoming.finish()).await?;
         let upload = NewUpload { name, size, sha256, principal };
         Ok(self.store.add_upload(upload, self.now()).await?)
@@ -129,12 +130,4 @@ impl Engine {
         let bytes = on_disk(move || files.open_kept(job, task, &name)).await?;
         Ok(Some(Content { file, bytes }))
     }
-}
-
-/// Does something with files on a thread where blocking is fine.
-async fn on_disk<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> Result<T, EngineError> {
-    let done = tokio::task::spawn_blocking(work).await?;
-    done.map_err(|source| EngineError::DataDir { what: "its files".to_owned(), source })
 }

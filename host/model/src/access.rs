@@ -18,16 +18,19 @@ pub enum Permission {
     PluginsManage,
     /// See and change the schedules of others, not only one's own.
     SchedulesManage,
+    /// Look after the host: remove what is over, and examine and repair the database.
+    HostManage,
 }
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::JobsSubmit,
         Self::JobsRead,
         Self::PluginsRead,
         Self::PluginsManage,
         Self::SchedulesManage,
+        Self::HostManage,
     ];
 
     /// The word on the wire.
@@ -38,6 +41,7 @@ impl Permission {
             Self::PluginsRead => "plugins-read",
             Self::PluginsManage => "plugins-manage",
             Self::SchedulesManage => "schedules-manage",
+            Self::HostManage => "host-manage",
         }
     }
 }

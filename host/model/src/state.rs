@@ -128,6 +128,19 @@ impl JobState {
         matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
     }
 
+    /// Where a job stands whose tasks are in these states, in time linear in tasks and edges.
+    ///
+    /// `has_started` says whether an attempt of any of them ever began.
+    pub fn of(states: &[TaskState], edges: &[Edge], has_started: bool) -> Self {
+        if states.iter().all(|state| state.is_end()) {
+            Self::of_ended(states, edges)
+        } else if has_started {
+            Self::Running
+        } else {
+            Self::Pending
+        }
+    }
+
     /// How a job ends whose tasks have all ended, in time linear in tasks and edges.
     ///
     /// A task *counts* when nothing depends on it, or when something that counts requires it. A
@@ -235,6 +248,14 @@ mod tests {
     fn a_cancelled_task_cancels_the_job_unless_another_failed() {
         assert_eq!(JobState::of_ended(&[Completed, Cancelled], &[]), JobState::Cancelled);
         assert_eq!(JobState::of_ended(&[Failed, Cancelled], &[]), JobState::Failed);
+    }
+
+    #[test]
+    fn a_job_runs_from_its_first_attempt_to_its_last_end() {
+        let states = [TaskState::Ready, Completed];
+        assert_eq!(JobState::of(&states, &[], true), JobState::Running);
+        assert_eq!(JobState::of(&[TaskState::Ready, Cancelled], &[], false), JobState::Pending);
+        assert_eq!(JobState::of(&[Failed, Completed], &[], true), JobState::Failed);
     }
 
     #[test]

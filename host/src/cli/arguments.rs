@@ -75,7 +75,7 @@ pub(crate) enum Verb {
     Validate(Validate),
     /// Run one task now, or a batch of them.
     Run(Run),
-    /// List, show, watch, cancel and retry jobs, and get their files.
+    /// List, show, watch, cancel, retry and remove jobs, and get their files.
     Jobs {
         #[command(subcommand)]
         verb: JobsVerb,
@@ -104,6 +104,12 @@ pub(crate) enum Verb {
     Serve(Serve),
     /// Run what is submitted to others, beside any number of workers of the same server.
     Worker,
+    /// Examine the database and the files of the host, also while it runs.
+    Doctor {
+        /// Repair what can be repaired.
+        #[arg(long)]
+        repair: bool,
+    },
     /// Start a plugin of your own.
     Plugin {
         #[command(subcommand)]
@@ -254,6 +260,21 @@ pub(crate) enum JobsVerb {
         #[arg(long)]
         all: bool,
     },
+    /// Remove one job that has ended, or many, with everything they left.
+    Purge(PurgeJobs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PurgeJobs {
+    /// The id of the job.
+    #[arg(required_unless_present = "before", conflicts_with = "before")]
+    pub(crate) id: Option<JobId>,
+    /// Every job that ended before this day, for example `2026-01-31`, or this moment in RFC 3339.
+    #[arg(long, value_name = "DATE", value_parser = json::day_or_moment)]
+    pub(crate) before: Option<Timestamp>,
+    /// Of these only jobs that ended so: completed, failed or cancelled.
+    #[arg(long, requires = "before", value_parser = json::end)]
+    pub(crate) state: Option<JobState>,
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,6 @@
-//! `jobs list`, `jobs show`, `jobs cancel`, `jobs retry`.
+//! `jobs list`, `jobs show`, `jobs cancel`, `jobs retry`, `jobs purge`.
 
-use apflow_api::{CancelAllJobs, CancelJob, FindJob, ListJobs, RetryJob};
+use apflow_api::{CancelAllJobs, CancelJob, FindJob, ListJobs, PurgeJob, PurgeJobs, RetryJob};
 use apflow_model::id::JobId;
 use apflow_model::job::Job;
 
@@ -80,5 +80,25 @@ pub(crate) async fn retry(
 ) -> Result<Exit, CliError> {
     let job = invoke(config, retry).await?;
     output.result(&job, || tree::draw(&job));
+    Ok(Exit::Ok)
+}
+
+/// Removes one job, or all that ended before a moment.
+pub(crate) async fn purge(
+    config: &Config,
+    purge: arguments::PurgeJobs,
+    output: &Output,
+) -> Result<Exit, CliError> {
+    if let Some(id) = purge.id {
+        let purged = invoke(config, PurgeJob { id }).await?;
+        output.result(&purged, || format!("removed {id}"));
+    }
+    if let Some(before) = purge.before {
+        let purged = invoke(config, PurgeJobs { before, state: purge.state }).await?;
+        output.result(&purged, || match purged.purged {
+            1 => "removed 1 job".to_owned(),
+            count => format!("removed {count} jobs"),
+        });
+    }
     Ok(Exit::Ok)
 }

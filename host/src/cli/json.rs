@@ -4,6 +4,8 @@ use std::convert::Infallible;
 use std::io::Read;
 use std::str::FromStr;
 
+use apflow_model::clock::Timestamp;
+use apflow_model::state::JobState;
 use cap_std::ambient_authority;
 use cap_std::fs::File;
 use serde::de::DeserializeOwned;
@@ -70,4 +72,16 @@ fn read(reader: impl Read) -> std::io::Result<String> {
 /// Reads a word or a moment of the JSON shapes, for example a state.
 pub(crate) fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_value(Value::String(text.to_owned())).map_err(|error| error.to_string())
+}
+
+/// Reads a moment, or a day, which stands for its first moment in UTC.
+pub(crate) fn day_or_moment(text: &str) -> Result<Timestamp, String> {
+    word(text).or_else(|error| word(&format!("{text}T00:00:00Z")).map_err(|_| error))
+}
+
+/// Reads a state in which a job has ended.
+pub(crate) fn end(text: &str) -> Result<JobState, String> {
+    let state = word::<JobState>(text)?;
+    let open = || format!("a job that is `{text}` has not ended");
+    state.is_end().then_some(state).ok_or_else(open)
 }

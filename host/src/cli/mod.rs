@@ -5,6 +5,7 @@ mod asked;
 mod bench;
 mod breakers;
 mod compile;
+mod doctor;
 mod error;
 mod exit;
 mod explain;
@@ -100,6 +101,7 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         Verb::Jobs { verb: JobsVerb::Cancel { id, .. } } => {
             jobs::cancel(&config()?, id, output).await
         }
+        Verb::Jobs { verb: JobsVerb::Purge(purge) } => jobs::purge(&config()?, purge, output).await,
         Verb::Jobs { verb: JobsVerb::Files { id, save } } => {
             files::run(&config()?, id, save.as_deref(), output).await
         }
@@ -113,6 +115,7 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
             breakers::reset(&config()?, key, output).await
         }
         Verb::Secrets { verb: SecretsVerb::List } => secrets::list(&config()?, output).await,
+        Verb::Doctor { repair } => doctor::run(&config()?, repair, output).await,
         Verb::Serve(verb) => serve::run(&config()?, verb, output).await,
         Verb::Worker => worker::run(&config()?, output).await,
         Verb::Plugin { verb: PluginVerb::New(new) } => new::run(&new, output),

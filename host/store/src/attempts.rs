@@ -87,7 +87,9 @@ impl Store {
     ///
     /// The task's state, its attempt, output, files, usage and events, the tasks that become ready or
     /// are skipped, and the end of the job change in one transaction: a crash leaves all of them
-    /// or none. A task that somebody cancelled is not tried again. The checkpoints of a completed task are dropped; those of any other are kept.
+    /// or none. A task that somebody cancelled is not tried again. The checkpoints of a completed
+    /// task are dropped, unless the store [keeps](Store::keep_checkpoints) them; those of any other
+    /// are kept.
     ///
     /// # Errors
     ///
@@ -99,7 +101,8 @@ impl Store {
     /// Once queued, the write happens even when the returned future is dropped.
     pub async fn settle(&self, settlement: Settlement) -> Result<Settled, StoreError> {
         let Settlement { task, attempt, now, end, usage, events } = settlement;
-        self.write(Ending { task, attempt, now, end, usage: Some(usage), events }).await
+        let (usage, keeps_checkpoints) = (Some(usage), self.keeps_checkpoints());
+        self.write(Ending { task, attempt, now, end, usage, events, keeps_checkpoints }).await
     }
 }
 
@@ -141,6 +144,9 @@ pub(crate) struct Ending {
     pub(crate) end: End,
     pub(crate) usage: Option<Usage>,
     pub(crate) events: Vec<NewEvent>,
+    /// Whether a task that has completed keeps its checkpoints for now. One that has not completed
+    /// does so in any case.
+    pub(crate) keeps_checkpoints: bool,
 }
 
 impl Ending {

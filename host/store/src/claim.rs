@@ -365,7 +365,15 @@ impl Claim {
         let message = "the host cannot read this task from its database, and its log says why; \
                        submit the task again";
         let end = End::Failed { fault: Fault::new(FaultCode::Permanent, message) };
-        Ending { task, attempt, now: self.now, end, usage: None, events: Vec::new() }
+        Ending {
+            task,
+            attempt,
+            now: self.now,
+            end,
+            usage: None,
+            events: Vec::new(),
+            keeps_checkpoints: true,
+        }
     }
 }
 

@@ -155,6 +155,16 @@ impl Store {
         Ok(rows.into_iter().map(|(id, reference)| (TaskId(id), reference)).collect())
     }
 
+    /// Whether a task may still leave files: it has not ended.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`].
+    pub async fn may_leave_files(&self, task: TaskId) -> Result<bool, StoreError> {
+        const SQL: &str = "SELECT 1 FROM task WHERE id = $1 AND state < 8";
+        Ok(self.readers().fetch_optional(query(SQL).bind(task.0)).await?.is_some())
+    }
+
     /// Every task that left files.
     ///
     /// # Errors
@@ -193,8 +203,8 @@ impl Write for AddUpload {
     type Output = ();
 
     async fn apply(&self, connection: &mut Connection<'_>) -> Result<(), StoreError> {
-        const SQL: &str = "INSERT INTO upload (id, name, size, sha256, principal, created_at) \
-                           VALUES ($1, $2, $3, $4, $5, $6)";
+        const SQL: &str = "INSERT INTO upload (id, name, size, sha256, principal, created_at, used_at) \
+                           VALUES ($1, $2, $3, $4, $5, $6, $6)";
         let Upload { id, name, size, sha256, principal, created_at } = &self.0;
         query(SQL)
             .bind(id.0)

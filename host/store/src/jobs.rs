@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use apflow_model::capability::Grant;
 use apflow_model::clock::Timestamp;
 use apflow_model::concurrency::Admission;
+use apflow_model::file;
 use apflow_model::id::{JobId, TaskId};
 use apflow_model::job::{Job, JobSpec, Origin, Task, TaskDependency, TaskSpec};
 use apflow_model::state::{JobState, TaskState};
@@ -131,7 +132,7 @@ impl Store {
         // job's.
         let mut snapshot = self.readers().snapshot().await?;
         let mut snapshot = snapshot.connection();
-        let find = query("SELECT * FROM job WHERE id = $1").bind(id.0);
+        let find = query("SELECT * FROM job WHERE id = $1 AND purged_at IS NULL").bind(id.0);
         let found = find.fetch_optional(&mut snapshot).await?;
         let Some(found) = found else { return Ok(None) };
         let mut job = read(&found)?;
@@ -146,7 +147,7 @@ impl Store {
     ///
     /// [`StoreError::Database`] and [`StoreError::Corrupt`].
     pub async fn job_state(&self, id: JobId) -> Result<Option<JobState>, StoreError> {
-        const SQL: &str = "SELECT state FROM job WHERE id = $1";
+        const SQL: &str = "SELECT state FROM job WHERE id = $1 AND purged_at IS NULL";
         let found: Option<(String,)> = self.readers().read_optional(query(SQL).bind(id.0)).await?;
         found.map(|(state,)| state.parse().map_err(StoreError::corrupt)).transpose()
     }
@@ -177,7 +178,7 @@ impl Store {
 
 impl JobFilter {
     fn query(&self, before: Option<JobId>, limit: u32) -> Query {
-        let mut sql = Query::build("SELECT * FROM job WHERE id < ");
+        let mut sql = Query::build("SELECT * FROM job WHERE purged_at IS NULL AND id < ");
         sql.push_bind(before.map_or(i64::MAX, |id| id.0));
         if !self.states.is_empty() {
             sql.push(" AND state IN (");
@@ -232,6 +233,7 @@ pub(crate) struct Submit {
     tasks: String,
     inputs: String,
     dependencies: String,
+    uploads: String,
     events: String,
 }
 
@@ -251,6 +253,11 @@ pub(crate) fn plan(
     let edges = tasks.iter().flat_map(|task| {
         task.dependencies.iter().map(|edge| Ok((edge.id.0, task.id.0, edge.required)))
     });
+    let uploads = pairs().flat_map(|(task, spec)| {
+        let named = file::find(&spec.inputs).unwrap_or_default();
+        let named: BTreeSet<i64> = named.into_iter().map(|named| named.file.0).collect();
+        named.into_iter().map(|upload| Ok((task.id.0, upload, now.unix_ms())))
+    });
     let first_state = |task: &Task| Draft::of_state(id, task.id, task.state, now);
     let events: Vec<_> = (1..).zip(tasks.iter().map(first_state)).collect();
     let count = tasks.len();
@@ -268,6 +275,7 @@ pub(crate) fn plan(
         tasks: row::items(pairs().map(|(task, spec)| task_row(task, spec, &lane(spec))))?,
         inputs: row::items(pairs().map(|(task, spec)| Ok((task.id.0, row::text(&spec.inputs)?))))?,
         dependencies: row::items(edges)?,
+        uploads: row::items(uploads)?,
         events: events::items(&events)?,
     };
     let job = Job {
@@ -395,6 +403,22 @@ const INSERT_DEPENDENCIES: Sql = sql!(
     ROWS
 );
 
+/// One that was removed meanwhile is left out: the attempt says that it is gone.
+const INSERT_UPLOADS: Sql = sql!(
+    "\
+    INSERT INTO task_upload (task_id, upload_id) \
+    SELECT CAST(value->>0 AS BIGINT), CAST(value->>1 AS BIGINT) FROM ",
+    ROWS,
+    " AS named WHERE EXISTS (SELECT 1 FROM upload WHERE id = CAST(value->>1 AS BIGINT))"
+);
+
+const USE_UPLOADS: Sql = sql!(
+    "\
+    UPDATE upload SET used_at = CAST(named.value->>2 AS BIGINT) FROM ",
+    ROWS,
+    " AS named WHERE upload.id = CAST(named.value->>1 AS BIGINT)"
+);
+
 impl WriteGroup for Submit {
     /// The job that is stored already under its key. None when this one was stored.
     type Output = Option<JobId>;
@@ -425,6 +449,8 @@ impl WriteGroup for Submit {
         insert(connection, INSERT_TASKS, each(|rows| &rows.tasks)).await?;
         insert(connection, INSERT_INPUTS, each(|rows| &rows.inputs)).await?;
         insert(connection, INSERT_DEPENDENCIES, each(|rows| &rows.dependencies)).await?;
+        insert(connection, INSERT_UPLOADS, each(|rows| &rows.uploads)).await?;
+        insert(connection, USE_UPLOADS, each(|rows| &rows.uploads)).await?;
         events::insert(connection, each(|rows| &rows.events)).await?;
         Ok(answers)
     }

@@ -30,8 +30,12 @@ mod files;
 
 mod hearing;
 mod hints;
+mod purge;
 mod recovery;
+mod retention;
 mod sessions;
+
+mod doctor;
 
 mod breakers;
 
@@ -65,6 +69,7 @@ pub use crate::checkpoints::{
 pub use crate::claim::{Claimed, HandedOut, PROMOTED_PER_CLAIM_MAX};
 pub use crate::deadlines::{EXPIRED_PER_CLAIM_MAX, Expired};
 pub use crate::depth::{Depth, LaneDepth};
+pub use crate::doctor::Examination;
 pub use crate::error::StoreError;
 pub use crate::events::{EVENTS_PER_PAGE_MAX, History, NewEvent};
 pub use crate::files::{FILES_PER_PAGE_MAX, FilePage, NewTaskFile, NewUpload};
@@ -72,8 +77,10 @@ pub use crate::floor::Floor;
 pub use crate::hints::Hints;
 pub use crate::idempotency::Once;
 pub use crate::jobs::{JOBS_PER_PAGE_MAX, JobFilter, JobPage, NewJob, Submitted};
+pub use crate::purge::{Purge, ROWS_PER_SLICE_MAX, Slice};
 pub use crate::recovery::{HOST_LOSSES_MAX, Recovered};
 pub use crate::redrive::{RedriveChoice, Redriven};
+pub use crate::retention::RemovedUploads;
 pub use crate::schedules::{Due, Fired, NewSchedule, SCHEDULES_PER_PAGE_MAX, SchedulePage};
 pub use crate::sessions::SessionId;
 pub use crate::store::Store;

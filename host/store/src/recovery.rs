@@ -145,8 +145,15 @@ impl Write for Recover {
         let mut endings = Vec::with_capacity(left.len());
         for Left { task, attempt, attempts_max, host_losses } in left {
             let end = after_loss(attempt, attempts_max, host_losses, self.now);
-            let (now, events) = (self.now, Vec::new());
-            endings.push(Ending { task, attempt, now, end, usage: None, events });
+            endings.push(Ending {
+                task,
+                attempt,
+                now: self.now,
+                end,
+                usage: None,
+                events: Vec::new(),
+                keeps_checkpoints: true,
+            });
         }
         let settled = Ending::apply_group(&endings, connection).await?;
         for (Ending { task, .. }, settled) in endings.iter().zip(settled) {

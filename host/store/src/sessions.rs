@@ -226,6 +226,7 @@ impl Write for GiveBack {
                 end: End::Retry { fault: fault.clone(), run_at: self.now },
                 usage: None,
                 events: Vec::new(),
+                keeps_checkpoints: true,
             })
         };
         let endings = given.iter().map(ending).collect::<Result<Vec<_>, StoreError>>()?;

@@ -201,7 +201,8 @@ async fn store_outputs(
             outputs.push((ending.task.0, row::text(output)?));
             let rows = files.iter().map(|file| (file.name.as_str(), row::count(file.size)));
             left.extend(rows.map(|(name, size)| (ending.task.0, name, size)));
-            checkpointed.extend(has_checkpoints.then_some(ending.task.0));
+            let drops = *has_checkpoints && !ending.keeps_checkpoints;
+            checkpointed.extend(drops.then_some(ending.task.0));
         }
     }
     if !outputs.is_empty() {

@@ -57,6 +57,8 @@ pub struct Store {
     writer: Writer,
     readers: Readers,
     ids: Arc<Mutex<IdSource>>,
+    address: Address,
+    keeps_checkpoints: bool,
     admission: Admission,
     rounds: Arc<tokio::sync::Mutex<Rounds>>,
     hearing: Arc<Hearing>,
@@ -79,6 +81,8 @@ impl Store {
         let hearing = Hearing::new();
         let writer = Writer::start(Link::new(address.clone(), own, Arc::clone(&hearing)));
         Ok(Self {
+            address: address.clone(),
+            keeps_checkpoints: false,
             writer,
             readers,
             ids: Arc::new(Mutex::new(ids)),
@@ -86,6 +90,13 @@ impl Store {
             rounds: Arc::default(),
             hearing,
         })
+    }
+
+    /// Keeps the checkpoints of tasks that complete from now on, until
+    /// [`Store::drop_checkpoints`] drops them. Otherwise they are dropped with the end itself.
+    #[must_use]
+    pub fn keep_checkpoints(self) -> Self {
+        Self { keeps_checkpoints: true, ..self }
     }
 
     /// The same store, which takes in no job that has more tasks than `admission` leaves room for.
@@ -124,6 +135,15 @@ impl Store {
     /// How far the claims of this process have come.
     pub(crate) fn rounds(&self) -> &Arc<tokio::sync::Mutex<Rounds>> {
         &self.rounds
+    }
+
+    pub(crate) fn keeps_checkpoints(&self) -> bool {
+        self.keeps_checkpoints
+    }
+
+    /// Where the database is.
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
     }
 
     /// Where to read.

@@ -17,8 +17,8 @@ pub(crate) const WRITES_PER_COMMIT_MAX: usize = 1_024;
 pub(crate) type Answers<T> = Vec<Result<T, StoreError>>;
 
 /// When the writes of one commit are made. Always in this order, whoever asked first, so that like
-/// writes are made together: what an attempt said comes before its end, and a claim comes last,
-/// since all others may make tasks ready.
+/// writes are made together: what an attempt said comes before its end, and a claim after all that
+/// may make tasks ready. What is over goes last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Turn {
     Session,
@@ -31,6 +31,7 @@ pub(crate) enum Turn {
     Other,
     Submit,
     Claim,
+    Purge,
 }
 
 impl Turn {
@@ -38,7 +39,7 @@ impl Turn {
     /// wait for.
     pub(crate) const fn is_news(self) -> bool {
         match self {
-            Self::Session | Self::Events | Self::Checkpoint | Self::Claim => false,
+            Self::Session | Self::Events | Self::Checkpoint | Self::Claim | Self::Purge => false,
             Self::Breaker
             | Self::Settle
             | Self::Cancel

@@ -32,6 +32,21 @@ impl Database {
         running.await.unwrap();
     }
 
+    /// Changes it behind the back of the store and of its own rules.
+    pub(crate) async fn break_with(&self, sql: &'static str) {
+        let url = self.url.clone();
+        let running = tokio::task::spawn_blocking(move || server::run_in(&url, &[DROP_RULES, sql]));
+        running.await.unwrap();
+    }
+
+    /// The number that a statement answers.
+    pub(crate) async fn number(&self, sql: &'static str) -> i64 {
+        let mut connection = PgConnection::connect(&self.url).await.unwrap();
+        let number = sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        number
+    }
+
     /// The address with another user and database.
     fn other(&self, user: &str, database: &str) -> Address {
         let (_, folder) = self.url.split_once('?').unwrap();
@@ -48,6 +63,14 @@ pub(crate) const BEFORE_LANES: &str = "\
     DROP TABLE tally; DROP TABLE lane; \
     CREATE INDEX task_ready ON task (priority, run_at, id) WHERE state = 2; \
     DELETE FROM _sqlx_migrations WHERE version = 4";
+/// Drops what keeps rows from being wrong.
+const DROP_RULES: &str = "\
+    DO $$ DECLARE rule RECORD; BEGIN \
+      FOR rule IN SELECT conname, CAST(conrelid AS regclass) AS owner FROM pg_constraint \
+                  WHERE contype IN ('c', 'f') AND connamespace = 'public'::regnamespace LOOP \
+        EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', rule.owner, rule.conname); \
+      END LOOP; \
+    END $$";
 
 /// Ends every connection but its own, as a restart of the server does.
 const DISCONNECT: &str = "\

@@ -21,6 +21,8 @@ mod concurrency;
 #[cfg(test)]
 mod deadlines;
 #[cfg(test)]
+mod doctor;
+#[cfg(test)]
 mod events;
 #[cfg(test)]
 mod files;
@@ -46,6 +48,8 @@ mod plugins;
 mod quarantine;
 #[cfg(test)]
 mod redrive;
+#[cfg(test)]
+mod retention;
 #[cfg(test)]
 mod schedules;
 #[cfg(test)]

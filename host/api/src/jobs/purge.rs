@@ -1,0 +1,36 @@
+//! `jobs.purge`: removes a job that has ended.
+
+use std::sync::Arc;
+
+use apflow_engine::Engine;
+use apflow_model::access::{Permission, Principal};
+use apflow_model::id::JobId;
+use serde::Serialize;
+
+use crate::error::ApiError;
+use crate::operation::Operation;
+
+/// Removes a job that has ended, with its tasks, events, outputs and files.
+#[derive(Debug)]
+pub struct PurgeJob {
+    /// The job.
+    pub id: JobId,
+}
+
+/// The job that was removed.
+#[derive(Debug, Serialize)]
+pub struct PurgedJob {
+    /// Its id, under which nothing is found any more.
+    pub purged: JobId,
+}
+
+impl Operation for PurgeJob {
+    const NAME: &'static str = "jobs.purge";
+    const PERMISSION: Permission = Permission::HostManage;
+    type Output = PurgedJob;
+
+    async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<PurgedJob, ApiError> {
+        let is_purged = engine.purge(self.id).await?;
+        is_purged.then_some(PurgedJob { purged: self.id }).ok_or(ApiError::UnknownJob(self.id))
+    }
+}

@@ -1,0 +1,215 @@
+//! Examines a host: its database, and whether the files of its data directory are those of its rows.
+//!
+//! It reads while others work. A file is in place before its row is there, and goes after it, so what
+//! could be on its way is no finding.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use apflow_model::doctor::{EXAMPLES_MAX, Figures, Finding, Repair};
+use apflow_model::id::{JobId, TaskId};
+use apflow_model::plugin::Digest;
+use apflow_store::Examination;
+use serde::Serialize;
+
+use crate::engine::Engine;
+use crate::error::EngineError;
+use crate::files::on_disk;
+use crate::lock;
+
+/// How long ago the bytes of an upload must have come to be found without a row: it gets its row
+/// right after its last byte.
+const ON_ITS_WAY_MAX: Duration = Duration::from_mins(10);
+
+/// How long to wait before looking again at what seems to be wrong: it may be on its way.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// How often repairs are made: one may bring to light what another can repair.
+const ROUNDS_MAX: usize = 4;
+
+/// What an examination of a host says.
+#[derive(Debug, Serialize)]
+pub struct Diagnosis {
+    /// Whether nothing is wrong.
+    pub healthy: bool,
+    /// The name of every check that was made.
+    pub checks: Vec<&'static str>,
+    /// What is wrong, after the repairs.
+    pub findings: Vec<Finding>,
+    /// What was repaired.
+    pub repairs: Vec<Repair>,
+    /// The data directory.
+    pub data_dir: String,
+    /// The process that runs its tasks, where the system tells.
+    pub held_by: Option<u32>,
+    /// What there is in the database.
+    pub figures: Figures,
+}
+
+/// A check of files.
+struct Check {
+    name: &'static str,
+    why: &'static str,
+    remedy: &'static str,
+    is_repairable: bool,
+}
+
+const FILE_WITHOUT_ROW: Check = Check {
+    name: "file-without-row",
+    why: "a kept file belongs to a task or an upload: without a row, nobody finds it, and it fills \
+          the disk",
+    remedy: "removes it",
+    is_repairable: true,
+};
+
+const ROW_WITHOUT_FILE: Check = Check {
+    name: "row-without-file",
+    why: "what a completed task left, and what was uploaded, is there as long as its row",
+    remedy: "the file was removed by hand, or is in the data directory of another host: restore it \
+             from a backup, or remove the job",
+    is_repairable: false,
+};
+
+impl Check {
+    fn report(&self, found: &[String]) -> Option<Finding> {
+        (!found.is_empty()).then(|| Finding {
+            check: self.name,
+            count: found.len() as u64,
+            examples: found.iter().take(EXAMPLES_MAX).cloned().collect(),
+            why: self.why,
+            remedy: self.remedy,
+            is_repairable: self.is_repairable,
+        })
+    }
+}
+
+/// Where files and rows differ.
+#[derive(Default)]
+struct Differences {
+    /// What tasks left without a row that says so.
+    tasks: BTreeSet<(JobId, TaskId)>,
+    /// The bytes of no upload.
+    uploads: BTreeSet<Digest>,
+    /// The rows without their file, as they are shown.
+    missing: BTreeSet<String>,
+}
+
+impl Differences {
+    fn is_empty(&self) -> bool {
+        self.tasks.is_empty() && self.uploads.is_empty() && self.missing.is_empty()
+    }
+
+    /// Those that were there before as well.
+    fn and(self, before: &Self) -> Self {
+        Self {
+            tasks: &self.tasks & &before.tasks,
+            uploads: &self.uploads & &before.uploads,
+            missing: &self.missing & &before.missing,
+        }
+    }
+
+    /// The files without a row, as they are shown.
+    fn astray(&self) -> Vec<String> {
+        let tasks = self.tasks.iter().map(|(job, task)| format!("files/{job}/{task}"));
+        tasks.chain(self.uploads.iter().map(|digest| format!("uploads/{digest}"))).collect()
+    }
+}
+
+impl Engine {
+    /// Examines the host. With `repairs`, repairs what can be, and examines it again.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Store`] and [`EngineError::DataDir`] when either cannot be read or written.
+    pub async fn examine(&self, repairs: bool) -> Result<Diagnosis, EngineError> {
+        let mut diagnosis = self.look().await?;
+        if !repairs {
+            return Ok(diagnosis);
+        }
+        let mut made = Vec::new();
+        for _ in 0..ROUNDS_MAX {
+            let before = made.len();
+            for finding in diagnosis.findings.iter().filter(|finding| finding.is_repairable) {
+                let count = self.repair(finding.check).await?;
+                let (check, what) = (finding.check, finding.remedy);
+                made.extend((count > 0).then_some(Repair { check, count, what }));
+            }
+            if made.len() == before {
+                break;
+            }
+            diagnosis = self.look().await?;
+        }
+        Ok(Diagnosis { repairs: made, ..diagnosis })
+    }
+
+    async fn look(&self) -> Result<Diagnosis, EngineError> {
+        let Examination { mut checks, mut findings, figures } = self.store.examine().await?;
+        let differences = self.differences().await?;
+        let missing: Vec<String> = differences.missing.iter().cloned().collect();
+        for (check, found) in
+            [(FILE_WITHOUT_ROW, differences.astray()), (ROW_WITHOUT_FILE, missing)]
+        {
+            checks.push(check.name);
+            findings.extend(check.report(&found));
+        }
+        Ok(Diagnosis {
+            healthy: findings.is_empty(),
+            checks,
+            findings,
+            repairs: Vec::new(),
+            data_dir: self.files.path.display().to_string(),
+            held_by: lock::holder(&self.files.root),
+            figures,
+        })
+    }
+
+    async fn repair(&self, check: &str) -> Result<u64, EngineError> {
+        if check != FILE_WITHOUT_ROW.name {
+            return Ok(self.store.repair(check, self.now()).await?);
+        }
+        let Differences { tasks, uploads, .. } = self.differences().await?;
+        let count = tasks.len() + uploads.len();
+        let files = Arc::clone(&self.files);
+        on_disk(move || {
+            tasks.iter().try_for_each(|(job, task)| files.forget(*job, *task))?;
+            uploads.iter().try_for_each(|digest| files.forget_upload(digest))
+        })
+        .await?;
+        Ok(count as u64)
+    }
+
+    /// Where files and rows differ, and still do a moment later.
+    async fn differences(&self) -> Result<Differences, EngineError> {
+        let first = self.compare().await?;
+        if first.is_empty() {
+            return Ok(first);
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+        Ok(self.compare().await?.and(&first))
+    }
+
+    /// Where files and rows differ at this moment, in which either may be on its way.
+    async fn compare(&self) -> Result<Differences, EngineError> {
+        let files = Arc::clone(&self.files);
+        let (kept, uploaded) = on_disk(move || Ok((files.kept()?, files.uploaded()?))).await?;
+        let (tasks, digests) =
+            (self.store.tasks_with_files().await?, self.store.uploaded_digests().await?);
+        let mut differences = Differences::default();
+        for (job, task) in &kept {
+            // What an attempt leaves is in place before it is settled.
+            if !tasks.contains(task) && !self.store.may_leave_files(*task).await? {
+                differences.tasks.insert((*job, *task));
+            }
+        }
+        let is_astray =
+            |(digest, age): &&(Digest, _)| !digests.contains(digest) && *age > ON_ITS_WAY_MAX;
+        differences.uploads.extend(uploaded.iter().filter(is_astray).map(|(digest, _)| *digest));
+        let there: HashSet<TaskId> = kept.into_iter().map(|(_, task)| task).collect();
+        let bytes: HashSet<Digest> = uploaded.into_iter().map(|(digest, _)| digest).collect();
+        let tasks = tasks.difference(&there).map(|task| format!("a file of {task}"));
+        let uploads = digests.difference(&bytes).map(|digest| format!("an upload of {digest}"));
+        differences.missing.extend(tasks.chain(uploads));
+        Ok(differences)
+    }
+}
