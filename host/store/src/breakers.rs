@@ -389,15 +389,17 @@ pub(crate) async fn explain(
     Ok(())
 }
 
+/// What runs comes first: there is little of it, and no end to the tasks of an executor.
 const COUNT_RUNNING: Sql = sql!(
     "\
-    SELECT task.executor, count(*) AS running, \
+    WITH running AS MATERIALIZED (SELECT id, attempt, executor FROM task WHERE state = 3) \
+    SELECT running.executor, count(*) AS running, \
            count(*) FILTER (WHERE attempt.started_at >= CAST(held.value->>1 AS BIGINT)) AS probing \
     FROM ",
     ROWS,
-    " AS held JOIN task ON task.executor = held.value->>0 \
-    JOIN attempt ON attempt.task_id = task.id AND attempt.n = task.attempt \
-    WHERE task.state = 3 GROUP BY task.executor"
+    " AS held JOIN running ON running.executor = held.value->>0 \
+    JOIN attempt ON attempt.task_id = running.id AND attempt.n = running.attempt \
+    GROUP BY running.executor"
 );
 
 /// How many tasks of some executors may run at once now: those whose breakers are not closed. None

@@ -21,6 +21,7 @@ use crate::sessions::SessionId;
 pub struct Floor {
     own: Own,
     session: SessionId,
+    lane: i64,
     next: i64,
 }
 
@@ -38,9 +39,9 @@ const JOBS: Sql = sql!(
 const TASKS: Sql = sql!(
     "\
     INSERT INTO task (id, job_id, reference, executor, state, priority, run_at, backoff, \
-                      attempts_max, waiting_count, created_at) \
+                      attempts_max, waiting_count, created_at, lane_id) \
     SELECT CAST(value AS BIGINT), CAST(value AS BIGINT), 'task', 'noop_executor', 2, 2, $2, $3, \
-           3, 0, $2 FROM ",
+           3, 0, $2, $4 FROM ",
     ROWS
 );
 
@@ -105,10 +106,17 @@ impl Floor {
     ///
     /// [`StoreError::Unopened`] and [`StoreError::Database`].
     pub async fn open(address: &Address, session: SessionId) -> Result<Self, StoreError> {
+        const INSERT_LANE: &str = "INSERT INTO lane (principal, executor, key, key_max) \
+                                   VALUES ('operator', 'noop_executor', '', 0) \
+                                   ON CONFLICT DO NOTHING";
+        const LANE: &str = "SELECT id FROM lane WHERE principal = 'operator' \
+                            AND executor = 'noop_executor' AND key = ''";
         const LAST: &str = "SELECT coalesce(max(id), 0) FROM job WHERE id < $1";
         let mut own = connect::writer(address).await.map_err(StoreError::unopened(address))?;
         let (last,): (i64,) = query(LAST).bind(IDS_END).read_one(&mut own.connection()).await?;
-        Ok(Self { own, session, next: last + 1 })
+        query(INSERT_LANE).execute(&mut own.connection()).await?;
+        let (lane,): (i64,) = query(LANE).read_one(&mut own.connection()).await?;
+        Ok(Self { own, session, lane, next: last + 1 })
     }
 
     /// Writes all that `count` tasks of a job each leave, from their submission to their end, in
@@ -131,7 +139,7 @@ impl Floor {
         connection.run(BEGIN).await?;
         for statement in [
             query(JOBS).bind(&ids).bind(now),
-            query(TASKS).bind(&ids).bind(now).bind(backoff),
+            query(TASKS).bind(&ids).bind(now).bind(backoff).bind(self.lane),
             query(INPUTS).bind(&ids),
             event(1, TaskState::Ready)?,
             query(TAKE).bind(&ids).bind(session).bind(now),

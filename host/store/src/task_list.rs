@@ -71,7 +71,8 @@ impl Store {
     ///
     /// [`StoreError::Database`] and [`StoreError::Corrupt`].
     pub async fn find_task(&self, id: TaskId) -> Result<Option<Task>, StoreError> {
-        const FIND: &str = "SELECT task.*, task_output.body FROM task \
+        const FIND: &str = "SELECT task.*, task_output.body, lane.key, lane.key_max \
+                            FROM task JOIN lane ON lane.id = task.lane_id \
                             LEFT JOIN task_output ON task_output.task_id = task.id \
                             WHERE task.id = $1";
         const DEPENDENCIES: &str = "SELECT dependency_id, required FROM dependency \
