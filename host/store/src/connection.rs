@@ -15,6 +15,7 @@ use sqlx::{
 
 use crate::dialect::{BEGIN_SNAPSHOT, Sql};
 use crate::error::StoreError;
+use crate::failpoint;
 
 /// What there is of one database, or of the other.
 #[derive(Debug, Clone)]
@@ -56,14 +57,17 @@ impl Connection<'_> {
     /// Runs a statement without arguments or answer, or several, which are not prepared.
     pub(crate) async fn run(&mut self, sql: impl Into<Sql>) -> Result<(), sqlx::Error> {
         let sql = sql.into();
-        match self {
+        failpoint::pass();
+        let ran = match self {
             Self::Sqlite(connection) => {
                 sqlx::query(sql.sqlite).execute(&mut **connection).await.map(drop)
             }
             Self::Postgres(connection) => {
                 sqlx::raw_sql(sql.postgres).execute(&mut **connection).await.map(drop)
             }
-        }
+        };
+        failpoint::pass();
+        ran
     }
 }
 
@@ -211,6 +215,7 @@ impl Query {
 
     /// Runs it. Returns how many rows it changed.
     pub(crate) async fn execute(self, on: &mut Connection<'_>) -> Result<u64, sqlx::Error> {
+        failpoint::pass();
         match on {
             Either::Sqlite(connection) => {
                 let (sql, arguments) = self.parts::<Sqlite>(|sql| sql.sqlite)?;
@@ -227,6 +232,7 @@ impl Query {
 
     /// Reads every row.
     pub(crate) async fn fetch_all(self, on: &mut Connection<'_>) -> Result<Vec<Row>, sqlx::Error> {
+        failpoint::pass();
         match on {
             Either::Sqlite(connection) => {
                 let (sql, arguments) = self.parts::<Sqlite>(|sql| sql.sqlite)?;
