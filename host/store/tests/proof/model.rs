@@ -155,7 +155,11 @@ impl State {
                 is_cancelled: false,
                 checkpoints: 0,
                 history: vec![(state, 0)],
-                dependencies: new.dependencies.iter().map(|(on, must)| (first + on, *must)).collect(),
+                dependencies: new
+                    .dependencies
+                    .iter()
+                    .map(|(on, must)| (first + on, *must))
+                    .collect(),
                 new: new.clone(),
                 run_at,
                 host_losses: 0,
@@ -259,8 +263,9 @@ impl State {
             return Answer::Nothing;
         }
         let job = choice % self.jobs;
-        let open: Vec<_> =
-            self.places(|task| task.job == job && !task.state.is_end() && !task.is_cancelled).collect();
+        let open: Vec<_> = self
+            .places(|task| task.job == job && !task.state.is_end() && !task.is_cancelled)
+            .collect();
         for place in &open {
             self.tasks[*place].is_cancelled = true;
             if self.tasks[*place].state != TaskState::Running {

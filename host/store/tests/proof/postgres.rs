@@ -11,9 +11,13 @@ mod server;
 mod stopped;
 
 #[cfg(test)]
+mod against;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod dice;
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]

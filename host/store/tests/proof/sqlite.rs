@@ -7,9 +7,13 @@ mod place;
 mod torn;
 
 #[cfg(test)]
+mod against;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod dice;
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]
