@@ -43,4 +43,5 @@ mod refused_plugins;
 mod retries;
 mod secrets;
 mod sockets;
+mod validating;
 mod words;

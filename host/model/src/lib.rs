@@ -24,5 +24,7 @@ pub mod retry;
 pub mod secret;
 pub mod state;
 mod submission;
+pub mod tool;
 pub mod usage;
+pub mod validate;
 mod yaml;

@@ -104,13 +104,13 @@ fn read(reader: &mut Reader, node: &Node) -> Option<Manifest> {
     })
 }
 
-fn parse_version(text: &str) -> Result<semver::Version, String> {
+pub(crate) fn parse_version(text: &str) -> Result<semver::Version, String> {
     text.parse().map_err(|error| {
         format!("is `{text}`, which is not a semantic version like `1.0.0`: {error}")
     })
 }
 
-fn check_file(text: &str) -> Result<String, String> {
+pub(crate) fn check_file(text: &str) -> Result<String, String> {
     if text.is_empty() || text.contains(['/', '\\']) || text == ".." {
         return Err(format!("is `{text}`, but must be the name of a file beside the manifest"));
     }
@@ -278,7 +278,7 @@ fn read_count(
     None
 }
 
-fn read_span(
+pub(crate) fn read_span(
     reader: &mut Reader,
     section: &Section<'_>,
     key: &str,

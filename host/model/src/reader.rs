@@ -175,7 +175,11 @@ impl Reader {
                 self.wrong_type(node, path, "a text", &fix);
                 None
             }
-            Kind::Null | Kind::Bool(_) | Kind::List(_) | Kind::Map(_) => {
+            Kind::Null => {
+                self.wrong_type(node, path, "a text", "write a text, or delete the line");
+                None
+            }
+            Kind::Bool(_) | Kind::List(_) | Kind::Map(_) => {
                 self.wrong_type(node, path, "a text", "write a text");
                 None
             }

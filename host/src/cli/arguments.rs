@@ -8,7 +8,7 @@ use apflow_model::clock::Timestamp;
 use apflow_model::id::JobId;
 use apflow_model::limit::Span;
 use apflow_model::state::JobState;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::{grant, json};
 
@@ -67,6 +67,8 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: PluginsVerb,
     },
+    /// Check manifests, as CI does: plugin.yaml and tool.yaml.
+    Validate(Validate),
     /// Run one task now, or a batch of them.
     Run(Run),
     /// List, show and cancel jobs, and get their files.
@@ -289,4 +291,32 @@ pub(crate) struct Selftest {
     /// Only this guest.
     #[arg(long, value_name = "NAME")]
     pub(crate) only: Option<String>,
+}
+
+/// What `validate` takes.
+#[derive(Debug, Args)]
+pub(crate) struct Validate {
+    /// Manifests, folders of them, or patterns such as `tools/*/tool.yaml`.
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<String>,
+    /// How to report.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+    /// Warnings are faults: a fallback that is none of the tools, a circle of fallbacks.
+    #[arg(long)]
+    pub(crate) strict: bool,
+}
+
+/// How `validate` reports.
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+pub(crate) enum Format {
+    /// For people: the line, and what to do.
+    #[default]
+    Text,
+    /// One JSON document.
+    Json,
+    /// Annotations of a GitHub workflow.
+    Github,
+    /// SARIF 2.1.0.
+    Sarif,
 }

@@ -22,6 +22,7 @@ mod selftest;
 mod serve;
 mod signals;
 mod tree;
+mod validate;
 
 use std::process::ExitCode;
 
@@ -77,6 +78,7 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         Verb::Plugins { verb: PluginsVerb::Remove { name } } => {
             plugins::remove(&config()?, name, output).await
         }
+        Verb::Validate(verb) => validate::run(&verb, output),
         Verb::Run(verb) => run::run(&config()?, verb, output).await,
         Verb::Jobs { verb: JobsVerb::List(list) } => jobs::list(&config()?, list, output).await,
         Verb::Jobs { verb: JobsVerb::Show { id } } => jobs::show(&config()?, &id, output).await,

@@ -34,6 +34,15 @@ impl Output {
         self.terminal.is_some()
     }
 
+    /// Prints a result in a form of its own, unless JSON was asked for.
+    pub(crate) fn document(&self, value: &impl Serialize, text: &str) {
+        if self.is_json {
+            print(&pretty(value));
+        } else if !text.is_empty() {
+            print(text.trim_end());
+        }
+    }
+
     /// Prints a result: as JSON if that was asked for, else as text.
     pub(crate) fn result(&self, value: &impl Serialize, text: impl FnOnce() -> String) {
         if self.is_json {

@@ -1,0 +1,361 @@
+//! `tool.yaml`: a name with typed arguments, bound to a command or to a request.
+//!
+//! It runs nothing. Faults of one file are [`FileFault`]s; what only shows among several tools, a
+//! circle of fallbacks or one that is nowhere, is found by [`fallback::check`].
+
+pub mod fallback;
+mod read;
+mod template;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::reader::{FileFault, Reader};
+use crate::yaml::Node;
+pub use template::Template;
+
+/// A `tool.yaml` that holds no fault.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Tool {
+    /// The name that callers use: that of its folder.
+    pub name: String,
+    /// The tool's version.
+    pub version: semver::Version,
+    /// What it does.
+    pub description: String,
+    /// What it is for, at least one.
+    pub categories: Vec<Category>,
+    /// Words to find it by.
+    pub tags: Vec<String>,
+    /// Programs that the tool it was taken from needs. A component needs none.
+    pub system_dependencies: Vec<String>,
+    /// Whether it reaches out.
+    pub requires_internet: bool,
+    /// The services that it calls.
+    pub apis: Vec<ServiceApi>,
+    /// What it takes, in the order of the command line.
+    pub arguments: Vec<Argument>,
+    /// The switches that it takes.
+    pub flags: Vec<Flag>,
+    /// What it returns.
+    pub output: OutputSchema,
+    /// The tool that is tried when this one fails.
+    pub fallback: Option<Fallback>,
+    /// How it runs. None: it is described, and cannot run here.
+    pub run: Option<Run>,
+    /// How long a result may be given again for the same arguments. None: never.
+    pub cache_ttl: Option<Duration>,
+    /// Whether somebody must approve each run.
+    pub requires_approval: bool,
+}
+
+/// What a tool is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Category {
+    Security,
+    Networking,
+    Data,
+    Media,
+    Utility,
+    Finance,
+    Science,
+    Productivity,
+}
+
+impl Category {
+    /// Every category, with its word.
+    pub const ALL: [(&'static str, Self); 8] = [
+        ("security", Self::Security),
+        ("networking", Self::Networking),
+        ("data", Self::Data),
+        ("media", Self::Media),
+        ("utility", Self::Utility),
+        ("finance", Self::Finance),
+        ("science", Self::Science),
+        ("productivity", Self::Productivity),
+    ];
+}
+
+/// A service that a tool calls.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceApi {
+    /// What it is called.
+    pub name: String,
+    /// Where it is.
+    pub base_url: Option<String>,
+    /// What to ask to see whether it is there.
+    pub health_endpoint: Option<String>,
+    /// Whether it takes credentials.
+    pub auth_required: bool,
+    /// Which kind of credentials.
+    pub auth_type: Option<String>,
+}
+
+/// The type of an argument or of a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[expect(missing_docs, reason = "they are those of JSON Schema")]
+pub enum ValueType {
+    String,
+    Number,
+    Integer,
+    Boolean,
+    Array,
+    Object,
+}
+
+impl ValueType {
+    /// Every type, with its word.
+    pub const ALL: [(&'static str, Self); 6] = [
+        ("string", Self::String),
+        ("number", Self::Number),
+        ("integer", Self::Integer),
+        ("boolean", Self::Boolean),
+        ("array", Self::Array),
+        ("object", Self::Object),
+    ];
+
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        let found = Self::ALL.iter().find(|(_, known)| *known == self);
+        found.map_or("", |(name, _)| name)
+    }
+
+    /// Whether a value is of this type.
+    pub fn accepts(self, value: &Value) -> bool {
+        match self {
+            Self::String => value.is_string(),
+            Self::Number => value.is_number(),
+            Self::Integer => value.is_i64() || value.is_u64(),
+            Self::Boolean => value.is_boolean(),
+            Self::Array => value.is_array(),
+            Self::Object => value.is_object(),
+        }
+    }
+}
+
+/// Something that a tool takes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Argument {
+    /// What it is called.
+    pub name: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub value_type: ValueType,
+    /// Whether it must be given.
+    pub required: bool,
+    /// What it is for.
+    pub description: Option<String>,
+    /// What it is when it is not given.
+    pub default: Option<Value>,
+    /// All that it may be. Empty for anything of its type.
+    #[serde(rename = "enum")]
+    pub allowed: Vec<Value>,
+}
+
+/// A switch that a tool takes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flag {
+    /// As it is written on a command line: `-v`, `--verbose`, or a word without dashes.
+    pub flag: String,
+    /// What it does.
+    pub description: Option<String>,
+    /// Whether a value follows it.
+    pub has_argument: bool,
+}
+
+/// What a tool returns.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputSchema {
+    /// What its text says.
+    pub text: Option<String>,
+    /// The fields of its JSON. Empty when it returns text alone.
+    pub json_fields: Vec<Field>,
+}
+
+/// A field of what a tool returns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Field {
+    /// Its name. None for the items of an array.
+    pub name: Option<String>,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub value_type: ValueType,
+    /// What its items are, when it is an array.
+    pub items: Option<Box<Field>>,
+}
+
+/// The tool that is tried when another fails.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fallback {
+    /// Its name.
+    pub tool: String,
+    /// The line in the file, from 1.
+    pub line: u64,
+    /// The column in the file, from 1.
+    pub column: u64,
+}
+
+/// How a tool runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Run {
+    /// A component of the world `wasi:cli/command`.
+    Command {
+        /// The file of the component, beside the manifest.
+        component: String,
+        /// What it is called with, without a shell.
+        argv: Vec<Template>,
+        /// What it reads.
+        stdin: Option<Template>,
+    },
+    /// A request, which `rest_executor` makes.
+    Request {
+        /// Such as `GET`.
+        method: String,
+        /// Where to.
+        url: Template,
+        /// What is added to the URL.
+        query: BTreeMap<String, Template>,
+        /// What is said beside the body.
+        headers: BTreeMap<String, Template>,
+        /// What is sent.
+        body: Option<Template>,
+    },
+}
+
+impl Tool {
+    /// Reads the text of a `tool.yaml`. `folder` is the name of the folder that it stands in, which
+    /// must be the tool's; None where there is no folder to compare with.
+    ///
+    /// # Errors
+    ///
+    /// All faults of the file at once, in its order.
+    pub fn parse(text: &str, folder: Option<&str>) -> Result<Self, Vec<FileFault>> {
+        let mut reader = Reader::default();
+        let tool = match Node::parse(text) {
+            Ok(node) => read::read(&mut reader, &node, folder),
+            Err((place, message)) => {
+                reader.fault(place, "", "invalid-yaml", message, "correct the YAML");
+                None
+            }
+        };
+        let faults = reader.into_faults();
+        match tool {
+            Some(tool) if faults.is_empty() => Ok(tool),
+            _ => Err(faults),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const GOOD: &str = "\
+name: jq
+version: \"1.7.1\"
+description: Filters JSON.
+category: [data, utility]
+tags: [json]
+input_schema:
+  arguments:
+    - { name: filter, type: string, required: true }
+    - { name: input, type: object, default: {} }
+  flags:
+    - { flag: --raw-output, description: Writes texts without quotes. }
+output_schema: { json_fields: [{ name: rows, type: array, items: { type: number } }] }
+fallback_tool: null
+run: { command: jq.wasm, argv: [\"-c\", \"{filter}\", \"{a: .b}\"], stdin: \"{input}\" }
+cache: { ttl: 300s }
+";
+
+    fn faults(text: &str) -> Vec<(u64, u64, &'static str)> {
+        let faults = Tool::parse(text, None).unwrap_err();
+        faults.into_iter().map(|fault| (fault.line, fault.column, fault.code)).collect()
+    }
+
+    #[test]
+    fn a_tool_is_read_whole() {
+        let tool = Tool::parse(GOOD, Some("jq")).unwrap();
+        assert_eq!(tool.categories, [Category::Data, Category::Utility]);
+        assert_eq!(tool.arguments[1].default, Some(json!({})));
+        assert_eq!(tool.cache_ttl, Some(Duration::from_mins(5)));
+        assert_eq!(
+            tool.output.json_fields[0].items.as_ref().unwrap().value_type,
+            ValueType::Number
+        );
+        let Some(Run::Command { argv, .. }) = tool.run else { panic!("it is a command") };
+        assert_eq!(argv[1].arguments().collect::<Vec<_>>(), ["filter"]);
+    }
+
+    #[test]
+    fn a_name_is_that_of_its_folder() {
+        let faults = Tool::parse(GOOD, Some("yq")).unwrap_err();
+        assert_eq!((faults.len(), faults[0].line, faults[0].column), (1, 1, 7));
+        assert!(faults[0].message.contains("must be `yq`"), "{}", faults[0]);
+    }
+
+    #[test]
+    fn a_place_for_what_the_tool_does_not_take_is_a_fault_at_its_line() {
+        let text = GOOD.replace("stdin: \"{input}\"", "stdin: \"{inptu}\"");
+        assert_eq!(faults(&text), [(14, 70, "undeclared-argument")]);
+        let text = GOOD.replace("{input}", "{raw_output}");
+        assert!(Tool::parse(&text, None).is_ok(), "a flag is named without its dashes");
+    }
+
+    #[test]
+    fn every_fault_is_found_at_once() {
+        let text = "\
+name: Jukebox
+version: three
+description: 3
+category: musik
+aps: []
+apis:
+  - name: a
+    health_endpoint: null
+input_schema:
+  arguments:
+    - { name: a, type: strng }
+    - { name: b, type: integer, default: x, enum: [1, 2] }
+    - { name: b, type: string }
+  flags: [{ flag: ---v }]
+fallback_tool: Jukebox
+run: { request: { method: FETCH, url: ftp://x }, argv: [] }
+";
+        let found = faults(text);
+        let codes: Vec<_> = found.iter().map(|(line, _, code)| (*line, *code)).collect();
+        let expected = [
+            (1, "invalid-value"),
+            (2, "invalid-value"),
+            (3, "wrong-type"),
+            (4, "invalid-value"),
+            (5, "unknown-field"),
+            (8, "wrong-type"),
+            (11, "duplicate-name"),
+            (11, "invalid-value"),
+            (12, "invalid-value"),
+            (12, "invalid-value"),
+            (14, "invalid-value"),
+            (15, "invalid-value"),
+            (16, "invalid-value"),
+            (16, "invalid-value"),
+            (16, "invalid-value"),
+        ];
+        assert_eq!(codes, expected);
+    }
+
+    #[test]
+    fn the_tool_itself_is_no_fallback() {
+        let text = GOOD.replace("fallback_tool: null", "fallback_tool: jq");
+        assert_eq!(faults(&text), [(13, 16, "invalid-value")]);
+    }
+}

@@ -1,0 +1,420 @@
+//! Reads a `tool.yaml`, key by key, and notes every fault.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{
+    Argument, Category, Fallback, Field, Flag, OutputSchema, Run, ServiceApi, Template, Tool,
+    ValueType,
+};
+use crate::manifest::{check_file, check_name, parse_version};
+use crate::reader::{Reader, Section};
+use crate::yaml::{Kind, Node};
+
+const KEYS: [&str; 14] = [
+    "name",
+    "version",
+    "description",
+    "category",
+    "tags",
+    "dependencies",
+    "requires_internet",
+    "apis",
+    "input_schema",
+    "output_schema",
+    "fallback_tool",
+    "run",
+    "cache",
+    "requires_approval",
+];
+
+/// The methods of a request.
+const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+/// How services take credentials.
+const AUTH_TYPES: [&str; 5] = ["none", "api_key", "bearer", "basic", "oauth2"];
+/// The longest that a result may be given again: 30 days.
+const CACHE_TTL_MAX: Duration = Duration::from_hours(24 * 30);
+
+pub(super) fn read(reader: &mut Reader, node: &Node, folder: Option<&str>) -> Option<Tool> {
+    let top = reader.section(node, "", &KEYS)?;
+    let name = reader.required_text(&top, "name").map(str::to_owned);
+    reader.parsed(&top, "name", |name| check_own_name(name, folder));
+    let version = reader.required_text(&top, "version").is_some();
+    let version = version.then(|| reader.parsed(&top, "version", parse_version)).flatten();
+    let description = reader.required_text(&top, "description").map(str::to_owned);
+    let categories = read_categories(reader, &top);
+    let (arguments, flags) = read_input(reader, &top);
+    let run = top.get("run").and_then(|node| read_run(reader, node));
+    if let Some(node) = top.get("run") {
+        check_places(reader, node, &taken(&arguments, &flags));
+    }
+    let fallback = read_fallback(reader, &top, name.as_deref());
+    let tags = names(reader, &top, "tags");
+    let system_dependencies = read_dependencies(reader, &top);
+    let requires_internet = reader.flag(&top, "requires_internet");
+    let apis = read_each(reader, &top, "apis", read_api);
+    let output = read_output(reader, &top);
+    let cache_ttl = top.get("cache").and_then(|node| read_cache(reader, node));
+    let requires_approval = reader.flag(&top, "requires_approval");
+    // Only now may one be missing: every fault is found at once.
+    Some(Tool {
+        name: name?,
+        version: version?,
+        description: description?,
+        categories,
+        tags,
+        system_dependencies,
+        requires_internet,
+        apis,
+        arguments,
+        flags,
+        output,
+        fallback,
+        run,
+        cache_ttl,
+        requires_approval,
+    })
+}
+
+fn check_own_name(name: &str, folder: Option<&str>) -> Result<(), String> {
+    check_name(name)?;
+    match folder {
+        Some(folder) if folder != name => Err(format!(
+            "is `{name}`, but must be `{folder}`, the name of its folder, by which it is found"
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Reads a text that is one of these words.
+fn word<T: Copy>(text: &str, all: &[(&str, T)]) -> Result<T, String> {
+    if let Some((_, value)) = all.iter().find(|(name, _)| *name == text) {
+        return Ok(*value);
+    }
+    let names: Vec<&str> = all.iter().map(|(name, _)| *name).collect();
+    Err(format!("is `{text}`, but must be one of {}", names.join(", ")))
+}
+
+/// One category, or a list of them.
+fn read_categories(reader: &mut Reader, top: &Section<'_>) -> Vec<Category> {
+    let Some(node) = reader.required(top, "category") else { return Vec::new() };
+    if let Kind::List(items) = node.kind()
+        && !items.is_empty()
+    {
+        let texts = reader.texts(top, "category");
+        let mut categories = Vec::new();
+        for (item, text) in texts {
+            match word(text, &Category::ALL) {
+                Ok(category) if categories.contains(&category) => {
+                    reader.invalid(item, "category", format!("`{text}` is there twice"));
+                }
+                Ok(category) => categories.push(category),
+                Err(expected) => reader.invalid(item, "category", expected),
+            }
+        }
+        return categories;
+    }
+    reader.parsed(top, "category", |text| word(text, &Category::ALL)).into_iter().collect()
+}
+
+/// A list of texts, none of them empty or there twice.
+fn names(reader: &mut Reader, section: &Section<'_>, key: &str) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for (item, text) in reader.texts(section, key) {
+        if text.trim().is_empty() {
+            reader.invalid(item, &section.path(key), "is empty");
+        } else if names.iter().any(|name| name == text) {
+            reader.invalid(item, &section.path(key), format!("`{text}` is there twice"));
+        } else {
+            names.push(text.to_owned());
+        }
+    }
+    names
+}
+
+fn read_dependencies(reader: &mut Reader, top: &Section<'_>) -> Vec<String> {
+    let Some(node) = top.get("dependencies") else { return Vec::new() };
+    let Some(section) = reader.section(node, "dependencies", &["system"]) else {
+        return Vec::new();
+    };
+    names(reader, &section, "system")
+}
+
+/// Reads a list of mappings.
+fn read_each<T>(
+    reader: &mut Reader,
+    section: &Section<'_>,
+    key: &str,
+    read: impl Fn(&mut Reader, &Node, &str) -> Option<T>,
+) -> Vec<T> {
+    let mut all = Vec::new();
+    for (index, item) in reader.list(section, key).iter().enumerate() {
+        all.extend(read(reader, item, &format!("{}.{index}", section.path(key))));
+    }
+    all
+}
+
+fn read_api(reader: &mut Reader, node: &Node, path: &str) -> Option<ServiceApi> {
+    const KEYS: [&str; 5] = ["name", "base_url", "health_endpoint", "auth_required", "auth_type"];
+    let section = reader.section(node, path, &KEYS)?;
+    let name = reader.required_text(&section, "name").map(str::to_owned);
+    let text = |text: &str| Ok(text.to_owned());
+    let auth_types = AUTH_TYPES.map(|name| (name, name));
+    Some(ServiceApi {
+        base_url: reader.parsed(&section, "base_url", text),
+        health_endpoint: reader.parsed(&section, "health_endpoint", text),
+        auth_required: reader.flag(&section, "auth_required"),
+        auth_type: reader
+            .parsed(&section, "auth_type", |text| word(text, &auth_types))
+            .map(str::to_owned),
+        name: name?,
+    })
+}
+
+fn read_input(reader: &mut Reader, top: &Section<'_>) -> (Vec<Argument>, Vec<Flag>) {
+    let Some(node) = top.get("input_schema") else { return (Vec::new(), Vec::new()) };
+    let Some(section) = reader.section(node, "input_schema", &["arguments", "flags"]) else {
+        return (Vec::new(), Vec::new());
+    };
+    let arguments = read_each(reader, &section, "arguments", read_argument);
+    let flags = read_each(reader, &section, "flags", read_flag);
+    let arguments_at = section.get("arguments").unwrap_or(node);
+    let flags_at = section.get("flags").unwrap_or(node);
+    twice(reader, arguments_at, "input_schema.arguments", arguments.iter().map(|one| &one.name));
+    twice(reader, flags_at, "input_schema.flags", flags.iter().map(|one| &one.flag));
+    (arguments, flags)
+}
+
+fn twice<'a>(reader: &mut Reader, at: &Node, path: &str, names: impl Iterator<Item = &'a String>) {
+    let mut seen = BTreeSet::new();
+    for name in names {
+        if !seen.insert(name) {
+            let message = format!("`{name}` is there twice");
+            reader.fault(at.place(), path, "duplicate-name", message, "rename one of them");
+        }
+    }
+}
+
+fn read_type(reader: &mut Reader, section: &Section<'_>) -> Option<ValueType> {
+    reader.required(section, "type")?;
+    reader.parsed(section, "type", |text| word(text, &ValueType::ALL))
+}
+
+fn read_argument(reader: &mut Reader, node: &Node, path: &str) -> Option<Argument> {
+    const KEYS: [&str; 6] = ["name", "type", "required", "description", "default", "enum"];
+    let section = reader.section(node, path, &KEYS)?;
+    let name = reader.required_text(&section, "name").map(str::to_owned);
+    let value_type = read_type(reader, &section);
+    let required = reader.flag(&section, "required");
+    let description = reader.parsed(&section, "description", |text| Ok(text.to_owned()));
+    let default = section.get("default").map(|node| (node, value(node)));
+    let mut allowed = Vec::new();
+    for item in reader.list(&section, "enum") {
+        allowed.push((item, value(item)));
+    }
+    let value_type = value_type?;
+    for (node, value) in allowed.iter().chain(&default) {
+        if !value_type.accepts(value) {
+            let message =
+                format!("is {value}, but the argument is of the type {}", value_type.name());
+            reader.invalid(node, path, message);
+        }
+    }
+    let allowed: Vec<Value> = allowed.into_iter().map(|(_, value)| value).collect();
+    if let Some((node, value)) = &default {
+        if required {
+            reader.invalid(
+                node,
+                &section.path("default"),
+                "is never used: the argument is required",
+            );
+        } else if !allowed.is_empty() && !allowed.contains(value) {
+            reader.invalid(node, &section.path("default"), "is not among those of `enum`");
+        }
+    }
+    let default = default.map(|(_, value)| value);
+    Some(Argument { name: name?, value_type, required, description, default, allowed })
+}
+
+/// A value of YAML as one of JSON.
+fn value(node: &Node) -> Value {
+    match node.kind() {
+        Kind::Null => Value::Null,
+        Kind::Bool(value) => (*value).into(),
+        Kind::Number(digits) => digits.parse().map_or(Value::Null, Value::Number),
+        Kind::Text(text) => text.as_str().into(),
+        Kind::List(items) => items.iter().map(value).collect(),
+        Kind::Map(entries) => {
+            let entry = |(key, node): &(serde_saphyr::Spanned<String>, Node)| {
+                (key.value.clone(), value(node))
+            };
+            Value::Object(entries.iter().map(entry).collect())
+        }
+    }
+}
+
+fn read_flag(reader: &mut Reader, node: &Node, path: &str) -> Option<Flag> {
+    let section = reader.section(node, path, &["flag", "description", "has_argument"])?;
+    reader.required(&section, "flag")?;
+    let flag = reader.parsed(&section, "flag", check_flag);
+    Some(Flag {
+        description: reader.parsed(&section, "description", |text| Ok(text.to_owned())),
+        has_argument: reader.flag(&section, "has_argument"),
+        flag: flag?,
+    })
+}
+
+fn check_flag(text: &str) -> Result<String, String> {
+    let name = text.trim_start_matches('-');
+    let is_flag = text.len() - name.len() <= 2
+        && !name.is_empty()
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
+    is_flag
+        .then(|| text.to_owned())
+        .ok_or_else(|| format!("is `{text}`, but must be like `-v`, `--verbose` or `verbose`"))
+}
+
+fn read_output(reader: &mut Reader, top: &Section<'_>) -> OutputSchema {
+    let Some(node) = top.get("output_schema") else { return OutputSchema::default() };
+    let Some(section) = reader.section(node, "output_schema", &["text", "json_fields"]) else {
+        return OutputSchema::default();
+    };
+    let text = reader.parsed(&section, "text", |text| Ok(text.to_owned()));
+    let json_fields = read_each(reader, &section, "json_fields", |reader, node, path| {
+        read_field(reader, node, path, true)
+    });
+    let names = json_fields.iter().filter_map(|field| field.name.as_ref());
+    let at = section.get("json_fields").unwrap_or(node);
+    twice(reader, at, "output_schema.json_fields", names);
+    OutputSchema { text, json_fields }
+}
+
+fn read_field(reader: &mut Reader, node: &Node, path: &str, is_named: bool) -> Option<Field> {
+    let section = reader.section(node, path, &["name", "type", "items", "description"])?;
+    let name = if is_named || section.get("name").is_some() {
+        Some(reader.required_text(&section, "name")?.to_owned())
+    } else {
+        None
+    };
+    reader.parsed(&section, "description", |text| Ok(text.to_owned()));
+    let value_type = read_type(reader, &section);
+    let items = section.get("items").map(|items| {
+        let path = section.path("items");
+        if value_type.is_some_and(|value_type| value_type != ValueType::Array) {
+            reader.invalid(items, &path, "belongs to an array alone");
+        }
+        read_field(reader, items, &path, false)
+    });
+    Some(Field { name, value_type: value_type?, items: items.flatten().map(Box::new) })
+}
+
+/// `null` says that there is none, as leaving it out does.
+fn read_fallback(reader: &mut Reader, top: &Section<'_>, own: Option<&str>) -> Option<Fallback> {
+    let node = top.get("fallback_tool").filter(|node| !matches!(node.kind(), Kind::Null))?;
+    let tool = reader.parsed(top, "fallback_tool", |name| {
+        check_name(name)?;
+        if Some(name) == own {
+            return Err("is the tool itself, which would be tried again for ever".to_owned());
+        }
+        Ok(name.to_owned())
+    })?;
+    let (line, column) = node.place();
+    Some(Fallback { tool, line, column })
+}
+
+fn read_cache(reader: &mut Reader, node: &Node) -> Option<Duration> {
+    let section = reader.section(node, "cache", &["ttl"])?;
+    reader.required(&section, "ttl")?;
+    crate::manifest::read_span(reader, &section, "ttl", CACHE_TTL_MAX)
+}
+
+fn read_run(reader: &mut Reader, node: &Node) -> Option<Run> {
+    let section = reader.section(node, "run", &["command", "argv", "stdin", "request"])?;
+    if let Some(request) = section.get("request") {
+        for other in ["command", "argv", "stdin"] {
+            if let Some(node) = section.get(other) {
+                let message = "does not go with `request`: a tool runs one or the other";
+                reader.invalid(node, &section.path(other), message);
+            }
+        }
+        return read_request(reader, request);
+    }
+    reader.required(&section, "command")?;
+    let component = reader.parsed(&section, "command", check_file);
+    let argv = reader.texts(&section, "argv");
+    let argv = argv.into_iter().map(|(_, text)| Template::from(text.to_owned())).collect();
+    let stdin = template(reader, &section, "stdin");
+    Some(Run::Command { component: component?, argv, stdin })
+}
+
+fn read_request(reader: &mut Reader, node: &Node) -> Option<Run> {
+    const KEYS: [&str; 5] = ["method", "url", "query", "headers", "body"];
+    let section = reader.section(node, "run.request", &KEYS)?;
+    let methods = METHODS.map(|name| (name, name));
+    let method = reader.parsed(&section, "method", |text| word(text, &methods)).unwrap_or("GET");
+    reader.required(&section, "url")?;
+    let url = reader.parsed(&section, "url", |text| {
+        let is_http = text.starts_with("https://") || text.starts_with("http://");
+        let fixed = is_http || text.starts_with('{');
+        let expected = || format!("is `{text}`, but must begin with `https://` or `http://`");
+        fixed.then(|| Template::from(text.to_owned())).ok_or_else(expected)
+    });
+    let query = templates(reader, &section, "query");
+    let headers = templates(reader, &section, "headers");
+    let body = template(reader, &section, "body");
+    Some(Run::Request { method: method.to_owned(), url: url?, query, headers, body })
+}
+
+fn template(reader: &mut Reader, section: &Section<'_>, key: &str) -> Option<Template> {
+    reader.parsed(section, key, |text| Ok(Template::from(text.to_owned())))
+}
+
+fn templates(reader: &mut Reader, section: &Section<'_>, key: &str) -> BTreeMap<String, Template> {
+    let Some(node) = section.get(key) else { return BTreeMap::new() };
+    let path = section.path(key);
+    let mut all = BTreeMap::new();
+    for (name, _, node) in reader.named(node, &path) {
+        if let Some(text) = reader.text(node, &format!("{path}.{name}")) {
+            all.insert(name.to_owned(), Template::from(text.to_owned()));
+        }
+    }
+    all
+}
+
+/// The names that a template may use: a flag `--dry-run` is `{dry_run}`.
+fn taken(arguments: &[Argument], flags: &[Flag]) -> BTreeSet<String> {
+    let flags = flags.iter().map(|flag| flag.flag.trim_start_matches('-').replace('-', "_"));
+    arguments.iter().map(|argument| argument.name.clone()).chain(flags).collect()
+}
+
+/// Every place in the templates is that of something that the tool takes.
+fn check_places(reader: &mut Reader, node: &Node, taken: &BTreeSet<String>) {
+    match node.kind() {
+        Kind::Text(text) => {
+            let template = Template::from(text.clone());
+            let unknown: BTreeSet<&str> =
+                template.arguments().filter(|name| !taken.contains(*name)).collect();
+            for name in unknown {
+                let message = format!("uses `{{{name}}}`, which the tool does not take");
+                let fix = format!(
+                    "declare `{name}` under `input_schema.arguments`, or write `{{{{{name}}}}}` for \
+                     the text itself"
+                );
+                reader.fault(node.place(), "run", "undeclared-argument", message, fix);
+            }
+        }
+        Kind::List(items) => {
+            for item in items {
+                check_places(reader, item, taken);
+            }
+        }
+        Kind::Map(entries) => {
+            for (_, value) in entries {
+                check_places(reader, value, taken);
+            }
+        }
+        Kind::Null | Kind::Bool(_) | Kind::Number(_) => {}
+    }
+}
