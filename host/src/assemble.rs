@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use apflow_api::{Api, ApiError};
 use apflow_engine::{
-    Builtin, Components, Consents, DataDir, DispatchLock, Engine, EngineError, Files, Settings,
-    SystemClock,
+    Breakers, Builtin, Components, Consents, DataDir, DispatchLock, Engine, EngineError, Files,
+    Settings, SystemClock,
 };
 use apflow_model::capability::HttpPattern;
 use apflow_model::secret::Secret;
 use apflow_sandbox::{CodeCache, CompileIn, CompileLimits, PortFuture, Sandbox, SecretSource};
 use apflow_store::{Address, Store, StoreError};
+use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 
 use crate::config::{self, Config};
@@ -55,6 +56,10 @@ impl Host {
         let files = Files::open(&folder, path).map_err(unusable)?;
         let consents = Consents::new(folder.try_clone().map_err(unusable)?);
         let cache = CodeCache::open(folder.open_dir("code").map_err(unusable)?);
+        let database = address(config).map_err(EngineError::Store)?;
+        let store = Store::open(&database).await.map_err(EngineError::Store)?;
+        let clock = Arc::new(SystemClock);
+        let breakers = Breakers::new(store.clone(), clock.clone(), config.file.breakers);
         let attempts_max = config.file.attempts_max.unwrap_or_default().0;
         let sandbox = Sandbox::new(apflow_sandbox::Settings {
             instances_max: attempts_max + INSTANCES_SPARE,
@@ -62,35 +67,60 @@ impl Host {
             cache: Some(cache.map_err(EngineError::Sandbox)?),
             environment: config.environment.clone(),
             secrets: Arc::new(Source(config.secrets.clone())),
+            gate: breakers.clone(),
         });
-        let database = address(config).map_err(EngineError::Store)?;
-        let store = Store::open(&database).await.map_err(EngineError::Store)?;
         let engine = Engine::new(
-            Settings { attempts_max, ..Settings::default() },
+            Settings {
+                name: name(),
+                attempts_max,
+                lease: config.file.lease_seconds.unwrap_or_default().span(),
+                quarantine: config.file.quarantine.unwrap_or_default(),
+                idempotency: config.file.idempotency_hours.unwrap_or_default().duration(),
+                concurrency: Arc::new(config.file.concurrency.clone()),
+                admission: config.file.admission,
+                ..Settings::default()
+            },
             DataDir { store, components, consents, files },
             sandbox.map_err(EngineError::Sandbox)?,
             builtins()?,
-            Arc::new(SystemClock),
+            clock,
+            breakers,
         );
+        engine.follow_clock().await?;
         engine.install_builtins(false).await?;
         Ok(Self { api: Api::new(Arc::clone(&engine)), engine, folder, database })
     }
 
-    /// Dispatches tasks from now on, as the only host of the data directory and of the database.
+    /// Dispatches tasks from now on: as the only host of a database in a file and of its data
+    /// directory, or as one of any number on a server.
     pub(crate) async fn start(&self) -> Result<(), ApiError> {
-        let mut lock = DispatchLock::acquire(&self.folder)?;
-        if let Address::File(path) = &self.database
-            && let (Some(folder), Some(name)) = (path.parent(), path.file_name())
-        {
-            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-            let unusable =
-                |source| EngineError::DataDir { what: folder.display().to_string(), source };
-            let folder = config::open_folder(folder).map_err(unusable)?;
-            lock = lock.and_database(&folder, &name.to_string_lossy())?;
-        }
+        let lock = match &self.database {
+            Address::File(path) => Some(self.lock(path)?),
+            Address::Server(_) => None,
+        };
         self.engine.install_builtins(true).await?;
         Ok(self.engine.start(lock).await?)
     }
+
+    fn lock(&self, database: &Path) -> Result<DispatchLock, EngineError> {
+        let lock = DispatchLock::acquire(&self.folder)?;
+        let (Some(folder), Some(name)) = (database.parent(), database.file_name()) else {
+            return Ok(lock);
+        };
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        let unusable = |source| EngineError::DataDir { what: folder.display().to_string(), source };
+        let folder = config::open_folder(folder).map_err(unusable)?;
+        lock.and_database(&folder, &name.to_string_lossy())
+    }
+}
+
+/// What people know this process by: its machine and its number there.
+fn name() -> String {
+    let machine = Dir::open_ambient_dir("/proc/sys/kernel", ambient_authority())
+        .and_then(|folder| folder.read_to_string("hostname"));
+    // Elsewhere than on Linux, the number has to do.
+    let machine = machine.unwrap_or_default();
+    format!("{}/{}", machine.trim(), std::process::id())
 }
 
 /// The vault as the sandbox asks for it.
@@ -119,7 +149,7 @@ pub(crate) fn compile_in(timeout: Duration) -> io::Result<CompileIn> {
 }
 
 /// Where the database is: where the operator says, else in the data directory.
-fn address(config: &Config) -> Result<Address, StoreError> {
+pub(crate) fn address(config: &Config) -> Result<Address, StoreError> {
     match &config.database_url {
         Some(url) => Ok(url.parse::<Address>()?),
         None => Ok(Address::File(config.data_dir.join("apflow.db"))),

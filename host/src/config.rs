@@ -6,6 +6,11 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use apflow_model::breaker::BreakerRules;
+use apflow_model::concurrency::{Admission, Concurrency};
+use apflow_model::idempotency::IdempotencyHours;
+use apflow_model::lease::LeaseSeconds;
+use apflow_model::quarantine::QuarantineRule;
 use apflow_model::reader::FileFault;
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt, Permissions, PermissionsExt};
@@ -92,6 +97,18 @@ pub(crate) struct ConfigFile {
     pub(crate) admin_token: Option<String>,
     /// How many attempts run at once.
     pub(crate) attempts_max: Option<AttemptsMax>,
+    /// How long an idempotency key is kept.
+    pub(crate) idempotency_hours: Option<IdempotencyHours>,
+    /// When what keeps failing is left alone.
+    pub(crate) breakers: BreakerRules,
+    /// How many tasks run at once.
+    pub(crate) concurrency: Concurrency,
+    /// How many tasks may be open.
+    pub(crate) admission: Admission,
+    /// How long the tasks of a host stay its own after it was last heard of.
+    pub(crate) lease_seconds: Option<LeaseSeconds>,
+    /// When a component is not run any more because hosts ended while it ran.
+    pub(crate) quarantine: Option<QuarantineRule>,
 }
 
 /// A number from 1 to 1024. The default is enough to keep a machine busy while some attempts wait

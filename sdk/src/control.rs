@@ -6,8 +6,9 @@ use crate::{Fault, backend};
 
 /// True once somebody has cancelled the task.
 ///
-/// A plugin that sees it should clean up and return [`Fault::Cancelled`]. This host ends a cancelled
-/// attempt at once, wherever it is, so nothing needs to ask.
+/// A plugin that sees it should clean up and return [`Fault::Cancelled`]. It has as long as
+/// `limits.cancel_grace` of its manifest says, and is ended then, wherever it is; without one it is
+/// ended at once, and nothing needs to ask.
 pub fn is_cancelled() -> bool {
     backend::control::is_cancelled()
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::guests::{NEVER_ENDS, SLEEPS_FOREVER};
+use crate::guests::{CLEANS_UP, NEVER_ENDS, PANICS, SLEEPS_FOREVER};
 use crate::host::TestHost;
 use crate::server::{Reply, Server};
 use crate::serving::Serving;
@@ -26,6 +26,8 @@ fn a_cancelled_job_stops_its_guests_and_what_waits_for_them() {
         let cancelled = serving.ask(&what, Some(serving.token()), b"").is(200).json();
         assert_eq!(cancelled["state"], "cancelled");
         assert_eq!(task_states(&cancelled), ["cancelled"; 3]);
+        let stopped = &cancelled["tasks"][0]["attempts"][0];
+        assert!(stopped["usage"]["cpu_us"].as_u64() > Some(0), "it has a receipt: {stopped:#}");
         assert_eq!(serving.ask(&what, Some(serving.token()), b"").is(200).json(), cancelled);
         let other = json!({ "executor": "transform_executor", "inputs": { "filter": "1" } });
         let ended = serving.submit("?wait=30", &other).is(200).json();
@@ -43,14 +45,101 @@ fn a_job_can_be_cancelled_beside_the_host_that_runs_it() {
         let serving = Serving::start(&host);
         let id = submit(&serving);
         serving.found(&id, |job| task_states(job)[..2] == ["running", "running"]);
-        let job = host.run(&["jobs", "cancel", &id, "--json"]).succeeds().json();
-        assert_eq!(job["state"], "cancelled");
+        host.run(&["jobs", "cancel", &id]).succeeds();
         assert_eq!(serving.ended(&id)["state"], "cancelled");
         let start = Instant::now();
         assert_eq!(serving.stop(), Some(0));
         assert!(start.elapsed() < SOON, "a guest went on: {:?}", start.elapsed());
         host.run(&["jobs", "cancel", "j_0000000000000"]).exits(1).says(&["error[unknown-job]: "]);
     }
+}
+
+#[test]
+fn a_guest_may_clean_up_within_its_grace() {
+    for host in TestHost::on_each_database() {
+        CLEANS_UP.load(&host, "limits: { timeout: 1h, cancel_grace: 1m }");
+        let serving = Serving::start(&host);
+        let task = |id: &str| json!({ "id": id, "executor": "cleans_up", "inputs": { "end": id } });
+        let tasks = [task("completes"), task("stops")];
+        let job = serving.submit("", &json!({ "tasks": tasks })).is(202).json();
+        let id = job["id"].as_str().unwrap();
+        serving.found(id, |job| task_states(job) == ["running"; 2]);
+        let what = format!("POST /api/v1/jobs/{id}/cancel");
+        serving.ask(&what, Some(serving.token()), b"").is(200);
+        let ended = serving.ended(id);
+        assert_eq!(task_states(&ended), ["completed", "cancelled"]);
+        assert_eq!(ended["tasks"][0]["output"], "cleaned up");
+        let stopped = ended["tasks"][1]["id"].as_str().unwrap();
+        let what = format!("/api/v1/tasks/{stopped}/checkpoints?values=true");
+        let saved = serving.get(&what).is(200).json();
+        assert_eq!(saved["checkpoints"][0]["step"], "cleaned");
+        assert_eq!(saved["checkpoints"][0]["value"], "dXA=");
+    }
+}
+
+#[test]
+fn a_guest_that_ignores_its_grace_is_ended_after_it() {
+    let host = TestHost::new();
+    NEVER_ENDS.load(&host, "limits: { timeout: 1h, cancel_grace: 500ms }");
+    let serving = Serving::start(&host);
+    let job = serving.submit("", &json!({ "executor": "never_ends" })).is(202).json();
+    let id = job["id"].as_str().unwrap();
+    serving.found(id, |job| task_states(job) == ["running"]);
+    let start = Instant::now();
+    let what = format!("POST /api/v1/jobs/{id}/cancel");
+    serving.ask(&what, Some(serving.token()), b"").is(200);
+    assert_eq!(serving.ended(id)["state"], "cancelled");
+    let took = start.elapsed();
+    assert!((Duration::from_millis(500)..SOON).contains(&took), "{took:?}");
+}
+
+#[test]
+fn a_task_that_waits_for_its_next_attempt_is_cancelled_at_once() {
+    let host = TestHost::new();
+    PANICS.load(&host, "");
+    let serving = Serving::start(&host);
+    let backoff = json!({ "strategy": "fixed", "base_seconds": 3600, "max_seconds": 3600 });
+    let task = json!({ "executor": "panics", "backoff": backoff });
+    let job = serving.submit("", &task).is(202).json();
+    let id = job["id"].as_str().unwrap();
+    let job = serving.found(id, |job| task_states(job) == ["scheduled"]);
+    let task = job["tasks"][0]["id"].as_str().unwrap();
+    let task = host.run(&["tasks", "cancel", task, "--json"]).succeeds().json();
+    assert_eq!(
+        (&task["state"], &task["fault"]["code"]),
+        (&json!("cancelled"), &json!("cancelled"))
+    );
+    assert_eq!(serving.ended(id)["state"], "cancelled");
+    host.run(&["tasks", "cancel", "t_0000000000000"]).exits(1).says(&["error[unknown-task]: "]);
+}
+
+#[test]
+fn a_cancelled_task_takes_what_is_below_it_along() {
+    let host = TestHost::new();
+    load(&host);
+    let serving = Serving::start(&host);
+    let noop = |id: &str, parent: Option<&str>, dependencies: &[&str]| {
+        json!({ "id": id, "executor": "transform_executor", "inputs": { "filter": "1" },
+                "parent_id": parent, "dependencies": dependencies })
+    };
+    let job = json!({ "tasks": [
+        { "id": "top", "executor": "never_ends" },
+        noop("below", Some("top"), &["top"]), noop("needs", None, &["below"]),
+        noop("may", None, &[]),
+    ] });
+    let job = serving.submit("", &job).is(202).json();
+    let id = job["id"].as_str().unwrap();
+    let job = serving.found(id, |job| {
+        let states = task_states(job);
+        states[0] == "running" && states[3] == "completed"
+    });
+    let top = job["tasks"][0]["id"].as_str().unwrap();
+    let what = format!("POST /api/v1/tasks/{top}/cancel");
+    serving.ask(&what, Some(serving.token()), b"").is(200);
+    let ended = serving.ended(id);
+    assert_eq!(task_states(&ended), ["cancelled", "cancelled", "skipped", "completed"]);
+    let fault = &ended["tasks"][2]["fault"];
+    assert_eq!(fault["message"], "it requires `below`, which was cancelled");
 }
 
 #[test]

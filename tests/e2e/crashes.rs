@@ -179,7 +179,7 @@ fn a_host_that_is_asked_to_end_lets_running_attempts_finish() {
 }
 
 /// A server behind a gate, which the host's `rest_executor` may call.
-fn gate(host: &TestHost) -> (Gate, Server) {
+pub(crate) fn gate(host: &TestHost) -> (Gate, Server) {
     let gate = Gate(Arc::default());
     let server = gate.server();
     let grant = format!("http={}", server.origin());
@@ -189,10 +189,10 @@ fn gate(host: &TestHost) -> (Gate, Server) {
 
 /// Holds requests to `/held` until it is opened.
 #[derive(Clone)]
-struct Gate(Arc<(Mutex<bool>, Condvar)>);
+pub(crate) struct Gate(Arc<(Mutex<bool>, Condvar)>);
 
 impl Gate {
-    fn open(&self) {
+    pub(crate) fn open(&self) {
         *self.0.0.lock().unwrap() = true;
         self.0.1.notify_all();
     }
@@ -226,7 +226,7 @@ fn submit_until_killed(serving: &Serving<'_>, said: &Sender<String>) {
 }
 
 /// The fault of each attempt; empty where it went well.
-fn faults(task: &Value) -> Vec<&str> {
+pub(crate) fn faults(task: &Value) -> Vec<&str> {
     let attempts = task["attempts"].as_array().unwrap().iter();
     attempts.map(|attempt| attempt["fault"]["code"].as_str().unwrap_or_default()).collect()
 }

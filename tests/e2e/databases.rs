@@ -45,18 +45,27 @@ fn what_is_wrong_with_a_url_is_said_without_its_password() {
 }
 
 #[test]
-fn one_host_at_a_time_runs_the_tasks_of_a_database() {
+fn one_host_at_a_time_runs_the_tasks_of_a_file() {
     let folder = tempfile::tempdir().unwrap();
-    let file = format!("sqlite://{}", folder.path().join("jobs.db").display());
-    for url in [Some(file), make_database()].into_iter().flatten() {
-        let (first, second) = (TestHost::new(), TestHost::new());
-        let (first, second) = (first.with_database(&url), second.with_database(&url));
-        let serving = Serving::start(&first);
-        let locked = second.run(&RUN).exits(1);
+    let url = format!("sqlite://{}", folder.path().join("jobs.db").display());
+    let (first, second) = (TestHost::new(), TestHost::new());
+    let (first, second) = (first.with_database(&url), second.with_database(&url));
+    let serving = Serving::start(&first);
+    for verb in [&RUN[..], &["worker"]] {
+        let locked = second.run(verb).exits(1);
         locked.says(&["error[host-locked]: ", "`DATABASE_URL`"]);
-        serving.kill();
-        second.run(&RUN).succeeds();
     }
+    serving.kill();
+    second.run(&RUN).succeeds();
+}
+
+#[test]
+fn any_number_of_hosts_run_the_tasks_of_a_server() {
+    let Some(url) = make_database() else { return };
+    let (first, second) = (TestHost::new(), TestHost::new());
+    let (first, second) = (first.with_database(&url), second.with_database(&url));
+    let _serving = Serving::start(&first);
+    second.run(&RUN).succeeds();
 }
 
 #[test]

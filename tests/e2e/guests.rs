@@ -15,12 +15,15 @@ use crate::host::{Ended, TestHost};
 pub(crate) struct Guest(&'static str);
 
 pub(crate) const BEHAVES: Guest = Guest("behaves");
+pub(crate) const CLEANS_UP: Guest = Guest("cleans_up");
 pub(crate) const CALLS_UNLISTED_HOSTS: Guest = Guest("calls_unlisted_hosts");
 pub(crate) const DIALS: Guest = Guest("dials");
 pub(crate) const EATS_MEMORY: Guest = Guest("eats_memory");
 pub(crate) const EXITS_WITH_FAILURE: Guest = Guest("exits_with_failure");
 pub(crate) const FLOODS_A_CONNECTION: Guest = Guest("floods_a_connection");
 pub(crate) const FLOODS_STDOUT: Guest = Guest("floods_stdout");
+pub(crate) const FLOODS_THE_LOG: Guest = Guest("floods_the_log");
+pub(crate) const GOES_ON_FROM_ITS_CHECKPOINT: Guest = Guest("goes_on_from_its_checkpoint");
 pub(crate) const HIDES_BYTES_IN_REMOVED_FILES: Guest = Guest("hides_bytes_in_removed_files");
 pub(crate) const LEAKS_SECRETS: Guest = Guest("leaks_secrets");
 pub(crate) const LIES_IN_ITS_MANIFEST: Guest = Guest("lies_in_its_manifest");

@@ -58,9 +58,17 @@ impl TestHost {
         [Some(Self::new()), server.map(|url| Self::new().with_database(&url))].into_iter().flatten()
     }
 
-    /// The same host with its database elsewhere.
+    /// The same host with its database elsewhere. On a server, what a host that was killed left is
+    /// taken up after the shortest lease there is.
     pub(crate) fn with_database(self, url: &str) -> Self {
-        Self { database_url: Some(url.to_owned()), ..self }
+        Self { database_url: Some(url.to_owned()), ..self }.with_settings("lease_seconds: 3\n")
+    }
+
+    /// The same host with this `config.yaml`.
+    pub(crate) fn with_settings(self, settings: &str) -> Self {
+        fs::create_dir_all(self.config_file().parent().unwrap()).unwrap();
+        fs::write(self.config_file(), settings).unwrap();
+        self
     }
 
     /// Its data directory.

@@ -21,7 +21,7 @@ pub(crate) struct Serving<'host> {
     address: String,
     token: String,
     /// Its folders are there as long as it works in them.
-    _host: &'host TestHost,
+    host: &'host TestHost,
 }
 
 impl<'host> Serving<'host> {
@@ -34,7 +34,16 @@ impl<'host> Serving<'host> {
     pub(crate) fn start_with(host: &'host TestHost, environment: &[(&str, &str)]) -> Self {
         let mut command = host.command();
         command.envs(environment.iter().copied());
-        command.args(["serve", "--port", "0", "--json", "--log", "warn"]);
+        Self::start_as(host, command, &[])
+    }
+
+    /// Starts a host that takes jobs in and leaves them to workers.
+    pub(crate) fn start_idle(host: &'host TestHost) -> Self {
+        Self::start_as(host, host.command(), &["--no-dispatch"])
+    }
+
+    fn start_as(host: &'host TestHost, mut command: Command, more: &[&str]) -> Self {
+        command.args(["serve", "--port", "0", "--json", "--log", "warn"]).args(more);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let mut said = String::new();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
@@ -44,7 +53,12 @@ impl<'host> Serving<'host> {
         let said: Value = serde_json::from_str(&said).unwrap();
         let address = said["url"].as_str().unwrap().strip_prefix("http://").unwrap().to_owned();
         assert_eq!(said["token_file"], host.config_file().to_str().unwrap());
-        Self { child, address, token: token(host), _host: host }
+        Self { child, address, token: token(host), host }
+    }
+
+    /// Whose folders it works in.
+    pub(crate) fn host(&self) -> &TestHost {
+        self.host
     }
 
     /// The operator's token.
@@ -60,6 +74,13 @@ impl<'host> Serving<'host> {
     /// Submits a job as the operator. `query` is empty or starts with `?`.
     pub(crate) fn submit(&self, query: &str, job: &Value) -> Answer {
         self.post(query, job.to_string().as_bytes())
+    }
+
+    /// Submits a job with an idempotency key, as the operator.
+    pub(crate) fn submit_once(&self, key: &str, query: &str, job: &Value) -> Answer {
+        let headers = format!("{}\r\nIdempotency-Key: {key}", self.token);
+        let body = job.to_string();
+        self.ask(&format!("POST /api/v1/jobs{query}"), Some(&headers), body.as_bytes())
     }
 
     /// Sends these bytes as a job, as the operator.
@@ -186,7 +207,8 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    fn read(stream: TcpStream) -> Option<Self> {
+    /// Reads an answer whose length is known.
+    pub(crate) fn read(stream: TcpStream) -> Option<Self> {
         let mut reader = BufReader::new(stream);
         let mut line = String::new();
         reader.read_line(&mut line).ok()?;

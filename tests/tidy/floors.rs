@@ -34,15 +34,16 @@ const TESTS: [&str; 2] = ["apflow-tests", "apflow-fuzz"];
 /// Floors below the doors that only some files of `apflow-host` may name.
 const BELOW_THE_VERBS: [&str; 3] = ["apflow-engine", "apflow-store", "apflow-sandbox"];
 
-/// The file that assembles the floors, the benchmarks of the sandbox itself, and the process that
-/// compiles for it.
-const ASSEMBLY: [&str; 7] = [
+/// The file that assembles the floors, the benchmarks of the sandbox and of the store themselves, and
+/// the process that compiles.
+const ASSEMBLY: [&str; 8] = [
     "host/src/assemble.rs",
     "host/src/cli/bench/cancel.rs",
     "host/src/cli/bench/guest.rs",
     "host/src/cli/bench/load.rs",
     "host/src/cli/bench/neighbours.rs",
     "host/src/cli/bench/sandbox.rs",
+    "host/src/cli/bench/store.rs",
     "host/src/cli/compile.rs",
 ];
 

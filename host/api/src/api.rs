@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use apflow_engine::{Engine, Live};
-use apflow_model::access::{Permission, Principal};
-use tokio::sync::broadcast;
+use apflow_engine::Engine;
+use apflow_model::access::Principal;
 
 use crate::error::ApiError;
 use crate::operation::Operation;
@@ -48,18 +47,5 @@ impl Api {
     /// database cannot be written. It passes by itself.
     pub fn check(&self) -> Result<(), ApiError> {
         Ok(self.engine.check()?)
-    }
-
-    /// Listens to what happens to jobs from now on.
-    ///
-    /// # Errors
-    ///
-    /// [`ApiError::Forbidden`] when the caller may not read jobs.
-    pub fn subscribe(&self, caller: &Principal) -> Result<broadcast::Receiver<Live>, ApiError> {
-        let permission = Permission::JobsRead;
-        if !caller.may(permission) {
-            return Err(ApiError::Forbidden { operation: "jobs.watch", permission });
-        }
-        Ok(self.engine.subscribe())
     }
 }

@@ -43,10 +43,24 @@ codes! {
     InvalidInput = "invalid-input" 422;
     /// A task names an executor that is not installed.
     UnknownExecutor = "unknown-executor" 422;
+    /// An idempotency key was used for another submission.
+    IdempotencyConflict = "idempotency-conflict" 409;
+    /// More is being submitted than can be taken in.
+    Busy = "busy" 429;
     /// There is no such job.
     UnknownJob = "unknown-job" 404;
+    /// There is no such task.
+    UnknownTask = "unknown-task" 404;
+    /// Nothing is known against what the breaker guards.
+    UnknownBreaker = "unknown-breaker" 404;
     /// There is no such file.
     UnknownFile = "unknown-file" 404;
+    /// The schedule is wrong.
+    InvalidSchedule = "invalid-schedule" 422;
+    /// There is no such schedule.
+    UnknownSchedule = "unknown-schedule" 404;
+    /// The name is that of another's schedule.
+    ScheduleTaken = "schedule-taken" 409;
     /// There is no such plugin.
     UnknownPlugin = "unknown-plugin" 404;
     /// The plugin came with the host.
@@ -65,8 +79,12 @@ codes! {
     ConsentNeeded = "consent-needed" 403;
     /// A lock of grants has faults.
     InvalidLock = "invalid-lock" 422;
+    /// Too many tasks have not ended.
+    TooManyTasks = "too-many-tasks" 429;
     /// Another process works on the data directory.
     HostLocked = "host-locked" 409;
+    /// As many watch jobs as may.
+    TooManyWatchers = "too-many-watchers" 429;
     /// The database cannot be reached, opened or written.
     DatabaseUnavailable = "database-unavailable" 503;
     /// The data directory cannot be used.
@@ -94,7 +112,7 @@ macro_rules! pages {
 /// The pages of what no request is refused with: faults of tasks, then faults in manifests.
 const MORE_PAGES: &[(&str, &str)] = pages![
     "retryable" "permanent" "cancelled" "budget-exhausted" "capability-denied" "limit-exceeded"
-    "trapped" "reference-unresolved" "host-lost" "plugin-unavailable"
+    "trapped" "reference-unresolved" "dependency-lost" "breaker-open" "host-lost" "plugin-unavailable" "deadline-exceeded" "plugin-quarantined"
     "invalid-yaml" "unknown-field" "missing-field" "wrong-type" "invalid-value"
 ];
 

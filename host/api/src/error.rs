@@ -2,10 +2,15 @@
 
 use apflow_engine::{EngineError, chain};
 use apflow_model::access::Permission;
-use apflow_model::id::JobId;
+use apflow_model::breaker::BreakerKey;
+use apflow_model::id::{JobId, TaskId};
 use apflow_model::reader::FileFault;
 
 use crate::code::Code;
+
+/// When to try again while too many tasks are open: nobody knows how long the others take, so often
+/// enough to meet the next ends, and seldom enough to cost nothing.
+const TOO_MANY_TASKS_RETRY_SECONDS: u32 = 10;
 
 /// Why a verb was not done.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +29,12 @@ pub enum ApiError {
     /// There is no such job.
     #[error("there is no job `{0}`")]
     UnknownJob(JobId),
+    /// There is no such task.
+    #[error("there is no task `{0}`")]
+    UnknownTask(TaskId),
+    /// Nothing is known against what this breaker guards.
+    #[error("nothing is known against `{0}`: `apflow-host breakers list` shows what is not well")]
+    UnknownBreaker(BreakerKey),
     /// The task left no such file, or there is no such task.
     #[error("the task `{task}` of the job `{job}` left no file `{name}`")]
     UnknownFile {
@@ -52,6 +63,8 @@ impl ApiError {
             Self::Forbidden { .. } => Code::Forbidden,
             Self::InvalidRequest(_) => Code::InvalidRequest,
             Self::UnknownJob(_) => Code::UnknownJob,
+            Self::UnknownTask(_) => Code::UnknownTask,
+            Self::UnknownBreaker(_) => Code::UnknownBreaker,
             Self::UnknownFile { .. } => Code::UnknownFile,
             Self::MissingManifest(_) => Code::MissingManifest,
             Self::Unserializable(_) => Code::Internal,
@@ -59,7 +72,15 @@ impl ApiError {
                 EngineError::InvalidJob(_) => Code::InvalidJob,
                 EngineError::InvalidInput(_) => Code::InvalidInput,
                 EngineError::UnknownExecutor(_) => Code::UnknownExecutor,
+                EngineError::IdempotencyConflict(_) => Code::IdempotencyConflict,
+                EngineError::RemovedJob(_) => Code::UnknownJob,
+                EngineError::Busy => Code::Busy,
+                EngineError::InvalidSchedule(_) => Code::InvalidSchedule,
+                EngineError::UnknownSchedule(_) => Code::UnknownSchedule,
+                EngineError::ScheduleTaken(_) => Code::ScheduleTaken,
+                EngineError::UnknownTask { .. } => Code::UnknownTask,
                 EngineError::UnknownPlugin(_) => Code::UnknownPlugin,
+                EngineError::TooManyTasks(_) => Code::TooManyTasks,
                 EngineError::BuiltinPlugin(_) => Code::BuiltinPlugin,
                 EngineError::InvalidManifest { .. } => Code::InvalidManifest,
                 EngineError::Component { .. } | EngineError::ChangedComponent(_) => {
@@ -75,6 +96,7 @@ impl ApiError {
                 EngineError::InvalidLock { .. } => Code::InvalidLock,
                 EngineError::Locked | EngineError::DatabaseLocked => Code::HostLocked,
                 EngineError::Store(error) if error.is_unavailable() => Code::DatabaseUnavailable,
+                EngineError::TooManyWatchers(_) => Code::TooManyWatchers,
                 EngineError::DataDir { .. } => Code::DataDirUnusable,
                 EngineError::Store(_) | EngineError::Sandbox(_) | EngineError::Background(_) => {
                     Code::Internal
@@ -83,10 +105,20 @@ impl ApiError {
         }
     }
 
+    /// How many seconds to wait before the same is tried again. None when it is of no use.
+    pub fn retry_after(&self) -> Option<u32> {
+        if self.code() == Code::TooManyTasks {
+            return Some(TOO_MANY_TASKS_RETRY_SECONDS);
+        }
+        // The store empties its lanes, and looks at a database that failed, more often than that.
+        matches!(self.code(), Code::Busy | Code::DatabaseUnavailable).then_some(1)
+    }
+
     /// The place in the caller's JSON that is wrong, as a JSON pointer.
     pub fn pointer(&self) -> Option<&str> {
         let Self::Engine(
             EngineError::InvalidJob(fault)
+            | EngineError::InvalidSchedule(fault)
             | EngineError::InvalidInput(fault)
             | EngineError::UnknownExecutor(fault),
         ) = self
@@ -117,5 +149,17 @@ impl ApiError {
             return "the database cannot be used at present; the host's log says why".to_owned();
         }
         chain(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_passes_by_itself_is_worth_another_try() {
+        let busy = ApiError::Engine(EngineError::Busy);
+        assert_eq!((busy.code().status(), busy.retry_after()), (429, Some(1)));
+        assert_eq!(ApiError::UnknownJob(JobId(1)).retry_after(), None);
     }
 }

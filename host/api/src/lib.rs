@@ -4,6 +4,7 @@
 //! does.
 
 mod api;
+mod breakers;
 mod code;
 mod error;
 mod files;
@@ -11,20 +12,33 @@ mod jobs;
 mod operation;
 mod plugins;
 mod remote;
+mod schedules;
 mod table;
+mod tasks;
 
 pub use api::Api;
+pub use breakers::{BreakerList, ListBreakers, ResetAll, ResetBreaker, ResetBreakers, ResetOne};
 pub use code::{Code, pages};
 pub use error::ApiError;
 pub use files::{FileList, ListFiles, OpenFile, OpenedFile, UploadFile};
 pub use jobs::{
-    CancelAllJobs, CancelJob, CancelledJobs, FindJob, JobList, ListJobs, ShowJobState, SubmitJob,
+    CancelAllJobs, CancelJob, CancelledJobs, EventList, FindJob, JobList, ListEvents, ListJobs,
+    RetryJob, SubmitJob, SubmittedJob, WatchJob, WatchedJob,
 };
 pub use operation::Operation;
 pub use plugins::{
-    GrantPlugin, ListPlugins, LoadPlugin, LoadedPlugin, PluginList, RemovePlugin, ShowPlugin,
+    GrantPlugin, ListPlugins, LoadPlugin, LoadedPlugin, PluginList, ReleasePlugin, RemovePlugin,
+    ShowPlugin,
 };
-pub use remote::{Input, Method, Remote};
-pub use table::{Answering, Entry, TABLE};
+pub use remote::{Headers, Input, Method, Remote};
+pub use schedules::{
+    ListSchedules, PauseSchedule, PutSchedule, RemoveSchedule, ResumeSchedule, ScheduleList,
+    ShowSchedule, ShownSchedule, TriggerSchedule,
+};
+pub use table::{Answer, Answering, Entry, TABLE};
+pub use tasks::{
+    CancelTask, CheckpointList, FindTask, ListCheckpoints, ListTasks, RetryTask, ShownCheckpoint,
+    StateFilter, TaskList,
+};
 
-pub use apflow_engine::{Approval, Live, Piece, chain};
+pub use apflow_engine::{Approval, Events, Piece, SystemClock, Watch, chain};

@@ -27,7 +27,15 @@ pub trait Remote: Operation {
     fn status(_: &Self::Output) -> u16 {
         200
     }
+
+    /// What the headers of a good answer say, beside its body.
+    fn headers(_: &Self::Output) -> Headers {
+        Vec::new()
+    }
 }
+
+/// Headers by name.
+pub type Headers = Vec<(&'static str, &'static str)>;
 
 /// An HTTP method that verbs are called with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +44,8 @@ pub enum Method {
     Get,
     /// `POST`.
     Post,
+    /// `PUT`.
+    Put,
     /// `DELETE`.
     Delete,
 }
@@ -45,11 +55,32 @@ pub enum Method {
 pub struct Input {
     /// The fields of the path and of the query.
     pub fields: BTreeMap<String, String>,
+    /// Those of its headers that verbs read ([`Input::HEADERS`]). One that the verb has no use for
+    /// is left alone.
+    pub headers: BTreeMap<&'static str, String>,
     /// The body, if there was one.
     pub body: Option<Value>,
 }
 
 impl Input {
+    /// The headers that verbs read, in small letters.
+    pub const HEADERS: [&'static str; 1] = ["idempotency-key"];
+
+    /// Takes a header out.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::InvalidRequest`] when it is there but cannot be read.
+    pub fn take_header<T>(&mut self, name: &str) -> Result<Option<T>, ApiError>
+    where
+        T: FromStr<Err: Display>,
+    {
+        let Some(text) = self.headers.remove(name) else { return Ok(None) };
+        let invalid =
+            |error| ApiError::InvalidRequest(format!("the header `{name}` is not valid: {error}"));
+        text.parse().map(Some).map_err(invalid)
+    }
+
     /// Takes a field out.
     ///
     /// # Errors
@@ -117,7 +148,7 @@ mod tests {
     #[test]
     fn what_no_verb_takes_is_refused() {
         let fields = BTreeMap::from([("limit".to_owned(), "7".to_owned())]);
-        let mut input = Input { fields, body: None };
+        let mut input = Input { fields, ..Input::default() };
         assert!(input.finish().unwrap_err().to_string().contains("`limit` is not known"));
         assert_eq!(input.take::<u32>("limit").unwrap(), Some(7));
         assert!(input.finish().is_ok());
@@ -126,7 +157,8 @@ mod tests {
     #[test]
     fn a_field_that_cannot_be_read_is_named() {
         let fields = BTreeMap::from([("limit".to_owned(), "many".to_owned())]);
-        let error = Input { fields, body: None }.take::<u32>("limit").unwrap_err().to_string();
+        let error =
+            Input { fields, ..Input::default() }.take::<u32>("limit").unwrap_err().to_string();
         assert!(error.starts_with("`limit` is `many`"), "{error}");
     }
 }

@@ -6,11 +6,17 @@ use apflow_model::access::Principal;
 use serde_json::Value;
 
 use crate::api::Api;
+use crate::breakers::{ListBreakers, ResetBreaker, ResetBreakers};
 use crate::error::ApiError;
 use crate::files::ListFiles;
-use crate::jobs::{CancelAllJobs, CancelJob, FindJob, ListJobs, SubmitJob};
-use crate::plugins::{ListPlugins, RemovePlugin, ShowPlugin};
-use crate::remote::{Input, Method, Remote};
+use crate::jobs::{CancelAllJobs, CancelJob, FindJob, ListEvents, ListJobs, RetryJob, SubmitJob};
+use crate::plugins::{ListPlugins, ReleasePlugin, RemovePlugin, ShowPlugin};
+use crate::remote::{Headers, Input, Method, Remote};
+use crate::schedules::{
+    ListSchedules, PauseSchedule, PutSchedule, RemoveSchedule, ResumeSchedule, ShowSchedule,
+    TriggerSchedule,
+};
+use crate::tasks::{CancelTask, FindTask, ListCheckpoints, ListTasks, RetryTask};
 
 /// A verb without its type, for doors that treat all alike.
 #[derive(Clone, Copy)]
@@ -23,8 +29,19 @@ pub struct Entry {
     pub invoke: fn(Api, Principal, Input) -> Answering,
 }
 
-/// The answer to come: a status and a body.
-pub type Answering = Pin<Box<dyn Future<Output = Result<(u16, Value), ApiError>> + Send>>;
+/// The answer to come.
+pub type Answering = Pin<Box<dyn Future<Output = Result<Answer, ApiError>> + Send>>;
+
+/// What a verb answers, for doors that treat all alike.
+#[derive(Debug)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// What its headers say.
+    pub headers: Headers,
+    /// The JSON of its body.
+    pub body: Value,
+}
 
 /// Every verb that can be called from afar with JSON. [`UploadFile`](crate::UploadFile) and
 /// [`OpenFile`](crate::OpenFile) carry bytes, and have a door of their own.
@@ -32,12 +49,30 @@ pub const TABLE: &[Entry] = &[
     entry::<SubmitJob>(),
     entry::<ListJobs>(),
     entry::<FindJob>(),
+    entry::<ListEvents>(),
     entry::<CancelJob>(),
     entry::<CancelAllJobs>(),
+    entry::<RetryJob>(),
+    entry::<ListTasks>(),
+    entry::<FindTask>(),
+    entry::<ListCheckpoints>(),
+    entry::<CancelTask>(),
+    entry::<RetryTask>(),
     entry::<ListFiles>(),
+    entry::<ListBreakers>(),
+    entry::<ResetBreaker>(),
+    entry::<ResetBreakers>(),
     entry::<ListPlugins>(),
     entry::<ShowPlugin>(),
     entry::<RemovePlugin>(),
+    entry::<ReleasePlugin>(),
+    entry::<ListSchedules>(),
+    entry::<PutSchedule>(),
+    entry::<ShowSchedule>(),
+    entry::<RemoveSchedule>(),
+    entry::<PauseSchedule>(),
+    entry::<ResumeSchedule>(),
+    entry::<TriggerSchedule>(),
 ];
 
 const fn entry<R: Remote>() -> Entry {
@@ -50,6 +85,6 @@ fn invoke<R: Remote>(api: Api, caller: Principal, mut input: Input) -> Answering
         input.finish()?;
         let output = api.invoke(operation, &caller).await?;
         let body = serde_json::to_value(&output).map_err(ApiError::Unserializable)?;
-        Ok((R::status(&output), body))
+        Ok(Answer { status: R::status(&output), headers: R::headers(&output), body })
     })
 }

@@ -8,23 +8,21 @@ use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::file::{self, Upload};
 use apflow_model::plugin::Plugin;
 use apflow_model::reference;
-use apflow_model::usage::Usage;
 use apflow_sandbox::{Call, Ended, Mounts, Stop, StopReason, TaskPort};
 use apflow_store::{Claimed, NewTaskFile};
 use serde_json::Value;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 
 use crate::engine::Engine;
 use crate::error::{EngineError, chain};
 use crate::port::Port;
 use crate::registry::ReadyPlugin;
 use crate::workplace::{Handed, Workplace, upload_path};
-use crate::{schema, settle};
+use crate::{quarantine, schema, settle};
 
-/// How often what a running command writes is told.
-const TELL_EVERY: Duration = Duration::from_millis(100);
-
-/// How often it is told, for each time that all that has happened is stored: every 500 ms.
-const TELLS_PER_STORE: u32 = 5;
+/// How often what has happened in a running attempt is stored, so that watchers see it.
+const STORE_EVERY: Duration = Duration::from_millis(250);
 
 /// What an attempt starts with.
 struct Prepared {
@@ -42,37 +40,68 @@ struct Given {
 }
 
 /// Runs a claimed task and settles it, unless it is stopped because its end no longer counts here.
-pub(crate) async fn run(engine: &Arc<Engine>, claimed: &Claimed, stop: Stop) {
+///
+/// Its place is free for another once its guest has ended, so that the claim of that one can take
+/// part in the commit of this one's end.
+pub(crate) async fn run(
+    engine: &Arc<Engine>,
+    claimed: &Claimed,
+    stop: Stop,
+    place: Option<OwnedSemaphorePermit>,
+) {
     let prepared = tokio::select! {
         prepared = prepare(engine, claimed) => prepared,
-        _ = stop.stopped() => return,
+        reason = stop.stopped() => Err(unbegun(reason)),
     };
-    let port = Arc::new(Port::new(engine, claimed, stop.clone()));
+    let (port, began) = (Arc::new(Port::new(engine, claimed, stop.clone())), engine.now());
     let (ended, workplace) = match prepared {
         Ok(Prepared { plugin, inputs, granted, workplace }) => {
             let given = Given { inputs, granted, mounts: workplace.mounts.clone() };
             let ended = call(engine, claimed, &plugin, given, &stop, &port).await;
             (ended, Some(workplace))
         }
-        Err(fault) => (Some(Ended { result: Err(fault), usage: Usage::default() }), None),
+        Err(fault) => (Some(Ended::without_use(fault)), None),
     };
     let Some(ended) = ended else { return };
     match stop.reason() {
-        None | Some(StopReason::Deadline) => {}
+        None | Some(StopReason::Deadline | StopReason::Cancelled) => {}
         // It was done before it was stopped.
         Some(StopReason::HostClosing) if ended.result.is_ok() => {}
-        Some(
-            reason @ (StopReason::Cancelled | StopReason::LeaseLost | StopReason::HostClosing),
-        ) => {
+        Some(reason @ (StopReason::LeaseLost | StopReason::HostClosing)) => {
             tracing::info!(task = %claimed.task, attempt = claimed.attempt, ?reason, "stopped");
             return;
         }
     }
-    let (ended, files) = match workplace {
-        Some(workplace) => keep(claimed, workplace, ended).await,
-        None => (ended, Vec::new()),
+    let Some(workplace) = workplace else {
+        return settle::settle(engine, claimed, ended, Vec::new(), port.take_events()).await;
     };
-    settle::settle(engine, claimed, ended, files, port.take_events()).await;
+    let breakers = &engine.breakers;
+    let fault = ended.result.as_ref().err();
+    let timed_out = stop.reason() == Some(StopReason::Deadline);
+    let outcome = breakers.judge(fault, timed_out, ended.is_outside);
+    let fault = fault.map(ToString::to_string);
+    let (ended, files) = keep(claimed, workplace, ended).await;
+    drop(place);
+    engine.bell.notify_one();
+    // Both are queued at once, in this order: a task that is ready again finds its executor's breaker
+    // where this attempt left it.
+    let moving = breakers.attempt_ended(&claimed.executor, began, outcome, fault);
+    let settling = settle::settle(engine, claimed, ended, files, port.take_events());
+    let (is_closed, ()) = tokio::join!(moving, settling);
+    if is_closed {
+        engine.bell.notify_one();
+    }
+}
+
+/// The fault of an attempt that was stopped before its guest began.
+fn unbegun(reason: StopReason) -> Fault {
+    let code = match reason {
+        StopReason::Cancelled => FaultCode::Cancelled,
+        StopReason::LeaseLost | StopReason::HostClosing | StopReason::Deadline => {
+            FaultCode::HostLost
+        }
+    };
+    Fault::new(code, "it was stopped before its executor was called")
 }
 
 /// Finds the plugin of an attempt, its inputs, what it is granted at this moment, and its folders.
@@ -81,6 +110,7 @@ async fn prepare(engine: &Arc<Engine>, claimed: &Claimed) -> Result<Prepared, Fa
         plugin.ok_or_else(|| EngineError::UnknownPlugin(claimed.executor.clone()))
     });
     let plugin = plugin.map_err(|error| unusable(claimed, &error))?;
+    quarantine::check(&plugin.plugin)?;
     let asked = plugin.plugin.manifest.capabilities.fs;
     let mut inputs = claimed.inputs.clone();
     let mut handed = Handed::default();
@@ -199,7 +229,9 @@ async fn call(
 ) -> Option<Ended> {
     let narrowed = claimed.allow.clone().map(Arc::from);
     let (task_id, job_id) = (claimed.task.to_string(), claimed.job.to_string());
-    let (attempt, model, timeout) = (claimed.attempt, claimed.model.clone(), claimed.timeout);
+    let (attempt, model) = (claimed.attempt, claimed.model.clone());
+    let until_deadline = claimed.deadline.map(|deadline| deadline.since(engine.now()));
+    let timeout = claimed.timeout.into_iter().chain(until_deadline).min();
     let task_port: Arc<dyn TaskPort> = Arc::clone(port) as Arc<dyn TaskPort>;
     let (sandbox, program, stop) = (Arc::clone(&engine.sandbox), Arc::clone(plugin), stop.clone());
     let mut guest = engine.sandbox.spawn(async move {
@@ -217,16 +249,15 @@ async fn call(
         };
         sandbox.run(&program.program, call, task_port).await
     });
-    let mut tells: u32 = 0;
+    // Not anew in each turn, or a guest that says much would never be looked after.
+    let mut look = tokio::time::interval_at(Instant::now() + STORE_EVERY, STORE_EVERY);
     loop {
         tokio::select! {
             ended = &mut guest => return Some(check_output(plugin, ended?)),
-            () = tokio::time::sleep(TELL_EVERY) => port.tell_written(),
+            _ = look.tick() => port.check_hold().await,
+            () = port.is_full() => {}
         }
-        tells = tells.wrapping_add(1);
-        if tells.is_multiple_of(TELLS_PER_STORE) {
-            port.store_events().await;
-        }
+        port.store_events().await;
     }
 }
 

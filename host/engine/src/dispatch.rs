@@ -1,75 +1,68 @@
 //! Hands ready tasks out, as many at once as may run.
 
 use std::collections::HashMap;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use apflow_model::event::Happening;
+use apflow_model::fair::Limits;
 use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::id::TaskId;
-use apflow_model::state::TaskState;
-use apflow_model::usage::Usage;
 use apflow_sandbox::{Ended, Stop, StopReason};
 use apflow_store::{Claimed, SessionId, StoreError};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::task::{Id, JoinError, JoinSet};
 
 use crate::engine::{Dispatcher, Engine};
 use crate::error::{EngineError, chain};
+use crate::files::Kept;
 use crate::lock::DispatchLock;
-use crate::watch::Live;
-use crate::{attempt, background, settle};
+use crate::{attempt, background, sessions, settle};
 
 /// How often to look for work although nobody rang: another process may have submitted a job.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// The longest that stopped attempts may take to end. Guests end at once; what is left then waits
 /// for the database.
 const END_MAX: Duration = Duration::from_secs(2);
+/// How old a file without a row must be to be swept where other hosts may be writing theirs.
+const SWEPT_AFTER: Duration = Duration::from_hours(1);
 
 impl Engine {
-    /// Takes up what an earlier process left, and dispatches tasks from now on.
+    /// Takes up what hosts left that are gone, and dispatches tasks from now on. `lock` proves that
+    /// no other host does so on a database in a file; on a server any number may.
     ///
     /// # Errors
     ///
-    /// [`EngineError::DatabaseLocked`] while another process dispatches the tasks of the database,
-    /// [`EngineError::Store`] when it fails, [`EngineError::DataDir`] when what an earlier process
-    /// left cannot be removed.
-    pub async fn start(self: &Arc<Self>, lock: DispatchLock) -> Result<(), EngineError> {
-        self.store.take_dispatch().await.map_err(|error| {
-            let is_taken = matches!(error, StoreError::DispatchTaken);
-            if is_taken { EngineError::DatabaseLocked } else { EngineError::Store(error) }
-        })?;
-        let session = self.store.open_session(self.now()).await?;
-        let recovered = self.store.recover(session, self.now()).await?;
-        if !recovered.retried.is_empty() || !recovered.failed.is_empty() {
-            tracing::warn!(
-                retried = recovered.retried.len(),
-                failed = recovered.failed.len(),
-                "took up tasks that were running when the host ended"
-            );
-        }
+    /// [`EngineError::Store`] when the database fails, [`EngineError::DataDir`] when what an earlier
+    /// process left cannot be removed.
+    pub async fn start(self: &Arc<Self>, lock: Option<DispatchLock>) -> Result<(), EngineError> {
+        let session = sessions::begin(self).await?;
         self.sweep().await?;
+        self.breakers.start().await?;
         let stop = Arc::new(Notify::new());
-        let running = run(Arc::clone(self), session, Arc::clone(&stop));
-        let running = tokio::spawn(running);
-        let background = background::start(self, session);
+        let running = tokio::spawn(run(Arc::clone(self), session, Arc::clone(&stop)));
+        let background = background::start(self);
         *self.dispatcher.lock().await = Some(Dispatcher { stop, running, background, lock });
         Ok(())
     }
 
-    /// Removes the files that an earlier process left without a row. Nothing runs yet.
+    /// Removes the files that an earlier process left without a row. Where other hosts may be
+    /// writing theirs, only what is old and of no attempt that runs.
     async fn sweep(&self) -> Result<(), EngineError> {
-        let tasks = self.store.tasks_with_files().await?;
-        let uploads = self.store.uploaded_digests().await?;
+        let kept = Kept {
+            running: self.store.running_tasks().await?,
+            tasks: self.store.tasks_with_files().await?,
+            uploads: self.store.uploaded_digests().await?,
+            younger_than: self.store.is_shared().then_some(SWEPT_AFTER),
+        };
         let files = Arc::clone(&self.files);
-        let sweeping = tokio::task::spawn_blocking(move || files.sweep(&tasks, &uploads));
+        let sweeping = tokio::task::spawn_blocking(move || files.sweep(&kept));
         let unusable = |source| EngineError::DataDir { what: "its files".to_owned(), source };
         sweeping.await?.map_err(unusable)
     }
 
     /// Stops dispatching, waits a while for running attempts, and closes the database.
     ///
-    /// Attempts that are still running then are stopped, and their tasks wait for the next start.
+    /// Attempts that are still running then are stopped, and their tasks are given back.
     pub async fn close(&self) {
         if let Some(dispatcher) = self.dispatcher.lock().await.take() {
             let Dispatcher { stop, running, mut background, lock } = dispatcher;
@@ -78,6 +71,7 @@ impl Engine {
                 tracing::error!(%error, "the dispatcher did not end well");
             }
             background.shutdown().await;
+            self.breakers.store_moves().await;
             self.store.close().await;
             drop(lock);
         } else {
@@ -86,41 +80,88 @@ impl Engine {
     }
 }
 
-impl Engine {
-    /// Stops every attempt that runs here.
-    fn stop_all(&self, reason: StopReason) {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        running.values().for_each(|stop| stop.now(reason));
+/// Why a session hands nothing out any more.
+enum Over {
+    /// The host is asked to stop.
+    Stopped,
+    /// Others may run its tasks.
+    Lost,
+}
+
+/// Dispatches until `stop` is rung: in one session, or in another whenever one is lost.
+async fn run(engine: Arc<Engine>, mut session: SessionId, stop: Arc<Notify>) {
+    loop {
+        let mut kept = sessions::keep(&engine, session);
+        let mut running = Running::default();
+        match dispatch(&engine, session, &mut running, &mut kept, &stop).await {
+            Over::Stopped => {
+                // Heartbeats go on while the last attempts end.
+                running.end(&engine, engine.settings.grace).await;
+                return give_back(&engine, session).await;
+            }
+            Over::Lost => {
+                drop(kept);
+                engine.stop_all(StopReason::LeaseLost);
+                running.end(&engine, Duration::ZERO).await;
+                // What nobody took up meanwhile was not lost by its own doing.
+                give_back(&engine, session).await;
+            }
+        }
+        tokio::select! {
+            next = begin_again(&engine) => session = next,
+            () = stop.notified() => return,
+        }
     }
 }
 
-/// Dispatches until `stop` is rung, then waits for what is running.
-///
-/// What does not end in time is stopped and handed back: the next start runs it again, and does not
-/// hold it against the task.
-async fn run(engine: Arc<Engine>, session: SessionId, stop: Arc<Notify>) {
-    let mut running = Running::default();
+/// Hands tasks out for as long as the session lasts.
+async fn dispatch(
+    engine: &Arc<Engine>,
+    session: SessionId,
+    running: &mut Running,
+    kept: &mut JoinSet<()>,
+    stop: &Notify,
+) -> Over {
     loop {
-        let next = hand_out(&engine, session, &mut running).await;
+        let next = match hand_out(engine, session, running).await {
+            Ok(next) => next,
+            Err(StoreError::SessionLost) => return Over::Lost,
+            Err(error) => {
+                tracing::error!(error = chain(&error), "no task could be claimed");
+                running.is_in_doubt = true;
+                LOOK_AGAIN
+            }
+        };
         tokio::select! {
-            () = stop.notified() => break,
+            () = stop.notified() => return Over::Stopped,
+            _ = kept.join_next() => return Over::Lost,
             () = engine.bell.notified() => {}
             Some(ended) = running.attempts.join_next_with_id() => {
-                running.report(&engine, ended).await;
+                running.report(engine, ended).await;
             }
             () = tokio::time::sleep(next) => {}
         }
     }
-    if tokio::time::timeout(engine.settings.grace, running.all_ended(&engine)).await.is_ok() {
-        return;
+}
+
+/// Opens another session, as soon as the database can be written.
+async fn begin_again(engine: &Engine) -> SessionId {
+    loop {
+        match sessions::begin(engine).await {
+            Ok(session) => return session,
+            Err(error) => tracing::error!(error = chain(&error), "no session could be opened"),
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
     }
-    engine.stop_all(StopReason::HostClosing);
-    if tokio::time::timeout(END_MAX, running.all_ended(&engine)).await.is_err() {
-        running.attempts.shutdown().await;
-    }
-    match engine.store.release(session, engine.now()).await {
-        Ok(released) => {
-            tracing::warn!(tasks = released.len(), "handed back tasks that did not end in time");
+}
+
+/// Closes a session, and gives back what did not end in it: it runs again, and that is not held
+/// against the task.
+async fn give_back(engine: &Engine, session: SessionId) {
+    match engine.store.close_session(session, engine.now()).await {
+        Ok(given) if given.is_empty() => {}
+        Ok(given) => {
+            tracing::warn!(tasks = given.len(), "handed back tasks that did not end in time");
         }
         Err(error) => {
             tracing::error!(error = chain(&error), "unended tasks could not be handed back");
@@ -133,9 +174,46 @@ async fn run(engine: Arc<Engine>, session: SessionId, stop: Arc<Notify>) {
 struct Running {
     attempts: JoinSet<()>,
     claimed: HashMap<Id, Arc<Claimed>>,
+    /// Whether a claim may have taken tasks whose names were lost with the answer.
+    is_in_doubt: bool,
 }
 
 impl Running {
+    /// How many more attempts may start. One that only waits for its end to be stored leaves its
+    /// place to another, as long as there are not more of those than places.
+    fn free(&self, engine: &Engine) -> usize {
+        let unended_max = 2 * engine.settings.attempts_max as usize;
+        engine.places.available_permits().min(unended_max.saturating_sub(self.attempts.len()))
+    }
+
+    /// Waits for every attempt to end, and after `grace` stops those that have not.
+    async fn end(&mut self, engine: &Arc<Engine>, grace: Duration) {
+        if tokio::time::timeout(grace, self.all_ended(engine)).await.is_ok() {
+            return;
+        }
+        engine.stop_all(StopReason::HostClosing);
+        if tokio::time::timeout(END_MAX, self.all_ended(engine)).await.is_err() {
+            self.attempts.shutdown().await;
+        }
+    }
+
+    /// Gives back what was claimed without an answer, so that it is not held for nobody.
+    async fn settle_doubt(
+        &mut self,
+        engine: &Engine,
+        session: SessionId,
+    ) -> Result<(), StoreError> {
+        if self.is_in_doubt {
+            let kept = self.claimed.values().map(|claimed| claimed.task).collect();
+            let given = engine.store.give_back_all_but(session, kept, engine.now()).await?;
+            if !given.is_empty() {
+                tracing::warn!(tasks = given.len(), "handed back tasks of a claim without answer");
+            }
+            self.is_in_doubt = false;
+        }
+        Ok(())
+    }
+
     /// Waits until every attempt has ended.
     async fn all_ended(&mut self, engine: &Arc<Engine>) {
         while let Some(ended) = self.attempts.join_next_with_id().await {
@@ -152,53 +230,69 @@ impl Running {
         if error.is_panic() {
             tracing::error!(task = %claimed.task, %error, "the host failed in an attempt");
             let fault = Fault::new(FaultCode::Trapped, "the host failed while it ran the attempt");
-            let ended = Ended { result: Err(fault), usage: Usage::default() };
+            let ended = Ended::without_use(fault);
             settle::settle(engine, &claimed, ended, Vec::new(), Vec::new()).await;
         }
     }
 }
 
 /// Claims as many tasks as there are free places, and says when to look again at the latest.
-async fn hand_out(engine: &Arc<Engine>, session: SessionId, running: &mut Running) -> Duration {
+async fn hand_out(
+    engine: &Arc<Engine>,
+    session: SessionId,
+    running: &mut Running,
+) -> Result<Duration, StoreError> {
     while let Some(ended) = running.attempts.try_join_next_with_id() {
         running.report(engine, ended).await;
     }
-    let busy = u32::try_from(running.attempts.len()).unwrap_or(u32::MAX);
-    let free = engine.settings.attempts_max.saturating_sub(busy);
+    running.settle_doubt(engine, session).await?;
+    let free = running.free(engine);
     if free == 0 {
-        // The end of an attempt wakes the dispatcher; until then there is no place to fill.
-        return LOOK_AGAIN;
-    }
-    let claimed = match engine.store.claim(session, engine.now(), free).await {
-        Ok(claimed) => claimed,
-        Err(error) => {
-            tracing::error!(error = chain(&error), "no task could be claimed");
-            return LOOK_AGAIN;
+        // The end of an attempt wakes the dispatcher; until then only the time moves tasks.
+        let next = until_next(engine).await;
+        if !next.is_zero() {
+            return Ok(next);
         }
-    };
-    for task in claimed {
+    }
+    let limit = u32::try_from(free).unwrap_or(u32::MAX);
+    let concurrency = Arc::clone(&engine.settings.concurrency);
+    let limits = Limits { concurrency, ..Limits::default() };
+    let handed_out = engine.store.claim(session, engine.now(), limit, limits).await?;
+    let is_full = handed_out.tasks.len() >= free;
+    for expired in handed_out.expired {
+        engine.hub.changed(expired.job);
+    }
+    for (job, _) in handed_out.jobs_ended {
+        engine.hub.ended(job);
+    }
+    for task in handed_out.tasks {
         start(engine, running, Arc::new(task));
     }
-    until_next(engine).await
+    Ok(if is_full { LOOK_AGAIN } else { until_next(engine).await })
 }
 
 fn start(engine: &Arc<Engine>, running: &mut Running, claimed: Arc<Claimed>) {
     let (job, task, attempt) = (claimed.job, claimed.task, claimed.attempt);
-    let what = Happening::State { state: TaskState::Running, fault: None };
-    engine.hub.tell(Live::Task { job, task, attempt, what });
+    engine.hub.changed(job);
     // Under the lock, so that an attempt that ends at once is listed before it is taken off.
-    let mut list = engine.running.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut list = engine.running();
     let stop = Stop::new();
-    let one = run_one(Arc::clone(engine), Arc::clone(&claimed), stop.clone());
+    let place = Arc::clone(&engine.places).try_acquire_owned().ok();
+    let one = run_one(Arc::clone(engine), Arc::clone(&claimed), stop.clone(), place);
     running.claimed.insert(running.attempts.spawn(one).id(), claimed);
     list.insert((task, attempt), stop);
 }
 
 /// Runs one attempt, and is known as running until it has ended or was aborted.
-async fn run_one(engine: Arc<Engine>, claimed: Arc<Claimed>, stop: Stop) {
+async fn run_one(
+    engine: Arc<Engine>,
+    claimed: Arc<Claimed>,
+    stop: Stop,
+    place: Option<OwnedSemaphorePermit>,
+) {
     let attempt = (claimed.task, claimed.attempt);
     let _listed = Listed { engine: Arc::clone(&engine), attempt };
-    attempt::run(&engine, &claimed, stop).await;
+    attempt::run(&engine, &claimed, stop, place).await;
 }
 
 /// Takes an attempt off the list of what is running, however it ends.
@@ -209,12 +303,11 @@ struct Listed {
 
 impl Drop for Listed {
     fn drop(&mut self) {
-        let mut running = self.engine.running.lock().unwrap_or_else(PoisonError::into_inner);
-        running.remove(&self.attempt);
+        self.engine.running().remove(&self.attempt);
     }
 }
 
-/// How long until a scheduled task is due, at most [`LOOK_AGAIN`].
+/// How long until the time moves a task, at most [`LOOK_AGAIN`].
 async fn until_next(engine: &Engine) -> Duration {
     match engine.store.next_run_at().await {
         Ok(Some(due)) => due.since(engine.now()).min(LOOK_AGAIN),

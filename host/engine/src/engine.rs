@@ -1,44 +1,71 @@
 //! The engine as the verbs see it.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use apflow_model::breaker::BreakerKey;
 use apflow_model::clock::{Clock, Timestamp};
+use apflow_model::concurrency::{Admission, Concurrency};
 use apflow_model::id::{JobId, TaskId};
+use apflow_model::idempotency::IdempotencyHours;
 use apflow_model::job::Job;
-use apflow_model::state::JobState;
-use apflow_sandbox::{Sandbox, Stop};
+use apflow_model::lease::LeaseSeconds;
+use apflow_model::quarantine::QuarantineRule;
+use apflow_sandbox::{Sandbox, Stop, StopReason};
 use apflow_store::{JobFilter, JobPage, Store};
-use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{Mutex, Notify, broadcast};
+use tokio::sync::{Mutex, Notify, Semaphore};
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::breakers::{Breakers, ListedBreaker};
 use crate::builtin::Builtin;
+use crate::clock::SharedClock;
 use crate::components::Components;
 use crate::consents::Consents;
 use crate::error::EngineError;
 use crate::files::Files;
+use crate::hub::Hub;
 use crate::lock::DispatchLock;
 use crate::registry::Registry;
-use crate::watch::{Hub, Live};
 
 /// How often a waiting caller looks a job up, in case it missed the news of its end.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What an engine is made with.
 pub struct Settings {
+    /// Which host this is, for people.
+    pub name: String,
     /// How many attempts may run at once, from 1.
     pub attempts_max: u32,
     /// The longest that [`Engine::close`] waits for running attempts.
     pub grace: Duration,
     /// The most bytes that one uploaded file may have.
     pub upload_bytes_max: u64,
+    /// How long an idempotency key stands for its job.
+    pub idempotency: Duration,
+    /// How many tasks may run at once, on all hosts of the database together.
+    pub concurrency: Arc<Concurrency>,
+    /// How many tasks may be open.
+    pub admission: Admission,
+    /// How long its tasks stay its own after it was last heard of.
+    pub lease: Duration,
+    /// When a component is not run any more because hosts ended while it ran.
+    pub quarantine: QuarantineRule,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { attempts_max: 64, grace: Duration::from_secs(10), upload_bytes_max: 1 << 30 }
+        Self {
+            name: String::new(),
+            attempts_max: 64,
+            grace: Duration::from_secs(10),
+            upload_bytes_max: 1 << 30,
+            lease: LeaseSeconds::default().span(),
+            quarantine: QuarantineRule::default(),
+            idempotency: IdempotencyHours::default().duration(),
+            concurrency: Arc::default(),
+            admission: Admission::default(),
+        }
     }
 }
 
@@ -62,13 +89,16 @@ pub struct Engine {
     pub(crate) components: Components,
     pub(crate) files: Arc<Files>,
     pub(crate) consents: Consents,
-    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<SharedClock>,
     pub(crate) registry: Registry,
+    pub(crate) breakers: Arc<Breakers>,
     pub(crate) hub: Hub,
     /// Rung when there may be something to dispatch.
     pub(crate) bell: Notify,
+    /// One for each attempt that may run.
+    pub(crate) places: Arc<Semaphore>,
     /// The attempts that run here, to be stopped when their job is cancelled.
-    pub(crate) running: std::sync::Mutex<HashMap<(TaskId, u32), Stop>>,
+    running: std::sync::Mutex<HashMap<(TaskId, u32), Stop>>,
     pub(crate) dispatcher: Mutex<Option<Dispatcher>>,
 }
 
@@ -77,7 +107,8 @@ pub(crate) struct Dispatcher {
     pub(crate) stop: Arc<Notify>,
     pub(crate) running: JoinHandle<()>,
     pub(crate) background: JoinSet<()>,
-    pub(crate) lock: DispatchLock,
+    /// None where the database is on a server, which any number of hosts share.
+    pub(crate) lock: Option<DispatchLock>,
 }
 
 impl Engine {
@@ -89,18 +120,22 @@ impl Engine {
         sandbox: Sandbox,
         builtins: Vec<Builtin>,
         clock: Arc<dyn Clock>,
+        breakers: Arc<Breakers>,
     ) -> Arc<Self> {
+        let places = Arc::new(Semaphore::new(settings.attempts_max as usize));
         Arc::new(Self {
+            store: store.admitting(settings.admission),
             settings,
-            store,
             sandbox: Arc::new(sandbox),
             components,
             files: Arc::new(files),
             consents,
-            clock,
+            clock: Arc::new(SharedClock::new(clock)),
             registry: Registry::new(builtins),
-            hub: Hub::new(),
+            breakers,
+            hub: Hub::default(),
             bell: Notify::new(),
+            places,
             running: std::sync::Mutex::default(),
             dispatcher: Mutex::default(),
         })
@@ -146,42 +181,62 @@ impl Engine {
     ///
     /// [`EngineError::Store`] when the database fails.
     pub async fn wait(&self, id: JobId) -> Result<Option<Job>, EngineError> {
-        let mut news = self.hub.subscribe();
+        let end = self.hub.end_of(id);
         loop {
+            // From here on the end is heard, so none slips by between the look and the wait.
+            let ended = end.bell.notified();
             match self.store.job_state(id).await? {
                 None => return Ok(None),
                 Some(state) if state.is_end() => return Ok(self.store.find_job(id).await?),
                 Some(_) => {}
             }
-            let ended = async {
-                loop {
-                    match news.recv().await {
-                        Ok(Live::JobEnded { job, .. }) if job == id => return,
-                        Ok(_) | Err(RecvError::Lagged(_)) => {}
-                        Err(RecvError::Closed) => std::future::pending().await,
-                    }
-                }
-            };
             // Running out of time is fine: the loop looks again.
             drop(tokio::time::timeout(LOOK_AGAIN, ended).await);
         }
     }
 
-    /// Where a job stands. None when there is no such job.
+    /// Lists the breakers that are open or have counted failures, by key.
     ///
     /// # Errors
     ///
     /// [`EngineError::Store`] when the database fails.
-    pub async fn job_state(&self, id: JobId) -> Result<Option<JobState>, EngineError> {
-        Ok(self.store.job_state(id).await?)
+    pub async fn list_breakers(&self) -> Result<Vec<ListedBreaker>, EngineError> {
+        Ok(self.breakers.list().await?)
     }
 
-    /// Listens to what happens from now on.
-    pub fn subscribe(&self) -> broadcast::Receiver<Live> {
-        self.hub.subscribe()
+    /// Forgets all that is known against what a breaker guards. False when there was nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Store`] when the database fails.
+    pub async fn reset_breaker(&self, key: &BreakerKey) -> Result<bool, EngineError> {
+        let is_reset = self.breakers.reset(key).await?;
+        self.bell.notify_one();
+        Ok(is_reset)
+    }
+
+    /// Forgets all that is known against anything. Answers how many breakers there were.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Store`] when the database fails.
+    pub async fn reset_breakers(&self) -> Result<u64, EngineError> {
+        let count = self.breakers.reset_all().await?;
+        self.bell.notify_one();
+        Ok(count)
     }
 
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// The attempts that run here, to be stopped when they shall not go on.
+    pub(crate) fn running(&self) -> MutexGuard<'_, HashMap<(TaskId, u32), Stop>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Stops every attempt that runs here.
+    pub(crate) fn stop_all(&self, reason: StopReason) {
+        self.running().values().for_each(|stop| stop.now(reason));
     }
 }

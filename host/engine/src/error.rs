@@ -4,6 +4,8 @@
 
 use apflow_model::capability::Grant;
 use apflow_model::consent::Difference;
+use apflow_model::id::JobId;
+use apflow_model::idempotency::IdempotencyKey;
 use apflow_model::job::SpecFault;
 use apflow_model::limit::Bytes;
 use apflow_model::reader::FileFault;
@@ -22,9 +24,38 @@ pub enum EngineError {
     /// A task names an executor that is not installed. Nothing was stored.
     #[error("{0}")]
     UnknownExecutor(SpecFault),
+    /// The key stands for another submission. Nothing was stored.
+    #[error("the idempotency key `{0}` was used for another submission: use a new one")]
+    IdempotencyConflict(IdempotencyKey),
+    /// The key stands for a job that was removed. Nothing was stored.
+    #[error("the job `{0}`, for which the idempotency key was used, was removed")]
+    RemovedJob(JobId),
+    /// More jobs are being submitted than can be written. Nothing was stored.
+    #[error("the host has as many submissions to write as it can hold: submit again in a moment")]
+    Busy,
+    /// The schedule itself is wrong. Nothing was stored.
+    #[error("{0}")]
+    InvalidSchedule(SpecFault),
+    /// There is no schedule of this name, or it is another's.
+    #[error("there is no schedule `{0}`: `apflow-host schedules list` shows which there are")]
+    UnknownSchedule(String),
+    /// The name is that of another's schedule. Nothing was stored.
+    #[error("`{0}` is the name of somebody else's schedule: choose another")]
+    ScheduleTaken(String),
+    /// The job has no task of this name. Nothing was changed.
+    #[error("the job `{job}` has no task `{task}`")]
+    UnknownTask {
+        /// The job.
+        job: JobId,
+        /// What should be the id of a task, or the caller's reference to it.
+        task: String,
+    },
     /// There is no plugin of this name.
     #[error("there is no plugin `{0}`: `apflow-host plugins list` shows what is installed")]
     UnknownPlugin(String),
+    /// More tasks would be open than may be. Nothing was stored.
+    #[error(transparent)]
+    TooManyTasks(StoreError),
     /// The plugin came with the host, so it cannot be removed or replaced.
     #[error("`{0}` came with the host: give your own plugin another name")]
     BuiltinPlugin(String),
@@ -107,6 +138,9 @@ pub enum EngineError {
         /// Every fault, in the order of the file.
         faults: Vec<FileFault>,
     },
+    /// As many watch jobs already as may. Nothing is watched.
+    #[error("{0} watchers are watching already, which is the most: try again later")]
+    TooManyWatchers(usize),
     /// Another process dispatches on this data directory.
     #[error(
         "another apflow-host works on this data directory: submit over its HTTP API, stop it, or \
@@ -146,6 +180,25 @@ impl EngineError {
             return Self::Sandbox(source);
         }
         Self::Component { file: file.to_owned(), source }
+    }
+
+    /// What the store says of a submission.
+    pub(crate) fn of_submission(error: StoreError) -> Self {
+        if matches!(error, StoreError::TooManyTasks { .. }) {
+            return Self::TooManyTasks(error);
+        }
+        if matches!(error, StoreError::Busy) { Self::Busy } else { Self::Store(error) }
+    }
+
+    /// The same error, where what is wrong stands at `path` of what was handed in.
+    pub(crate) fn below(self, path: &str) -> Self {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the others have no place in it")]
+        match self {
+            Self::InvalidJob(fault) => Self::InvalidJob(fault.below(path)),
+            Self::InvalidInput(fault) => Self::InvalidInput(fault.below(path)),
+            Self::UnknownExecutor(fault) => Self::UnknownExecutor(fault.below(path)),
+            other => other,
+        }
     }
 
     /// Whether it is trouble of the host's own, which may pass, and not what was asked of it.

@@ -15,12 +15,14 @@ use std::collections::HashSet;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use apflow_model::file::is_plain;
 use apflow_model::id::{JobId, TaskId};
 use apflow_model::plugin::Digest;
 use apflow_store::NewTaskFile;
-use cap_std::fs::{Dir, File};
+use cap_std::fs::{Dir, File, Metadata};
+use cap_std::time::SystemTime;
 use sha2::{Digest as _, Sha256};
 
 /// The folder of attempts that run.
@@ -122,36 +124,71 @@ impl Files {
     }
 
     /// Removes what attempts of an earlier host left behind, and every file without a row.
-    pub(crate) fn sweep(
-        &self,
-        tasks: &HashSet<TaskId>,
-        uploads: &HashSet<Digest>,
-    ) -> io::Result<()> {
+    pub(crate) fn sweep(&self, kept: &Kept) -> io::Result<()> {
         for name in names(&self.work)? {
-            remove(&self.work, Path::new(&name))?;
+            let task = name.split_once('.').and_then(|(task, _)| task.parse().ok());
+            let runs = task.is_some_and(|task| kept.running.contains(&task));
+            if !runs {
+                kept.remove(&self.work, &name)?;
+            }
         }
         for name in names(&self.uploads)? {
-            if !name.parse().is_ok_and(|digest| uploads.contains(&digest)) {
-                remove(&self.uploads, Path::new(&name))?;
+            if !name.parse().is_ok_and(|digest| kept.uploads.contains(&digest)) {
+                kept.remove(&self.uploads, &name)?;
             }
         }
         for job in names(&self.kept)? {
             let folder = self.kept.open_dir(&job)?;
-            let kept = names(&folder)?;
-            let mut is_empty = true;
-            for task in kept {
-                if task.parse().is_ok_and(|task| tasks.contains(&task)) {
-                    is_empty = false;
-                } else {
-                    remove(&folder, Path::new(&task))?;
+            for name in names(&folder)? {
+                let has_row = |task| kept.tasks.contains(&task) || kept.running.contains(&task);
+                if !name.parse().is_ok_and(has_row) {
+                    kept.remove(&folder, &name)?;
                 }
             }
-            if is_empty {
-                self.kept.remove_dir(&job)?;
+            if names(&folder)?.is_empty() && kept.is_old(&self.kept, &job)? {
+                // Fails, and that is right, when another host has put something in.
+                drop(self.kept.remove_dir(&job));
             }
         }
         Ok(())
     }
+}
+
+/// What a sweep leaves alone.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    /// Tasks that run.
+    pub(crate) running: HashSet<TaskId>,
+    /// Tasks that left files.
+    pub(crate) tasks: HashSet<TaskId>,
+    pub(crate) uploads: HashSet<Digest>,
+    /// Where other hosts write beside this one: what is younger, since its row may be to come.
+    pub(crate) younger_than: Option<Duration>,
+}
+
+impl Kept {
+    /// Removes what is old.
+    fn remove(&self, folder: &Dir, name: &str) -> io::Result<()> {
+        if self.is_old(folder, name)? { remove(folder, Path::new(name)) } else { Ok(()) }
+    }
+
+    /// Whether no other host can be about to use it.
+    fn is_old(&self, folder: &Dir, name: &str) -> io::Result<bool> {
+        let Some(age) = self.younger_than else { return Ok(true) };
+        match folder.symlink_metadata(name) {
+            Ok(metadata) => Ok(!is_younger(&metadata, age)),
+            // Another host was faster.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Whether something was changed less than `age` ago, by the clock of the disk's own machine.
+fn is_younger(metadata: &Metadata, age: Duration) -> bool {
+    let changed = metadata.modified().map(SystemTime::into_std);
+    // What cannot be told, or lies in the future, is left alone.
+    changed.map_or(true, |changed| changed.elapsed().map_or(true, |passed| passed < age))
 }
 
 impl Incoming {
@@ -298,12 +335,30 @@ mod tests {
         for name in [digest.to_string(), Digest([8; 32]).to_string(), "1-2.new".to_owned()] {
             files.uploads.write(name, "x").unwrap();
         }
-        files.sweep(&[TASK].into(), &[digest].into()).unwrap();
+        let (tasks, uploads) = ([TASK].into(), [digest].into());
+        files.sweep(&Kept { tasks, uploads, ..Kept::default() }).unwrap();
         assert_eq!(names(&files.work).unwrap(), [""; 0]);
         assert_eq!(names(&files.uploads).unwrap(), [digest.to_string()]);
         assert_eq!(names(&files.kept).unwrap(), [JOB.to_string()]);
         assert!(files.open_kept(JOB, TASK, "below/a").is_ok());
         assert!(files.open_kept(JOB, TaskId(3), "below/a").is_err());
+    }
+
+    #[test]
+    fn where_others_write_only_what_is_old_and_of_no_running_task_is_swept() {
+        let (_folder, files) = open();
+        attempt(&files);
+        files.keep("w", JOB, TASK).unwrap();
+        files.work.create_dir(format!("{TASK}.1")).unwrap();
+        files.uploads.write("1-2.new", "x").unwrap();
+        let sweep = |running: HashSet<TaskId>, younger_than| {
+            let younger_than = Some(younger_than);
+            files.sweep(&Kept { running, younger_than, ..Kept::default() }).unwrap();
+            [&files.work, &files.uploads, &files.kept].map(|folder| names(folder).unwrap().len())
+        };
+        assert_eq!(sweep(HashSet::new(), Duration::from_hours(1)), [2, 1, 1]);
+        assert_eq!(sweep([TASK].into(), Duration::ZERO), [1, 0, 1]);
+        assert_eq!(sweep(HashSet::new(), Duration::ZERO), [0, 0, 0]);
     }
 
     #[test]

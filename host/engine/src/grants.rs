@@ -202,6 +202,7 @@ mod tests {
             },
             builtin: false,
             loaded_at: Timestamp::from_unix_ms(0),
+            quarantined_at: None,
         }
     }
 

@@ -4,10 +4,11 @@
 //! guests in `apflow-sandbox`. It knows no door and checks no permission.
 //!
 //! The path of a task is [`Engine::submit`], then dispatch, one attempt or several, and for each a
-//! settlement; [`Engine::subscribe`] tells who watches.
+//! settlement; [`Engine::watch`] tells who watches.
 
 mod attempt;
 mod background;
+mod breakers;
 mod builtin;
 mod cancel;
 mod clock;
@@ -20,19 +21,29 @@ mod engine;
 mod error;
 mod files;
 mod grants;
+mod hub;
 mod load;
 mod lock;
 mod plugins;
 mod port;
+mod quarantine;
+mod redrive;
 mod registry;
+mod schedules;
 mod schema;
+mod sessions;
 mod settle;
 mod streams;
 mod submit;
+mod tail;
+mod tasks;
+mod unstored;
 mod upload;
 mod watch;
+mod window;
 mod workplace;
 
+pub use breakers::{Breakers, ListedBreaker};
 pub use builtin::Builtin;
 pub use clock::SystemClock;
 pub use components::Components;
@@ -43,8 +54,14 @@ pub use files::Files;
 pub use grants::Approval;
 pub use load::{LoadPlugin, Loaded};
 pub use lock::DispatchLock;
-pub use submit::NewSubmission;
+pub use redrive::Again;
+pub use schedules::PutSchedule;
+pub use submit::{NewSubmission, Submission};
 pub use upload::{Content, NewFile, Piece};
-pub use watch::Live;
+pub use watch::{EventPage, Watch};
+pub use window::Events;
 
-pub use apflow_store::{FilePage, JobFilter};
+pub use apflow_store::{
+    CHECKPOINTS_PER_PAGE_MAX, FilePage, JobFilter, PastCheckpoint, SchedulePage, TaskFilter,
+    VALUES_PER_PAGE_MAX,
+};

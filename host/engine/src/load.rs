@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use apflow_model::breaker::BreakerKey;
 use apflow_model::consent::{Consent, GrantLock};
 use apflow_model::manifest::Manifest;
 use apflow_model::plugin::{Digest, Installed, Plugin};
@@ -81,6 +82,8 @@ impl Engine {
             return Err(error);
         }
         self.registry.put(ready);
+        // What is known is known of the one before.
+        self.reset_breaker(&BreakerKey::Executor(plugin.manifest.name.clone())).await?;
         if let Some(earlier) = earlier.filter(|earlier| earlier.digest != digest) {
             self.drop_component(earlier.digest).await?;
         }
@@ -247,6 +250,7 @@ impl Engine {
             manifest,
             builtin: false,
             loaded_at: self.now(),
+            quarantined_at: None,
         })
     }
 

@@ -1,7 +1,7 @@
 //! The locks between processes: only one dispatches the tasks of a data directory, and only one at
 //! a time changes what is granted.
 //!
-//! A server's database is guarded by the store: see `Store::take_dispatch`.
+//! A database on a server needs none: any number of hosts share it, each with a lease.
 //!
 //! The system gives them back when the process ends, however it ends.
 

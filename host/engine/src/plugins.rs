@@ -8,7 +8,7 @@ use apflow_model::reader::FileFault;
 
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::registry::ReadyPlugin;
+use crate::registry::{ReadyPlugin, Seen};
 
 impl Engine {
     /// Lists the installed plugins by name. While `grants.lock` has a fault, none has a grant.
@@ -56,6 +56,24 @@ impl Engine {
 
     /// Makes an installed plugin ready to run. None when there is none of this name.
     pub(crate) async fn ready_plugin(
+        self: &Arc<Self>,
+        name: &str,
+    ) -> Result<Option<Arc<ReadyPlugin>>, EngineError> {
+        // Many ask for the same plugin at once, and one look in the database answers all who asked
+        // before it began.
+        let lookup = self.registry.lookup(name);
+        let asked = lookup.ask();
+        let mut seen = lookup.seen.lock().await;
+        if let Some(ready) = seen.since(asked) {
+            return Ok(Some(ready));
+        }
+        let begun = lookup.ask();
+        let found = self.look_up(name).await?;
+        *seen = Seen { begun, ready: found.clone() };
+        Ok(found)
+    }
+
+    async fn look_up(
         self: &Arc<Self>,
         name: &str,
     ) -> Result<Option<Arc<ReadyPlugin>>, EngineError> {

@@ -2,17 +2,20 @@
 
 use std::sync::Arc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use apflow_model::clock::Clock;
 use apflow_model::event::{Happening, LogLine, Stream};
 use apflow_model::id::{JobId, TaskId};
 use apflow_sandbox::{Checkpoint, CheckpointError, PortFuture, Stop, StopReason, TaskPort};
-use apflow_store::{Claimed, NewEvent, Store, StoreError};
+use apflow_store::{Claimed, Hold, NewEvent, Store, StoreError};
+use tokio::sync::Notify;
 
 use crate::engine::Engine;
 use crate::error::chain;
+use crate::hub::Hub;
 use crate::streams::Streams;
-use crate::watch::{Hub, Live};
+use crate::unstored::Unstored;
 
 /// The port of one attempt.
 pub(crate) struct Port {
@@ -24,7 +27,11 @@ pub(crate) struct Port {
     attempt: u32,
     /// Ends the attempt as soon as it is known to have lost its task.
     stop: Stop,
-    events: Mutex<Vec<NewEvent>>,
+    unstored: Mutex<Unstored>,
+    /// Rung when as much is unstored as may be.
+    is_full: Notify,
+    /// Rung when it was taken out.
+    has_room: Notify,
     streams: Mutex<Streams>,
     /// None for a task without a budget.
     budget: Option<Mutex<Budget>>,
@@ -43,13 +50,15 @@ impl Port {
             claimed.token_budget.map(|tokens| Budget { left: tokens.saturating_sub(spent) });
         Self {
             store: engine.store.clone(),
-            clock: Arc::clone(&engine.clock),
+            clock: Arc::clone(&engine.clock) as Arc<dyn Clock>,
             hub: engine.hub.clone(),
             job: claimed.job,
             task: claimed.task,
             attempt: claimed.attempt,
             stop,
-            events: Mutex::default(),
+            unstored: Mutex::default(),
+            is_full: Notify::new(),
+            has_room: Notify::new(),
             streams: Mutex::default(),
             budget: budget.map(Mutex::new),
         }
@@ -59,29 +68,42 @@ impl Port {
     pub(crate) fn take_events(&self) -> Vec<NewEvent> {
         let written = locked(&self.streams).take_all();
         self.keep_all(written);
-        std::mem::take(&mut self.lock())
+        self.take_unstored()
     }
 
-    /// Tells what a command has written, if it has waited a moment.
-    pub(crate) fn tell_written(&self) {
-        let written = locked(&self.streams).take();
-        self.keep_all(written);
+    /// Waits until so much has happened that it should be stored before its time.
+    pub(crate) async fn is_full(&self) {
+        self.is_full.notified().await;
     }
 
     /// Stores what happened so far, and ends an attempt that no longer holds its task.
     pub(crate) async fn store_events(&self) {
-        let events = std::mem::take(&mut *self.lock());
-        let held = if events.is_empty() {
-            self.store.holds(self.task, self.attempt).await
-        } else {
-            self.store.append_events(self.task, self.attempt, events).await.map(|_| true)
-        };
-        match held {
-            Ok(true) => {}
-            Ok(false) | Err(StoreError::AttemptLost) => self.stop.now(StopReason::LeaseLost),
+        let written = locked(&self.streams).take();
+        self.keep_all(written);
+        let events = self.take_unstored();
+        if events.is_empty() {
+            return;
+        }
+        match self.store.append_events(self.task, self.attempt, events).await {
+            Ok(_) => self.hub.changed(self.job),
+            Err(StoreError::AttemptLost) => self.stop.now(StopReason::LeaseLost),
             Err(error) => {
                 let error = chain(&error);
                 tracing::error!(task = %self.task, error, "what happened could not be stored");
+            }
+        }
+    }
+
+    /// Ends an attempt that no longer holds its task, or whose task somebody cancelled: perhaps in
+    /// another process, which cannot tell the guest.
+    pub(crate) async fn check_hold(&self) {
+        match self.store.holds(self.task, self.attempt).await {
+            Ok(Hold::Held) => {}
+            Ok(Hold::Cancelled) => self.stop.cancel(),
+            Ok(Hold::Lost) => self.stop.now(StopReason::LeaseLost),
+            Err(error) => {
+                let error = chain(&error);
+                tracing::error!(task = %self.task, error, "a task could not be looked up");
             }
         }
     }
@@ -93,17 +115,21 @@ impl Port {
     }
 
     fn keep(&self, what: Happening) {
-        let mut events = self.lock();
-        // Only the newest progress is worth storing: those between were told live.
-        if matches!(what, Happening::Progress { .. })
-            && matches!(events.last(), Some(NewEvent { what: Happening::Progress { .. }, .. }))
-        {
-            events.pop();
+        let event = NewEvent { at: self.clock.now(), what };
+        let is_full = {
+            let mut unstored = locked(&self.unstored);
+            unstored.add(event);
+            unstored.is_full()
+        };
+        if is_full {
+            self.is_full.notify_one();
         }
-        events.push(NewEvent { at: self.clock.now(), what: what.clone() });
-        drop(events);
-        let (job, task, attempt) = (self.job, self.task, self.attempt);
-        self.hub.tell(Live::Task { job, task, attempt, what });
+    }
+
+    fn take_unstored(&self) -> Vec<NewEvent> {
+        let events = locked(&self.unstored).take();
+        self.has_room.notify_waiters();
+        events
     }
 
     /// What a store error means to a guest.
@@ -119,12 +145,15 @@ impl Port {
             StoreError::TooManyCheckpoints { checkpoints_max } => {
                 CheckpointError::TooMany(*checkpoints_max)
             }
-            StoreError::SchemaTooNew { .. }
+            StoreError::IdempotencyConflict
+            | StoreError::Busy
+            | StoreError::TooManyTasks { .. }
+            | StoreError::SchemaTooNew { .. }
             | StoreError::Closed
             | StoreError::InvalidAddress(_)
             | StoreError::Unopened { .. }
             | StoreError::Unavailable(_)
-            | StoreError::DispatchTaken
+            | StoreError::SessionLost
             | StoreError::Database(_)
             | StoreError::Migration(_)
             | StoreError::Corrupt { .. } => {
@@ -132,10 +161,6 @@ impl Port {
                 CheckpointError::Unavailable(error.to_string())
             }
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<NewEvent>> {
-        self.events.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -151,12 +176,10 @@ impl TaskPort for Port {
             if self.stop.reason().is_some() {
                 return Err(CheckpointError::Fenced);
             }
-            let (bytes, now) = (value.len() as u64, self.clock.now());
-            let what = Happening::Checkpoint { step: step.clone(), bytes };
+            let now = self.clock.now();
             let saved = self.store.save_checkpoint(self.task, self.attempt, step, value, now).await;
             saved.map_err(|error| self.refused(&error))?;
-            let (job, task, attempt) = (self.job, self.task, self.attempt);
-            self.hub.tell(Live::Task { job, task, attempt, what });
+            self.hub.changed(self.job);
             Ok(())
         })
     }
@@ -191,6 +214,21 @@ impl TaskPort for Port {
         }
     }
 
+    fn room(&self) -> Option<PortFuture<'_, ()>> {
+        if !locked(&self.unstored).is_full() {
+            return None;
+        }
+        Some(Box::pin(async move {
+            loop {
+                let has_room = self.has_room.notified();
+                if !locked(&self.unstored).is_full() {
+                    return;
+                }
+                has_room.await;
+            }
+        }))
+    }
+
     fn log(&self, line: LogLine) {
         self.keep(Happening::Log(line));
     }
@@ -206,6 +244,11 @@ impl TaskPort for Port {
 
     fn denied(&self, message: &str) {
         self.keep(Happening::Denied { message: message.to_owned() });
+    }
+
+    fn held(&self, destination: &str, wait: Duration) {
+        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        self.keep(Happening::Held { destination: destination.to_owned(), wait_ms });
     }
 }
 

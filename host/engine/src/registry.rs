@@ -4,6 +4,7 @@
 //! whenever the two differ.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use apflow_model::plugin::Plugin;
@@ -35,17 +36,68 @@ impl ReadyPlugin {
     }
 }
 
+/// The looks at one plugin in the database, which those who ask at once share.
+#[derive(Default)]
+pub(crate) struct Lookup {
+    /// How often somebody asked or looked: the later a number, the later it was.
+    turns: AtomicU64,
+    /// What the last look found. Held while somebody looks.
+    pub(crate) seen: tokio::sync::Mutex<Seen>,
+}
+
+/// What a look in the database found.
+#[derive(Default)]
+pub(crate) struct Seen {
+    /// The turn at which it began.
+    pub(crate) begun: u64,
+    /// None when there is no such plugin.
+    pub(crate) ready: Option<Arc<ReadyPlugin>>,
+}
+
+impl Lookup {
+    /// Takes a number.
+    pub(crate) fn ask(&self) -> u64 {
+        self.turns.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
+impl Seen {
+    /// What was found, when the look began after this turn.
+    pub(crate) fn since(&self, asked: u64) -> Option<Arc<ReadyPlugin>> {
+        self.ready.clone().filter(|_| self.begun > asked)
+    }
+}
+
 /// The plugins that are ready, and those that came with the host.
 pub(crate) struct Registry {
     pub(crate) builtins: Vec<Builtin>,
     ready: Mutex<HashMap<String, Arc<ReadyPlugin>>>,
+    lookups: Mutex<HashMap<String, Arc<Lookup>>>,
     /// Held while a plugin is made ready, so that many tasks of a new one compile it once.
     pub(crate) making: tokio::sync::Mutex<()>,
 }
 
 impl Registry {
     pub(crate) fn new(builtins: Vec<Builtin>) -> Self {
-        Self { builtins, ready: Mutex::default(), making: tokio::sync::Mutex::default() }
+        Self {
+            builtins,
+            ready: Mutex::default(),
+            lookups: Mutex::default(),
+            making: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Where those meet who look for one plugin. There is one for each name that was ready once.
+    pub(crate) fn lookup(&self, name: &str) -> Arc<Lookup> {
+        let mut lookups = self.lookups.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lookup) = lookups.get(name) {
+            return Arc::clone(lookup);
+        }
+        let lookup = Arc::new(Lookup::default());
+        if self.lock().contains_key(name) {
+            lookups.insert(name.to_owned(), Arc::clone(&lookup));
+        }
+        lookup
     }
 
     pub(crate) fn put(&self, ready: ReadyPlugin) -> Arc<ReadyPlugin> {

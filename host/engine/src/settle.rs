@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
-use apflow_model::event::Happening;
+use apflow_model::clock::Timestamp;
 use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::retry::{self, Retry};
 use apflow_sandbox::Ended;
@@ -12,12 +12,12 @@ use apflow_store::{Claimed, End, NewEvent, NewTaskFile, Settled, Settlement, Sto
 
 use crate::engine::Engine;
 use crate::error::chain;
-use crate::watch::Live;
 
 /// How long to wait before storing an end again, at first and at most. Nothing else can end the
-/// task, so the end is not given up.
+/// task, so the end is not given up; and the wait is short, so that it comes before the lease is
+/// found to be lost.
 const STORE_AGAIN: Duration = Duration::from_millis(100);
-const STORE_AGAIN_MAX: Duration = Duration::from_secs(5);
+const STORE_AGAIN_MAX: Duration = Duration::from_secs(1);
 
 /// Stores how an attempt ended, the files that it left, and all that follows from it.
 pub(crate) async fn settle(
@@ -28,8 +28,8 @@ pub(crate) async fn settle(
     events: Vec<NewEvent>,
 ) {
     let now = engine.now();
-    let fault = ended.result.as_ref().err().cloned();
-    let end = match ended.result {
+    let result = ended.result.map_err(|fault| at_deadline(claimed, now, fault));
+    let end = match result {
         Ok(output) => End::Completed { output, files },
         Err(fault) if fault.code == FaultCode::Cancelled => End::Cancelled { fault },
         Err(fault) => match after(claimed, &fault) {
@@ -52,10 +52,9 @@ pub(crate) async fn settle(
     if !settled.became_ready.is_empty() || settled.next_run_at.is_some() {
         engine.bell.notify_one();
     }
-    let what = Happening::State { state: settled.state, fault };
-    engine.hub.tell(Live::Task { job: settled.job, task, attempt, what });
-    if let Some(state) = settled.job_ended {
-        engine.hub.tell(Live::JobEnded { job: settled.job, state });
+    match settled.job_ended {
+        Some(_) => engine.hub.ended(settled.job),
+        None => engine.hub.changed(settled.job),
     }
 }
 
@@ -87,8 +86,20 @@ async fn store(engine: &Engine, settlement: Settlement) -> Result<Settled, Store
     }
 }
 
+/// A deadline that has passed leaves no other attempt, and is what stopped one that ran until then.
+fn at_deadline(claimed: &Claimed, now: Timestamp, fault: Fault) -> Fault {
+    let is_past = claimed.deadline.is_some_and(|deadline| deadline <= now);
+    if is_past && (fault.code.is_retryable() || fault.code == FaultCode::LimitExceeded) {
+        let message = format!("the deadline has passed; the last attempt ended with {fault}");
+        return Fault::new(FaultCode::DeadlineExceeded, message);
+    }
+    fault
+}
+
 fn after(claimed: &Claimed, fault: &Fault) -> Retry {
-    retry::after(fault, claimed.attempt, claimed.attempts_max, &claimed.backoff, jitter())
+    let counts = |number: u32| number.saturating_sub(claimed.attempts_before);
+    let (attempt, attempts_max) = (counts(claimed.attempt), counts(claimed.attempts_max));
+    retry::after(fault, attempt, attempts_max, &claimed.backoff, jitter())
 }
 
 /// A number from 0 to 1, drawn evenly enough to spread retries. The keys of `RandomState` are

@@ -1,12 +1,12 @@
 //! What a command writes, gathered to few events: a guest that writes byte by byte must not flood
-//! the history and whoever listens.
+//! the history and whoever watches.
 
 use apflow_model::event::{Happening, Stream};
 
-/// The most bytes that wait: as many as come are told at once.
+/// The most bytes that wait: as many as come are an event at once.
 const WAITING_BYTES_MAX: usize = 16 << 10;
 
-/// What a command has written and nobody was told yet.
+/// What a command has written and is no event yet.
 #[derive(Debug, Default)]
 pub(crate) struct Streams {
     stdout: Vec<u8>,
@@ -14,7 +14,7 @@ pub(crate) struct Streams {
 }
 
 impl Streams {
-    /// Takes in what was written. What comes back is to be told now.
+    /// Takes in what was written. What comes back is an event.
     pub(crate) fn write(&mut self, stream: Stream, bytes: &[u8]) -> Option<Happening> {
         let waiting = self.waiting(stream);
         waiting.extend_from_slice(bytes);

@@ -5,9 +5,13 @@ use std::sync::Arc;
 
 use apflow_model::capability::Grant;
 use apflow_model::file;
+use apflow_model::id::JobId;
+use apflow_model::idempotency::IdempotencyKey;
 use apflow_model::job::{Job, JobSpec, SpecFault, TaskSpec};
-use apflow_store::NewJob;
+use apflow_model::plugin::Digest;
+use apflow_store::{NewJob, Once, StoreError, Submitted};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 use crate::engine::Engine;
 use crate::error::EngineError;
@@ -27,15 +31,82 @@ pub struct NewSubmission {
     pub grants: Vec<Grant>,
 }
 
+/// A job that was taken in.
+#[derive(Debug)]
+pub struct Submission {
+    /// The job.
+    pub job: Job,
+    /// Whether it was taken in earlier, under the same key.
+    pub is_replayed: bool,
+}
+
 impl Engine {
     /// Takes a job in. When this returns, the job survives a crash.
     ///
     /// # Errors
     ///
-    /// [`EngineError::InvalidJob`], [`EngineError::UnknownExecutor`], [`EngineError::InvalidInput`]
-    /// and [`EngineError::GrantNotAsked`] for a job that is refused, and [`EngineError::Store`].
-    /// Nothing is stored then.
+    /// [`EngineError::InvalidJob`], [`EngineError::UnknownExecutor`], [`EngineError::InvalidInput`] and
+    /// [`EngineError::GrantNotAsked`] for a job that is refused, [`EngineError::TooManyTasks`] while
+    /// too many others have not ended, [`EngineError::Busy`] and [`EngineError::Store`]. Nothing is
+    /// stored then.
     pub async fn submit(self: &Arc<Self>, submission: NewSubmission) -> Result<Job, EngineError> {
+        let job = self.checked(submission).await?;
+        let stored = self.store.submit(job, self.now()).await;
+        let job = stored.map_err(EngineError::of_submission)?;
+        self.bell.notify_one();
+        Ok(job)
+    }
+
+    /// Takes a job in, unless its key stands for one already: that one is answered then, as it
+    /// stands. A key stands for its job for as long as [`Settings`](crate::Settings) say.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::submit`]; [`EngineError::IdempotencyConflict`] when the key was used for another
+    /// submission, and [`EngineError::RemovedJob`] when the job is there no more.
+    pub async fn submit_once(
+        self: &Arc<Self>,
+        submission: NewSubmission,
+        key: IdempotencyKey,
+    ) -> Result<Submission, EngineError> {
+        let now = self.now();
+        let hash = hash(&submission)?;
+        let expires_at = now.after(self.settings.idempotency);
+        let once = Once { key: key.clone(), hash, expires_at };
+        let conflict = |error| {
+            let is_conflict = matches!(error, StoreError::IdempotencyConflict);
+            if is_conflict {
+                EngineError::IdempotencyConflict(key.clone())
+            } else {
+                EngineError::of_submission(error)
+            }
+        };
+        // Before it is checked: what was taken in once is answered, even when it would be refused
+        // now.
+        let earlier = self.store.find_by_key(&submission.principal, &once, now).await;
+        if let Some(id) = earlier.map_err(conflict)? {
+            return self.replay(id).await;
+        }
+        let job = self.checked(submission).await?;
+        match self.store.submit_once(job, once, now).await.map_err(conflict)? {
+            Submitted::New(job) => {
+                self.bell.notify_one();
+                Ok(Submission { job, is_replayed: false })
+            }
+            Submitted::Replayed(id) => self.replay(id).await,
+        }
+    }
+
+    async fn replay(&self, id: JobId) -> Result<Submission, EngineError> {
+        let job = self.store.find_job(id).await?.ok_or(EngineError::RemovedJob(id))?;
+        Ok(Submission { job, is_replayed: true })
+    }
+
+    /// Checks a job as one that is submitted now, and stores nothing.
+    pub(crate) async fn checked(
+        self: &Arc<Self>,
+        submission: NewSubmission,
+    ) -> Result<NewJob, EngineError> {
         let is_forest = submission.job.get("tasks").is_some();
         let spec = JobSpec::parse(submission.job).map_err(EngineError::InvalidJob)?;
         let path = |index| if is_forest { format!("/tasks/{index}") } else { String::new() };
@@ -56,9 +127,7 @@ impl Engine {
             grants::check(&submission.grants, &asked)?;
         }
         let NewSubmission { principal, grants, .. } = submission;
-        let job = self.store.submit(NewJob { spec, principal, grants }, self.now()).await?;
-        self.bell.notify_one();
-        Ok(job)
+        Ok(NewJob { spec, principal, grants })
     }
 
     /// Refuses a `$file` that names no file, or that its plugin could not read.
@@ -120,5 +189,32 @@ impl Engine {
             None => "`apflow-host plugins list` shows what is installed".to_owned(),
         };
         Ok(format!("there is no executor `{name}`: {hint}"))
+    }
+}
+
+/// What tells two submissions apart, but for who sends them: the sha256 of their JSON, whose keys are
+/// sorted, so that neither their order nor white space counts.
+fn hash(submission: &NewSubmission) -> Result<Digest, EngineError> {
+    let text = serde_json::to_vec(&(&submission.job, &submission.grants));
+    let text = text.map_err(|error| {
+        EngineError::InvalidJob(SpecFault::new("", format!("it has no JSON form: {error}")))
+    })?;
+    Ok(Digest(Sha256::digest(&text).into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(job: &str) -> Digest {
+        let job = serde_json::from_str(job).unwrap();
+        hash(&NewSubmission { job, principal: "ada".to_owned(), grants: Vec::new() }).unwrap()
+    }
+
+    #[test]
+    fn the_order_of_keys_does_not_tell_submissions_apart() {
+        let job = of(r#"{"executor": "x", "inputs": {"a": 1, "b": [1, 2]}}"#);
+        assert_eq!(job, of(r#"{"inputs":{"b":[1,2],"a":1},"executor":"x"}"#));
+        assert_ne!(job, of(r#"{"inputs":{"b":[2,1],"a":1},"executor":"x"}"#));
     }
 }

@@ -16,12 +16,19 @@ pub enum Permission {
     PluginsRead,
     /// Load and remove plugins, and grant them capabilities.
     PluginsManage,
+    /// See and change the schedules of others, not only one's own.
+    SchedulesManage,
 }
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 4] =
-        [Self::JobsSubmit, Self::JobsRead, Self::PluginsRead, Self::PluginsManage];
+    pub const ALL: [Self; 5] = [
+        Self::JobsSubmit,
+        Self::JobsRead,
+        Self::PluginsRead,
+        Self::PluginsManage,
+        Self::SchedulesManage,
+    ];
 
     /// The word on the wire.
     pub const fn name(self) -> &'static str {
@@ -30,6 +37,7 @@ impl Permission {
             Self::JobsRead => "jobs-read",
             Self::PluginsRead => "plugins-read",
             Self::PluginsManage => "plugins-manage",
+            Self::SchedulesManage => "schedules-manage",
         }
     }
 }

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::clock::Timestamp;
+use crate::concurrency::ConcurrencyKey;
 use crate::retry::Backoff;
 
 /// A task as it is written, unchecked.
@@ -23,6 +24,8 @@ pub(crate) struct RawTask {
     pub(crate) priority: u8,
     pub(crate) timeout_seconds: Option<f64>,
     pub(crate) run_at: Option<Timestamp>,
+    pub(crate) deadline: Option<Timestamp>,
+    pub(crate) concurrency: Option<ConcurrencyKey>,
     #[serde(default = "usual_attempts")]
     pub(crate) max_attempts: u32,
     #[serde(default)]

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::fault::Fault;
 use crate::id::{JobId, TaskId};
+use crate::job::Origin;
 use crate::state::TaskState;
 
 /// A numbered fact in a job's history. Numbers go 1, 2, 3 … without gaps within a job.
@@ -37,6 +38,12 @@ pub enum Happening {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         fault: Option<Fault>,
     },
+    /// A schedule submitted the job.
+    Fired(Origin),
+    /// Somebody cancelled the task while an attempt was running, which ends soon.
+    Cancelling,
+    /// The attempt completed before the cancellation could end it: its result counts.
+    CancelTooLate,
     /// The executor wrote a line to its log.
     Log(LogLine),
     /// The command wrote to its standard output.
@@ -68,6 +75,49 @@ pub enum Happening {
         /// What it wanted, and the grant that would allow it.
         message: String,
     },
+    /// The executor was not let through to a destination that keeps failing.
+    Held {
+        /// Where to, for example `https://api.example.com:443`.
+        destination: String,
+        /// How long the destination is left alone, in milliseconds.
+        wait_ms: u64,
+    },
+}
+
+impl Happening {
+    /// The word on the wire that says what kind it is.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::State { .. } => "state",
+            Self::Log(_) => "log",
+            Self::Stdout { .. } => "stdout",
+            Self::Stderr { .. } => "stderr",
+            Self::Progress { .. } => "progress",
+            Self::Checkpoint { .. } => "checkpoint",
+            Self::Denied { .. } => "denied",
+            Self::Held { .. } => "held",
+            Self::Fired(_) => "fired",
+            Self::Cancelling => "cancelling",
+            Self::CancelTooLate => "cancel_too_late",
+        }
+    }
+
+    /// How many bytes its texts have.
+    pub fn text_bytes(&self) -> usize {
+        match self {
+            Self::State { fault, .. } => fault.as_ref().map_or(0, |fault| fault.message.len()),
+            Self::Log(LogLine { message, fields, .. }) => {
+                let fields = fields.iter().map(|(name, value)| name.len() + value.len());
+                message.len() + fields.sum::<usize>()
+            }
+            Self::Stdout { text } | Self::Stderr { text } => text.len(),
+            Self::Progress { message, .. } | Self::Denied { message } => message.len(),
+            Self::Checkpoint { step, .. } => step.len(),
+            Self::Held { destination, .. } => destination.len(),
+            Self::Fired(origin) => origin.schedule.len(),
+            Self::Cancelling | Self::CancelTooLate => 0,
+        }
+    }
 }
 
 /// A stream that a command writes to.

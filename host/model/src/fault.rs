@@ -19,7 +19,7 @@ pub enum FaultCode {
     Retryable,
     /// It will never work.
     Permanent,
-    /// The executor saw the cancellation and stopped.
+    /// Somebody cancelled it, or the executor says so itself.
     Cancelled,
     /// The task's budget is used up.
     BudgetExhausted,
@@ -31,15 +31,23 @@ pub enum FaultCode {
     Trapped,
     /// A `$from` pointer finds nothing in the dependency's output.
     ReferenceUnresolved,
+    /// A dependency that the task requires did not complete.
+    DependencyLost,
+    /// A destination that keeps failing is left alone for a while.
+    BreakerOpen,
     /// The host ended while the attempt was running.
     HostLost,
     /// The plugin is no longer installed, or cannot be loaded.
     PluginUnavailable,
+    /// The task had not ended when its deadline passed.
+    DeadlineExceeded,
+    /// Hosts ended while the plugin ran, so it is not run until an operator says so.
+    PluginQuarantined,
 }
 
 impl FaultCode {
     /// Every kind.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
         Self::InvalidInput,
         Self::Retryable,
         Self::Permanent,
@@ -49,14 +57,18 @@ impl FaultCode {
         Self::LimitExceeded,
         Self::Trapped,
         Self::ReferenceUnresolved,
+        Self::DependencyLost,
+        Self::BreakerOpen,
         Self::HostLost,
         Self::PluginUnavailable,
+        Self::DeadlineExceeded,
+        Self::PluginQuarantined,
     ];
 
     /// Whether another attempt may end better.
     pub const fn is_retryable(self) -> bool {
         match self {
-            Self::Retryable | Self::Trapped | Self::HostLost => true,
+            Self::Retryable | Self::Trapped | Self::BreakerOpen | Self::HostLost => true,
             Self::InvalidInput
             | Self::Permanent
             | Self::Cancelled
@@ -64,7 +76,10 @@ impl FaultCode {
             | Self::CapabilityDenied
             | Self::LimitExceeded
             | Self::ReferenceUnresolved
-            | Self::PluginUnavailable => false,
+            | Self::DependencyLost
+            | Self::PluginUnavailable
+            | Self::PluginQuarantined
+            | Self::DeadlineExceeded => false,
         }
     }
 
@@ -80,8 +95,12 @@ impl FaultCode {
             Self::LimitExceeded => "limit-exceeded",
             Self::Trapped => "trapped",
             Self::ReferenceUnresolved => "reference-unresolved",
+            Self::DependencyLost => "dependency-lost",
+            Self::BreakerOpen => "breaker-open",
             Self::HostLost => "host-lost",
             Self::PluginUnavailable => "plugin-unavailable",
+            Self::DeadlineExceeded => "deadline-exceeded",
+            Self::PluginQuarantined => "plugin-quarantined",
         }
     }
 }

@@ -6,6 +6,8 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use crate::capability::{Grant, InvalidGrant};
+use crate::clock::Timestamp;
+use crate::concurrency::ConcurrencyKey;
 use crate::draft::{RawDependency, RawTask};
 use crate::job::{Dependency, SpecFault, TaskSpec};
 use crate::{file, pointer, reference};
@@ -25,9 +27,10 @@ const NAME_BYTES_MAX: usize = 256;
 /// The most tasks that one may stand under, since trees are drawn from it.
 const PARENTS_DEEP_MAX: usize = 32;
 
-/// Checks raw tasks and turns their references into places.
+/// Checks raw tasks, none of which may end after `deadline`, and turns their references into places.
 pub(crate) fn link(
     raws: Vec<RawTask>,
+    deadline: Option<Timestamp>,
     path: &impl Fn(usize) -> String,
 ) -> Result<Vec<TaskSpec>, SpecFault> {
     let references = name_all(&raws, path)?;
@@ -35,7 +38,7 @@ pub(crate) fn link(
         references.iter().enumerate().map(|(place, name)| (name.as_str(), place)).collect();
     let mut tasks = Vec::with_capacity(raws.len());
     for (place, raw) in raws.into_iter().enumerate() {
-        let links = Links { path: path(place), places: &places };
+        let links = Links { path: path(place), places: &places, deadline };
         tasks.push(links.check(references[place].clone(), raw)?);
     }
     if let Some(circle) = find_circle(tasks.len(), |task| {
@@ -94,6 +97,8 @@ fn name_all(raws: &[RawTask], path: &impl Fn(usize) -> String) -> Result<Vec<Str
 struct Links<'a> {
     path: String,
     places: &'a HashMap<&'a str, usize>,
+    /// The deadline of the job.
+    deadline: Option<Timestamp>,
 }
 
 impl Links<'_> {
@@ -132,6 +137,10 @@ impl Links<'_> {
         if let Some(message) = raw.backoff.fault() {
             return Err(self.fault("backoff", message));
         }
+        if let Some((field, message)) = raw.concurrency.as_ref().and_then(ConcurrencyKey::fault) {
+            return Err(SpecFault::new(pointer::key(&self.at("concurrency"), field), message));
+        }
+        let deadline = self.deadline(raw.deadline, raw.run_at)?;
         let parent = raw.parent_id.map(|id| self.place(self.at("parent_id"), &id)).transpose()?;
         let dependencies = self.dependencies(&raw.dependencies)?;
         self.check_inputs(&raw.inputs, &dependencies)?;
@@ -144,6 +153,8 @@ impl Links<'_> {
             priority: raw.priority,
             timeout: raw.timeout_seconds.map(|seconds| self.timeout(seconds)).transpose()?,
             run_at: raw.run_at,
+            deadline,
+            concurrency: raw.concurrency,
             attempts_max: raw.max_attempts,
             backoff: raw.backoff,
             token_budget: raw.token_budget,
@@ -174,6 +185,25 @@ impl Links<'_> {
         }
         let message = format!("is {seconds}, but must be over 0 and at most {TIMEOUT_SECONDS_MAX}");
         Err(self.fault("timeout_seconds", message))
+    }
+
+    /// The earlier of the task's own deadline and its job's.
+    fn deadline(
+        &self,
+        own: Option<Timestamp>,
+        run_at: Option<Timestamp>,
+    ) -> Result<Option<Timestamp>, SpecFault> {
+        let deadline = own.into_iter().chain(self.deadline).min();
+        let (Some(deadline), Some(run_at)) = (deadline, run_at) else { return Ok(deadline) };
+        if run_at < deadline {
+            return Ok(Some(deadline));
+        }
+        if own.is_some() {
+            let message = format!("is {deadline}, but must be after `run_at`, which is {run_at}");
+            return Err(self.fault("deadline", message));
+        }
+        let message = format!("is {run_at}, but the `deadline` of the job is {deadline}");
+        Err(self.fault("run_at", message))
     }
 
     fn place(&self, at: String, id: &str) -> Result<usize, SpecFault> {
@@ -319,6 +349,31 @@ mod tests {
         let spec = JobSpec::parse(json!({"executor": "noop_executor", "name": "one"})).unwrap();
         assert_eq!((spec.name.as_deref(), spec.tasks.len()), (Some("one"), 1));
         assert_eq!(spec.tasks[0].reference, "task-1");
+    }
+
+    #[test]
+    fn the_earlier_deadline_of_task_and_job_counts() {
+        let [early, late] = ["2030-01-01T00:00:00.000Z", "2031-01-01T00:00:00.000Z"];
+        let job = json!({"deadline": late, "tasks": [
+            {"executor": "x"}, {"executor": "x", "deadline": early},
+            {"executor": "x", "deadline": "2040-01-01T00:00:00Z", "run_at": early},
+        ]});
+        let tasks = JobSpec::parse(job).unwrap().tasks;
+        let deadlines = tasks.iter().map(|task| task.deadline.unwrap().to_string());
+        assert_eq!(deadlines.collect::<Vec<_>>(), [late, early, late]);
+        let alone = JobSpec::parse(json!({"executor": "x", "deadline": early})).unwrap();
+        assert_eq!(alone.tasks[0].deadline.unwrap().to_string(), early);
+    }
+
+    #[test]
+    fn a_task_that_could_only_start_after_its_deadline_is_refused_with_its_place() {
+        let moment = "2030-01-01T00:00:00Z";
+        let (path, message) = fault(json!({"executor": "x", "run_at": moment, "deadline": moment}));
+        assert_eq!((path.as_str(), message.contains("after `run_at`")), ("/deadline", true));
+        let (path, message) =
+            fault(json!({"deadline": moment, "tasks": [{"executor": "x", "run_at": moment}]}));
+        assert_eq!(path, "/tasks/0/run_at");
+        assert!(message.contains("`deadline` of the job"), "{message}");
     }
 
     #[test]

@@ -98,6 +98,11 @@ impl IdSource {
     }
 }
 
+/// The smallest id that any source makes at this moment, or later.
+pub fn first_id(at: Timestamp) -> i64 {
+    at.unix_ms().clamp(0, (1 << 41) - 1) << 22
+}
+
 fn encode(number: i64) -> String {
     let bits = number.cast_unsigned();
     (0..DIGITS_PER_ID)

@@ -7,8 +7,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::breaker::BreakerKey;
 use crate::capability::Grant;
 use crate::clock::Timestamp;
+use crate::concurrency::ConcurrencyKey;
 use crate::fault::Fault;
 use crate::id::{JobId, TaskId};
 use crate::retry::Backoff;
@@ -48,6 +50,10 @@ pub struct TaskSpec {
     pub timeout: Option<Duration>,
     /// Not before this moment.
     pub run_at: Option<Timestamp>,
+    /// It fails unless it has ended before this moment: its own or its job's, whichever is first.
+    pub deadline: Option<Timestamp>,
+    /// How many tasks of its key may run at once.
+    pub concurrency: Option<ConcurrencyKey>,
     /// How often it is tried at most, from 1 to 100.
     pub attempts_max: u32,
     /// How long to wait between attempts.
@@ -84,6 +90,12 @@ impl SpecFault {
     pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
         Self { path: path.into(), message: message.into() }
     }
+
+    /// The same fault, where what was submitted stands at `path` of something larger.
+    #[must_use]
+    pub fn below(self, path: &str) -> Self {
+        Self { path: format!("{path}{}", self.path), ..self }
+    }
 }
 
 /// A job as it is shown.
@@ -101,11 +113,23 @@ pub struct Job {
     pub created_at: Timestamp,
     /// When its last task ended.
     pub ended_at: Option<Timestamp>,
+    /// The schedule that it comes from. None for one that a caller submitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// How many tasks it has.
     pub task_count: u64,
     /// Its tasks, in the order they were listed. Left out of lists.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tasks: Vec<Task>,
+}
+
+/// Which schedule a job comes from, and which tick of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The name of the schedule.
+    pub schedule: String,
+    /// The tick, or the moment at which somebody triggered it.
+    pub tick: Timestamp,
 }
 
 /// A task as it is shown.
@@ -131,17 +155,26 @@ pub struct Task {
     pub priority: u8,
     /// Not before this moment.
     pub run_at: Timestamp,
+    /// It fails unless it has ended before this moment.
+    pub deadline: Option<Timestamp>,
+    /// How many tasks of its key may run at once.
+    pub concurrency: Option<ConcurrencyKey>,
     /// When it was accepted.
     pub created_at: Timestamp,
     /// When its first attempt began.
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
+    /// When somebody cancelled it. A task that completed all the same was cancelled too late.
+    pub cancel_at: Option<Timestamp>,
     /// What it keeps of what the operator grants. None for all of it.
     pub allow: Option<Vec<Grant>>,
-    /// How often it is tried at most: one more than was asked for with every attempt that a clean
-    /// stop of the host cut short.
+    /// How often it is tried at most: what was asked for, one more with every attempt that a clean
+    /// stop of the host cut short, and as many again with every redrive.
     pub max_attempts: u32,
+    /// What holds it back, while it is ready and its executor is left alone for a while.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_by: Option<HeldBy>,
     /// What it returned.
     pub output: Option<Value>,
     /// Why it did not end well.
@@ -150,6 +183,50 @@ pub struct Task {
     pub usage: Usage,
     /// Its attempts, in order.
     pub attempts: Vec<Attempt>,
+}
+
+/// A task as lists show it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskSummary {
+    /// Its id.
+    pub id: TaskId,
+    /// The job it belongs to.
+    pub job_id: JobId,
+    /// The caller's reference to it.
+    pub reference: String,
+    /// The caller's name for it.
+    pub name: Option<String>,
+    /// The plugin that runs it.
+    pub executor: String,
+    /// Where it stands.
+    pub state: TaskState,
+    /// From 0 (urgent) to 3 (low).
+    pub priority: u8,
+    /// How often it was tried.
+    pub attempt: u32,
+    /// How often it is tried at most.
+    pub max_attempts: u32,
+    /// Not before this moment.
+    pub run_at: Timestamp,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+    /// When its first attempt began.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// When somebody cancelled it.
+    pub cancel_at: Option<Timestamp>,
+    /// Why it did not end well.
+    pub fault: Option<Fault>,
+}
+
+/// What holds a ready task back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldBy {
+    /// The breaker of its executor.
+    pub breaker: BreakerKey,
+    /// When the breaker lets probes through. In the past, the task waits for its turn as one.
+    pub until: Timestamp,
 }
 
 /// A dependency as it is shown.

@@ -4,27 +4,38 @@
 //! speaks in its types.
 
 pub mod access;
+pub mod breaker;
 pub mod capability;
 pub mod clock;
+pub mod concurrency;
 pub mod consent;
+pub mod cron;
 mod draft;
 pub mod event;
+pub mod fair;
 pub mod fault;
 pub mod file;
 mod forest;
 pub mod id;
+pub mod idempotency;
 pub mod job;
+pub mod lease;
 pub mod limit;
 pub mod manifest;
 pub mod plugin;
 mod pointer;
+pub mod quarantine;
 pub mod reader;
+pub mod redrive;
 pub mod reference;
 pub mod retry;
+pub mod schedule;
 pub mod secret;
 pub mod state;
 mod submission;
+pub mod tick;
 pub mod tool;
 pub mod usage;
 pub mod validate;
 mod yaml;
+pub mod zone;

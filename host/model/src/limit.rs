@@ -24,6 +24,9 @@ pub struct Limits {
     pub handles: u64,
     /// Time from instantiation to the end, waiting included. From 1 ms to 24 h; 30 s if not set.
     pub timeout: Duration,
+    /// How long a cancelled attempt may go on to clean up. Up to 1 min; 0 s if not set, which ends
+    /// it at once.
+    pub cancel_grace: Duration,
     /// Fuel, in wasmtime's units: deterministic, about one for each instruction. None: not metered.
     pub fuel: Option<u64>,
     /// Output of an executor, in bytes of JSON. Up to 64 MiB; 8 MiB if not set.
@@ -65,6 +68,7 @@ impl Default for Limits {
             table_elements: Self::TABLE_ELEMENTS_MAX,
             handles: 256,
             timeout: Duration::from_secs(30),
+            cancel_grace: Duration::ZERO,
             fuel: None,
             output_bytes: 8 * MIB,
             stdout_bytes: 8 * MIB,
@@ -93,6 +97,8 @@ impl Limits {
     pub const HTTP_HEADERS_MAX: usize = 128;
     /// The largest `timeout` a manifest may set.
     pub const TIMEOUT_MAX: Duration = Duration::from_hours(24);
+    /// The largest `cancel_grace` a manifest may set.
+    pub const CANCEL_GRACE_MAX: Duration = Duration::from_mins(1);
     /// The largest `connect_timeout` a manifest may set.
     pub const CONNECT_TIMEOUT_MAX: Duration = Duration::from_mins(5);
     /// The largest `fs.scratch` a manifest may ask for.
@@ -247,7 +253,8 @@ impl fmt::Display for Span {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let micros = self.0.as_micros();
         let text = match micros {
-            0..1_000 => format!("{micros} µs"),
+            0 => "0 s".to_owned(),
+            1..1_000 => format!("{micros} µs"),
             1_000..10_000 if !micros.is_multiple_of(1_000) => {
                 format!("{}.{} ms", micros / 1_000, micros / 100 % 10)
             }

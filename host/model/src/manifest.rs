@@ -175,11 +175,12 @@ fn read_folders(reader: &mut Reader, node: &Node) -> Folders {
     }
 }
 
-const LIMIT_KEYS: [&str; 19] = [
+const LIMIT_KEYS: [&str; 20] = [
     "memory",
     "tables",
     "handles",
     "timeout",
+    "cancel_grace",
     "fuel",
     "output",
     "stdout",
@@ -228,17 +229,23 @@ fn read_limits(reader: &mut Reader, node: &Node) -> Limits {
         files: count("files", default.files, 0..=100_000),
         ..sized
     };
-    let mut span = |key: &str, preset: Duration, most: Duration| {
-        read_span(reader, &section, key, most).unwrap_or(preset)
+    let mut span = |key: &str, preset: Duration, range: RangeInclusive<Duration>| {
+        read_span(reader, &section, key, range).unwrap_or(preset)
     };
+    let up_to = |most| Duration::from_millis(1)..=most;
     Limits {
-        timeout: span("timeout", default.timeout, Limits::TIMEOUT_MAX),
+        timeout: span("timeout", default.timeout, up_to(Limits::TIMEOUT_MAX)),
+        cancel_grace: span(
+            "cancel_grace",
+            default.cancel_grace,
+            Duration::ZERO..=Limits::CANCEL_GRACE_MAX,
+        ),
         connect_timeout: span(
             "connect_timeout",
             default.connect_timeout,
-            Limits::CONNECT_TIMEOUT_MAX,
+            up_to(Limits::CONNECT_TIMEOUT_MAX),
         ),
-        idle_timeout: span("idle_timeout", default.idle_timeout, Limits::TIMEOUT_MAX),
+        idle_timeout: span("idle_timeout", default.idle_timeout, up_to(Limits::TIMEOUT_MAX)),
         fuel: read_fuel(reader, &section),
         ..counted
     }
@@ -282,13 +289,15 @@ pub(crate) fn read_span(
     reader: &mut Reader,
     section: &Section<'_>,
     key: &str,
-    most: Duration,
+    range: RangeInclusive<Duration>,
 ) -> Option<Duration> {
-    reader.parsed(section, key, |text| match Span::parse(text)? {
-        span if span.0.is_zero() || span.0 > most => {
-            Err(format!("is {text}, but must be from 1 ms to {}", Span(most)))
+    reader.parsed(section, key, |text| {
+        let span = Span::parse(text)?;
+        if range.contains(&span.0) {
+            return Ok(span.0);
         }
-        span => Ok(span.0),
+        let (least, most) = (Span(*range.start()), Span(*range.end()));
+        Err(format!("is {text}, but must be from {least} to {most}"))
     })
 }
 
@@ -403,7 +412,7 @@ limits: { memory: 32MiB, timeout: 5s, fuel: none, http_requests: 3 }
         let all = "memory: 1MiB, tables: 1, handles: 8, timeout: 1s, fuel: 5, output: 1B, stdout: 2B, \
                    stderr: 3B, log: 4B, host_call: 4KiB, http_requests: 6, http_body: 7B, \
                    http_headers: 1KiB, connections: 8, tcp_bytes: 9B, connect_timeout: 2s, \
-                   idle_timeout: 3s, out: 10B, files: 11";
+                   idle_timeout: 3s, out: 10B, files: 11, cancel_grace: 4s";
         let text = GOOD.replace("memory: 32MiB, timeout: 5s, fuel: none, http_requests: 3", all);
         let limits = Manifest::parse(&text).unwrap().limits;
         let expected = Limits {
@@ -411,6 +420,7 @@ limits: { memory: 32MiB, timeout: 5s, fuel: none, http_requests: 3 }
             table_elements: 1,
             handles: 8,
             timeout: Duration::from_secs(1),
+            cancel_grace: Duration::from_secs(4),
             fuel: Some(5),
             output_bytes: 1,
             stdout_bytes: 2,
@@ -454,8 +464,9 @@ limits: { memory: 32MiB, timeout: 5s, fuel: none, http_requests: 3 }
         ];
         let texts = breaches.map(|breach| breach.to_string()).concat();
         // Log lines over their limit are dropped, and a server that is too slow is an error of the
-        // call: the guest may get over both.
-        let is_got_over = |key: &str| ["log", "connect_timeout", "idle_timeout"].contains(&key);
+        // call: the guest may get over both. After its grace an attempt is cancelled, as it was to be.
+        let is_got_over =
+            |key: &str| ["log", "connect_timeout", "idle_timeout", "cancel_grace"].contains(&key);
         for key in LIMIT_KEYS {
             assert_ne!(texts.contains(&format!("`limits.{key}`")), is_got_over(key), "{key}");
         }
@@ -465,6 +476,17 @@ limits: { memory: 32MiB, timeout: 5s, fuel: none, http_requests: 3 }
     fn a_limit_out_of_range_is_refused_with_the_range() {
         let fault = &faults(&GOOD.replace("32MiB", "32GiB"))[0];
         assert!(fault.message.contains("from 64 KiB to 1 GiB"), "{fault}");
+    }
+
+    #[test]
+    fn a_grace_may_be_zero_and_no_more_than_a_minute() {
+        let limits = |grace: &str| {
+            Manifest::parse(&GOOD.replace("fuel: none", &format!("cancel_grace: {grace}")))
+        };
+        assert_eq!(limits("0s").unwrap().limits.cancel_grace, Duration::ZERO);
+        assert_eq!(limits("60s").unwrap().limits.cancel_grace, Limits::CANCEL_GRACE_MAX);
+        let fault = limits("61s").unwrap_err().remove(0);
+        assert!(fault.message.contains("from 0 s to 60 s"), "{fault}");
     }
 
     #[test]

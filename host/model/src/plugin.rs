@@ -102,6 +102,9 @@ pub struct Plugin {
     pub builtin: bool,
     /// When it was loaded.
     pub loaded_at: Timestamp,
+    /// Since when its component is not run, because hosts ended while it ran. None as a rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quarantined_at: Option<Timestamp>,
 }
 
 /// An installed plugin, and what the operator allows it.

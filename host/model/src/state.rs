@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Where a task stands. The last four never change again.
+/// Where a task stands. The last four are ends: only a redrive takes a task out of them again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TaskState {
@@ -80,7 +80,7 @@ impl TaskState {
         }
     }
 
-    /// True for a state that never changes again.
+    /// True for an end.
     pub const fn is_end(self) -> bool {
         self.code() >= 8
     }
@@ -123,7 +123,7 @@ impl JobState {
         }
     }
 
-    /// True for a state that never changes again.
+    /// True for an end: only a redrive takes a job out of it again.
     pub const fn is_end(self) -> bool {
         matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
     }

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_path_to_error::Segment;
 
+use crate::clock::Timestamp;
 use crate::draft::RawTask;
 use crate::forest;
 use crate::job::{JobSpec, SpecFault, TASKS_MAX};
@@ -23,13 +24,13 @@ impl JobSpec {
             return Err(SpecFault::new("", message));
         }
         let is_forest = value.as_object().is_some_and(|map| map.contains_key("tasks"));
-        let (name, raws, base) = if is_forest {
+        let (name, deadline, raws, base) = if is_forest {
             let raw: RawJob = deserialize(value)?;
             forest::check_name("/name", raw.name.as_deref())?;
-            (raw.name, raw.tasks, "/tasks/")
+            (raw.name, raw.deadline, raw.tasks, "/tasks/")
         } else {
             let raw: RawTask = deserialize(value)?;
-            (raw.name.clone(), vec![raw], "")
+            (raw.name.clone(), None, vec![raw], "")
         };
         if raws.is_empty() || raws.len() > TASKS_MAX {
             let message = format!("has {} tasks: expected 1 to {TASKS_MAX}", raws.len());
@@ -37,12 +38,13 @@ impl JobSpec {
         }
         let path =
             |index: usize| if base.is_empty() { String::new() } else { format!("{base}{index}") };
-        let tasks = forest::link(raws, &path)?;
+        let tasks = forest::link(raws, deadline, &path)?;
         Ok(Self { name, tasks })
     }
 }
 
-fn deserialize<'de, T: Deserialize<'de>>(value: Value) -> Result<T, SpecFault> {
+/// Reads the JSON shape of something that is submitted. A fault says where it is.
+pub(crate) fn deserialize<'de, T: Deserialize<'de>>(value: Value) -> Result<T, SpecFault> {
     serde_path_to_error::deserialize(value).map_err(|error| {
         let at = error.path().iter().fold(String::new(), |at, segment| match segment {
             Segment::Map { key } => pointer::key(&at, key),
@@ -58,6 +60,7 @@ fn deserialize<'de, T: Deserialize<'de>>(value: Value) -> Result<T, SpecFault> {
 #[serde(deny_unknown_fields)]
 struct RawJob {
     name: Option<String>,
+    deadline: Option<Timestamp>,
     tasks: Vec<RawTask>,
 }
 

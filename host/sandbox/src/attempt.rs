@@ -42,7 +42,7 @@ pub(crate) async fn run(
     let port = secrets.guard(port);
     let mut store = match new_store(plugin, outside, scope, port, stop, wall) {
         Ok(store) => store,
-        Err(fault) => return Ended { result: Err(fault), usage: Usage::default() },
+        Err(fault) => return Ended::without_use(fault),
     };
     let input = call.input.to_string();
     let mut usage = Usage { input_bytes: input.len() as u64, ..Usage::default() };
@@ -62,10 +62,11 @@ pub(crate) async fn run(
     }
     let result = secrets.redact_result(judge(called, &store, wall, &mut usage));
     receipt(&mut usage, &store);
+    let is_outside = store.data().egress.ledger.unanswered.load(Ordering::Relaxed) > 0;
     drop(store);
     usage.cpu_us = micros(worked);
     usage.wall_us = micros(started.elapsed());
-    Ended { result, usage }
+    Ended { result, usage, is_outside }
 }
 
 fn micros(time: Duration) -> u64 {
@@ -98,7 +99,7 @@ pub(crate) fn new_store(
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(move |store| end_slice(store.data(), &ticker, store.engine()));
     // From here on, ending the attempt ends the guest's time slice.
-    stop.watch(&plugin.engine);
+    stop.watch(&plugin.engine, plan.limits.cancel_grace);
     if wall < TICK {
         plugin.ticker.tick_at(deadline, &plugin.engine);
     }
@@ -263,7 +264,18 @@ fn explain(fault: Fault, state: &State) -> Fault {
         Refusal::None => fault,
         Refusal::Denied(denial) => Fault::new(FaultCode::CapabilityDenied, denial),
         Refusal::Breach(breach) => Fault::new(FaultCode::LimitExceeded, breach.to_string()),
+        Refusal::Held(destination, wait) => held(&destination, wait),
     }
+}
+
+/// The fault of a guest that was not let through to a destination.
+fn held(destination: &str, wait: Duration) -> Fault {
+    let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+    let message = format!(
+        "`{destination}` fails so often that it is left alone for {} s more",
+        wait.as_secs_f64().ceil()
+    );
+    Fault { retry_after_ms: Some(wait_ms), ..Fault::new(FaultCode::BreakerOpen, message) }
 }
 
 fn receipt(usage: &mut Usage, store: &Store<State>) {
@@ -293,6 +305,7 @@ mod tests {
     use super::*;
     use crate::child::CompileIn;
     use crate::fixture;
+    use crate::gate::NoGate;
     use crate::sandbox::{Sandbox, Settings};
     use crate::secret::NoSecrets;
 
@@ -314,6 +327,7 @@ mod tests {
             cache: None,
             environment: BTreeMap::new(),
             secrets: Arc::new(NoSecrets),
+            gate: Arc::new(NoGate),
         };
         let sandbox = Arc::new(Sandbox::new(settings).unwrap());
         let compiled = sandbox.compile(&fixture::command(body), false).unwrap();
@@ -380,8 +394,8 @@ mod tests {
         let saved = checkpoint::Host::save(&mut state, "step".to_owned(), Vec::new()).await;
         assert!(saved.is_err());
         let written = log::Host::write(&mut state, log::Level::Info, "x".to_owned(), Vec::new());
-        assert!(written.is_err());
-        assert!(log::Host::progress(&mut state, 0.5, "x".to_owned()).is_err());
+        assert!(written.await.is_err());
+        assert!(log::Host::progress(&mut state, 0.5, "x".to_owned()).await.is_err());
         assert!(lines.take().is_empty());
     }
 

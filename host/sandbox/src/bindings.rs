@@ -7,6 +7,7 @@ wasmtime::component::bindgen!({
     world: "apflow:plugin/executor",
     imports: {
         "apflow:plugin/checkpoint": async | trappable,
+        "apflow:plugin/log": async | trappable,
         "apflow:plugin/dial.connect": async | trappable,
         "apflow:plugin/dial.[static]connection.secure": async | trappable,
         default: trappable,

@@ -42,6 +42,15 @@ pub struct Ended {
     pub result: Result<Value, Fault>,
     /// What was used, whatever the result.
     pub usage: Usage,
+    /// Whether a destination failed it, or had not answered yet.
+    pub is_outside: bool,
+}
+
+impl Ended {
+    /// An attempt that ended before its guest began.
+    pub fn without_use(fault: Fault) -> Self {
+        Self { result: Err(fault), usage: Usage::default(), is_outside: false }
+    }
 }
 
 /// What a call into a guest gives: its own result, or a trap.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use apflow_model::event::{LogLine, Stream};
 use apflow_model::manifest::Manifest;
@@ -116,4 +116,6 @@ impl TaskPort for Lines {
     }
 
     fn denied(&self, _: &str) {}
+
+    fn held(&self, _: &str, _: Duration) {}
 }

@@ -25,6 +25,7 @@ mod files;
 #[cfg(test)]
 mod fixture;
 mod floor;
+mod gate;
 mod import;
 mod imports;
 mod inspect;
@@ -50,6 +51,7 @@ pub use egress::{is_public, target};
 pub use error::{CompileLimit, SandboxError};
 pub use files::{Input, Mounts};
 pub use floor::Floor;
+pub use gate::{Gate, Held, NoGate, Pass};
 pub use import::{ExcessImport, Family, Import};
 pub use link::Linked;
 pub use port::{Checkpoint, CheckpointError, NoTask, PortFuture, TaskPort};

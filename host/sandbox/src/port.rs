@@ -4,6 +4,7 @@
 //! that the sandbox needs no engine and no store.
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use apflow_model::event::{LogLine, Stream};
 
@@ -35,6 +36,11 @@ pub trait TaskPort: Send + Sync {
     /// Ends a reservation of `reserved` tokens of which `used` were spent.
     fn settle_tokens(&self, reserved: u64, used: u64);
 
+    /// Waits until there is room for more of what the guest says. None when there is.
+    fn room(&self) -> Option<PortFuture<'_, ()>> {
+        None
+    }
+
     /// Keeps a line of the guest's log.
     fn log(&self, line: LogLine);
 
@@ -46,6 +52,9 @@ pub trait TaskPort: Send + Sync {
 
     /// Keeps that the guest was refused something. The message names the grant that would allow it.
     fn denied(&self, message: &str);
+
+    /// Keeps that the guest was not let through to a destination, and how long that is left alone.
+    fn held(&self, destination: &str, wait: Duration);
 }
 
 /// A checkpoint as it was saved.
@@ -106,6 +115,8 @@ impl TaskPort for NoTask {
     fn wrote(&self, _: Stream, _: &[u8]) {}
 
     fn denied(&self, _: &str) {}
+
+    fn held(&self, _: &str, _: Duration) {}
 }
 
 fn no_task() -> CheckpointError {

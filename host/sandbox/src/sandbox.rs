@@ -12,6 +12,7 @@ use crate::child::CompileIn;
 use crate::compile::{Compiled, Compiler};
 use crate::egress::Outside;
 use crate::error::SandboxError;
+use crate::gate::Gate;
 use crate::link::{Linked, Program};
 use crate::port::TaskPort;
 use crate::secret::SecretSource;
@@ -30,6 +31,8 @@ pub struct Settings {
     pub environment: BTreeMap<String, String>,
     /// Where the values of secrets come from.
     pub secrets: Arc<dyn SecretSource>,
+    /// Lets guests through to destinations.
+    pub gate: Arc<dyn Gate>,
 }
 
 /// Compiles and runs components.
@@ -54,7 +57,7 @@ impl Sandbox {
             threads,
             compiler: Compiler::new(settings.instances_max, settings.compile_in, settings.cache)?,
             environment: Arc::new(settings.environment),
-            outside: Arc::default(),
+            outside: Arc::new(Outside::through(settings.gate)),
             secrets: settings.secrets,
         })
     }

@@ -26,7 +26,7 @@ const LAST_WORDS_BYTES_MAX: usize = 2_000;
 /// The fault of an attempt that was ended from outside, after at most `wall`.
 pub(crate) fn stopped(reason: StopReason, wall: Duration) -> Fault {
     match reason {
-        StopReason::Cancelled => Fault::new(FaultCode::Cancelled, "somebody cancelled the job"),
+        StopReason::Cancelled => Fault::new(FaultCode::Cancelled, "somebody cancelled it"),
         StopReason::LeaseLost => {
             Fault::new(FaultCode::HostLost, "another attempt has taken the task over")
         }

@@ -3,13 +3,17 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use apflow_model::breaker::BreakerKey;
 use apflow_model::capability::Grant;
 use apflow_model::clock::Timestamp;
 use apflow_model::id::JobId;
+use apflow_model::idempotency::IdempotencyKey;
 use apflow_model::limit::Span;
 use apflow_model::state::JobState;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::schedules::SchedulesVerb;
+use super::tasks::TasksVerb;
 use super::{grant, json};
 
 /// Runs untrusted executors safely: every one is a WASI component that gets only what was granted.
@@ -62,7 +66,7 @@ pub(crate) struct Arguments {
 pub(crate) enum Verb {
     /// Check, compile and install a plugin.
     Load(Load),
-    /// List, show and remove installed plugins.
+    /// List, show, remove and release installed plugins.
     Plugins {
         #[command(subcommand)]
         verb: PluginsVerb,
@@ -71,10 +75,25 @@ pub(crate) enum Verb {
     Validate(Validate),
     /// Run one task now, or a batch of them.
     Run(Run),
-    /// List, show and cancel jobs, and get their files.
+    /// List, show, watch, cancel and retry jobs, and get their files.
     Jobs {
         #[command(subcommand)]
         verb: JobsVerb,
+    },
+    /// Submit jobs at times of the clock.
+    Schedules {
+        #[command(subcommand)]
+        verb: SchedulesVerb,
+    },
+    /// List, show, cancel and retry tasks of whichever job.
+    Tasks {
+        #[command(subcommand)]
+        verb: TasksVerb,
+    },
+    /// List what is left alone since it keeps failing, and try it again.
+    Breakers {
+        #[command(subcommand)]
+        verb: BreakersVerb,
     },
     /// List the secrets that secrets.yaml names.
     Secrets {
@@ -83,6 +102,8 @@ pub(crate) enum Verb {
     },
     /// Serve the HTTP API and run what is submitted to it.
     Serve(Serve),
+    /// Run what is submitted to others, beside any number of workers of the same server.
+    Worker,
     /// Start a plugin of your own.
     Plugin {
         #[command(subcommand)]
@@ -139,6 +160,11 @@ pub(crate) enum PluginsVerb {
         /// The name of the plugin.
         name: String,
     },
+    /// Let a quarantined plugin run again.
+    Release {
+        /// The name of the plugin.
+        name: String,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -155,6 +181,10 @@ pub(crate) struct Run {
     /// What to allow this run alone. Can be repeated.
     #[arg(long = "grant", value_name = "KIND=VALUE")]
     pub(crate) grants: Vec<Grant>,
+    /// A key of your own for this run: the same run with the same key is not run again, and answers
+    /// what the first did.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) idempotency_key: Option<IdempotencyKey>,
     /// Of all that it is granted, allow this run only this; `none` for nothing. Can be repeated.
     #[arg(long = "allow", value_name = "KIND=VALUE|none")]
     pub(crate) allow: Vec<grant::Said>,
@@ -171,6 +201,10 @@ pub(crate) struct Batch {
     /// The job or the list of its tasks: JSON, @FILE, or - for standard input.
     #[arg(long, value_name = "JSON|@FILE|-")]
     pub(crate) tasks: json::Source,
+    /// A key of your own for this run: the same run with the same key is not run again, and answers
+    /// what the first did.
+    #[arg(long, value_name = "KEY")]
+    pub(crate) idempotency_key: Option<IdempotencyKey>,
     /// What to allow this run alone. Can be repeated.
     #[arg(long = "grant", value_name = "KIND=VALUE")]
     pub(crate) grants: Vec<Grant>,
@@ -185,6 +219,14 @@ pub(crate) enum JobsVerb {
         /// The id of the job, for example `j_01h2xcejqtf2n`.
         id: JobId,
     },
+    /// Print what happened to one job, and what happens, to its end.
+    Watch {
+        /// The id of the job.
+        id: JobId,
+        /// Go on after the event with this number.
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        after: u64,
+    },
     /// List the files that the tasks of one job left, or save them.
     Files {
         /// The id of the job.
@@ -192,6 +234,16 @@ pub(crate) enum JobsVerb {
         /// Save them below this folder, each task's in a folder of its own, which must be new.
         #[arg(long, value_name = "DIR")]
         save: Option<PathBuf>,
+    },
+    /// Let the failed tasks of one job run again, with their checkpoints.
+    Retry {
+        /// The id of the job.
+        id: JobId,
+        /// Only these of its tasks: their ids, or the caller's references.
+        tasks: Vec<String>,
+        /// The cancelled ones as well.
+        #[arg(long)]
+        cancelled: bool,
     },
     /// Cancel one job or all: tasks that have not ended end now.
     Cancel {
@@ -230,6 +282,21 @@ pub(crate) struct ListJobs {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum BreakersVerb {
+    /// List the breakers that are open or have counted failures.
+    List,
+    /// Close one breaker or all, and forget their failures.
+    Reset {
+        /// As the list names it: `executor:NAME`, `destination:SCHEME://HOST:PORT`.
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        key: Option<BreakerKey>,
+        /// Every breaker.
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum SecretsVerb {
     /// List each with where it belongs, and whether its value can be read now.
     List,
@@ -243,6 +310,9 @@ pub(crate) struct Serve {
     /// The port to listen on; 0 for any free one.
     #[arg(long, default_value_t = 8000)]
     pub(crate) port: u16,
+    /// Run nothing: leave that to workers.
+    #[arg(long)]
+    pub(crate) no_dispatch: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -270,6 +340,21 @@ pub(crate) enum BenchVerb {
     Cancel(BenchCancel),
     /// What a task suffers beside guests that a sandbox must stop.
     Neighbours(Bench),
+    /// How many durable tasks a second there are, beside the least that their rows can cost.
+    Engine(BenchEngine),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchEngine {
+    /// How many rounds; each measures every row in turn.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) rounds: u32,
+    /// How many tasks to run while the memory is watched.
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(100..=10_000_000))]
+    pub(crate) tasks: u32,
+    /// Beside how many ended tasks a claim is measured, as well as beside none.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub(crate) ended: u32,
 }
 
 #[derive(Debug, Args)]

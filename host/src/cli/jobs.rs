@@ -1,6 +1,6 @@
-//! `jobs list`, `jobs show`, `jobs cancel`.
+//! `jobs list`, `jobs show`, `jobs cancel`, `jobs retry`.
 
-use apflow_api::{CancelAllJobs, CancelJob, FindJob, ListJobs};
+use apflow_api::{CancelAllJobs, CancelJob, FindJob, ListJobs, RetryJob};
 use apflow_model::id::JobId;
 use apflow_model::job::Job;
 
@@ -69,5 +69,16 @@ pub(crate) async fn cancel(
         1 => "cancelled 1 job".to_owned(),
         count => format!("cancelled {count} jobs"),
     });
+    Ok(Exit::Ok)
+}
+
+/// Lets what failed in a job run again, and shows the job as it stands then.
+pub(crate) async fn retry(
+    config: &Config,
+    retry: RetryJob,
+    output: &Output,
+) -> Result<Exit, CliError> {
+    let job = invoke(config, retry).await?;
+    output.result(&job, || tree::draw(&job));
     Ok(Exit::Ok)
 }

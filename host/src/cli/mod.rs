@@ -3,6 +3,7 @@
 mod arguments;
 mod asked;
 mod bench;
+mod breakers;
 mod compile;
 mod error;
 mod exit;
@@ -17,20 +18,27 @@ mod operator;
 mod output;
 mod plugins;
 mod run;
+mod schedules;
 mod secrets;
 mod selftest;
 mod serve;
 mod signals;
+mod tasks;
 mod tree;
 mod validate;
+mod watch;
+mod worker;
 
 use std::process::ExitCode;
 
+use apflow_api::RetryJob;
 use clap::Parser;
 
 use crate::config::Config;
 use crate::telemetry;
-use arguments::{Arguments, BenchVerb, JobsVerb, PluginVerb, PluginsVerb, SecretsVerb, Verb};
+use arguments::{
+    Arguments, BenchVerb, BreakersVerb, JobsVerb, PluginVerb, PluginsVerb, SecretsVerb, Verb,
+};
 use error::CliError;
 use exit::Exit;
 use output::Output;
@@ -43,7 +51,8 @@ pub fn main() -> ExitCode {
         return compile::run(order);
     }
     let output = Output::new(arguments.json);
-    let usual = if matches!(arguments.verb, Verb::Serve(_)) { "info" } else { "warn" };
+    let usual =
+        if matches!(arguments.verb, Verb::Serve(_) | Verb::Worker) { "info" } else { "warn" };
     let is_plain = arguments.no_color.as_ref().is_some_and(|value| !value.is_empty());
     if let Err(reason) = telemetry::start(arguments.log.as_deref(), usual, is_plain) {
         output.error(&CliError::Usage(format!("the log filter is not valid: {reason}")));
@@ -79,17 +88,33 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
             plugins::remove(&config()?, name, output).await
         }
         Verb::Validate(verb) => validate::run(&verb, output),
+        Verb::Plugins { verb: PluginsVerb::Release { name } } => {
+            plugins::release(&config()?, name, output).await
+        }
         Verb::Run(verb) => run::run(&config()?, verb, output).await,
         Verb::Jobs { verb: JobsVerb::List(list) } => jobs::list(&config()?, list, output).await,
         Verb::Jobs { verb: JobsVerb::Show { id } } => jobs::show(&config()?, &id, output).await,
+        Verb::Jobs { verb: JobsVerb::Watch { id, after } } => {
+            watch::run(&config()?, id, after, output).await
+        }
         Verb::Jobs { verb: JobsVerb::Cancel { id, .. } } => {
             jobs::cancel(&config()?, id, output).await
         }
         Verb::Jobs { verb: JobsVerb::Files { id, save } } => {
             files::run(&config()?, id, save.as_deref(), output).await
         }
+        Verb::Schedules { verb } => schedules::run(config, verb, output).await,
+        Verb::Jobs { verb: JobsVerb::Retry { id, tasks, cancelled } } => {
+            jobs::retry(&config()?, RetryJob { id, tasks, with_cancelled: cancelled }, output).await
+        }
+        Verb::Tasks { verb } => tasks::run(&config()?, verb, output).await,
+        Verb::Breakers { verb: BreakersVerb::List } => breakers::list(&config()?, output).await,
+        Verb::Breakers { verb: BreakersVerb::Reset { key, .. } } => {
+            breakers::reset(&config()?, key, output).await
+        }
         Verb::Secrets { verb: SecretsVerb::List } => secrets::list(&config()?, output).await,
         Verb::Serve(verb) => serve::run(&config()?, verb, output).await,
+        Verb::Worker => worker::run(&config()?, output).await,
         Verb::Plugin { verb: PluginVerb::New(new) } => new::run(&new, output),
         Verb::Bench { verb: BenchVerb::Sandbox(bench) } => bench::sandbox(bench, output).await,
         Verb::Bench { verb: BenchVerb::Load(bench) } => bench::load(bench, output).await,
@@ -97,6 +122,9 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         Verb::Bench { verb: BenchVerb::Cancel(bench) } => bench::cancel(bench, output).await,
         Verb::Bench { verb: BenchVerb::Neighbours(bench) } => {
             bench::neighbours(bench, output).await
+        }
+        Verb::Bench { verb: BenchVerb::Engine(bench) } => {
+            bench::engine(&config()?, &bench, output).await
         }
         // It needs no runtime, so it never gets here.
         Verb::CompileComponent { .. } => Ok(Exit::Internal),

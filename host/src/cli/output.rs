@@ -59,6 +59,15 @@ impl Output {
         }
     }
 
+    /// Prints one of many results: as JSON on a line of its own if that was asked for, else as text.
+    pub(crate) fn line(&self, value: &impl Serialize, text: impl FnOnce() -> String) {
+        if self.is_json {
+            print(&serde_json::to_string(value).unwrap_or_else(|error| no_json(&error)));
+        } else {
+            print(&text());
+        }
+    }
+
     /// Says something on the way. Silent when JSON was asked for.
     pub(crate) fn note(&self, text: &str) {
         if !self.is_json {
@@ -70,13 +79,17 @@ impl Output {
     pub(crate) fn error(&self, error: &CliError) {
         let faults = error.faults();
         let code = error.code().map(Code::name);
+        let retry_after = error.api().and_then(ApiError::retry_after);
         if self.is_json {
             let pointer = error.api().and_then(ApiError::pointer);
             let message = chain(error);
-            let error = json!({
+            let mut said = json!({
                 "code": code, "message": message, "pointer": pointer, "faults": faults,
             });
-            say(&pretty(&json!({ "error": error })));
+            if let Some(seconds) = retry_after {
+                said["retry_after"] = seconds.into();
+            }
+            say(&pretty(&json!({ "error": said })));
             return;
         }
         match code {
@@ -85,6 +98,9 @@ impl Output {
         }
         for fault in faults {
             say(&format!("  {fault}"));
+        }
+        if let Some(seconds) = retry_after {
+            say(&format!("  try again in {seconds} s"));
         }
         if let Some(code) = code {
             say(&format!("  `apflow-host explain {code}` says more"));
@@ -137,7 +153,11 @@ pub(crate) fn shorten(text: &str, characters_max: usize) -> String {
 }
 
 fn pretty(value: &impl Serialize) -> String {
-    serde_json::to_string_pretty(value).unwrap_or_else(|error| format!("no JSON: {error}"))
+    serde_json::to_string_pretty(value).unwrap_or_else(|error| no_json(&error))
+}
+
+fn no_json(error: &serde_json::Error) -> String {
+    format!("no JSON: {error}")
 }
 
 fn print(text: &str) {

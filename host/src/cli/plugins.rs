@@ -1,6 +1,6 @@
-//! `plugins list`, `plugins show`, `plugins remove`.
+//! `plugins list`, `plugins show`, `plugins remove`, `plugins release`.
 
-use apflow_api::{ListPlugins, RemovePlugin, ShowPlugin};
+use apflow_api::{ListPlugins, ReleasePlugin, RemovePlugin, ShowPlugin};
 use apflow_model::limit::{Bytes, Span};
 use apflow_model::plugin::Installed;
 
@@ -25,12 +25,13 @@ pub(crate) async fn list(config: &Config, output: &Output) -> Result<Exit, CliEr
                 manifest.version.to_string(),
                 plugin.world.name().to_owned(),
                 if plugin.builtin { "host" } else { "loaded" }.to_owned(),
+                if plugin.quarantined_at.is_some() { "quarantined" } else { "ready" }.to_owned(),
                 asked::list(grants),
                 shorten(&manifest.description, DESCRIPTION_CHARACTERS_MAX),
             ]
         };
         let rows = listed.plugins.iter().map(row).collect();
-        columns(&["NAME", "VERSION", "WORLD", "FROM", "GRANTED", "DESCRIPTION"], rows, &[])
+        columns(&["NAME", "VERSION", "WORLD", "FROM", "STATE", "GRANTED", "DESCRIPTION"], rows, &[])
     });
     Ok(Exit::Ok)
 }
@@ -53,9 +54,23 @@ pub(crate) async fn remove(
     Ok(Exit::Ok)
 }
 
+pub(crate) async fn release(
+    config: &Config,
+    name: String,
+    output: &Output,
+) -> Result<Exit, CliError> {
+    let released = invoke(config, ReleasePlugin { name }).await?;
+    output.result(&released, || format!("{} may run", released.plugin.manifest.name));
+    Ok(Exit::Ok)
+}
+
 fn detail(installed: &Installed) -> String {
     let Installed { plugin, .. } = installed;
     let (manifest, limits) = (&plugin.manifest, &plugin.manifest.limits);
+    let state = plugin.quarantined_at.map_or_else(
+        || "ready".to_owned(),
+        |since| format!("quarantined since {since}: hosts ended while it ran"),
+    );
     let fuel = limits.fuel.map_or_else(|| "none".to_owned(), |fuel| fuel.to_string());
     let rows = [
         ("name", manifest.name.clone()),
@@ -64,6 +79,7 @@ fn detail(installed: &Installed) -> String {
         ("world", plugin.world.name().to_owned()),
         ("from", if plugin.builtin { "the host" } else { "load" }.to_owned()),
         ("sha256", plugin.digest.to_string()),
+        ("state", state),
         ("memory", Bytes(limits.memory_bytes).to_string()),
         ("timeout", Span(limits.timeout).to_string()),
         ("fuel", fuel),

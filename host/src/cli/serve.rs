@@ -29,24 +29,31 @@ pub(crate) async fn run(config: &Config, serve: Serve, output: &Output) -> Resul
         let signals = Signals::listen();
         let signals = signals
             .map_err(|source| CliError::Io { what: "the process's signals".to_owned(), source })?;
-        host.start().await?;
+        if !serve.no_dispatch {
+            host.start().await?;
+        }
         let url = format!("http://{bound}");
         let file = config.config_file();
         output.result(&json!({ "url": url, "token_file": file, "token_is_new": is_new }), || {
             let made = if is_new { "made a token in" } else { "the token is in" };
             format!("listening on {url}\n{made} {}", file.display())
         });
-        let door = Door::new(host.api.clone(), Token::new(token));
-        answer(listener, door, signals).await.map_err(unusable)
+        let (end, ending) = watch::channel(());
+        let door = Door::new(host.api.clone(), Token::new(token), ending);
+        answer(listener, door, end, signals).await.map_err(unusable)
     })
     .await?;
     Ok(Exit::Ok)
 }
 
 /// Answers requests until the process is asked to end, and a little longer those that are open.
-async fn answer(listener: TcpListener, door: Door, mut signals: Signals) -> std::io::Result<()> {
-    let (end, ended) = watch::channel(());
-    let mut stop = ended.clone();
+async fn answer(
+    listener: TcpListener,
+    door: Door,
+    end: watch::Sender<()>,
+    mut signals: Signals,
+) -> std::io::Result<()> {
+    let mut stop = end.subscribe();
     let serving = axum::serve(listener, http::router(door)).with_graceful_shutdown(async move {
         // An error says that the sender is gone, which is an end as well.
         drop(stop.changed().await);

@@ -38,7 +38,7 @@ async fn receive(door: &Door, request: Request, id: &str) -> Result<Upload, Prob
     let caller = door.token.principal(request.headers()).ok_or_else(route::stranger)?;
     let refused = |error: ApiError| Problem::of(&error, id);
     let (mut parts, body) = request.into_parts();
-    let mut input = Input { fields: route::fields(&mut parts).await?, body: None };
+    let mut input = Input { fields: route::fields(&mut parts).await?, ..Input::default() };
     let name = input.require("name").map_err(refused)?;
     input.finish().map_err(refused)?;
     let (sender, pieces) = mpsc::channel(PIECES_WAITING_MAX);
@@ -83,7 +83,7 @@ pub(super) async fn open(State(door): State<Door>, request: Request) -> Response
 async fn find(door: &Door, request: Request, id: &str) -> Result<OpenedFile, Problem> {
     let caller = door.token.principal(request.headers()).ok_or_else(route::stranger)?;
     let (mut parts, _) = request.into_parts();
-    let input = Input { fields: route::fields(&mut parts).await?, body: None };
+    let input = Input { fields: route::fields(&mut parts).await?, ..Input::default() };
     let found = async { door.api.invoke(OpenFile::read(input)?, &caller).await };
     found.await.map_err(|error| Problem::of(&error, id))
 }

@@ -5,17 +5,19 @@ mod body;
 mod files;
 mod problem;
 mod route;
+mod watch;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use apflow_api::{Api, Code, OpenFile, TABLE, UploadFile};
+use apflow_api::{Api, Code, ListEvents, OpenFile, Remote, TABLE, UploadFile};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use tokio::sync::watch::Receiver;
 
 pub(crate) use auth::Token;
 use problem::Problem;
@@ -30,12 +32,14 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(crate) struct Door {
     pub(crate) api: Api,
     pub(crate) token: Arc<Token>,
+    /// Changes when the host is asked to end: what would go on for ever ends then.
+    ending: Receiver<()>,
     requests: Arc<Requests>,
 }
 
 impl Door {
-    pub(crate) fn new(api: Api, token: Token) -> Self {
-        Self { api, token: Arc::new(token), requests: Arc::new(Requests::new()) }
+    pub(crate) fn new(api: Api, token: Token, ending: Receiver<()>) -> Self {
+        Self { api, token: Arc::new(token), ending, requests: Arc::new(Requests::new()) }
     }
 }
 
@@ -60,7 +64,12 @@ impl Requests {
 pub(crate) fn router(door: Door) -> Router {
     let mut router = Router::new().route("/health", get(health)).route("/ready", get(ready));
     for entry in TABLE {
-        router = router.route(entry.path, route::of(entry));
+        let mut route = route::of(entry);
+        if entry.path == ListEvents::PATH {
+            let streams = middleware::from_fn_with_state(door.clone(), watch::stream_if_asked);
+            route = route.layer(streams);
+        }
+        router = router.route(entry.path, route);
     }
     router
         .route(UploadFile::PATH, post(files::upload))
@@ -82,9 +91,7 @@ async fn ready(State(door): State<Door>, request: Request) -> Response {
     match door.api.check() {
         Ok(()) => axum::Json(serde_json::json!({ "status": "ready" })).into_response(),
         // The store has logged why.
-        Err(error) => Problem::new(error.code(), error.detail())
-            .in_request(RequestId::of(&request))
-            .into_response(),
+        Err(error) => Problem::quietly(&error).in_request(RequestId::of(&request)).into_response(),
     }
 }
 

@@ -7,9 +7,6 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-/// When to try again what cannot be done at present: as often as the store looks.
-const RETRY_AFTER_SECONDS: &str = "1";
-
 const REPOSITORY: &str = env!("CARGO_PKG_REPOSITORY");
 
 /// The body of every error.
@@ -27,6 +24,9 @@ pub(crate) struct Problem {
     /// Every fault of a manifest.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     faults: Vec<FileFault>,
+    /// How many seconds to wait before the same is tried again, as in the header `retry-after`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u32>,
     /// The id of the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     instance: Option<String>,
@@ -43,6 +43,7 @@ impl Problem {
             detail: detail.into(),
             pointer: None,
             faults: Vec::new(),
+            retry_after: None,
             instance: None,
         }
     }
@@ -51,9 +52,15 @@ impl Problem {
         if error.code().status() >= 500 {
             tracing::error!(request, error = chain(error), "the host failed");
         }
+        Self::quietly(error)
+    }
+
+    /// The same for what was logged already.
+    pub(crate) fn quietly(error: &ApiError) -> Self {
         Self {
             pointer: error.pointer().map(str::to_owned),
             faults: error.faults().to_vec(),
+            retry_after: error.retry_after(),
             ..Self::new(error.code(), error.detail())
         }
     }
@@ -66,17 +73,38 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let retry_after = self.retry_after;
         let mut response = (status, Json(self)).into_response();
         let kind = HeaderValue::from_static("application/problem+json");
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, kind);
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+        if let Some(seconds) = retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
         }
         if status == StatusCode::UNAUTHORIZED {
             let scheme = HeaderValue::from_static("Bearer");
             headers.insert(header::WWW_AUTHENTICATE, scheme);
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_busy_host_says_when_to_submit_again() {
+        let busy = Problem { retry_after: Some(1), ..Problem::new(Code::Busy, "not now") };
+        assert_eq!(serde_json::to_value(&busy).unwrap()["retry_after"], 1);
+        let response = busy.into_response();
+        assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+    }
+
+    #[test]
+    fn what_will_fail_again_names_no_time() {
+        let unknown = Problem::of(&ApiError::InvalidRequest("no".to_owned()), "1-1");
+        assert!(!unknown.into_response().headers().contains_key(header::RETRY_AFTER));
     }
 }

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use apflow_api::{Code, Entry, Input, Method};
+use apflow_api::{Answer, Code, Entry, Input, Method};
 use axum::Json;
 use axum::RequestPartsExt;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, Path, Query, Request, State};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 
@@ -21,6 +21,7 @@ pub(super) fn of(entry: &'static Entry) -> MethodRouter<Door> {
     let method = match entry.method {
         Method::Get => MethodFilter::GET,
         Method::Post => MethodFilter::POST,
+        Method::Put => MethodFilter::PUT,
         Method::Delete => MethodFilter::DELETE,
     };
     on(method, |State(door): State<Door>, request: Request| answer(entry, door, request))
@@ -29,23 +30,26 @@ pub(super) fn of(entry: &'static Entry) -> MethodRouter<Door> {
 async fn answer(entry: &Entry, door: Door, request: Request) -> Response {
     let id = RequestId::of(&request);
     match invoke(entry, door, request, &id).await {
-        Ok((status, body)) => (status, Json(body)).into_response(),
+        Ok(answer) => respond(answer),
         Err(problem) => problem.in_request(id).into_response(),
     }
 }
 
-async fn invoke(
-    entry: &Entry,
-    door: Door,
-    request: Request,
-    id: &str,
-) -> Result<(StatusCode, serde_json::Value), Problem> {
+async fn invoke(entry: &Entry, door: Door, request: Request, id: &str) -> Result<Answer, Problem> {
     // Before the body is read: strangers cannot make the host read and parse megabytes.
     let caller = door.token.principal(request.headers()).ok_or_else(stranger)?;
     let input = read(request).await?;
-    let answered = (entry.invoke)(door.api, caller, input).await;
-    let (status, body) = answered.map_err(|error| Problem::of(&error, id))?;
-    Ok((StatusCode::from_u16(status).unwrap_or(StatusCode::OK), body))
+    (entry.invoke)(door.api, caller, input).await.map_err(|error| Problem::of(&error, id))
+}
+
+fn respond(Answer { status, headers, body }: Answer) -> Response {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
+    let mut response = (status, Json(body)).into_response();
+    let headers = headers
+        .into_iter()
+        .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+    response.headers_mut().extend(headers);
+    response
 }
 
 /// What somebody without the token is told.
@@ -57,6 +61,7 @@ pub(super) fn stranger() -> Problem {
 async fn read(request: Request) -> Result<Input, Problem> {
     let (mut parts, body) = request.into_parts();
     let fields = fields(&mut parts).await?;
+    let headers = headers(&parts).map_err(invalid)?;
     let bytes = Bytes::from_request(Request::from_parts(parts, body), &()).await;
     let bytes = bytes.map_err(|error| unreadable(&error))?;
     let body = match bytes.len() {
@@ -66,7 +71,22 @@ async fn read(request: Request) -> Result<Input, Problem> {
                 .map_err(|error| invalid(format!("the body is not JSON: {error}")))?,
         ),
     };
-    Ok(Input { fields, body })
+    Ok(Input { fields, headers, body })
+}
+
+/// The headers that verbs read.
+fn headers(parts: &Parts) -> Result<BTreeMap<&'static str, String>, String> {
+    let mut headers = BTreeMap::new();
+    for name in Input::HEADERS {
+        for value in parts.headers.get_all(name) {
+            let text = value.to_str().map(str::to_owned);
+            let text = text.map_err(|_| format!("the header `{name}` is no plain text"))?;
+            if headers.insert(name, text).is_some() {
+                return Err(format!("the header `{name}` is given twice"));
+            }
+        }
+    }
+    Ok(headers)
 }
 
 /// The fields of the path and of the query.

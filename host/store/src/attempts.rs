@@ -69,8 +69,11 @@ pub struct Settlement {
 pub struct Settled {
     /// The job of the task.
     pub job: JobId,
-    /// The state the task is in now.
+    /// The state the task is in now: `cancelled` when somebody cancelled it before, unless it
+    /// completed.
     pub state: TaskState,
+    /// Why it did not end well.
+    pub fault: Option<Fault>,
     /// The tasks that became ready, itself included when it is tried again at once.
     pub became_ready: Vec<TaskId>,
     /// When the earliest task that became scheduled is due.
@@ -84,7 +87,7 @@ impl Store {
     ///
     /// The task's state, its attempt, output, files, usage and events, the tasks that become ready or
     /// are skipped, and the end of the job change in one transaction: a crash leaves all of them
-    /// or none. The checkpoints of a completed task are dropped; those of any other are kept.
+    /// or none. A task that somebody cancelled is not tried again. The checkpoints of a completed task are dropped; those of any other are kept.
     ///
     /// # Errors
     ///

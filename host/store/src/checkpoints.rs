@@ -8,7 +8,7 @@ use apflow_model::clock::Timestamp;
 use apflow_model::event::Happening;
 use apflow_model::id::{JobId, TaskId};
 
-use crate::connection::{Connection, query};
+use crate::connection::{Connection, Row, query};
 use crate::dialect::{Sql, sql};
 use crate::error::StoreError;
 use crate::events::{self, Draft};
@@ -21,6 +21,29 @@ pub const CHECKPOINT_BYTES_MAX: u64 = 1 << 20;
 
 /// The most checkpoints one task may hold.
 pub const CHECKPOINTS_MAX: u64 = 1_000;
+
+/// The most checkpoints that one page holds, without their values.
+pub const CHECKPOINTS_PER_PAGE_MAX: u32 = 1_000;
+
+/// The most checkpoints that one page holds with their values: 16 MiB at most.
+pub const VALUES_PER_PAGE_MAX: u32 = 16;
+
+/// A checkpoint in the history of a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PastCheckpoint {
+    /// The place in the task's history, from 1.
+    pub n: u64,
+    /// The name the step was saved under.
+    pub step: String,
+    /// The attempt that saved it.
+    pub attempt: u32,
+    /// When it was saved.
+    pub at: Timestamp,
+    /// The size of the value in bytes.
+    pub bytes: u64,
+    /// The value, when it was asked for.
+    pub value: Option<Vec<u8>>,
+}
 
 /// A checkpoint as it was saved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +110,45 @@ impl Store {
             })
         };
         newest.as_ref().map(read).transpose()
+    }
+
+    /// Lists the checkpoints of a task with a number above `after`, in the order they were saved, at
+    /// most `limit` of them, with or without their values. A task that completed has none.
+    ///
+    /// `limit` is brought into 1 to [`CHECKPOINTS_PER_PAGE_MAX`], or to [`VALUES_PER_PAGE_MAX`] with
+    /// values.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`] and [`StoreError::Corrupt`].
+    pub async fn list_checkpoints(
+        &self,
+        task: TaskId,
+        after: u64,
+        limit: u32,
+        with_values: bool,
+    ) -> Result<Vec<PastCheckpoint>, StoreError> {
+        const LIST: &str = "SELECT n, step, attempt, at, CAST(length(value) AS BIGINT) AS bytes FROM checkpoint \
+                            WHERE task_id = $1 AND n > $2 ORDER BY n LIMIT $3";
+        const LIST_WITH_VALUES: &str = "SELECT n, step, attempt, at, CAST(length(value) AS BIGINT) AS bytes, value FROM checkpoint \
+             WHERE task_id = $1 AND n > $2 ORDER BY n LIMIT $3";
+        let (sql, most) = if with_values {
+            (LIST_WITH_VALUES, VALUES_PER_PAGE_MAX)
+        } else {
+            (LIST, CHECKPOINTS_PER_PAGE_MAX)
+        };
+        let list = query(sql).bind(task.0).bind(row::count(after)).bind(limit.clamp(1, most));
+        let read = |row: &Row| {
+            Ok(PastCheckpoint {
+                n: row::number(row, "n")?,
+                step: row::column(row, "step")?,
+                attempt: row::number(row, "attempt")?,
+                at: row::moment(row, "at")?,
+                bytes: row::number(row, "bytes")?,
+                value: with_values.then(|| row::column(row, "value")).transpose()?,
+            })
+        };
+        self.readers().fetch_all(list).await?.iter().map(read).collect()
     }
 }
 
@@ -164,6 +226,6 @@ impl Save {
     fn draft(&self, job: JobId) -> Draft {
         let what =
             Happening::Checkpoint { step: self.step.clone(), bytes: self.value.len() as u64 };
-        Draft { job, task: self.task, attempt: self.attempt, at: self.now, what }
+        Draft { job, task: Some(self.task), attempt: self.attempt, at: self.now, what }
     }
 }

@@ -28,8 +28,8 @@ enum Way {
 ///
 /// # Errors
 ///
-/// None of them counts then: [`StoreError::Unavailable`] and [`StoreError::DispatchTaken`] when
-/// nothing can be written at present, and else why the only one of them failed.
+/// None of them counts then: [`StoreError::Unavailable`] when nothing can be written at present, and
+/// else why the only one of them failed.
 pub(crate) async fn commit(
     link: &mut Link,
     batch: &mut [Box<dyn Queued>],
@@ -65,9 +65,8 @@ pub(crate) async fn probe(link: &mut Link) -> Result<(), StoreError> {
 }
 
 async fn try_to_probe(link: &mut Link) -> Result<(), StoreError> {
-    let mut connection = link.begin().await?;
-    connection.run(PROBE).await?;
-    Ok(connection.run("COMMIT").await?)
+    link.begin().await?.run(PROBE).await?;
+    link.commit(false).await
 }
 
 async fn roll_back(link: &mut Link, error: &StoreError) {
@@ -86,6 +85,7 @@ async fn try_to_commit(
     batch: &mut [Box<dyn Queued>],
     way: Way,
 ) -> Result<(), StoreError> {
+    let hints = batch.iter().any(|write| write.turn().is_news());
     let mut connection = link.begin().await?;
     let mut rest = batch;
     while let Some(first) = rest.first() {
@@ -98,7 +98,7 @@ async fn try_to_commit(
         }
         rest = others;
     }
-    Ok(connection.run("COMMIT").await?)
+    link.commit(hints).await
 }
 
 /// Applies like writes together.

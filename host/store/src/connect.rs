@@ -19,6 +19,15 @@ const READERS_MAX: u32 = 4;
 /// How long to wait for another process that holds the database, for example a backup.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How a server limits the writer, in milliseconds. It waits no longer than this for another
+/// process's commit or for a statement, and one that stands still within a transaction, because its
+/// process was stopped or its machine is gone, is thrown out, so that the others go on.
+const PATIENCE: [(&str, &str); 3] = [
+    ("idle_in_transaction_session_timeout", "5000"),
+    ("lock_timeout", "8000"),
+    ("statement_timeout", "18000"),
+];
+
 /// How long to wait for a connection to a server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -30,6 +39,9 @@ const LOG_BYTES_KEPT_MAX: &str = "67108864";
 
 /// What the writer keeps in memory: 32 MiB. A negative number counts KiB, not pages.
 const WRITER_CACHE: &str = "-32768";
+
+/// How many rows the thread of a file reads ahead: with fewer, it and its reader would take turns.
+const ROWS_WAITING_MAX: usize = 2_048;
 
 /// How a server goes about the writer's statements: each finds its rows by keys, so it is planned
 /// once, and by the indexes, however few rows the server has counted in the tables.
@@ -52,7 +64,7 @@ pub(crate) async fn writer(address: &Address) -> Result<Own, sqlx::Error> {
             Ok(Either::Sqlite(Box::new(options.connect().await?)))
         }
         Address::Server(server) => {
-            let options = server.options().clone().options(ROWS_BY_KEY);
+            let options = server.options().clone().options(ROWS_BY_KEY).options(PATIENCE);
             let connecting = PgConnection::connect_with(&options);
             let connected = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await;
             Ok(Either::Postgres(Box::new(connected.map_err(|_| sqlx::Error::PoolTimedOut)??)))
@@ -69,7 +81,8 @@ pub(crate) async fn readers(address: &Address) -> Result<Readers, sqlx::Error> {
             Ok(Either::Sqlite(pool.connect_with(options).await?))
         }
         Address::Server(server) => {
-            let pool = PgPoolOptions::new().max_connections(READERS_MAX);
+            // One more, which listens to the other processes.
+            let pool = PgPoolOptions::new().max_connections(READERS_MAX + 1);
             let pool = pool.acquire_timeout(CONNECT_TIMEOUT);
             Ok(Either::Postgres(pool.connect_with(server.options().clone()).await?))
         }
@@ -80,6 +93,7 @@ fn file_options() -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
+        .row_buffer_size(ROWS_WAITING_MAX)
         .pragma("temp_store", "MEMORY")
         .disable_statement_logging()
 }

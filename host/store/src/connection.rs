@@ -4,7 +4,9 @@
 //! differ in `dialect`.
 
 use std::fmt::Write as _;
+use std::io;
 use std::ops::DerefMut;
+use std::time::Duration;
 
 use sqlx::postgres::{PgConnection, PgPool, PgRow};
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
@@ -13,9 +15,13 @@ use sqlx::{
     SqlSafeStr, SqlStr, Sqlite, Transaction, Type,
 };
 
-use crate::dialect::{BEGIN_SNAPSHOT, Sql};
+use crate::dialect::{BEGIN_SNAPSHOT, HINT_CHANNEL, Sql};
 use crate::error::StoreError;
 use crate::failpoint;
+
+/// The longest that a server may leave a statement without any answer. It is longer than the server
+/// lets the writer's statements take, so it is met only when the server itself hangs.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What there is of one database, or of the other.
 #[derive(Debug, Clone)]
@@ -63,11 +69,36 @@ impl Connection<'_> {
                 sqlx::query(sql.sqlite).execute(&mut **connection).await.map(drop)
             }
             Self::Postgres(connection) => {
-                sqlx::raw_sql(sql.postgres).execute(&mut **connection).await.map(drop)
+                let run = sqlx::raw_sql(sql.postgres).execute(&mut **connection);
+                answered(run).await.map(drop)
             }
         };
         failpoint::pass();
         ran
+    }
+
+    /// Makes the transaction count. With `hint`, the other processes of a server are told so, by
+    /// whoever signs with this word; in the same round trip.
+    pub(crate) async fn commit(&mut self, hint: Option<&str>) -> Result<(), sqlx::Error> {
+        match (self, hint) {
+            (Self::Postgres(connection), Some(signed)) => {
+                // Safe: the word is made of hexadecimal digits.
+                let sql = AssertSqlSafe(format!("NOTIFY {HINT_CHANNEL}, '{signed}'; COMMIT"));
+                answered(sqlx::raw_sql(sql).execute(&mut **connection)).await.map(drop)
+            }
+            (connection, _) => connection.run("COMMIT").await,
+        }
+    }
+}
+
+/// What a server answers, unless it hangs: the connection is lost then, and what was asked may
+/// still happen.
+async fn answered<T>(
+    asked: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    match tokio::time::timeout(ANSWER_TIMEOUT, asked).await {
+        Ok(answer) => answer,
+        Err(_) => Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into())),
     }
 }
 
@@ -189,6 +220,15 @@ impl Query {
         Self { text: Text::Built(start.to_owned()), arguments: Vec::new() }
     }
 
+    /// Asks how a file would go about a statement that was put together.
+    #[cfg(test)]
+    pub(crate) fn explained(mut self) -> Self {
+        if let Text::Built(text) = &mut self.text {
+            text.insert_str(0, "EXPLAIN QUERY PLAN ");
+        }
+        self
+    }
+
     /// Adds a part to a statement that is put together.
     pub(crate) fn push(&mut self, part: &'static str) -> &mut Self {
         if let Text::Built(text) = &mut self.text {
@@ -225,7 +265,7 @@ impl Query {
             Either::Postgres(connection) => {
                 let (sql, arguments) = self.parts::<Postgres>(|sql| sql.postgres)?;
                 let query = sqlx::query_with(sql, arguments);
-                Ok(query.execute(&mut **connection).await?.rows_affected())
+                Ok(answered(query.execute(&mut **connection)).await?.rows_affected())
             }
         }
     }
@@ -241,7 +281,8 @@ impl Query {
             }
             Either::Postgres(connection) => {
                 let (sql, arguments) = self.parts::<Postgres>(|sql| sql.postgres)?;
-                let rows = sqlx::query_with(sql, arguments).fetch_all(&mut **connection).await?;
+                let query = sqlx::query_with(sql, arguments);
+                let rows = answered(query.fetch_all(&mut **connection)).await?;
                 Ok(rows.into_iter().map(Row::Postgres).collect())
             }
         }
@@ -312,6 +353,18 @@ impl Query {
 impl From<i64> for Argument {
     fn from(number: i64) -> Self {
         Self::Number(Some(number))
+    }
+}
+
+impl From<Option<i64>> for Argument {
+    fn from(number: Option<i64>) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl From<Option<String>> for Argument {
+    fn from(text: Option<String>) -> Self {
+        Self::Text(text)
     }
 }
 

@@ -48,15 +48,31 @@ pub(crate) const BEGIN: Sql = Sql {
 pub(crate) const BEGIN_SNAPSHOT: Sql =
     Sql { sqlite: "BEGIN", postgres: "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY" };
 
-/// Takes the right to dispatch, for as long as the connection lives. Answers whether it was free.
+/// The first `$2` ready tasks of each of the lanes `$1`, by their place in the order of a lane.
 ///
-/// `SQLite` has no such lock: there, the one on the data directory does.
-pub(crate) const TAKE_DISPATCH: Sql =
-    Sql { sqlite: "SELECT TRUE", postgres: "SELECT pg_try_advisory_lock(107135382613880)" };
+/// A subquery for each row is read by an index where `SQLite` finds `IN`, and `PostgreSQL` finds
+/// `LATERAL`.
+pub(crate) const FIRST_OF_LANES: Sql = Sql {
+    sqlite: "\
+    SELECT head.lane_id, head.priority, head.run_at, head.id \
+    FROM json_each($1) AS wanted JOIN task AS head ON head.id IN ( \
+      SELECT id FROM task WHERE lane_id = CAST(wanted.value AS BIGINT) AND state = 2 \
+      ORDER BY priority, run_at, id LIMIT $2)",
+    postgres: "\
+    SELECT head.lane_id, head.priority, head.run_at, head.id \
+    FROM jsonb_array_elements(CAST($1 AS JSONB)) AS wanted CROSS JOIN LATERAL ( \
+      SELECT lane_id, priority, run_at, id FROM task \
+      WHERE lane_id = CAST(wanted.value AS BIGINT) AND state = 2 \
+      ORDER BY priority, run_at, id LIMIT $2) AS head",
+};
 
-/// Gives the right to dispatch back, at once and not only when the server sees the connection end.
-pub(crate) const GIVE_DISPATCH_BACK: Sql =
-    Sql { sqlite: "SELECT TRUE", postgres: "SELECT pg_advisory_unlock(107135382613880)" };
+/// A number for a process that makes ids, which no other has that makes some at the same time. Two
+/// processes on one file are few, so there it is drawn.
+pub(crate) const NODE: Sql =
+    Sql { sqlite: "SELECT random() & 1023", postgres: "SELECT nextval('node') % 1024" };
+
+/// Where the processes of a server give each other hints.
+pub(crate) const HINT_CHANNEL: &str = "apflow";
 
 /// Changes nothing, durably: fails as long as nothing can be written.
 pub(crate) const PROBE: &str = "\
@@ -107,11 +123,13 @@ impl Trouble {
     /// characters of a code are its class.
     fn of_server(code: &str) -> Self {
         match (code.get(..2), code) {
-            // Connection exceptions, and the server was shut down.
-            (Some("08"), _) | (_, "57P01" | "57P02" | "57P03" | "57P05") => Self::Lost,
-            // Full or broken disks, too many connections, out of memory; and a standby.
-            (Some("53" | "58"), _) | (_, "25006") => Self::Unavailable,
-            (_, "40001" | "40P01" | "55P03") => Self::Conflict,
+            // Connection exceptions, the server was shut down, and it gave up on a process that
+            // stood still within a transaction.
+            (Some("08"), _) | (_, "57P01" | "57P02" | "57P03" | "57P05" | "25P03") => Self::Lost,
+            // Full or broken disks, too many connections, out of memory; a standby; and what took
+            // longer than anything may take.
+            (Some("53" | "58"), _) | (_, "25006" | "55P03" | "57014") => Self::Unavailable,
+            (_, "40001" | "40P01") => Self::Conflict,
             _ => Self::Refused,
         }
     }

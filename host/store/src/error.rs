@@ -13,6 +13,10 @@ pub enum StoreError {
     /// Another attempt has taken the task over, or it has ended: nothing this one does counts.
     #[error("the attempt no longer holds its task")]
     AttemptLost,
+    /// The lease of the session has ended, and others may have taken its tasks up: it claims
+    /// nothing any more.
+    #[error("the session has lost its lease")]
+    SessionLost,
     /// The step and its value are larger than one checkpoint may be. Nothing was stored.
     #[error("the checkpoint has {bytes} bytes, but may have at most {bytes_max}")]
     CheckpointTooLarge {
@@ -26,6 +30,27 @@ pub enum StoreError {
     TooManyCheckpoints {
         /// The most it may have: [`crate::CHECKPOINTS_MAX`].
         checkpoints_max: u64,
+    },
+    /// The key of a submission stands for another one. Nothing was stored.
+    #[error("the idempotency key stands for another submission")]
+    IdempotencyConflict,
+    /// More jobs are being submitted than can be written. Nothing was stored.
+    #[error("more jobs are being submitted than can be written")]
+    Busy,
+    /// With the job's tasks, more would be open than may be. Nothing was stored.
+    #[error(
+        "{open} tasks{} have not ended, and at most {open_max} may wait and run: submit these \
+         {tasks} again when others have ended", of_whom(principal.as_deref())
+    )]
+    TooManyTasks {
+        /// How many tasks the job has.
+        tasks: u64,
+        /// How many are open already.
+        open: u64,
+        /// How many may be open.
+        open_max: u64,
+        /// Whose tasks were counted. None for those of all principals.
+        principal: Option<String>,
     },
     /// The database was last written by a newer version of the host.
     #[error(
@@ -57,9 +82,6 @@ pub enum StoreError {
     /// or the server does not answer. It may pass by itself.
     #[error("the database cannot be used at present")]
     Unavailable(#[source] Arc<sqlx::Error>),
-    /// Another process has the right to dispatch the tasks of this database.
-    #[error("another apflow-host runs the tasks of this database")]
-    DispatchTaken,
     /// The database itself refused. Shared, since one failed commit fails every write in it.
     #[error("the database refused")]
     Database(#[source] Arc<sqlx::Error>),
@@ -116,7 +138,12 @@ impl StoreError {
     pub(crate) fn is_refusal(&self) -> bool {
         matches!(
             self,
-            Self::AttemptLost | Self::CheckpointTooLarge { .. } | Self::TooManyCheckpoints { .. }
+            Self::AttemptLost
+                | Self::SessionLost
+                | Self::CheckpointTooLarge { .. }
+                | Self::TooManyCheckpoints { .. }
+                | Self::IdempotencyConflict
+                | Self::TooManyTasks { .. }
         )
     }
 
@@ -127,7 +154,7 @@ impl StoreError {
 
     /// Whether every write fails for now, and may succeed later.
     pub(crate) fn is_temporary(&self) -> bool {
-        matches!(self, Self::Unavailable(_) | Self::DispatchTaken)
+        matches!(self, Self::Unavailable(_))
     }
 
     /// What it means for what comes next, when it comes from the database.
@@ -135,10 +162,14 @@ impl StoreError {
         match self {
             Self::Database(error) => Some(Trouble::of(error)),
             Self::Unavailable(error) if Trouble::of(error) == Trouble::Lost => Some(Trouble::Lost),
-            Self::Unavailable(_) | Self::DispatchTaken => Some(Trouble::Unavailable),
+            Self::Unavailable(_) => Some(Trouble::Unavailable),
             Self::AttemptLost
+            | Self::SessionLost
             | Self::CheckpointTooLarge { .. }
             | Self::TooManyCheckpoints { .. }
+            | Self::IdempotencyConflict
+            | Self::Busy
+            | Self::TooManyTasks { .. }
             | Self::SchemaTooNew { .. }
             | Self::Closed
             | Self::InvalidAddress(_)
@@ -147,4 +178,8 @@ impl StoreError {
             | Self::Corrupt { .. } => None,
         }
     }
+}
+
+fn of_whom(principal: Option<&str>) -> String {
+    principal.map(|name| format!(" of `{name}`")).unwrap_or_default()
 }

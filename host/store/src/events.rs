@@ -8,9 +8,11 @@ use apflow_model::clock::Timestamp;
 use apflow_model::event::{Event, Happening};
 use apflow_model::fault::Fault;
 use apflow_model::id::{JobId, TaskId};
-use apflow_model::state::TaskState;
+use apflow_model::job::Origin;
+use apflow_model::state::{JobState, TaskState};
 
 use crate::connection::{Connection, Row, query};
+use crate::dependents::Moved;
 use crate::dialect::{Sql, sql};
 use crate::error::StoreError;
 use crate::row;
@@ -19,6 +21,17 @@ use crate::write::{Answers, Turn, WriteGroup};
 
 /// The most events one page holds.
 pub const EVENTS_PER_PAGE_MAX: u32 = 1_000;
+
+/// How far the history of a job goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct History {
+    /// The job.
+    pub job: JobId,
+    /// Where the job stands.
+    pub state: JobState,
+    /// How many events there are, which is the number of the last one.
+    pub events: u64,
+}
 
 /// Something that happened in an attempt, without its number yet.
 #[derive(Debug, Clone, PartialEq)]
@@ -76,7 +89,30 @@ impl Store {
             .await?;
         rows.iter().map(|row| read(job, row)).collect()
     }
+
+    /// Says how far the histories of these jobs go, in no order. A job that does not exist is left
+    /// out.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`] and [`StoreError::Corrupt`].
+    pub async fn histories(&self, jobs: &[JobId]) -> Result<Vec<History>, StoreError> {
+        let ids: Vec<_> = jobs.iter().map(|job| (job.0,)).collect();
+        let found: Vec<(i64, String, i64)> =
+            self.readers().read_all(query(HISTORIES).bind(row::text(&ids)?)).await?;
+        let found = found.into_iter().map(|(job, state, events)| {
+            let state = state.parse().map_err(StoreError::corrupt)?;
+            Ok(History { job: JobId(job), state, events: row::narrow(events, "event_count")? })
+        });
+        found.collect()
+    }
 }
+
+const HISTORIES: Sql = sql!(
+    "SELECT job.id, job.state, job.event_count FROM ",
+    ROWS,
+    " AS asked JOIN job ON job.id = CAST(asked.value->>0 AS BIGINT)"
+);
 
 fn read(job_id: JobId, row: &Row) -> Result<Event, StoreError> {
     Ok(Event {
@@ -124,21 +160,35 @@ impl WriteGroup for Append {
 /// An event that has no number yet.
 pub(crate) struct Draft {
     pub(crate) job: JobId,
-    pub(crate) task: TaskId,
+    /// None when it is about the job as a whole.
+    pub(crate) task: Option<TaskId>,
     pub(crate) attempt: u32,
     pub(crate) at: Timestamp,
     pub(crate) what: Happening,
 }
 
 impl Draft {
+    /// That the job comes from a schedule.
+    pub(crate) fn of_origin(job: JobId, origin: Origin, at: Timestamp) -> Self {
+        Self { job, task: None, attempt: 0, at, what: Happening::Fired(origin) }
+    }
+
     /// Something that happened in an attempt.
     pub(crate) fn of_attempt(job: JobId, task: TaskId, attempt: u32, new: &NewEvent) -> Self {
-        Self { job, task, attempt, at: new.at, what: new.what.clone() }
+        Self { job, task: Some(task), attempt, at: new.at, what: new.what.clone() }
     }
 
     /// That a task which no attempt holds moved to another state.
     pub(crate) fn of_state(job: JobId, task: TaskId, state: TaskState, at: Timestamp) -> Self {
-        Self { job, task, attempt: 0, at, what: Happening::State { state, fault: None } }
+        let what = Happening::State { state, fault: None };
+        Self { job, task: Some(task), attempt: 0, at, what }
+    }
+
+    /// That a task moved because one that it waited for has ended.
+    pub(crate) fn of_moved(moved: &Moved, at: Timestamp) -> Self {
+        let Moved { job, task, state, ref fault, .. } = *moved;
+        let what = Happening::State { state, fault: fault.clone() };
+        Self { job, task: Some(task), attempt: 0, at, what }
     }
 
     /// That an attempt moved its task to another state.
@@ -148,7 +198,7 @@ impl Draft {
         fault: Option<Fault>,
         at: Timestamp,
     ) -> Self {
-        Self { job, task, attempt, at, what: Happening::State { state, fault } }
+        Self { job, task: Some(task), attempt, at, what: Happening::State { state, fault } }
     }
 }
 
@@ -248,7 +298,8 @@ pub(crate) async fn insert<'a>(
 pub(crate) fn items(numbered: &[(i64, Draft)]) -> Result<String, StoreError> {
     let event = |(n, draft): &(i64, Draft)| {
         let what = row::text(&draft.what)?;
-        Ok((draft.job.0, *n, draft.at.unix_ms(), draft.task.0, draft.attempt, what))
+        let task = draft.task.map(|task| task.0);
+        Ok((draft.job.0, *n, draft.at.unix_ms(), task, draft.attempt, what))
     };
     row::items(numbered.iter().map(event))
 }

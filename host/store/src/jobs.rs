@@ -2,18 +2,25 @@
 //!
 //! It does not check a submission: a [`JobSpec`] exists only when it holds no fault.
 
+use std::collections::BTreeSet;
+
 use apflow_model::capability::Grant;
 use apflow_model::clock::Timestamp;
+use apflow_model::concurrency::Admission;
 use apflow_model::id::{JobId, TaskId};
-use apflow_model::job::{Job, JobSpec, Task, TaskDependency, TaskSpec};
+use apflow_model::job::{Job, JobSpec, Origin, Task, TaskDependency, TaskSpec};
 use apflow_model::state::{JobState, TaskState};
 use apflow_model::usage::Usage;
 use serde_json::{Value, json};
 
+use crate::admission::{self, Newcomer};
+use crate::breakers;
 use crate::connection::{Connection, Query, Row, query};
 use crate::dialect::{Sql, sql};
 use crate::error::StoreError;
 use crate::events::{self, Draft};
+use crate::idempotency::{self, Once, Wanted};
+use crate::lanes::{self, LaneName};
 use crate::row;
 use crate::store::Store;
 use crate::tasks;
@@ -31,6 +38,15 @@ pub struct NewJob {
     pub principal: String,
     /// What the operator allows this job alone, beside what its plugins are granted.
     pub grants: Vec<Grant>,
+}
+
+/// What became of a submission with a key.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Submitted {
+    /// It is stored, as this job.
+    New(Job),
+    /// It was stored before, as this job.
+    Replayed(JobId),
 }
 
 /// Which jobs to list. The default lists all.
@@ -65,16 +81,44 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Database`]; nothing is stored then.
+    /// [`StoreError::Busy`], [`StoreError::TooManyTasks`] when fewer may be
+    /// [open](Store::admitting) than would be, and [`StoreError::Database`]; nothing is stored then.
     ///
     /// # Cancel safety
     ///
     /// Once queued, the write happens even when the returned future is dropped.
     pub async fn submit(&self, job: NewJob, now: Timestamp) -> Result<Job, StoreError> {
         let ids = self.ids(now, job.spec.tasks.len() + 1);
-        let (job, rows) = plan(&job, &ids, now)?;
+        let (job, rows) = plan(&job, &ids, now, self.admission())?;
         self.write(rows).await?;
         Ok(job)
+    }
+
+    /// Stores a job as [`Store::submit`] does, unless its key stands for one already.
+    ///
+    /// The key and the job are stored in one transaction, and a crash leaves both or neither. So of
+    /// any number of submissions with one key, at once or one after the other, one is stored.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::IdempotencyConflict`] when the key stands for another submission,
+    /// and what [`Store::submit`] says; nothing is stored then.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Store::submit`].
+    pub async fn submit_once(
+        &self,
+        job: NewJob,
+        once: Once,
+        now: Timestamp,
+    ) -> Result<Submitted, StoreError> {
+        let ids = self.ids(now, job.spec.tasks.len() + 1);
+        let (job, mut rows) = plan(&job, &ids, now, self.admission())?;
+        let principal = job.principal.clone();
+        rows.wanted = Some(Wanted { principal, once, job: job.id, now });
+        let earlier = self.write(rows).await?;
+        Ok(earlier.map_or(Submitted::New(job), Submitted::Replayed))
     }
 
     /// Finds a job with its tasks, their attempts, usage and outputs, all as of one moment.
@@ -92,6 +136,7 @@ impl Store {
         let Some(found) = found else { return Ok(None) };
         let mut job = read(&found)?;
         job.tasks = tasks::of_job(&mut snapshot, id).await?;
+        breakers::explain(&mut snapshot, &mut job.tasks).await?;
         Ok(Some(job))
     }
 
@@ -161,6 +206,8 @@ impl JobFilter {
 }
 
 fn read(row: &Row) -> Result<Job, StoreError> {
+    let schedule: Option<String> = row::column(row, "schedule")?;
+    let tick = row::perhaps_moment(row, "tick_at")?;
     Ok(Job {
         id: JobId(row::column(row, "id")?),
         name: row::column(row, "name")?,
@@ -168,6 +215,7 @@ fn read(row: &Row) -> Result<Job, StoreError> {
         principal: row::column(row, "principal")?,
         created_at: row::moment(row, "created_at")?,
         ended_at: row::perhaps_moment(row, "ended_at")?,
+        origin: schedule.zip(tick).map(|(schedule, tick)| Origin { schedule, tick }),
         task_count: row::number(row, "task_count")?,
         tasks: Vec::new(),
     })
@@ -175,7 +223,11 @@ fn read(row: &Row) -> Result<Job, StoreError> {
 
 /// The rows of a job, as the items of JSON arrays: made before the writer is asked, so that it
 /// has little to do, and can store many jobs at once.
-struct Submit {
+pub(crate) struct Submit {
+    /// None for a job without a key.
+    wanted: Option<Wanted>,
+    newcomer: Newcomer,
+    lanes: String,
     job: String,
     tasks: String,
     inputs: String,
@@ -184,7 +236,12 @@ struct Submit {
 }
 
 /// Plans a job and its rows. `ids` are the job's and then its tasks'.
-fn plan(new: &NewJob, ids: &[i64], now: Timestamp) -> Result<(Job, Submit), StoreError> {
+pub(crate) fn plan(
+    new: &NewJob,
+    ids: &[i64],
+    now: Timestamp,
+    admission: Admission,
+) -> Result<(Job, Submit), StoreError> {
     let (id, ids) = ids.split_first().ok_or_else(|| StoreError::corrupt("a job has no id"))?;
     let id = JobId(*id);
     let specs = &new.spec.tasks;
@@ -200,9 +257,15 @@ fn plan(new: &NewJob, ids: &[i64], now: Timestamp) -> Result<(Job, Submit), Stor
     let (name, state) = (&new.spec.name, JobState::Pending);
     let job =
         (id.0, name, &new.principal, state.name(), row::text(&new.grants)?, count, now.unix_ms());
+    let lane = |spec| LaneName::of(&new.principal, spec);
+    let lanes: BTreeSet<_> = specs.iter().map(lane).collect();
+    let principal = new.principal.clone();
     let rows = Submit {
+        wanted: None,
+        newcomer: Newcomer { admission, principal, tasks: count as u64 },
+        lanes: row::items(lanes.into_iter().map(Ok))?,
         job: row::text(&job)?,
-        tasks: row::items(pairs().map(|(task, spec)| task_row(task, spec)))?,
+        tasks: row::items(pairs().map(|(task, spec)| task_row(task, spec, &lane(spec))))?,
         inputs: row::items(pairs().map(|(task, spec)| Ok((task.id.0, row::text(&spec.inputs)?))))?,
         dependencies: row::items(edges)?,
         events: events::items(&events)?,
@@ -214,6 +277,7 @@ fn plan(new: &NewJob, ids: &[i64], now: Timestamp) -> Result<(Job, Submit), Stor
         principal: new.principal.clone(),
         created_at: now,
         ended_at: None,
+        origin: None,
         task_count: count as u64,
         tasks,
     };
@@ -247,11 +311,15 @@ fn plan_task(job: JobId, id: i64, spec: &TaskSpec, ids: &[i64], now: Timestamp) 
         dependencies,
         priority: spec.priority,
         run_at,
+        deadline: spec.deadline,
+        concurrency: spec.concurrency.clone(),
         created_at: now,
         started_at: None,
         ended_at: None,
+        cancel_at: None,
         allow: spec.allow.clone(),
         max_attempts: spec.attempts_max,
+        held_by: None,
         output: None,
         fault: None,
         usage: Usage::default(),
@@ -260,7 +328,7 @@ fn plan_task(job: JobId, id: i64, spec: &TaskSpec, ids: &[i64], now: Timestamp) 
 }
 
 /// The columns of `INSERT_TASKS`, in its order.
-fn task_row(task: &Task, spec: &TaskSpec) -> Result<Value, StoreError> {
+fn task_row(task: &Task, spec: &TaskSpec, lane: &LaneName<'_>) -> Result<Value, StoreError> {
     let timeout_ms =
         spec.timeout.map(|timeout| i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX).max(1));
     Ok(json!([
@@ -281,6 +349,10 @@ fn task_row(task: &Task, spec: &TaskSpec) -> Result<Value, StoreError> {
         task.dependencies.len(),
         task.created_at.unix_ms(),
         spec.allow.as_ref().map(row::text).transpose()?,
+        spec.deadline.map(Timestamp::unix_ms),
+        lane.principal,
+        lane.key,
+        lane.key_max,
     ]))
 }
 
@@ -298,13 +370,15 @@ const INSERT_TASKS: Sql = sql!(
     "\
     INSERT INTO task (id, job_id, reference, name, executor, state, parent_id, priority, run_at, \
                       timeout_ms, token_budget, model, backoff, attempts_max, waiting_count, \
-                      created_at, allow) \
+                      created_at, allow, deadline, lane_id) \
     SELECT CAST(value->>0 AS BIGINT), CAST(value->>1 AS BIGINT), value->>2, value->>3, \
            value->>4, CAST(value->>5 AS BIGINT), CAST(value->>6 AS BIGINT), \
            CAST(value->>7 AS BIGINT), CAST(value->>8 AS BIGINT), \
            CAST(value->>9 AS BIGINT), CAST(value->>10 AS BIGINT), value->>11, \
            value->>12, CAST(value->>13 AS BIGINT), CAST(value->>14 AS BIGINT), \
-           CAST(value->>15 AS BIGINT), value->>16 FROM ",
+           CAST(value->>15 AS BIGINT), value->>16, CAST(value->>17 AS BIGINT), \
+           (SELECT id FROM lane WHERE principal = value->>18 AND executor = value->>4 \
+              AND key = value->>19 AND key_max = CAST(value->>20 AS BIGINT)) FROM ",
     ROWS
 );
 
@@ -322,21 +396,37 @@ const INSERT_DEPENDENCIES: Sql = sql!(
 );
 
 impl WriteGroup for Submit {
-    type Output = ();
+    /// The job that is stored already under its key. None when this one was stored.
+    type Output = Option<JobId>;
 
     const TURN: Turn = Turn::Submit;
 
     async fn apply_group(
         writes: &[Self],
         connection: &mut Connection<'_>,
-    ) -> Result<Answers<()>, StoreError> {
-        insert(connection, INSERT_JOBS, writes.iter().map(|rows| rows.job.as_str())).await?;
-        insert(connection, INSERT_TASKS, writes.iter().map(|rows| rows.tasks.as_str())).await?;
-        insert(connection, INSERT_INPUTS, writes.iter().map(|rows| rows.inputs.as_str())).await?;
-        let dependencies = writes.iter().map(|rows| rows.dependencies.as_str());
-        insert(connection, INSERT_DEPENDENCIES, dependencies).await?;
-        events::insert(connection, writes.iter().map(|rows| rows.events.as_str())).await?;
-        Ok(writes.iter().map(|_| Ok(())).collect())
+    ) -> Result<Answers<Option<JobId>>, StoreError> {
+        let newcomers: Vec<_> = writes.iter().map(|rows| &rows.newcomer).collect();
+        let admitted = admission::admit(connection, &newcomers).await?;
+        // Only who is admitted takes a key.
+        let wanted: Vec<_> = writes
+            .iter()
+            .zip(&admitted)
+            .map(|(rows, admitted)| rows.wanted.as_ref().filter(|_| admitted.is_ok()))
+            .collect();
+        let taken = idempotency::take(connection, &wanted).await?;
+        let answers: Vec<_> =
+            admitted.into_iter().zip(taken).map(|(admitted, taken)| admitted.and(taken)).collect();
+        let is_new = |(_, answer): &(_, &Result<_, _>)| matches!(answer, Ok(None));
+        let new: Vec<_> =
+            writes.iter().zip(&answers).filter(is_new).map(|(rows, _)| rows).collect();
+        let each = |of: fn(&Self) -> &str| new.iter().map(move |rows| of(rows));
+        insert(connection, lanes::INSERT, each(|rows| &rows.lanes)).await?;
+        insert(connection, INSERT_JOBS, each(|rows| &rows.job)).await?;
+        insert(connection, INSERT_TASKS, each(|rows| &rows.tasks)).await?;
+        insert(connection, INSERT_INPUTS, each(|rows| &rows.inputs)).await?;
+        insert(connection, INSERT_DEPENDENCIES, each(|rows| &rows.dependencies)).await?;
+        events::insert(connection, each(|rows| &rows.events)).await?;
+        Ok(answers)
     }
 }
 

@@ -5,12 +5,21 @@
 
 mod store;
 
+mod admission;
 mod jobs;
 
+mod claim;
+mod deadlines;
+mod depth;
+mod idempotency;
+mod lanes;
+mod schedules;
+mod task_list;
 mod tasks;
 
 mod attempts;
 mod cancel;
+mod redrive;
 mod settle;
 
 mod dependents;
@@ -19,9 +28,15 @@ mod checkpoints;
 mod events;
 mod files;
 
+mod hearing;
+mod hints;
+mod recovery;
 mod sessions;
 
+mod breakers;
+
 mod plugins;
+mod quarantine;
 
 mod commit;
 mod link;
@@ -29,6 +44,7 @@ mod write;
 mod writer;
 
 mod address;
+mod clock;
 mod connect;
 mod connection;
 mod dialect;
@@ -40,14 +56,30 @@ mod failpoint;
 mod row;
 mod schema;
 
+mod floor;
+
 pub use crate::address::{Address, AddressError, Server};
 pub use crate::attempts::{End, Settled, Settlement};
+pub use crate::breakers::{BREAKERS_MAX, BreakerMove, KeptBreaker, Moved};
 pub use crate::cancel::Cancelled;
-pub use crate::checkpoints::{CHECKPOINT_BYTES_MAX, CHECKPOINTS_MAX, Checkpoint};
+pub use crate::checkpoints::{
+    CHECKPOINT_BYTES_MAX, CHECKPOINTS_MAX, CHECKPOINTS_PER_PAGE_MAX, Checkpoint, PastCheckpoint,
+    VALUES_PER_PAGE_MAX,
+};
+pub use crate::claim::{Claimed, HandedOut, PROMOTED_PER_CLAIM_MAX};
+pub use crate::deadlines::{EXPIRED_PER_CLAIM_MAX, Expired};
+pub use crate::depth::{Depth, LaneDepth};
 pub use crate::error::StoreError;
-pub use crate::events::{EVENTS_PER_PAGE_MAX, NewEvent};
+pub use crate::events::{EVENTS_PER_PAGE_MAX, History, NewEvent};
 pub use crate::files::{FILES_PER_PAGE_MAX, FilePage, NewTaskFile, NewUpload};
-pub use crate::jobs::{JOBS_PER_PAGE_MAX, JobFilter, JobPage, NewJob};
-pub use crate::sessions::{HOST_LOSSES_MAX, Recovered, SessionId};
+pub use crate::floor::Floor;
+pub use crate::hints::Hints;
+pub use crate::idempotency::Once;
+pub use crate::jobs::{JOBS_PER_PAGE_MAX, JobFilter, JobPage, NewJob, Submitted};
+pub use crate::recovery::{HOST_LOSSES_MAX, Recovered};
+pub use crate::redrive::{RedriveChoice, Redriven};
+pub use crate::schedules::{Due, Fired, NewSchedule, SCHEDULES_PER_PAGE_MAX, SchedulePage};
+pub use crate::sessions::SessionId;
 pub use crate::store::Store;
-pub use crate::tasks::{Claimed, PROMOTED_PER_CLAIM_MAX};
+pub use crate::task_list::{TASKS_PER_PAGE_MAX, TaskFilter, TaskPage};
+pub use crate::tasks::Hold;

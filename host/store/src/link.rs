@@ -2,18 +2,14 @@
 //!
 //! It knows nothing of what is written.
 
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 use crate::address::Address;
 use crate::connect;
-use crate::connection::{Connection, Own, query};
-use crate::dialect::{BEGIN, GIVE_DISPATCH_BACK, TAKE_DISPATCH, Trouble};
+use crate::connection::{Connection, Own};
+use crate::dialect::{BEGIN, Trouble};
 use crate::error::StoreError;
-
-/// How long to wait for the right to dispatch: a server takes a moment to see that the process which
-/// had it was killed.
-const DISPATCH_WAIT_MAX: Duration = Duration::from_secs(2);
-const DISPATCH_TRY_EVERY: Duration = Duration::from_millis(20);
+use crate::hearing::Hearing;
 
 /// The writer's connection.
 #[derive(Debug)]
@@ -21,26 +17,24 @@ pub(crate) struct Link {
     address: Address,
     /// None once it was lost.
     own: Option<Own>,
-    /// Whether this process dispatches, so that a new connection must take that right again.
-    dispatches: bool,
+    hearing: Arc<Hearing>,
 }
 
 impl Link {
     /// Keeps a connection that was made to `address`.
-    pub(crate) fn new(address: Address, own: Own) -> Self {
-        Self { address, own: Some(own), dispatches: false }
+    pub(crate) fn new(address: Address, own: Own, hearing: Arc<Hearing>) -> Self {
+        Self { address, own: Some(own), hearing }
     }
 
     /// The connection: a new one when the last was lost.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Unavailable`] as long as none can be made, and
-    /// [`StoreError::DispatchTaken`] when another process took the right to dispatch meanwhile.
+    /// [`StoreError::Unavailable`] as long as none can be made.
     pub(crate) async fn connection(&mut self) -> Result<Connection<'_>, StoreError> {
         let own = match self.own.take() {
             Some(own) => own,
-            None => self.connect().await?,
+            None => connect::writer(&self.address).await.map_err(StoreError::unreachable)?,
         };
         Ok(self.own.insert(own).connection())
     }
@@ -63,18 +57,17 @@ impl Link {
         self.connection().await
     }
 
+    /// Makes a transaction count, and with `hints` tells the other processes so in the same round
+    /// trip.
+    pub(crate) async fn commit(&mut self, hints: bool) -> Result<(), StoreError> {
+        let signed = Arc::clone(&self.hearing);
+        let mut connection = self.connection().await?;
+        Ok(connection.commit(hints.then_some(signed.own.as_str())).await?)
+    }
+
     /// The connection, unless it was lost.
     pub(crate) fn made(&mut self) -> Option<Connection<'_>> {
         self.own.as_mut().map(Own::connection)
-    }
-
-    async fn connect(&self) -> Result<Own, StoreError> {
-        let connected = connect::writer(&self.address).await;
-        let mut own = connected.map_err(StoreError::unreachable)?;
-        if self.dispatches && !take_dispatch(&mut own).await? {
-            return Err(StoreError::DispatchTaken);
-        }
-        Ok(own)
     }
 
     /// Drops a connection that is of no more use. The next one is made when it is needed.
@@ -82,45 +75,11 @@ impl Link {
         self.own = None;
     }
 
-    /// Takes the right to dispatch, which ends with the connection.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::DispatchTaken`] while another process has it.
-    pub(crate) async fn take_dispatch(&mut self) -> Result<(), StoreError> {
-        if self.dispatches {
-            return Ok(());
-        }
-        // A look at the database first: a connection that is lost is not asked.
-        self.begin().await?.run("ROLLBACK").await?;
-        let start = Instant::now();
-        while let Some(own) = &mut self.own
-            && !take_dispatch(own).await?
-        {
-            if start.elapsed() > DISPATCH_WAIT_MAX {
-                return Err(StoreError::DispatchTaken);
-            }
-            tokio::time::sleep(DISPATCH_TRY_EVERY).await;
-        }
-        self.dispatches = true;
-        Ok(())
-    }
-
     /// Closes the connection.
     pub(crate) async fn close(self) {
-        let Some(mut own) = self.own else { return };
-        if self.dispatches
-            && let Err(error) = own.connection().run(GIVE_DISPATCH_BACK).await
-        {
-            tracing::debug!(%error, "the right to dispatch ends with the connection");
-        }
+        let Some(own) = self.own else { return };
         if let Err(error) = own.close().await {
             tracing::warn!(%error, "the database did not close cleanly");
         }
     }
-}
-
-async fn take_dispatch(own: &mut Own) -> Result<bool, StoreError> {
-    let (taken,) = query(TAKE_DISPATCH).read_one(&mut own.connection()).await?;
-    Ok(taken)
 }

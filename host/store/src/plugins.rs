@@ -6,8 +6,9 @@
 use apflow_model::clock::Timestamp;
 use apflow_model::plugin::Plugin;
 
-use crate::connection::{Connection, Row, query};
+use crate::connection::{Connection, Query, Row, query};
 use crate::error::StoreError;
+use crate::quarantine;
 use crate::row;
 use crate::store::Store;
 use crate::write::Write;
@@ -33,8 +34,9 @@ impl Store {
     ///
     /// [`StoreError::Database`] and [`StoreError::Corrupt`].
     pub async fn find_plugin(&self, name: &str) -> Result<Option<Plugin>, StoreError> {
-        const SQL: &str = "SELECT * FROM plugin WHERE name = $1";
-        let found = self.readers().fetch_optional(query(SQL).bind(name)).await?;
+        let mut sql = Query::build(SHOW);
+        sql.push(" WHERE name = ").push_bind(name);
+        let found = self.readers().fetch_optional(sql).await?;
         found.as_ref().map(read).transpose()
     }
 
@@ -47,7 +49,9 @@ impl Store {
     ///
     /// [`StoreError::Database`].
     pub async fn list_plugins(&self) -> Result<Vec<Plugin>, StoreError> {
-        let rows = self.readers().fetch_all(query("SELECT * FROM plugin ORDER BY name")).await?;
+        let mut sql = Query::build(SHOW);
+        sql.push(" ORDER BY name");
+        let rows = self.readers().fetch_all(sql).await?;
         Ok(rows.iter().filter_map(read_or_log).collect())
     }
 
@@ -65,6 +69,10 @@ impl Store {
         self.write(Remove { name: name.to_owned() }).await
     }
 }
+
+const SHOW: &str = "\
+    SELECT plugin.*, component.quarantined_at FROM plugin \
+    LEFT JOIN component ON component.digest = plugin.digest";
 
 fn read_or_log(row: &Row) -> Option<Plugin> {
     match read(row) {
@@ -84,7 +92,8 @@ fn read(row: &Row) -> Result<Plugin, StoreError> {
         manifest: row::column(row, "manifest")?,
         descriptor: row::column(row, "descriptor")?,
     };
-    texts.read(row::column(row, "builtin")?, row::moment(row, "loaded_at")?)
+    let read = texts.read(row::column(row, "builtin")?, row::moment(row, "loaded_at")?)?;
+    Ok(Plugin { quarantined_at: row::perhaps_moment(row, "quarantined_at")?, ..read })
 }
 
 /// The columns of a plugin whose texts must make sense.
@@ -118,6 +127,7 @@ impl<T: AsRef<str>> Texts<T> {
             descriptor: row::parse(self.descriptor.as_ref(), "descriptor")?,
             builtin,
             loaded_at,
+            quarantined_at: None,
         })
     }
 }
@@ -166,7 +176,7 @@ impl Write for Put {
             .bind(self.loaded_at.unix_ms())
             .execute(connection)
             .await?;
-        Ok(())
+        quarantine::know(connection, &self.texts.digest).await
     }
 }
 
@@ -178,7 +188,9 @@ impl Write for Remove {
     type Output = Option<Plugin>;
 
     async fn apply(&self, connection: &mut Connection<'_>) -> Result<Option<Plugin>, StoreError> {
-        const SQL: &str = "DELETE FROM plugin WHERE name = $1 RETURNING *";
+        const SQL: &str = "DELETE FROM plugin WHERE name = $1 RETURNING *, \
+                           (SELECT quarantined_at FROM component \
+                            WHERE component.digest = plugin.digest) AS quarantined_at";
         let removed = query(SQL).bind(&self.name).fetch_optional(connection).await?;
         removed.as_ref().map(read).transpose()
     }

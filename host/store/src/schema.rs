@@ -20,11 +20,20 @@ macro_rules! step {
 }
 
 /// Every step of the schema, in order. One that was released is never changed again.
-const STEPS: [(i64, &str, Sql); 3] = [
+const STEPS: [(i64, &str, Sql); 9] = [
     (1, "jobs", step!("0001_jobs.sql")),
     (2, "allow", step!("0002_allow.sql")),
     (3, "files", step!("0003_files.sql")),
+    (4, "lanes", step!("0004_lanes.sql")),
+    (5, "keys", step!("0005_keys.sql")),
+    (6, "leases", step!("0006_leases.sql")),
+    (7, "cancel", step!("0007_cancel.sql")),
+    (8, "breakers", step!("0008_breakers.sql")),
+    (9, "schedules", step!("0009_schedules.sql")),
 ];
+
+const UNHURRIED: &str = "SET statement_timeout = 0; SET lock_timeout = 0";
+const HURRIED: &str = "RESET statement_timeout; RESET lock_timeout";
 
 /// Brings the database up to the newest schema. Does nothing when it is there already.
 pub(crate) async fn upgrade(connection: &mut Connection<'_>) -> Result<(), StoreError> {
@@ -37,7 +46,13 @@ pub(crate) async fn upgrade(connection: &mut Connection<'_>) -> Result<(), Store
     };
     let upgraded = match connection {
         Either::Sqlite(connection) => steps(|sql| sql.sqlite).run(&mut **connection).await,
-        Either::Postgres(connection) => steps(|sql| sql.postgres).run(&mut **connection).await,
+        Either::Postgres(connection) => {
+            // A step through a large table takes its time, and another process may be at it.
+            sqlx::raw_sql(UNHURRIED).execute(&mut **connection).await?;
+            let upgraded = steps(|sql| sql.postgres).run(&mut **connection).await;
+            sqlx::raw_sql(HURRIED).execute(&mut **connection).await?;
+            upgraded
+        }
     };
     let known = STEPS[STEPS.len() - 1].0;
     if let Err(MigrateError::VersionMissing(found)) = upgraded

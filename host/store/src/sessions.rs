@@ -1,99 +1,149 @@
-//! Sessions: one start of the host each, and what became of the work of earlier ones.
+//! Sessions: a host that runs tasks has one at a time, and keeps it by a heartbeat.
 //!
-//! It does not know whether an earlier session still lives: whoever calls [`Store::recover`]
-//! holds the data directory's lock, so none does.
+//! A session that missed its lease is over for good: its host opens another. What becomes of the
+//! work of a session that is over stands in `recovery`.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use apflow_model::clock::Timestamp;
 use apflow_model::fault::{Fault, FaultCode};
-use apflow_model::id::{JobId, TaskId};
-use apflow_model::retry::{self, Backoff, Retry};
-use apflow_model::state::JobState;
+use apflow_model::id::TaskId;
 
 use crate::attempts::{End, Ending};
-use crate::connection::{Connection, Row, query};
+use crate::connection::{Connection, query};
+use crate::dialect::{Sql, sql};
 use crate::error::StoreError;
 use crate::row;
 use crate::store::Store;
+use crate::tasks::Hold;
 use crate::write::{Turn, Write, WriteGroup};
 
-/// How many times a task may take its host down before it is quarantined.
-pub const HOST_LOSSES_MAX: u32 = 2;
-
-/// One start of the host. Never used again by another.
+/// The time in which one host runs tasks. Never used again by another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SessionId(pub(crate) i64);
 
-/// What a recovery changed.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Recovered {
-    /// The tasks that were left running and are tried again.
-    pub retried: Vec<TaskId>,
-    /// The tasks that were left running and have failed for good.
-    pub failed: Vec<TaskId>,
-    /// The jobs that ended by that.
-    pub jobs_ended: Vec<(JobId, JobState)>,
-}
-
 impl Store {
-    /// Records a start of the host.
+    /// Begins a session, whose lease ends `lease` after `now` unless [`Store::heartbeat`] renews
+    /// it. `name` says to people which host it is.
     ///
     /// # Errors
     ///
     /// [`StoreError::Database`].
-    pub async fn open_session(&self, now: Timestamp) -> Result<SessionId, StoreError> {
-        self.write(OpenSession { now }).await
+    pub async fn open_session(
+        &self,
+        name: String,
+        now: Timestamp,
+        lease: Duration,
+    ) -> Result<SessionId, StoreError> {
+        self.write(OpenSession { name, now, lease_until: now.after(lease) }).await
     }
 
-    /// Takes up every task that an earlier session left running.
-    ///
-    /// Its attempt ends with the fault `host-lost`. It is ready again, with its checkpoints, while
-    /// it has attempts left and took its host down fewer than [`HOST_LOSSES_MAX`] times; else it
-    /// has failed. A host that stops cleanly leaves none: see [`Store::release`].
+    /// Renews the lease of a session until `lease` after `now`.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Database`] and [`StoreError::Corrupt`]; nothing is changed then.
-    ///
-    /// # Cancel safety
-    ///
-    /// Once queued, the write happens even when the returned future is dropped.
-    pub async fn recover(
+    /// [`StoreError::SessionLost`] when the lease had ended before `now`, or the session is over:
+    /// it is never brought back, since others may run its tasks by now.
+    pub async fn heartbeat(
         &self,
         session: SessionId,
         now: Timestamp,
-    ) -> Result<Recovered, StoreError> {
-        self.write(Recover { session, now }).await
+        lease: Duration,
+    ) -> Result<(), StoreError> {
+        self.write(Heartbeat { session, now, lease_until: now.after(lease) }).await
     }
 
-    /// Gives back every task that still runs in this session, for a clean stop: once no more is
-    /// claimed, and the attempts that did not end in time were stopped.
+    /// Ends a session, and gives back every task that still runs in it: once no more is claimed,
+    /// and the attempts that did not end in time were stopped.
     ///
     /// Each attempt ends with the fault `host-lost`, and can no longer settle. Its task is ready
     /// again, with its checkpoints. The stop is not the task's doing, so it is no host loss, and
     /// the task may be tried once more than before: the number of the attempt stays used up, since
     /// it fences, and `attempts_max` grows by one in its place.
     ///
-    /// Returns the tasks that are ready again, in the order of their submission.
+    /// Returns the tasks that are ready again, in the order of their submission. A session that is
+    /// over already has none.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Database`] and [`StoreError::Corrupt`]; nothing is changed then, and the next
-    /// start recovers the tasks.
+    /// [`StoreError::Database`] and [`StoreError::Corrupt`]; nothing is changed then, and the tasks
+    /// are taken up when the lease has ended, or at the next start.
     ///
     /// # Cancel safety
     ///
     /// Once queued, the write happens even when the returned future is dropped.
-    pub async fn release(
+    pub async fn close_session(
         &self,
         session: SessionId,
         now: Timestamp,
     ) -> Result<Vec<TaskId>, StoreError> {
-        self.write(Release { session, now }).await
+        self.write(GiveBack { session, now, kept: Vec::new(), ends: true }).await
+    }
+
+    /// Gives back, as [`Store::close_session`] does, the tasks of a session that goes on, but those
+    /// that are `kept`: what a claim took whose answer was lost, so that nobody runs it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`] and [`StoreError::Corrupt`]; nothing is changed then.
+    pub async fn give_back_all_but(
+        &self,
+        session: SessionId,
+        kept: Vec<TaskId>,
+        now: Timestamp,
+    ) -> Result<Vec<TaskId>, StoreError> {
+        self.write(GiveBack { session, now, kept, ends: false }).await
+    }
+
+    /// The attempts that run in a session.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`] and [`StoreError::Corrupt`].
+    pub async fn held(
+        &self,
+        session: SessionId,
+    ) -> Result<HashMap<(TaskId, u32), Hold>, StoreError> {
+        const SQL: &str = "SELECT id, attempt, cancel_at IS NOT NULL FROM task \
+                           WHERE state = 3 AND session_id = $1";
+        let find = query(SQL).bind(session.0);
+        let held: Vec<(i64, i64, bool)> = self.readers().read_all(find).await?;
+        let read = |(task, attempt, is_cancelled)| {
+            let hold = if is_cancelled { Hold::Cancelled } else { Hold::Held };
+            Ok(((TaskId(task), row::narrow(attempt, "attempt")?), hold))
+        };
+        held.into_iter().map(read).collect()
+    }
+
+    /// The tasks that run, on whichever host.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`].
+    pub async fn running_tasks(&self) -> Result<HashSet<TaskId>, StoreError> {
+        const SQL: &str = "SELECT id FROM task WHERE state = 3";
+        let rows: Vec<(i64,)> = self.readers().read_all(query(SQL)).await?;
+        Ok(rows.into_iter().map(|(id,)| TaskId(id)).collect())
     }
 }
 
-struct OpenSession {
+/// Refuses a session whose lease has ended.
+pub(crate) async fn check(
+    connection: &mut Connection<'_>,
+    session: SessionId,
     now: Timestamp,
+) -> Result<(), StoreError> {
+    const SQL: &str = "SELECT 1 FROM session \
+                       WHERE id = $1 AND ended_at IS NULL AND lease_until >= $2";
+    let live = query(SQL).bind(session.0).bind(now.unix_ms()).fetch_optional(connection).await?;
+    live.map(drop).ok_or(StoreError::SessionLost)
+}
+
+struct OpenSession {
+    name: String,
+    now: Timestamp,
+    lease_until: Timestamp,
 }
 
 impl Write for OpenSession {
@@ -102,106 +152,71 @@ impl Write for OpenSession {
     const TURN: Turn = Turn::Session;
 
     async fn apply(&self, connection: &mut Connection<'_>) -> Result<SessionId, StoreError> {
-        const SQL: &str = "INSERT INTO session (started_at) VALUES ($1) RETURNING id";
-        let (id,) = query(SQL).bind(self.now.unix_ms()).read_one(connection).await?;
+        const SQL: &str = "INSERT INTO session (name, started_at, lease_until) \
+                           VALUES ($1, $2, $3) RETURNING id";
+        let (id,) = query(SQL)
+            .bind(&self.name)
+            .bind(self.now.unix_ms())
+            .bind(self.lease_until.unix_ms())
+            .read_one(connection)
+            .await?;
         Ok(SessionId(id))
     }
 }
 
-struct Recover {
+struct Heartbeat {
     session: SessionId,
     now: Timestamp,
+    lease_until: Timestamp,
 }
 
-/// The loss is counted here, so that it is counted even when the task has failed by it.
-const COUNT_LOSSES: &str = "\
-    UPDATE task SET host_losses = host_losses + 1 WHERE state = 3 AND session_id <> $1 \
-    RETURNING id, attempt, attempts_max, host_losses";
-
-impl Write for Recover {
-    type Output = Recovered;
+impl Write for Heartbeat {
+    type Output = ();
 
     const TURN: Turn = Turn::Session;
 
-    async fn apply(&self, connection: &mut Connection<'_>) -> Result<Recovered, StoreError> {
-        let rows = query(COUNT_LOSSES).bind(self.session.0).fetch_all(connection).await?;
-        let mut left = rows.iter().map(read_left).collect::<Result<Vec<_>, _>>()?;
-        left.sort_unstable_by_key(|left| left.task);
-        let mut recovered = Recovered::default();
-        let mut endings = Vec::with_capacity(left.len());
-        for Left { task, attempt, attempts_max, host_losses } in left {
-            let end = after_loss(attempt, attempts_max, host_losses, self.now);
-            let lists = &mut recovered;
-            match end {
-                End::Retry { .. } => lists.retried.push(task),
-                End::Completed { .. } | End::Failed { .. } | End::Cancelled { .. } => {
-                    lists.failed.push(task);
-                }
-            }
-            let (now, events) = (self.now, Vec::new());
-            endings.push(Ending { task, attempt, now, end, usage: None, events });
-        }
-        for settled in Ending::apply_group(&endings, connection).await? {
-            let settled = settled?;
-            recovered.jobs_ended.extend(settled.job_ended.map(|end| (settled.job, end)));
-        }
-        Ok(recovered)
+    async fn apply(&self, connection: &mut Connection<'_>) -> Result<(), StoreError> {
+        const SQL: &str = "UPDATE session SET lease_until = $3 \
+                           WHERE id = $1 AND ended_at IS NULL AND lease_until >= $2";
+        let renewed = query(SQL)
+            .bind(self.session.0)
+            .bind(self.now.unix_ms())
+            .bind(self.lease_until.unix_ms())
+            .execute(connection)
+            .await?;
+        if renewed == 0 { Err(StoreError::SessionLost) } else { Ok(()) }
     }
 }
 
-/// A task that an earlier session left running.
-struct Left {
-    task: TaskId,
-    attempt: u32,
-    attempts_max: u32,
-    host_losses: u32,
-}
-
-fn read_left(row: &Row) -> Result<Left, StoreError> {
-    Ok(Left {
-        task: TaskId(row::column(row, "id")?),
-        attempt: row::number(row, "attempt")?,
-        attempts_max: row::number(row, "attempts_max")?,
-        host_losses: row::number(row, "host_losses")?,
-    })
-}
-
-/// How an attempt ends whose host ended: the wait is left out, since the loss need not have been
-/// the task's doing.
-fn after_loss(attempt: u32, attempts_max: u32, host_losses: u32, now: Timestamp) -> End {
-    let fault = |message: String| Fault::new(FaultCode::HostLost, message);
-    if host_losses >= HOST_LOSSES_MAX {
-        return End::Failed {
-            fault: fault(format!(
-                "the host ended {host_losses} times while this task ran, so it is quarantined"
-            )),
-        };
-    }
-    let fault = fault("the host ended while this attempt was running".to_owned());
-    match retry::after(&fault, attempt, attempts_max, &Backoff::default(), 0.0) {
-        Retry::After(_) => End::Retry { fault, run_at: now },
-        Retry::GiveUp => End::Failed { fault },
-    }
-}
-
-struct Release {
+struct GiveBack {
     session: SessionId,
     now: Timestamp,
+    kept: Vec<TaskId>,
+    /// Whether the session ends by it.
+    ends: bool,
 }
 
-const GIVE_BACK: &str = "\
-    UPDATE task SET attempts_max = attempts_max + 1 WHERE state = 3 AND session_id = $1 \
-    RETURNING id, attempt";
+const GIVE_BACK: Sql = sql!(
+    "\
+    UPDATE task SET attempts_max = attempts_max + 1, attempts_before = attempts_before + 1 \
+    WHERE state = 3 AND session_id = $2 \
+      AND id NOT IN (SELECT CAST(value AS BIGINT) FROM ",
+    ROWS,
+    ") RETURNING id, attempt"
+);
 
-impl Write for Release {
+const END_SESSION: &str = "UPDATE session SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL";
+
+impl Write for GiveBack {
     type Output = Vec<TaskId>;
 
     const TURN: Turn = Turn::Release;
 
     async fn apply(&self, connection: &mut Connection<'_>) -> Result<Vec<TaskId>, StoreError> {
-        let mut held: Vec<(i64, i64)> =
-            query(GIVE_BACK).bind(self.session.0).read_all(connection).await?;
-        held.sort_unstable();
+        let kept = row::text(&self.kept.iter().map(|task| task.0).collect::<Vec<_>>())?;
+        let mut given: Vec<(i64, i64)> =
+            query(GIVE_BACK).bind(kept).bind(self.session.0).read_all(connection).await?;
+        given.sort_unstable();
         let fault = Fault::new(FaultCode::HostLost, "the host was stopped");
         let ending = |(task, attempt): &(i64, i64)| {
             Ok(Ending {
@@ -213,10 +228,19 @@ impl Write for Release {
                 events: Vec::new(),
             })
         };
-        let endings = held.iter().map(ending).collect::<Result<Vec<_>, StoreError>>()?;
-        for settled in Ending::apply_group(&endings, connection).await? {
-            settled?;
+        let endings = given.iter().map(ending).collect::<Result<Vec<_>, StoreError>>()?;
+        let settled = Ending::apply_group(&endings, connection).await?;
+        if self.ends {
+            let end = query(END_SESSION).bind(self.session.0).bind(self.now.unix_ms());
+            end.execute(connection).await?;
         }
-        Ok(endings.into_iter().map(|ending| ending.task).collect())
+        let mut given_back = Vec::with_capacity(endings.len());
+        for (Ending { task, .. }, settled) in endings.into_iter().zip(settled) {
+            // One that was cancelled before has ended.
+            if !settled?.state.is_end() {
+                given_back.push(task);
+            }
+        }
+        Ok(given_back)
     }
 }

@@ -5,6 +5,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use apflow_model::clock::Timestamp;
+use apflow_model::event::Happening;
+use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::id::{JobId, TaskId};
 use apflow_model::state::{JobState, TaskState};
 
@@ -18,19 +20,25 @@ use crate::files;
 use crate::row;
 use crate::write::{Answers, Turn, WriteGroup};
 
-/// Only the attempt that holds a task ends it: this is the fence.
+/// Only the attempt that holds a task ends it: this is the fence. A task that somebody cancelled
+/// ends as cancelled, unless it has completed.
 const END_TASKS: Sql = sql!(
     "\
-    UPDATE task SET state = CAST(ending.value->>2 AS BIGINT), session_id = NULL, \
+    UPDATE task SET state = CASE WHEN cancel_at IS NOT NULL AND ending.value->>6 IS NOT NULL \
+                                 THEN 10 ELSE CAST(ending.value->>2 AS BIGINT) END, \
+                    session_id = NULL, \
                     run_at = coalesce(CAST(ending.value->>3 AS BIGINT), run_at), \
-                    fault = ending.value->>4, \
-                    ended_at = CAST(ending.value->>5 AS BIGINT) \
+                    fault = CASE WHEN cancel_at IS NOT NULL THEN ending.value->>6 \
+                                 ELSE ending.value->>4 END, \
+                    ended_at = CASE WHEN cancel_at IS NOT NULL \
+                                      OR CAST(ending.value->>2 AS BIGINT) >= 8 \
+                                    THEN CAST(ending.value->>5 AS BIGINT) END \
     FROM ",
     ROWS,
     " AS ending \
     WHERE task.id = CAST(ending.value->>0 AS BIGINT) \
       AND task.attempt = CAST(ending.value->>1 AS BIGINT) AND task.state = 3 \
-    RETURNING id, job_id, \
+    RETURNING id, job_id, cancel_at IS NOT NULL, \
               (SELECT task_count FROM job WHERE job.id = job_id) = 1, \
               EXISTS (SELECT 1 FROM checkpoint WHERE task_id = task.id)"
 );
@@ -66,8 +74,6 @@ const CHANGE_JOBS: Sql = sql!(
     RETURNING job.id, job.event_count, job.open_count"
 );
 
-const END_JOB: &str = "UPDATE job SET state = $2, ended_at = $3 WHERE id = $1";
-
 impl WriteGroup for Ending {
     type Output = Settled;
 
@@ -95,9 +101,35 @@ impl WriteGroup for Ending {
 struct Held<'a> {
     ending: &'a Ending,
     job: JobId,
+    /// The state the task is in now.
+    state: TaskState,
+    /// Whether somebody cancelled it before.
+    was_cancelled: bool,
     /// Whether the task is the only one of its job.
     is_alone: bool,
     has_checkpoints: bool,
+}
+
+impl Held<'_> {
+    /// Why the task did not end well.
+    fn fault(&self) -> Option<Fault> {
+        let fault = self.ending.end.fault()?;
+        Some(if self.was_cancelled { cancelled(fault) } else { fault.clone() })
+    }
+
+    /// When its next attempt is due, if there is one.
+    fn run_at(&self) -> Option<Timestamp> {
+        self.ending.end.run_at().filter(|_| !self.state.is_end())
+    }
+}
+
+/// The fault of a cancelled task whose last attempt ended with this one.
+fn cancelled(fault: &Fault) -> Fault {
+    if fault.code == FaultCode::Cancelled {
+        return fault.clone();
+    }
+    let message = format!("somebody cancelled it, and its last attempt ended so: {fault}");
+    Fault::new(FaultCode::Cancelled, message)
 }
 
 /// Stores the ends of different tasks. Each answer is that of the ending in the same place.
@@ -122,18 +154,22 @@ async fn end_tasks<'a>(
 ) -> Result<Vec<Held<'a>>, StoreError> {
     let rows = endings.iter().map(|ending| {
         let state = ending.state();
-        let fault = ending.end.fault().filter(|_| state.is_end()).map(row::text).transpose()?;
+        let fault = ending.end.fault();
+        let if_cancelled = fault.map(|fault| row::text(&cancelled(fault))).transpose()?;
+        let fault = fault.filter(|_| state.is_end()).map(row::text).transpose()?;
         let run_at = ending.end.run_at().map(Timestamp::unix_ms);
-        let ended_at = state.is_end().then_some(ending.now.unix_ms());
-        Ok((ending.task.0, ending.attempt, state.code(), run_at, fault, ended_at))
+        let (task, now) = (ending.task.0, ending.now.unix_ms());
+        Ok((task, ending.attempt, state.code(), run_at, fault, now, if_cancelled))
     });
     let rows = format!("[{}]", row::items(rows)?);
-    let passed: Vec<(i64, i64, bool, bool)> =
+    let passed: Vec<(i64, i64, bool, bool, bool)> =
         query(END_TASKS).bind(rows).read_all(connection).await?;
     let mut passed: HashMap<i64, _> = passed.into_iter().map(|row| (row.0, row)).collect();
     let hold = |ending: &'a Ending| {
-        let (_, job, is_alone, has_checkpoints) = passed.remove(&ending.task.0)?;
-        Some(Held { ending, job: JobId(job), is_alone, has_checkpoints })
+        let (_, job, was_cancelled, is_alone, has_checkpoints) = passed.remove(&ending.task.0)?;
+        let is_lost = was_cancelled && ending.end.fault().is_some();
+        let state = if is_lost { TaskState::Cancelled } else { ending.state() };
+        Some(Held { ending, job: JobId(job), state, was_cancelled, is_alone, has_checkpoints })
     };
     Ok(endings.iter().filter_map(hold).collect())
 }
@@ -183,12 +219,12 @@ async fn move_dependents(
     connection: &mut Connection<'_>,
     held: &[Held<'_>],
 ) -> Result<Vec<Moved>, StoreError> {
-    let is_waited_for = |held: &&Held<'_>| !held.is_alone && held.ending.state().is_end();
+    let is_waited_for = |held: &&Held<'_>| !held.is_alone && held.state.is_end();
     let ended: Vec<_> = held.iter().filter(is_waited_for).collect();
     // The whole group happens at its last moment.
     let now = ended.iter().map(|held| held.ending.now).max();
     let Some(now) = now else { return Ok(Vec::new()) };
-    let ended = ended.iter().map(|held| (held.ending.task.0, held.ending.state().code()));
+    let ended = ended.iter().map(|held| (held.ending.task.0, held.state.code()));
     dependents::resolve(connection, ended.collect(), now).await
 }
 
@@ -207,14 +243,13 @@ async fn change_jobs(
     moved: &[Moved],
 ) -> Result<BTreeMap<i64, JobState>, StoreError> {
     let mut changes = BTreeMap::<i64, Change>::new();
-    for Held { ending, job, is_alone, .. } in held {
+    for Held { ending, job, state, is_alone, .. } in held {
         let change = changes.entry(job.0).or_default();
-        let state = ending.state();
         change.ended += i64::from(state.is_end());
         change.at = change.at.max(Some(ending.now));
         if *is_alone && state.is_end() {
             // Most jobs are one task, and end with it: they need no further statement.
-            change.end = Some(JobState::of_ended(&[state], &[]));
+            change.end = Some(JobState::of_ended(&[*state], &[]));
         }
     }
     for moved in moved {
@@ -238,37 +273,35 @@ async fn change_jobs(
         }
         let end = match end {
             Some(end) => *end,
-            None => end_job(connection, JobId(job), *at).await?,
+            None => dependents::end_job(connection, JobId(job), *at).await?,
         };
         ends.insert(job, end);
     }
     Ok(ends)
 }
 
-async fn end_job(
-    connection: &mut Connection<'_>,
-    job: JobId,
-    at: Timestamp,
-) -> Result<JobState, StoreError> {
-    let end = dependents::job_end(connection, job).await?;
-    query(END_JOB).bind(job.0).bind(end.name()).bind(at.unix_ms()).execute(connection).await?;
-    Ok(end)
-}
-
 /// The events of the group: what happened in each attempt, its end, and then what that moved.
 fn drafts(held: &[Held<'_>], moved: &[Moved], changes: &BTreeMap<i64, Change>) -> Vec<Draft> {
     let mut drafts = Vec::new();
-    for Held { ending, job, .. } in held {
-        let (task, attempt) = (ending.task, ending.attempt);
-        let of_attempt = |new| Draft::of_attempt(*job, task, attempt, new);
+    for held in held {
+        let Held { ending, job, state, was_cancelled, .. } = *held;
+        let (task, attempt, at) = (ending.task, ending.attempt, ending.now);
+        let of_attempt = |new| Draft::of_attempt(job, task, attempt, new);
         drafts.extend(ending.events.iter().map(of_attempt));
-        let fault = ending.end.fault().cloned();
-        let state = ending.state();
-        drafts.push(Draft::of_attempt_state((*job, task, attempt), state, fault, ending.now));
+        if was_cancelled && state == TaskState::Completed {
+            drafts.push(Draft {
+                job,
+                task: Some(task),
+                attempt,
+                at,
+                what: Happening::CancelTooLate,
+            });
+        }
+        drafts.push(Draft::of_attempt_state((job, task, attempt), state, held.fault(), at));
     }
     drafts.extend(moved.iter().filter_map(|moved| {
         let at = changes.get(&moved.job.0)?.at?;
-        Some(Draft::of_state(moved.job, moved.task, moved.state, at))
+        Some(Draft::of_moved(moved, at))
     }));
     drafts
 }
@@ -285,16 +318,18 @@ fn answer(
         moved_of.entry(moved.job).or_default().push(moved);
     }
     let mut settled = HashMap::<TaskId, Settled>::new();
-    for Held { ending, job, .. } in held.iter().rev() {
-        let (task, state) = (ending.task, ending.state());
-        let mut moved = moved_of.remove(job).unwrap_or_default();
-        if let Some(run_at) = ending.end.run_at() {
-            moved.push(Moved { job: *job, task, state, run_at });
+    for held in held.iter().rev() {
+        let Held { ending, job, state, .. } = *held;
+        let task = ending.task;
+        let mut moved = moved_of.remove(&job).unwrap_or_default();
+        if let Some(run_at) = held.run_at() {
+            moved.push(Moved { job, task, state, run_at, fault: None });
         }
         let in_state = |state| moved.iter().filter(move |moved| moved.state == state);
         let answer = Settled {
-            job: *job,
+            job,
             state,
+            fault: held.fault(),
             became_ready: in_state(TaskState::Ready).map(|moved| moved.task).collect(),
             next_run_at: in_state(TaskState::Scheduled).map(|moved| moved.run_at).min(),
             job_ended: jobs_ended.remove(&job.0),

@@ -1,21 +1,25 @@
 //! The store: one connection that writes and a pool of readers on one database.
 //!
-//! It does not guard a file against a second host: the lock on its folder does. On a server,
-//! [`Store::take_dispatch`] does.
+//! It does not guard a file against a second host: the lock on its folder does. A server has any
+//! number of hosts, each with a session of its own.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use apflow_model::clock::Timestamp;
+use apflow_model::concurrency::Admission;
 use apflow_model::id::IdSource;
 
 use crate::address::Address;
 use crate::connect;
 use crate::connection::{Connection, Readers, query};
+use crate::dialect::NODE;
 use crate::error::StoreError;
+use crate::hearing::Hearing;
+use crate::lanes::Rounds;
 use crate::link::Link;
-use crate::schema;
 use crate::write::WriteGroup;
 use crate::writer::Writer;
+use crate::{row, schema};
 
 /// The database of one host.
 ///
@@ -24,7 +28,10 @@ use crate::writer::Writer;
 /// # Examples
 ///
 /// ```
+/// use std::time::Duration;
+///
 /// use apflow_model::clock::Timestamp;
+/// use apflow_model::fair::Limits;
 /// use apflow_model::job::JobSpec;
 /// use apflow_store::{Address, NewJob, Store};
 ///
@@ -33,14 +40,14 @@ use crate::writer::Writer;
 /// # let folder = tempfile::tempdir()?;
 /// let store = Store::open(&Address::File(folder.path().join("apflow.db"))).await?;
 /// let now = Timestamp::from_unix_ms(1_800_000_000_000);
-/// let session = store.open_session(now).await?;
+/// let session = store.open_session("here".to_owned(), now, Duration::from_secs(15)).await?;
 ///
 /// let spec = JobSpec::parse(serde_json::json!({"executor": "noop_executor"}))?;
 /// let job = NewJob { spec, principal: "ada".to_owned(), grants: Vec::new() };
 /// let job = store.submit(job, now).await?;
 ///
-/// let claimed = store.claim(session, now, 16).await?;
-/// assert_eq!(claimed[0].task, job.tasks[0].id);
+/// let claimed = store.claim(session, now, 16, Limits::default()).await?;
+/// assert_eq!(claimed.tasks[0].task, job.tasks[0].id);
 /// store.close().await;
 /// # Ok(())
 /// # }
@@ -50,6 +57,9 @@ pub struct Store {
     writer: Writer,
     readers: Readers,
     ids: Arc<Mutex<IdSource>>,
+    admission: Admission,
+    rounds: Arc<tokio::sync::Mutex<Rounds>>,
+    hearing: Arc<Hearing>,
 }
 
 impl Store {
@@ -66,20 +76,27 @@ impl Store {
         schema::upgrade(&mut own.connection()).await?;
         let ids = continue_ids(&mut own.connection()).await?;
         let readers = connect::readers(address).await.map_err(StoreError::unopened(address))?;
-        let writer = Writer::start(Link::new(address.clone(), own));
-        Ok(Self { writer, readers, ids: Arc::new(Mutex::new(ids)) })
+        let hearing = Hearing::new();
+        let writer = Writer::start(Link::new(address.clone(), own, Arc::clone(&hearing)));
+        Ok(Self {
+            writer,
+            readers,
+            ids: Arc::new(Mutex::new(ids)),
+            admission: Admission::default(),
+            rounds: Arc::default(),
+            hearing,
+        })
     }
 
-    /// Takes the right to dispatch the tasks of the database, until it is closed or the process
-    /// ends: [`Store::recover`] takes up what all others left, so there must be no other.
-    ///
-    /// A file has no such right to give: a lock on its folder takes its place.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::DispatchTaken`] while another process has it.
-    pub async fn take_dispatch(&self) -> Result<(), StoreError> {
-        self.writer.take_dispatch().await
+    /// The same store, which takes in no job that has more tasks than `admission` leaves room for.
+    #[must_use]
+    pub fn admitting(self, admission: Admission) -> Self {
+        Self { admission, ..self }
+    }
+
+    /// Whether other hosts may run tasks of the same database: it is on a server.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.readers, Readers::Postgres(_))
     }
 
     /// Why nothing can be written at present, as the last write or a look since then found. None
@@ -99,9 +116,24 @@ impl Store {
         self.writer.close().await;
     }
 
+    /// How many tasks may be open.
+    pub(crate) fn admission(&self) -> Admission {
+        self.admission
+    }
+
+    /// How far the claims of this process have come.
+    pub(crate) fn rounds(&self) -> &Arc<tokio::sync::Mutex<Rounds>> {
+        &self.rounds
+    }
+
     /// Where to read.
     pub(crate) fn readers(&self) -> &Readers {
         &self.readers
+    }
+
+    /// What this process hears of others.
+    pub(crate) fn hearing(&self) -> &Arc<Hearing> {
+        &self.hearing
     }
 
     #[cfg(test)]
@@ -127,7 +159,8 @@ async fn continue_ids(connection: &mut Connection<'_>) -> Result<IdSource, Store
                            (SELECT max(id) AS id FROM job UNION ALL SELECT max(id) FROM task \
                             UNION ALL SELECT max(id) FROM upload) AS ids";
     let (largest,): (Option<i64>,) = query(LARGEST).read_one(connection).await?;
-    let mut source = IdSource::new(0);
+    let (node,) = query(NODE).read_one(connection).await?;
+    let mut source = IdSource::new(row::narrow(node, "node")?);
     // An id is its millisecond, shifted: any id of the next one is larger.
     source.next(Timestamp::from_unix_ms((largest.unwrap_or_default() >> 22) + 1));
     Ok(source)

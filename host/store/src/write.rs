@@ -24,12 +24,29 @@ pub(crate) enum Turn {
     Session,
     Events,
     Checkpoint,
+    Breaker,
     Settle,
     Cancel,
     Release,
     Other,
     Submit,
     Claim,
+}
+
+impl Turn {
+    /// Whether it may make work ready, cancel something or end a job, which other processes may
+    /// wait for.
+    pub(crate) const fn is_news(self) -> bool {
+        match self {
+            Self::Session | Self::Events | Self::Checkpoint | Self::Claim => false,
+            Self::Breaker
+            | Self::Settle
+            | Self::Cancel
+            | Self::Release
+            | Self::Other
+            | Self::Submit => true,
+        }
+    }
 }
 
 /// One change of the database, applied whole or not at all.

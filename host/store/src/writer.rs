@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::commit;
@@ -13,7 +14,7 @@ use crate::error::StoreError;
 use crate::link::Link;
 use crate::write::{Queued, Turn, WRITES_PER_COMMIT_MAX, Waiting, WriteGroup};
 
-/// The most writes that wait in a lane. Whoever asks for more waits for room in it.
+/// The most writes that wait in a lane.
 const WRITES_WAITING_MAX: usize = 2_048;
 
 /// How often to look, without being asked to write, whether the database can be written again.
@@ -31,7 +32,6 @@ pub(crate) struct Writer {
 
 enum Message {
     Write(Box<dyn Queued>),
-    TakeDispatch(oneshot::Sender<Result<(), StoreError>>),
     Close(oneshot::Sender<()>),
 }
 
@@ -47,19 +47,20 @@ impl Writer {
     }
 
     /// Applies a write and answers once it is durable.
+    ///
+    /// New work is refused when its lane is full: whoever sends it can wait better than the host.
+    /// What running work waits for is not: it waits for room.
     pub(crate) async fn write<W: WriteGroup>(&self, write: W) -> Result<W::Output, StoreError> {
-        let lane = if W::TURN == Turn::Submit { &self.submits } else { &self.urgent };
         let (reply, answer) = oneshot::channel();
         let message = Message::Write(Box::new(Waiting::new(write, reply)));
-        lane.send(message).await.map_err(|_| StoreError::Closed)?;
-        answer.await.map_err(|_| StoreError::Closed)?
-    }
-
-    /// Takes the right to dispatch, until the store is closed.
-    pub(crate) async fn take_dispatch(&self) -> Result<(), StoreError> {
-        let (reply, answer) = oneshot::channel();
-        let message = Message::TakeDispatch(reply);
-        self.urgent.send(message).await.map_err(|_| StoreError::Closed)?;
+        if W::TURN == Turn::Submit {
+            self.submits.try_send(message).map_err(|error| match error {
+                TrySendError::Full(_) => StoreError::Busy,
+                TrySendError::Closed(_) => StoreError::Closed,
+            })?;
+        } else {
+            self.urgent.send(message).await.map_err(|_| StoreError::Closed)?;
+        }
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
@@ -85,15 +86,23 @@ struct Lanes {
 }
 
 impl Lanes {
-    /// Waits for something, and takes as much as there is. Nothing once both lanes have ended.
-    async fn take(&mut self) -> Vec<Message> {
-        let mut taken = Vec::new();
+    /// Waits for something. None once both lanes have ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when it is dropped.
+    async fn next(&mut self) -> Option<Message> {
         tokio::select! {
             biased;
-            Some(message) = self.urgent.recv() => taken.push(message),
-            Some(message) = self.submits.recv() => taken.push(message),
-            else => return taken,
+            Some(message) = self.urgent.recv() => Some(message),
+            Some(message) = self.submits.recv() => Some(message),
+            else => None,
         }
+    }
+
+    /// Takes as much as fits into one commit with `first`.
+    fn take(&mut self, first: Message) -> Vec<Message> {
+        let mut taken = vec![first];
         for lane in [&mut self.urgent, &mut self.submits] {
             while taken.len() < WRITES_PER_COMMIT_MAX
                 && let Ok(message) = lane.try_recv()
@@ -115,24 +124,22 @@ async fn run(mut link: Link, mut lanes: Lanes, told: watch::Sender<Option<StoreE
     let mut closing = Vec::new();
     loop {
         let is_in_trouble = told.borrow().is_some();
-        let messages = tokio::select! {
-            messages = lanes.take() => messages,
+        let first = tokio::select! {
+            first = lanes.next() => first,
             () = tokio::time::sleep(PROBE_EVERY), if is_in_trouble => {
                 tell(&told, &commit::probe(&mut link).await);
                 continue;
             }
         };
-        if messages.is_empty() {
-            break;
-        }
+        let Some(first) = first else { break };
+        // Whoever was just answered may ask for more. So may others that are about to run: what they
+        // ask for takes part in this commit, instead of waiting for the next.
+        tokio::task::yield_now().await;
+        let messages = lanes.take(first);
         let mut batch = Vec::with_capacity(messages.len());
         for message in messages {
             match message {
                 Message::Write(write) => batch.push(write),
-                Message::TakeDispatch(reply) => {
-                    // Whoever asked may be gone.
-                    reply.send(link.take_dispatch().await).unwrap_or_default();
-                }
                 Message::Close(reply) => {
                     lanes.close();
                     closing.push(reply);
@@ -205,7 +212,8 @@ mod tests {
     #[tokio::test]
     async fn a_full_disk_fails_what_is_in_flight_and_passes_by_itself() {
         let (_folder, store) = open().await;
-        store.open_session(Timestamp::from_unix_ms(1)).await.unwrap();
+        let (now, lease) = (Timestamp::from_unix_ms(1), Duration::from_secs(15));
+        store.open_session("test".to_owned(), now, lease).await.unwrap();
         store.write(Run("PRAGMA max_page_count = 1")).await.unwrap();
         let (first, second) = tokio::join!(store.write(Run(FILL)), store.write(Run(FILL)));
         for full in [first, second] {

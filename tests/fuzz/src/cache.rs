@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use apflow_sandbox::{CodeCache, CompileIn, NoSecrets, Sandbox, Settings};
+use apflow_sandbox::{CodeCache, CompileIn, NoGate, NoSecrets, Sandbox, Settings};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use tempfile::TempDir;
@@ -57,6 +57,7 @@ impl Cached {
             cache,
             environment: BTreeMap::new(),
             secrets: Arc::new(NoSecrets),
+            gate: Arc::new(NoGate),
         };
         let sandbox = Sandbox::new(settings).unwrap();
         let component = wat::parse_str(COMPONENT).unwrap();

@@ -8,7 +8,8 @@ use std::time::Duration;
 use apflow_model::fault::FaultCode;
 use apflow_model::manifest::Manifest;
 use apflow_sandbox::{
-    Call, CompileIn, Compiled, Ended, Linked, Mounts, NoSecrets, NoTask, Sandbox, Settings, Stop,
+    Call, CompileIn, Compiled, Ended, Linked, Mounts, NoGate, NoSecrets, NoTask, Sandbox, Settings,
+    Stop,
 };
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -53,6 +54,7 @@ fn host() -> &'static Host {
             cache: None,
             environment: BTreeMap::new(),
             secrets: Arc::new(NoSecrets),
+            gate: Arc::new(NoGate),
         };
         let sandbox = Sandbox::new(settings).unwrap();
         let component = wat::parse_str(ECHO).unwrap();

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use apflow_engine::{Engine, NewSubmission};
+use apflow_engine::{Engine, NewSubmission, Submission};
 use apflow_model::access::{Permission, Principal};
 use apflow_model::capability::Grant;
+use apflow_model::idempotency::IdempotencyKey;
 use apflow_model::job::Job;
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::error::ApiError;
 use crate::operation::Operation;
-use crate::remote::{Input, Method, Remote};
+use crate::remote::{Headers, Input, Method, Remote};
 
 /// Takes a job in. It is stored when this answers.
 #[derive(Debug)]
@@ -22,26 +24,47 @@ pub struct SubmitJob {
     pub grants: Vec<Grant>,
     /// How long to wait for its end.
     pub wait: Option<Duration>,
+    /// What the caller made up for this job, so that it can be submitted again and runs once.
+    pub idempotency_key: Option<IdempotencyKey>,
+}
+
+/// A job that was taken in.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub struct SubmittedJob {
+    /// The job.
+    pub job: Job,
+    /// Whether it was taken in earlier, under the same key.
+    #[serde(skip)]
+    pub is_replayed: bool,
 }
 
 impl Operation for SubmitJob {
     const NAME: &'static str = "jobs.submit";
     const PERMISSION: Permission = Permission::JobsSubmit;
-    type Output = Job;
+    type Output = SubmittedJob;
 
-    async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<Job, ApiError> {
+    async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<SubmittedJob, ApiError> {
         let permission = Permission::PluginsManage;
         if !self.grants.is_empty() && !caller.may(permission) {
             return Err(ApiError::Forbidden { operation: "granting capabilities", permission });
         }
-        let Self { job, grants, wait } = self;
+        let Self { job, grants, wait, idempotency_key } = self;
         let submission = NewSubmission { job, principal: caller.name.clone(), grants };
-        let submitted = engine.submit(submission).await?;
-        let Some(wait) = wait else { return Ok(submitted) };
-        match tokio::time::timeout(wait, engine.wait(submitted.id)).await {
-            Ok(ended) => Ok(ended?.unwrap_or(submitted)),
-            Err(_) => Ok(engine.find_job(submitted.id).await?.unwrap_or(submitted)),
+        let mut submitted = match idempotency_key {
+            Some(key) => engine.submit_once(submission, key).await?,
+            None => Submission { job: engine.submit(submission).await?, is_replayed: false },
+        };
+        if let Some(wait) = wait {
+            let id = submitted.job.id;
+            let now = match tokio::time::timeout(wait, engine.wait(id)).await {
+                Ok(ended) => ended?,
+                Err(_) => engine.find_job(id).await?,
+            };
+            submitted.job = now.unwrap_or(submitted.job);
         }
+        let Submission { job, is_replayed } = submitted;
+        Ok(SubmittedJob { job, is_replayed })
     }
 }
 
@@ -66,11 +89,16 @@ impl Remote for SubmitJob {
                 )));
             }
         };
-        Ok(Self { job, grants: Vec::new(), wait })
+        let idempotency_key = input.take_header("idempotency-key")?;
+        Ok(Self { job, grants: Vec::new(), wait, idempotency_key })
     }
 
     /// 200 with the results of an ended job, 202 for one that goes on.
-    fn status(job: &Job) -> u16 {
-        if job.state.is_end() { 200 } else { 202 }
+    fn status(submitted: &SubmittedJob) -> u16 {
+        if submitted.job.state.is_end() { 200 } else { 202 }
+    }
+
+    fn headers(submitted: &SubmittedJob) -> Headers {
+        submitted.is_replayed.then_some(("idempotent-replayed", "true")).as_slice().to_vec()
     }
 }

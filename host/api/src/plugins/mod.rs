@@ -3,11 +3,13 @@
 mod grant;
 mod list;
 mod load;
+mod release;
 mod remove;
 mod show;
 
 pub use grant::GrantPlugin;
 pub use list::{ListPlugins, PluginList};
 pub use load::{LoadPlugin, LoadedPlugin};
+pub use release::ReleasePlugin;
 pub use remove::RemovePlugin;
 pub use show::ShowPlugin;

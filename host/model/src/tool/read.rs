@@ -327,7 +327,7 @@ fn read_fallback(reader: &mut Reader, top: &Section<'_>, own: Option<&str>) -> O
 fn read_cache(reader: &mut Reader, node: &Node) -> Option<Duration> {
     let section = reader.section(node, "cache", &["ttl"])?;
     reader.required(&section, "ttl")?;
-    crate::manifest::read_span(reader, &section, "ttl", CACHE_TTL_MAX)
+    crate::manifest::read_span(reader, &section, "ttl", Duration::from_millis(1)..=CACHE_TTL_MAX)
 }
 
 fn read_run(reader: &mut Reader, node: &Node) -> Option<Run> {

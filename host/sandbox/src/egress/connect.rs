@@ -4,8 +4,8 @@
 //! What comes here was admitted by its name already, so a name that nobody granted is never looked
 //! up. It neither counts nor speaks: that is the business of who asks.
 
-use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::{fmt, io};
 
 use apflow_model::capability::{Denial, Grant, HttpTarget};
 use tokio::net::TcpStream;
@@ -29,6 +29,21 @@ pub(super) enum Unreached {
     Denied(String),
     /// Nobody answers there.
     Refused(io::Error),
+}
+
+/// As its breaker names it.
+impl fmt::Display for Destination<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (scheme, host) = match self {
+            Self::Http(to) => (to.scheme.name(), self.host()),
+            Self::Tcp(..) => ("tcp", self.host()),
+        };
+        let port = self.port();
+        if host.contains(':') {
+            return write!(formatter, "{scheme}://[{host}]:{port}");
+        }
+        write!(formatter, "{scheme}://{host}:{port}")
+    }
 }
 
 impl Destination<'_> {

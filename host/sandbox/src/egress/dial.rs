@@ -32,6 +32,8 @@ pub(crate) enum Undialed {
     Unresolved,
     /// Nobody answers there.
     Refused,
+    /// It is left alone for a while.
+    Held,
     /// It took too long.
     TimedOut,
     /// The server is not trusted, or does not speak TLS.
@@ -51,10 +53,23 @@ impl Egress {
         let host = address.ok().or_else(|| super::host(host)).ok_or(Undialed::Unresolved)?;
         self.scope.admit_tcp(&host, port).map_err(|denial| Undialed::Denied(self.deny(&denial)))?;
         self.count_connection().map_err(Undialed::TooMany)?;
-        let connecting = self.connect(Destination::Tcp(&host, port));
-        let stream = timeout(self.limits.connect_timeout, connecting)
-            .await
-            .map_err(|_| Undialed::TimedOut)??;
+        let (to, within) = (Destination::Tcp(&host, port), self.limits.connect_timeout);
+        let asked = timeout(within, self.visit(to, within)).await;
+        let visit = asked.map_err(|_| Undialed::TimedOut)?.map_err(|_| Undialed::Held)?;
+        let stream = match timeout(within, self.connect(to)).await {
+            Ok(Ok(stream)) => {
+                visit.connected();
+                stream
+            }
+            Ok(Err(unreached)) => {
+                visit.unreached(&unreached);
+                return Err(unreached.into());
+            }
+            Err(_) => {
+                visit.timed_out();
+                return Err(Undialed::TimedOut);
+            }
+        };
         let stream = Metered::new(stream, &self.limits, Arc::clone(&self.ledger));
         Ok(Connection::new(host, Box::new(stream)))
     }

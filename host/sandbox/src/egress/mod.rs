@@ -14,6 +14,7 @@ mod secret;
 mod send;
 pub(crate) mod sockets;
 mod tls;
+mod visit;
 mod wire;
 
 use std::fmt::Display;
@@ -21,6 +22,7 @@ use std::io;
 use std::net::Ipv6Addr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use apflow_model::capability::{HttpTarget, Scheme, Scope, normal_path};
 use apflow_model::limit::{Breach, Limits};
@@ -57,7 +59,9 @@ pub(crate) struct Ledger {
     pub(crate) body_bytes: AtomicU64,
     pub(crate) connections: AtomicU64,
     pub(crate) tcp_bytes: AtomicU64,
-    denials: AtomicU64,
+    /// The connections whose servers failed, or may still answer.
+    pub(crate) unanswered: AtomicU64,
+    told: AtomicU64,
     refusal: Mutex<Refusal>,
 }
 
@@ -70,6 +74,8 @@ pub(crate) enum Refusal {
     Denied(String),
     /// Something over a limit.
     Breach(Breach),
+    /// A destination that is left alone for so long.
+    Held(String, Duration),
 }
 
 impl Ledger {
@@ -82,8 +88,8 @@ impl Ledger {
     }
 }
 
-/// The most denials of one attempt that are told.
-const DENIALS_MAX: u64 = 16;
+/// The most refusals of one attempt that are told.
+const TOLD_MAX: u64 = 16;
 
 /// Reads where a request goes, and brings its path into the form that is checked and sent.
 ///
@@ -146,10 +152,15 @@ impl Egress {
     pub(crate) fn deny(&self, denial: &(impl Display + ?Sized)) -> String {
         let message = denial.to_string();
         self.ledger.refuse(Refusal::Denied(message.clone()));
-        if self.ledger.denials.fetch_add(1, Ordering::Relaxed) < DENIALS_MAX {
+        if self.may_tell() {
             self.port.denied(&message);
         }
         message
+    }
+
+    /// Counts one more refusal that is told. False when that were enough.
+    fn may_tell(&self) -> bool {
+        self.ledger.told.fetch_add(1, Ordering::Relaxed) < TOLD_MAX
     }
 
     /// Counts one more of what is admitted. False when there were as many as there may be.

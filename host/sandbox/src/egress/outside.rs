@@ -1,4 +1,4 @@
-//! What the connections of all guests share: TLS, and turns at looking up names.
+//! What the connections of all guests share: a gate, TLS, and turns at looking up names.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::tls::Tls;
+use crate::gate::{Gate, NoGate};
 
 /// The most names that are looked up at once. Each holds a thread that the host's own files need as
 /// well, and holds it for as long as the name servers are silent.
@@ -18,6 +19,7 @@ type Resolver = dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync;
 /// The way out of all guests.
 pub(crate) struct Outside {
     pub(super) tls: Tls,
+    pub(super) gate: Arc<dyn Gate>,
     resolver: Arc<Resolver>,
     lookups: Arc<Semaphore>,
 }
@@ -35,7 +37,12 @@ impl Outside {
         resolver: impl Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static,
     ) -> Self {
         let lookups = Arc::new(Semaphore::new(LOOKUPS_MAX));
-        Self { tls, resolver: Arc::new(resolver), lookups }
+        Self { tls, gate: Arc::new(NoGate), resolver: Arc::new(resolver), lookups }
+    }
+
+    /// The way out through a gate.
+    pub(crate) fn through(gate: Arc<dyn Gate>) -> Self {
+        Self { gate, ..Self::default() }
     }
 
     /// Finds the addresses of a host, when it is its turn. An address is its own.

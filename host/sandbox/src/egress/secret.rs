@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use apflow_model::capability::{HttpPattern, HttpTarget};
 use apflow_model::event::{Level, LogLine};
@@ -24,7 +23,7 @@ use http_body_util::{BodyExt, Full};
 use wasmtime_wasi_http::{Error, WasiBody};
 
 use super::rewritten::{Rewritten, replace};
-use super::{DENIALS_MAX, Egress, Refusal};
+use super::{Egress, Refusal};
 use crate::secret::{Needles, Pair, Placeholder, Secrets, Stream, forms, json, percent};
 
 /// The largest body that is filled in before it is sent, so that its length can be told. A larger
@@ -245,7 +244,7 @@ impl Stop {
                 Error::HttpRequestDenied
             }
             Self::Unread(message) => {
-                if egress.ledger.denials.fetch_add(1, Ordering::Relaxed) < DENIALS_MAX {
+                if egress.may_tell() {
                     let (level, fields) = (Level::Error, Vec::new());
                     egress.port.log(LogLine { level, message: message.clone(), fields });
                 }

@@ -7,6 +7,7 @@ use apflow_model::capability::{HttpTarget, Scheme};
 use apflow_model::limit::{Breach, Limits};
 use http::{Request, Response, Uri};
 use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -29,28 +30,52 @@ pub(super) async fn send(
     let connect_max = within(options.connect_timeout, limits.connect_timeout);
     let first_byte_max = within(options.first_byte_timeout, limits.idle_timeout);
     let silence_max = within(options.between_bytes_timeout, limits.idle_timeout);
-    let (bytes_max, header_bytes_max) = (limits.http_body_bytes, limits.http_header_bytes);
-    let ledger = Arc::clone(&egress.ledger);
+    let (bytes_max, ledger) = (limits.http_body_bytes, Arc::clone(&egress.ledger));
     let (request, hide) = secret::fill(&egress, &to, origin_form(request, &to)?).await?;
     let request = request.map(|body| {
         Bounded::new(body, Way::Out, bytes_max, limits.idle_timeout, Arc::clone(&ledger))
     });
-    let connecting = open(&egress, &to);
+    let asking = egress.visit(Destination::Http(&to), connect_max + first_byte_max);
+    let asked = timeout(connect_max, asking).await.map_err(|_| Error::ConnectionTimeout)?;
+    let visit = asked.map_err(|_| Error::DestinationUnavailable)?;
+    let exchanged = exchange(&egress, &to, request, connect_max, first_byte_max).await;
+    let (response, connection) = match exchanged {
+        Ok((response, connection)) => {
+            visit.answered(response.status());
+            (response, connection)
+        }
+        Err(error) => {
+            visit.failed(&error);
+            return Err(error);
+        }
+    };
+    check_headers(&egress, &response)?;
+    let response = response
+        .map(|body| Bounded::new(body, Way::In, bytes_max, silence_max, ledger).boxed_unsync());
+    Ok((hide.apply(response)?, Box::new(connection.ended())))
+}
+
+/// Connects, sends the request, and waits for the head of the answer.
+async fn exchange(
+    egress: &Egress,
+    to: &HttpTarget,
+    request: Request<Bounded<WasiBody>>,
+    connect_max: Duration,
+    first_byte_max: Duration,
+) -> Result<(Response<Incoming>, Connection), Error> {
+    let connecting = open(egress, to);
     let stream = timeout(connect_max, connecting).await.map_err(|_| Error::ConnectionTimeout)??;
     let (mut sender, connection) = http1::Builder::new()
         .max_headers(Limits::HTTP_HEADERS_MAX)
-        .max_buf_size(buffer_bytes(header_bytes_max))
+        .max_buf_size(buffer_bytes(egress.limits.http_header_bytes))
         .handshake(TokioIo::new(stream))
         .await?;
     let connection = Connection(tokio::spawn(connection));
     let response = timeout(first_byte_max, sender.send_request(request))
         .await
         .map_err(|_| Error::HttpResponseTimeout)?
-        .map_err(|error| unanswered(&egress, error))?;
-    check_headers(&egress, &response)?;
-    let response = response
-        .map(|body| Bounded::new(body, Way::In, bytes_max, silence_max, ledger).boxed_unsync());
-    Ok((hide.apply(response)?, Box::new(connection.ended())))
+        .map_err(|error| unanswered(egress, error))?;
+    Ok((response, connection))
 }
 
 /// Refuses an answer with too many bytes of headers: hyper's own limit is on its buffer, which holds

@@ -67,7 +67,8 @@ impl From<Undialed> for Error {
         match undialed {
             Undialed::Denied(text) => Self::Denied(text),
             Undialed::Unresolved => Self::Dns,
-            Undialed::Refused => Self::Refused,
+            // To the guest it is as if nobody answered; its task says why.
+            Undialed::Refused | Undialed::Held => Self::Refused,
             Undialed::TimedOut => Self::TimedOut,
             Undialed::Tls(text) => Self::Tls(text),
             Undialed::TooMany(most) => Self::TooMany(most),

@@ -16,7 +16,12 @@ const FIELD_BYTES: u64 = 48;
 const FIELDS_MAX: usize = 64;
 
 impl Host for State {
-    fn write(&mut self, level: GuestLevel, message: String, mut fields: Vec<Field>) -> Result<()> {
+    async fn write(
+        &mut self,
+        level: GuestLevel,
+        message: String,
+        mut fields: Vec<Field>,
+    ) -> Result<()> {
         self.stop.check()?;
         if fields.len() > FIELDS_MAX {
             fields.truncate(FIELDS_MAX);
@@ -29,20 +34,28 @@ impl Host for State {
             let fields = fields.into_iter().map(|field| (field.name, field.value)).collect();
             self.port.log(LogLine { level: level.into(), message, fields });
         }
-        Ok(())
+        self.wait_for_room().await
     }
 
-    fn progress(&mut self, fraction: f64, message: String) -> Result<()> {
+    async fn progress(&mut self, fraction: f64, message: String) -> Result<()> {
         self.stop.check()?;
         if self.take_log_bytes(LINE_BYTES + message.len() as u64) {
             let fraction = if fraction.is_nan() { 0.0 } else { fraction.clamp(0.0, 1.0) };
             self.port.progress(fraction, message);
         }
-        Ok(())
+        self.wait_for_room().await
     }
 }
 
 impl State {
+    /// Holds up a guest that says more than can be stored meanwhile.
+    async fn wait_for_room(&mut self) -> Result<()> {
+        if let Some(room) = self.port.room() {
+            room.await;
+        }
+        self.stop.check()
+    }
+
     /// Charges the log limit. The first line that does not fit is answered with a note, the rest
     /// with silence.
     fn take_log_bytes(&mut self, bytes: u64) -> bool {
@@ -96,30 +109,30 @@ mod tests {
         (0..count).map(|_| Field { name: String::new(), value: String::new() }).collect()
     }
 
-    #[test]
-    fn empty_lines_fill_the_log() {
+    #[tokio::test]
+    async fn empty_lines_fill_the_log() {
         let (mut state, lines) = state();
         for _ in 0..LIMIT {
-            state.write(GuestLevel::Info, String::new(), Vec::new()).unwrap();
+            state.write(GuestLevel::Info, String::new(), Vec::new()).await.unwrap();
         }
         let kept = LIMIT / LINE_BYTES;
         assert_eq!(lines.take().len() as u64, kept + 1, "and one that says that the log is full");
         assert_eq!(state.log_bytes, kept * LINE_BYTES);
     }
 
-    #[test]
-    fn empty_progress_reports_fill_the_log() {
+    #[tokio::test]
+    async fn empty_progress_reports_fill_the_log() {
         let (mut state, _) = state();
         for _ in 0..LIMIT {
-            state.progress(0.5, String::new()).unwrap();
+            state.progress(0.5, String::new()).await.unwrap();
         }
         assert_eq!(state.log_bytes, LIMIT / LINE_BYTES * LINE_BYTES);
     }
 
-    #[test]
-    fn a_line_keeps_its_first_fields_and_pays_for_each() {
+    #[tokio::test]
+    async fn a_line_keeps_its_first_fields_and_pays_for_each() {
         let (mut state, lines) = state();
-        state.write(GuestLevel::Info, "abc".to_owned(), empty_fields(10_000)).unwrap();
+        state.write(GuestLevel::Info, "abc".to_owned(), empty_fields(10_000)).await.unwrap();
         let fields = lines.take().remove(0).fields;
         assert_eq!(fields.len(), FIELDS_MAX);
         assert!(fields.capacity() < 2 * FIELDS_MAX, "{} fields have room", fields.capacity());

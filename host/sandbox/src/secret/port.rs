@@ -1,6 +1,7 @@
 //! The task behind an attempt, told nothing of the values of secrets.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use apflow_model::event::{LogLine, Stream};
 
@@ -89,5 +90,9 @@ impl TaskPort for Redacting {
 
     fn denied(&self, message: &str) {
         self.port.denied(&self.secrets.redact(message.to_owned()));
+    }
+
+    fn held(&self, destination: &str, wait: Duration) {
+        self.port.held(destination, wait);
     }
 }

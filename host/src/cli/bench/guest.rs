@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use apflow_model::manifest::Manifest;
 use apflow_sandbox::{
-    Call, CompileIn, Ended, GuestTask, Linked, Mounts, NoSecrets, NoTask, Sandbox, SandboxError,
-    Settings, Stop,
+    Call, CompileIn, Ended, GuestTask, Linked, Mounts, NoGate, NoSecrets, NoTask, Sandbox,
+    SandboxError, Settings, Stop,
 };
 use serde_json::{Value, json};
 
@@ -34,6 +34,7 @@ pub(super) fn sandbox() -> Result<Arc<Sandbox>, CliError> {
         cache: None,
         environment: BTreeMap::new(),
         secrets: Arc::new(NoSecrets),
+        gate: Arc::new(NoGate),
     });
     sandbox.map(Arc::new).map_err(refused)
 }

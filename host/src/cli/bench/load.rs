@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use apflow_sandbox::{CodeCache, CompileLimits, NoSecrets, Sandbox, Settings};
+use apflow_sandbox::{CodeCache, CompileLimits, NoGate, NoSecrets, Sandbox, Settings};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 
@@ -69,6 +69,7 @@ fn sandbox(cache: Option<CodeCache>) -> Result<Sandbox, CliError> {
         cache,
         environment: BTreeMap::new(),
         secrets: Arc::new(NoSecrets),
+        gate: Arc::new(NoGate),
     };
     Sandbox::new(settings).map_err(refused)
 }

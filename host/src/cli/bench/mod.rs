@@ -3,14 +3,17 @@
 //! Rows are measured in turn, round by round, so that a busy moment of the machine meets all alike.
 
 mod cancel;
+mod engine;
 mod guest;
 mod load;
 mod neighbours;
 mod process;
 mod report;
 mod sandbox;
+mod store;
 
 pub(crate) use cancel::cancel;
+pub(crate) use engine::engine;
 pub(crate) use load::load;
 pub(crate) use neighbours::neighbours;
 pub(crate) use sandbox::sandbox;

@@ -19,6 +19,9 @@ pub(super) struct Report {
     rows: Vec<Row>,
     /// Ratios of medians, by what is compared; of p99 where it says so.
     ratios: BTreeMap<String, f64>,
+    /// How often a second, by the row whose median says how long it takes once.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    a_second: BTreeMap<String, f64>,
     /// The most memory of the host that was in use at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     memory_bytes_peak: Option<u64>,
@@ -35,7 +38,7 @@ struct Machine {
 /// One thing that was measured.
 #[derive(Debug, Serialize)]
 pub(super) struct Row {
-    name: &'static str,
+    name: String,
     unit: &'static str,
     median: f64,
     p99: f64,
@@ -45,13 +48,27 @@ pub(super) struct Row {
 
 impl Row {
     /// Sums up measured times. None when nothing was measured.
-    pub(super) fn new(name: &'static str, mut times: Vec<Duration>) -> Option<Self> {
-        times.sort_unstable();
-        let at = |hundredths: usize| times.get((times.len().checked_sub(1)?) * hundredths / 100);
+    pub(super) fn new(name: impl Into<String>, times: Vec<Duration>) -> Option<Self> {
         // To the nanosecond: more digits are noise.
-        let us = |time: &Duration| (time.as_secs_f64() * 1e9).round() / 1e3;
-        let (median, p99, max) = (us(at(50)?), us(at(99)?), us(at(100)?));
-        Some(Self { name, unit: "us", median, p99, max, n: times.len() })
+        let us = |time: Duration| (time.as_secs_f64() * 1e9).round() / 1e3;
+        Self::of(name.into(), "us", times.into_iter().map(us).collect())
+    }
+
+    /// Sums up sizes, in bytes. None when nothing was measured.
+    pub(super) fn sizes(name: impl Into<String>, sizes: &[Bytes]) -> Option<Self> {
+        // To a hundredth.
+        let mib = |size: &Bytes| {
+            let hundredths = size.0.saturating_mul(100) >> 20;
+            f64::from(u32::try_from(hundredths).unwrap_or(u32::MAX)) / 100.0
+        };
+        Self::of(name.into(), "MiB", sizes.iter().map(mib).collect())
+    }
+
+    fn of(name: String, unit: &'static str, mut values: Vec<f64>) -> Option<Self> {
+        values.sort_unstable_by(f64::total_cmp);
+        let at = |hundredths| values.get(values.len().checked_sub(1)? * hundredths / 100).copied();
+        let (median, p99, max) = (at(50)?, at(99)?, at(100)?);
+        Some(Self { name, unit, median, p99, max, n: values.len() })
     }
 }
 
@@ -63,7 +80,8 @@ impl Report {
             os: std::env::consts::OS,
             build: if cfg!(debug_assertions) { "debug" } else { "release" },
         };
-        Self { bench, machine, rows, ratios: BTreeMap::new(), memory_bytes_peak: None }
+        let (ratios, a_second) = (BTreeMap::new(), BTreeMap::new());
+        Self { bench, machine, rows, ratios, a_second, memory_bytes_peak: None }
     }
 
     /// Adds the ratio of two medians, if both rows were measured.
@@ -84,18 +102,24 @@ impl Report {
         self
     }
 
+    /// Adds how often a second it can be done what the median of a row says the time of.
+    pub(super) fn a_second(mut self, of: &str) -> Self {
+        if let Some(row) = self.rows.iter().find(|row| row.name == of) {
+            self.a_second.insert(of.to_owned(), (1e6 / row.median).round());
+        }
+        self
+    }
+
     /// Adds the most memory that this process had so far, where the system tells it.
     pub(super) fn with_memory(self) -> Self {
-        let kib = line_of("/proc/self/status", "VmHWM").and_then(|line| {
-            line.trim().strip_suffix("kB").and_then(|number| number.trim().parse::<u64>().ok())
-        });
-        Self { memory_bytes_peak: kib.map(|kib| kib * 1024), ..self }
+        Self { memory_bytes_peak: memory_of("VmHWM").map(|memory| memory.0), ..self }
     }
 
     pub(super) fn text(&self) -> String {
         let row = |row: &Row| {
             vec![
-                row.name.to_owned(),
+                row.name.clone(),
+                if row.unit == "us" { "µs".to_owned() } else { row.unit.to_owned() },
                 format!("{:.1}", row.median),
                 format!("{:.1}", row.p99),
                 format!("{:.1}", row.max),
@@ -103,10 +127,14 @@ impl Report {
             ]
         };
         let rows = self.rows.iter().map(row).collect();
-        let table = columns(&["", "MEDIAN µs", "P99 µs", "MAX µs", "N"], rows, &[1, 2, 3, 4]);
+        let table = columns(&["", "", "MEDIAN", "P99", "MAX", "N"], rows, &[2, 3, 4, 5]);
         let ratios = self.ratios.iter();
         let ratios =
             ratios.fold(String::new(), |text, (name, ratio)| format!("{text}\n{name}: {ratio:.2}"));
+        let rates = self.a_second.iter();
+        let rates = rates.fold(String::new(), |text, (name, rate)| {
+            format!("{text}\n{name}: {rate:.0} a second")
+        });
         let memory = self
             .memory_bytes_peak
             .map(|bytes| format!("\nthe host had at most {} of memory", Bytes(bytes)));
@@ -117,8 +145,21 @@ impl Report {
         } else {
             ""
         };
-        format!("{cpu}, {cores} cores, {os}, {build} build\n\n{table}\n{ratios}{memory}{warning}")
+        format!(
+            "{cpu}, {cores} cores, {os}, {build} build\n\n{table}\n{rates}{ratios}{memory}{warning}"
+        )
     }
+}
+
+/// How much memory this process has now, where the system tells it.
+pub(super) fn memory() -> Option<Bytes> {
+    memory_of("VmRSS")
+}
+
+fn memory_of(what: &str) -> Option<Bytes> {
+    let line = line_of("/proc/self/status", what)?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(Bytes(kib * 1024))
 }
 
 /// The name of the processor, where the system tells it.

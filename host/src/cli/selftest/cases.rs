@@ -50,6 +50,7 @@ pub(super) fn case(guest: Guest, place: &Place) -> Case {
             asks(CALLS).granted(origin).told([&private, "example.com", "169.254.169.254"]).tries(3)
         }
         Guest::ClaimsEndlessTokens => asks(""),
+        Guest::CleansUp => limits("cancel_grace: 5s").cancels(),
         Guest::DescribesAFalseSchema => asks("").refused(InvalidSchema, "input"),
         Guest::DescribesAFarSchema => asks("").refused(InvalidSchema, "input"),
         Guest::DescribesForever => asks("").refused(ComponentRefused, "within 5 s"),
@@ -82,7 +83,8 @@ pub(super) fn case(guest: Guest, place: &Place) -> Case {
             asks(CALLS).granted(origin).granted(STAR).told([&peer]).tries(1)
         }
         Guest::ForgesAHandle => asks("").fails(Trapped, "unknown handle index"),
-        Guest::GoesOnAfterCancel => asks("").cancels(),
+        Guest::GoesOnAfterCancel => limits("cancel_grace: 100ms").cancels(),
+        Guest::GoesOnFromItsCheckpoint => asks("").fails(Permanent, "only half was done"),
         Guest::GrowsItsTable => limits("tables: 1000").meets("`limits.tables`"),
         Guest::HasManyMemories => asks("").refused(ComponentRefused, "configured maximum of 4"),
         Guest::HidesBytesInRemovedFiles => asks(SCRATCH).meets("`capabilities.fs.scratch`"),

@@ -2,14 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use apflow_api::{Api, ApiError, Approval, CancelJob, Live, LoadPlugin, SubmitJob, chain};
-use apflow_model::event::Happening;
-use apflow_model::id::JobId;
+use apflow_api::{
+    Api, ApiError, Approval, CancelJob, FindJob, LoadPlugin, SubmitJob, Watch, WatchJob, chain,
+};
+use apflow_model::event::{Event, Happening};
 use apflow_model::job::Job;
 use apflow_model::limit::Limits;
 use serde_json::{Value, json};
-use tokio::sync::broadcast::Receiver;
-use tokio::sync::broadcast::error::RecvError;
 
 use super::case::{Case, Holds};
 use super::cases;
@@ -98,23 +97,27 @@ async fn let_loose(api: &Api, guest: Guest, case: &Case) -> Result<Job, ApiError
     };
     let job = json!({ "tasks": inputs.iter().enumerate().map(task).collect::<Vec<_>>() });
     let is_cancelled = matches!(case.holds, Holds::Cancels);
-    let news = api.subscribe(&operator())?;
     let wait = (!is_cancelled).then_some(TRIAL_MAX);
-    let job = api.invoke(SubmitJob { job, grants: Vec::new(), wait }, &operator()).await?;
+    let submit = SubmitJob { job, grants: Vec::new(), wait, idempotency_key: None };
+    let job = api.invoke(submit, &operator()).await?.job;
     if !is_cancelled {
         return Ok(job);
     }
-    until_it_speaks(news, job.id).await;
-    api.invoke(CancelJob { id: job.id }, &operator()).await
+    let mut history = api.invoke(WatchJob { id: job.id, after: 0 }, &operator()).await?.events;
+    until_it_speaks(&mut history).await?;
+    api.invoke(CancelJob { id: job.id }, &operator()).await?;
+    // A busy machine may take longer than the answer waits.
+    while history.next().await?.is_some() {}
+    api.invoke(FindJob { id: job.id }, &operator()).await
 }
 
 /// Waits for the first line of a job's log: its guest is running then.
-async fn until_it_speaks(mut news: Receiver<Live>, id: JobId) {
-    loop {
-        match news.recv().await {
-            Ok(Live::Task { job, what: Happening::Log(_), .. }) if job == id => return,
-            Ok(_) | Err(RecvError::Lagged(_)) => {}
-            Err(RecvError::Closed) => return,
+async fn until_it_speaks(history: &mut Watch) -> Result<(), ApiError> {
+    let is_line = |event: &Event| matches!(event.what, Happening::Log(_));
+    while let Some(events) = history.next().await? {
+        if events.iter().any(is_line) {
+            break;
         }
     }
+    Ok(())
 }

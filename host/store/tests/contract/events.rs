@@ -2,7 +2,8 @@
 
 use apflow_model::event::Happening;
 use apflow_model::id::JobId;
-use apflow_store::{End, NewEvent, StoreError};
+use apflow_model::state::JobState;
+use apflow_store::{End, History, NewEvent, StoreError};
 use serde_json::json;
 
 use crate::host::{Host, at, completed, failed, forest, retryable};
@@ -71,4 +72,21 @@ async fn a_lost_attempt_cannot_add_events() {
     let added = host.store.append_events(claimed.task, 1, vec![progress(1.0)]).await;
     assert!(matches!(added, Err(StoreError::AttemptLost)));
     assert_eq!(host.events(job).await, before);
+}
+
+#[tokio::test]
+async fn a_history_says_how_far_it_goes_and_whether_its_job_has_ended() {
+    let host = Host::start().await;
+    let jobs =
+        [host.submit(forest(&[("a", &[])])).await.id, host.submit(forest(&[("b", &[])])).await.id];
+    let claimed = host.claim_one(1).await;
+    host.settle(&claimed, 2, completed()).await;
+    let mut histories = host.store.histories(&[jobs[0], JobId(1), jobs[1]]).await.unwrap();
+    histories.sort_by_key(|history| history.job.0);
+    let known = [(jobs[0], JobState::Completed, 3), (jobs[1], JobState::Pending, 1)];
+    assert_eq!(histories, known.map(|(job, state, events)| History { job, state, events }));
+    for history in histories {
+        assert_eq!(host.events(history.job).await.len() as u64, history.events);
+    }
+    assert_eq!(host.store.histories(&[]).await.unwrap(), []);
 }

@@ -120,7 +120,7 @@ async fn run(mut host: Host, plans: &[Plan], mut dice: Dice) -> (Host, Answers) 
             // Only once: a second loss would quarantine, which the prediction leaves out.
             has_lost = true;
             host = host.restart().await;
-            let recovered = host.store.recover(host.session, at(now)).await.unwrap();
+            let recovered = host.recover(now).await;
             assert_eq!((recovered.retried.len(), recovered.failed.len()), (held.len(), 0));
             answers.became_ready.extend(recovered.retried);
             stale.append(&mut held);

@@ -4,12 +4,16 @@ use std::time::Duration;
 
 use apflow_model::clock::Timestamp;
 use apflow_model::event::{Event, Happening};
+use apflow_model::fair::Limits;
 use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::id::JobId;
 use apflow_model::job::{Job, JobSpec, Task};
+use apflow_model::quarantine::QuarantineRule;
 use apflow_model::state::TaskState;
 use apflow_model::usage::Usage;
-use apflow_store::{Claimed, End, NewJob, SessionId, Settled, Settlement, Store, StoreError};
+use apflow_store::{
+    Claimed, End, HandedOut, NewJob, Recovered, SessionId, Settled, Settlement, Store, StoreError,
+};
 use serde_json::{Value, json};
 
 use crate::database::Database;
@@ -20,9 +24,27 @@ pub(crate) struct Host {
     pub(crate) database: Database,
 }
 
+/// What a session is handed, with no limits but `free`.
+pub(crate) async fn claim(
+    store: &Store,
+    session: SessionId,
+    ms: u64,
+    free: u32,
+) -> Result<Vec<Claimed>, StoreError> {
+    Ok(store.claim(session, at(ms), free, Limits::default()).await?.tasks)
+}
+
 /// The moment `ms` milliseconds into the test.
 pub(crate) fn at(ms: u64) -> Timestamp {
     Timestamp::from_unix_ms(1_800_000_000_000).after(Duration::from_millis(ms))
+}
+
+/// Longer than any test.
+pub(crate) const LEASE: Duration = Duration::from_hours(24);
+
+/// Begins a session of this lease.
+pub(crate) async fn open_session(store: &Store, ms: u64, lease: Duration) -> SessionId {
+    store.open_session("test".to_owned(), at(ms), lease).await.unwrap()
 }
 
 pub(crate) fn spec(value: Value) -> JobSpec {
@@ -67,8 +89,19 @@ impl Host {
 
     async fn on(database: Database) -> Self {
         let store = Store::open(&database.address()).await.unwrap();
-        let session = store.open_session(at(0)).await.unwrap();
+        let session = open_session(&store, 0, LEASE).await;
         Self { store, session, database }
+    }
+
+    /// Begins another session of the same store.
+    pub(crate) async fn open_session(&mut self) {
+        self.session = open_session(&self.store, 0, LEASE).await;
+    }
+
+    /// Takes up what all other sessions left.
+    pub(crate) async fn recover(&self, ms: u64) -> Recovered {
+        let rule = QuarantineRule::default();
+        self.store.recover(self.session, at(ms), rule).await.unwrap()
     }
 
     /// Writes to the database behind the store's back.
@@ -81,12 +114,31 @@ impl Host {
     }
 
     pub(crate) async fn submit_at(&self, value: Value, ms: u64) -> Job {
-        let job = NewJob { spec: spec(value), principal: "ada".into(), grants: Vec::new() };
-        self.store.submit(job, at(ms)).await.unwrap()
+        self.try_submit("ada", value, ms).await.unwrap()
+    }
+
+    /// Submits a job as another principal.
+    pub(crate) async fn submit_as(&self, principal: &str, value: Value) -> Job {
+        self.try_submit(principal, value, 0).await.unwrap()
+    }
+
+    pub(crate) async fn try_submit(
+        &self,
+        principal: &str,
+        value: Value,
+        ms: u64,
+    ) -> Result<Job, StoreError> {
+        let principal = principal.to_owned();
+        let job = NewJob { spec: spec(value), principal, grants: Vec::new() };
+        self.store.submit(job, at(ms)).await
     }
 
     pub(crate) async fn claim(&self, ms: u64, limit: u32) -> Vec<Claimed> {
-        self.store.claim(self.session, at(ms), limit).await.unwrap()
+        self.claim_within(ms, limit, Limits::default()).await.tasks
+    }
+
+    pub(crate) async fn claim_within(&self, ms: u64, limit: u32, limits: Limits) -> HandedOut {
+        self.store.claim(self.session, at(ms), limit, limits).await.unwrap()
     }
 
     pub(crate) async fn claim_one(&self, ms: u64) -> Claimed {

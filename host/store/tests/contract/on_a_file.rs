@@ -36,6 +36,15 @@ impl Database {
     }
 }
 
+/// Takes a database back to the schema without lanes.
+pub(crate) const BEFORE_LANES: &str = "\
+    DROP TRIGGER task_added; DROP TRIGGER task_moved; DROP TRIGGER task_removed; \
+    DROP INDEX task_deadline; DROP INDEX task_ready; \
+    ALTER TABLE task DROP COLUMN deadline; ALTER TABLE task DROP COLUMN lane_id; \
+    DROP TABLE tally; DROP TABLE lane; \
+    CREATE INDEX task_ready ON task (priority, run_at, id) WHERE state = 2; \
+    DELETE FROM _sqlx_migrations WHERE version = 4";
+
 #[tokio::test]
 async fn a_file_in_no_folder_cannot_be_opened() {
     let host = Host::start().await;

@@ -1,9 +1,12 @@
 //! A database on a server, and what is true of servers alone.
 
-use apflow_store::{Address, Store, StoreError};
-use serde_json::json;
+use std::time::Duration;
 
-use crate::host::{Host, at, completed};
+use apflow_store::{Address, NewJob, Store, StoreError};
+use serde_json::json;
+use sqlx::{Connection, PgConnection};
+
+use crate::host::{Host, at, completed, spec};
 use crate::server;
 
 /// A database of one test.
@@ -35,6 +38,16 @@ impl Database {
         format!("postgres://{user}@localhost/{database}?{folder}").parse().unwrap()
     }
 }
+
+/// Takes a database back to the schema without lanes.
+pub(crate) const BEFORE_LANES: &str = "\
+    DROP TRIGGER task_added ON task; DROP TRIGGER task_moved ON task; \
+    DROP TRIGGER task_removed ON task; DROP FUNCTION count_tasks; \
+    DROP INDEX task_deadline; DROP INDEX task_ready; \
+    ALTER TABLE task DROP COLUMN deadline; ALTER TABLE task DROP COLUMN lane_id; \
+    DROP TABLE tally; DROP TABLE lane; \
+    CREATE INDEX task_ready ON task (priority, run_at, id) WHERE state = 2; \
+    DELETE FROM _sqlx_migrations WHERE version = 4";
 
 /// Ends every connection but its own, as a restart of the server does.
 const DISCONNECT: &str = "\
@@ -70,30 +83,88 @@ async fn a_lost_connection_is_made_again() {
 }
 
 #[tokio::test]
-async fn one_store_at_a_time_has_the_right_to_dispatch() {
+async fn a_submit_on_one_host_is_hinted_to_the_others() {
     let host = Host::start().await;
-    host.store.take_dispatch().await.unwrap();
-    host.store.take_dispatch().await.unwrap();
     let other = Store::open(&host.database.address()).await.unwrap();
-    assert!(matches!(other.take_dispatch().await, Err(StoreError::DispatchTaken)));
-    other.open_session(at(1)).await.expect("it may write all the same");
-    host.store.close().await;
-    other.take_dispatch().await.unwrap();
+    let (mut own, mut hints) = (host.store.hints(), other.hints());
+    for hints in [&mut own, &mut hints] {
+        // That it listens from now on, and may have missed something.
+        hints.next().await;
+    }
+    host.submit(json!({"executor": "x"})).await;
+    hints.next().await;
+    let claimed = host.claim_one(1).await;
+    host.settle(&claimed, 2, completed()).await;
+    hints.next().await;
+    let told = tokio::time::timeout(Duration::from_millis(100), own.next()).await;
+    assert!(told.is_err(), "nobody is told what it did itself");
 }
 
 #[tokio::test]
-async fn a_store_whose_right_to_dispatch_went_to_another_writes_no_more() {
+async fn hints_come_again_after_a_lost_connection() {
     let host = Host::start().await;
-    host.store.take_dispatch().await.unwrap();
-    let other = Store::open(&host.database.address()).await.unwrap();
+    let mut hints = host.store.hints();
+    hints.next().await;
     host.database.run(DISCONNECT).await;
-    other.take_dispatch().await.unwrap();
-    for ms in 1..=2 {
-        let refused = host.store.open_session(at(ms)).await;
-        assert!(matches!(refused, Err(StoreError::DispatchTaken)), "{refused:?}");
-    }
-    assert!(matches!(host.store.trouble(), Some(StoreError::DispatchTaken)));
-    other.close().await;
-    host.store.open_session(at(3)).await.unwrap();
+    hints.next().await;
+    let other = Store::open(&host.database.address()).await.unwrap();
+    while tokio::time::timeout(Duration::from_millis(200), hints.next()).await.is_ok() {}
+    let spec = spec(json!({"executor": "x"}));
+    let job = NewJob { spec, principal: "ada".into(), grants: Vec::new() };
+    other.submit(job, at(0)).await.unwrap();
+    hints.next().await;
+}
+
+#[tokio::test]
+async fn a_server_tells_its_time() {
+    let host = Host::start().await;
+    let first = host.store.server_time().await.unwrap().unwrap();
+    let second = host.store.server_time().await.unwrap().unwrap();
+    assert!(second >= first && first > at(0).before(Duration::from_hours(24 * 365)));
+}
+
+#[tokio::test]
+async fn a_write_that_others_keep_waiting_fails_and_passes_by_itself() {
+    let host = Host::start().await;
+    let mut other = PgConnection::connect(&host.database.url).await.unwrap();
+    sqlx::query("SELECT pg_advisory_lock(107135382613879)").execute(&mut other).await.unwrap();
+    let spec = spec(json!({"executor": "x"}));
+    let new = NewJob { spec, principal: "ada".into(), grants: Vec::new() };
+    let refused = host.store.submit(new, at(0)).await;
+    assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
+    assert!(host.store.trouble().is_some());
+    other.close().await.unwrap();
+    host.submit(json!({"executor": "x"})).await;
     assert!(host.store.trouble().is_none());
+}
+
+#[tokio::test]
+async fn a_process_that_stands_still_in_a_commit_does_not_stop_the_others() {
+    let host = Host::start().await;
+    // As the writer's own connection: with its limits, and stopped between two statements.
+    let still = format!("{}&options[idle_in_transaction_session_timeout]=5000", host.database.url);
+    let mut still = PgConnection::connect(&still).await.unwrap();
+    let begin = "BEGIN; SELECT pg_advisory_xact_lock(107135382613879)";
+    sqlx::raw_sql(begin).execute(&mut still).await.unwrap();
+    host.submit(json!({"executor": "x"})).await;
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_is_asked_anew() {
+    let host = Host::start().await;
+    let mut other = PgConnection::connect(&host.database.url).await.unwrap();
+    let writer = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() \
+                  AND query LIKE '%COMMIT'";
+    let (writer,): (i32,) = sqlx::query_as(writer).fetch_one(&mut other).await.unwrap();
+    signal(writer, "-STOP");
+    host.submit(json!({"executor": "x"})).await;
+    signal(writer, "-CONT");
+    assert_eq!(host.claim(1, 10).await.len(), 1);
+}
+
+/// Sends a signal to one of the server's processes.
+#[expect(clippy::disallowed_methods, reason = "a process is stopped as an operator would stop it")]
+fn signal(process: i32, signal: &str) {
+    let mut kill = std::process::Command::new("kill");
+    assert!(kill.args([signal, &process.to_string()]).status().unwrap().success());
 }

@@ -1,5 +1,7 @@
 //! Opening a database: what it keeps, and which one is refused.
 
+use std::time::Duration;
+
 use apflow_store::{JobFilter, Store, StoreError};
 use serde_json::json;
 
@@ -46,7 +48,8 @@ async fn a_closed_store_says_so() {
     let other = host.store.clone();
     host.store.close().await;
     host.store.close().await;
-    assert!(matches!(other.open_session(at(0)).await, Err(StoreError::Closed)));
+    let opened = other.open_session("test".to_owned(), at(0), Duration::from_secs(15)).await;
+    assert!(matches!(opened, Err(StoreError::Closed)));
     let listed = other.list_jobs(&JobFilter::default(), None, 1).await;
     assert!(matches!(listed, Err(StoreError::Closed)));
 }

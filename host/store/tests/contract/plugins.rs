@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::host::{Host, at};
 
-fn plugin(name: &str, version: &str) -> Plugin {
+pub(crate) fn plugin(name: &str, version: &str) -> Plugin {
     let manifest = format!(
         "name: {name}\nversion: {version}\ndescription: Does it.\ncomponent: a.wasm\n\
          capabilities: {{ http: [\"https://*\"], clocks: true }}\nlimits: {{ timeout: 5s }}\n"
@@ -27,6 +27,7 @@ fn plugin(name: &str, version: &str) -> Plugin {
         },
         builtin: false,
         loaded_at: at(1),
+        quarantined_at: None,
     }
 }
 

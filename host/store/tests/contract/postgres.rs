@@ -10,27 +10,51 @@ mod database;
 mod server;
 
 #[cfg(test)]
+mod admission;
+#[cfg(test)]
 mod attempts;
+#[cfg(test)]
+mod breakers;
 #[cfg(test)]
 mod cancel;
 #[cfg(test)]
 mod checkpoints;
 #[cfg(test)]
+mod concurrency;
+#[cfg(test)]
+mod deadlines;
+#[cfg(test)]
 mod events;
 #[cfg(test)]
 mod files;
+#[cfg(test)]
+mod floor;
 #[cfg(test)]
 mod forests;
 #[cfg(test)]
 mod host;
 #[cfg(test)]
+mod idempotency;
+#[cfg(test)]
 mod jobs;
+#[cfg(test)]
+mod lanes;
+#[cfg(test)]
+mod leases;
 #[cfg(test)]
 mod opening;
 #[cfg(test)]
 mod plugins;
 #[cfg(test)]
+mod quarantine;
+#[cfg(test)]
+mod redrive;
+#[cfg(test)]
+mod schedules;
+#[cfg(test)]
 mod sessions;
+#[cfg(test)]
+mod task_list;
 #[cfg(test)]
 mod tasks;
 #[cfg(test)]

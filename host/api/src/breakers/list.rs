@@ -1,0 +1,41 @@
+//! `breakers.list`: what is left alone, and what has failed of late.
+
+use std::sync::Arc;
+
+use apflow_engine::{Engine, ListedBreaker};
+use apflow_model::access::{Permission, Principal};
+use serde::Serialize;
+
+use crate::error::ApiError;
+use crate::operation::Operation;
+use crate::remote::{Input, Method, Remote};
+
+/// Lists the breakers that are open or have counted failures, by key. All others are closed.
+#[derive(Debug)]
+pub struct ListBreakers;
+
+/// The breakers.
+#[derive(Debug, Serialize)]
+pub struct BreakerList {
+    /// By key.
+    pub breakers: Vec<ListedBreaker>,
+}
+
+impl Operation for ListBreakers {
+    const NAME: &'static str = "breakers.list";
+    const PERMISSION: Permission = Permission::JobsRead;
+    type Output = BreakerList;
+
+    async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<BreakerList, ApiError> {
+        Ok(BreakerList { breakers: engine.list_breakers().await? })
+    }
+}
+
+impl Remote for ListBreakers {
+    const METHOD: Method = Method::Get;
+    const PATH: &'static str = "/api/v1/breakers";
+
+    fn read(_: &mut Input) -> Result<Self, ApiError> {
+        Ok(Self)
+    }
+}

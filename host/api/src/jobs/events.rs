@@ -1,0 +1,68 @@
+//! `jobs.events`: what happened to a job, a page at a time.
+
+use std::sync::Arc;
+
+use apflow_engine::Engine;
+use apflow_model::access::{Permission, Principal};
+use apflow_model::event::Event;
+use apflow_model::id::JobId;
+use serde::Serialize;
+
+use crate::error::ApiError;
+use crate::operation::Operation;
+use crate::remote::{Input, Method, Remote};
+
+/// How many events a page holds when the caller does not say.
+const LIMIT_USUAL: u32 = 100;
+/// The most events a page may hold.
+const LIMIT_MAX: u32 = 1_000;
+
+/// Lists what happened to a job, in order.
+#[derive(Debug)]
+pub struct ListEvents {
+    /// The job.
+    pub id: JobId,
+    /// The number to go on after; 0 for the beginning.
+    pub after: u64,
+    /// How many, from 1 to 1000; 100 if not said.
+    pub limit: Option<u32>,
+}
+
+/// A page of events.
+#[derive(Debug, Serialize)]
+pub struct EventList {
+    /// The events. There may be fewer than asked for when they are large.
+    pub events: Vec<Event>,
+    /// What to send as `after` for the next page. Null when the job has ended and no more will come.
+    pub next: Option<u64>,
+}
+
+impl Operation for ListEvents {
+    const NAME: &'static str = "jobs.events";
+    const PERMISSION: Permission = Permission::JobsRead;
+    type Output = EventList;
+
+    async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<EventList, ApiError> {
+        let limit = self.limit.unwrap_or(LIMIT_USUAL);
+        if !(1..=LIMIT_MAX).contains(&limit) {
+            let message = format!("`limit` is {limit}: expected 1 to {LIMIT_MAX}");
+            return Err(ApiError::InvalidRequest(message));
+        }
+        let page = engine.list_events(self.id, self.after, limit).await?;
+        let page = page.ok_or(ApiError::UnknownJob(self.id))?;
+        Ok(EventList { events: page.events, next: page.next })
+    }
+}
+
+impl Remote for ListEvents {
+    const METHOD: Method = Method::Get;
+    const PATH: &'static str = "/api/v1/jobs/{id}/events";
+
+    fn read(input: &mut Input) -> Result<Self, ApiError> {
+        Ok(Self {
+            id: input.require("id")?,
+            after: input.take("after")?.unwrap_or(0),
+            limit: input.take("limit")?,
+        })
+    }
+}

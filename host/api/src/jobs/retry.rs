@@ -1,0 +1,57 @@
+//! `jobs.retry`: lets what failed in a job run again.
+
+use std::sync::Arc;
+
+use apflow_engine::{Again, Engine};
+use apflow_model::access::{Permission, Principal};
+use apflow_model::id::JobId;
+use apflow_model::job::Job;
+use serde::Deserialize;
+
+use crate::error::ApiError;
+use crate::operation::Operation;
+use crate::remote::{Input, Method, Remote};
+
+/// Lets the failed tasks of a job run again, with their checkpoints; what was skipped because of them
+/// waits again. A job without any stays as it is.
+#[derive(Debug)]
+pub struct RetryJob {
+    /// The job.
+    pub id: JobId,
+    /// Only these tasks, by their ids or by the caller's references. Empty for all.
+    pub tasks: Vec<String>,
+    /// Those that were cancelled as well, not only those that failed.
+    pub with_cancelled: bool,
+}
+
+impl Operation for RetryJob {
+    const NAME: &'static str = "jobs.retry";
+    const PERMISSION: Permission = Permission::JobsSubmit;
+    type Output = Job;
+
+    async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<Job, ApiError> {
+        let Self { id, tasks, with_cancelled } = self;
+        let again = Again { tasks, with_cancelled };
+        engine.retry(id, again).await?.ok_or(ApiError::UnknownJob(id))
+    }
+}
+
+/// The body of a request, which may be left out.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Body {
+    tasks: Vec<String>,
+    cancelled: bool,
+}
+
+impl Remote for RetryJob {
+    const METHOD: Method = Method::Post;
+    const PATH: &'static str = "/api/v1/jobs/{id}/retry";
+
+    fn read(input: &mut Input) -> Result<Self, ApiError> {
+        let body = input.body.take().map(serde_json::from_value::<Body>).transpose();
+        let unreadable = |error| ApiError::InvalidRequest(format!("the body: {error}"));
+        let Body { tasks, cancelled } = body.map_err(unreadable)?.unwrap_or_default();
+        Ok(Self { id: input.require("id")?, tasks, with_cancelled: cancelled })
+    }
+}

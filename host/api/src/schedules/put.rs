@@ -1,0 +1,52 @@
+//! `schedules.put`: makes a schedule, or writes one anew.
+
+use std::sync::Arc;
+
+use apflow_engine::{Engine, PutSchedule as Put};
+use apflow_model::access::{Permission, Principal};
+use apflow_model::capability::Grant;
+use apflow_model::schedule::Schedule;
+use serde_json::Value;
+
+use super::owner;
+use crate::error::ApiError;
+use crate::operation::Operation;
+use crate::remote::{Input, Method, Remote};
+
+/// Makes a schedule, or writes one anew: its history goes on.
+#[derive(Debug)]
+pub struct PutSchedule {
+    /// Its name.
+    pub name: String,
+    /// What it does and when, as JSON.
+    pub spec: Value,
+    /// What the operator allows its jobs alone. Only for callers that may manage plugins.
+    pub grants: Vec<Grant>,
+}
+
+impl Operation for PutSchedule {
+    const NAME: &'static str = "schedules.put";
+    const PERMISSION: Permission = Permission::JobsSubmit;
+    type Output = Schedule;
+
+    async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<Schedule, ApiError> {
+        let permission = Permission::PluginsManage;
+        if !self.grants.is_empty() && !caller.may(permission) {
+            return Err(ApiError::Forbidden { operation: "granting capabilities", permission });
+        }
+        let Self { name, spec, grants } = self;
+        let put = Put { name, spec, principal: caller.name.clone(), grants };
+        Ok(engine.put_schedule(put, owner(caller)).await?)
+    }
+}
+
+impl Remote for PutSchedule {
+    const METHOD: Method = Method::Put;
+    const PATH: &'static str = "/api/v1/schedules/{name}";
+
+    fn read(input: &mut Input) -> Result<Self, ApiError> {
+        let missing = || ApiError::InvalidRequest("a schedule is expected as the body".to_owned());
+        let spec = input.body.take().ok_or_else(missing)?;
+        Ok(Self { name: input.require("name")?, spec, grants: Vec::new() })
+    }
+}

@@ -1,0 +1,43 @@
+//! `schedules.trigger`: submits the job of a schedule now.
+
+use std::sync::Arc;
+
+use apflow_engine::Engine;
+use apflow_model::access::{Permission, Principal};
+use apflow_model::job::Job;
+
+use super::owner;
+use crate::error::ApiError;
+use crate::operation::Operation;
+use crate::remote::{Input, Method, Remote};
+
+/// Submits the job of a schedule now, in the name of who made it, beside its ticks.
+#[derive(Debug)]
+pub struct TriggerSchedule {
+    /// Its name.
+    pub name: String,
+}
+
+impl Operation for TriggerSchedule {
+    const NAME: &'static str = "schedules.trigger";
+    const PERMISSION: Permission = Permission::JobsSubmit;
+    type Output = Job;
+
+    async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<Job, ApiError> {
+        Ok(engine.trigger_schedule(&self.name, owner(caller)).await?)
+    }
+}
+
+impl Remote for TriggerSchedule {
+    const METHOD: Method = Method::Post;
+    const PATH: &'static str = "/api/v1/schedules/{name}/trigger";
+
+    fn read(input: &mut Input) -> Result<Self, ApiError> {
+        Ok(Self { name: input.require("name")? })
+    }
+
+    /// The job goes on.
+    fn status(_: &Job) -> u16 {
+        202
+    }
+}

@@ -1,0 +1,38 @@
+//! `tasks.cancel`: ends a task before its time.
+
+use std::sync::Arc;
+
+use apflow_engine::Engine;
+use apflow_model::access::{Permission, Principal};
+use apflow_model::id::TaskId;
+use apflow_model::job::Task;
+
+use crate::error::ApiError;
+use crate::operation::Operation;
+use crate::remote::{Input, Method, Remote};
+
+/// Cancels a task and all below it. A task that has ended stays as it is.
+#[derive(Debug)]
+pub struct CancelTask {
+    /// The task.
+    pub id: TaskId,
+}
+
+impl Operation for CancelTask {
+    const NAME: &'static str = "tasks.cancel";
+    const PERMISSION: Permission = Permission::JobsSubmit;
+    type Output = Task;
+
+    async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<Task, ApiError> {
+        engine.cancel_task(self.id).await?.ok_or(ApiError::UnknownTask(self.id))
+    }
+}
+
+impl Remote for CancelTask {
+    const METHOD: Method = Method::Post;
+    const PATH: &'static str = "/api/v1/tasks/{id}/cancel";
+
+    fn read(input: &mut Input) -> Result<Self, ApiError> {
+        Ok(Self { id: input.require("id")? })
+    }
+}

@@ -1,0 +1,97 @@
+//! `tasks.checkpoints`: the history of what a task saved, a page at a time.
+
+use std::sync::Arc;
+
+use apflow_engine::{CHECKPOINTS_PER_PAGE_MAX, Engine, PastCheckpoint, VALUES_PER_PAGE_MAX};
+use apflow_model::access::{Permission, Principal};
+use apflow_model::clock::Timestamp;
+use apflow_model::id::TaskId;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde::Serialize;
+
+use crate::error::ApiError;
+use crate::operation::Operation;
+use crate::remote::{Input, Method, Remote};
+
+/// Lists the checkpoints that a task holds, in the order they were saved.
+#[derive(Debug)]
+pub struct ListCheckpoints {
+    /// The task.
+    pub id: TaskId,
+    /// Their values as well.
+    pub with_values: bool,
+    /// How many, from 1 to 1000, which it is if not said; with values from 1 to 16.
+    pub limit: Option<u32>,
+    /// The `cursor` of the page before.
+    pub cursor: Option<u64>,
+}
+
+/// A checkpoint as it is shown.
+#[derive(Debug, Serialize)]
+pub struct ShownCheckpoint {
+    /// The place in the task's history, from 1.
+    pub n: u64,
+    /// The name of the step.
+    pub step: String,
+    /// The attempt that saved it.
+    pub attempt: u32,
+    /// When it was saved.
+    pub at: Timestamp,
+    /// The size of the value in bytes.
+    pub bytes: u64,
+    /// The value in base64, when it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+}
+
+/// A page of checkpoints.
+#[derive(Debug, Serialize)]
+pub struct CheckpointList {
+    /// The checkpoints.
+    pub checkpoints: Vec<ShownCheckpoint>,
+    /// What to send as `cursor` for the next page. Null on the last one.
+    pub cursor: Option<u64>,
+}
+
+impl Operation for ListCheckpoints {
+    const NAME: &'static str = "tasks.checkpoints";
+    const PERMISSION: Permission = Permission::JobsRead;
+    type Output = CheckpointList;
+
+    async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<CheckpointList, ApiError> {
+        let Self { id, with_values, limit, cursor } = self;
+        let most = if with_values { VALUES_PER_PAGE_MAX } else { CHECKPOINTS_PER_PAGE_MAX };
+        let limit = limit.unwrap_or(most);
+        if !(1..=most).contains(&limit) {
+            let message = format!("`limit` is {limit}: expected 1 to {most}");
+            return Err(ApiError::InvalidRequest(message));
+        }
+        let after = cursor.unwrap_or_default();
+        let page = engine.list_checkpoints(id, after, limit, with_values).await?;
+        let page = page.ok_or(ApiError::UnknownTask(id))?;
+        let is_full = u32::try_from(page.len()).is_ok_and(|count| count == limit);
+        let cursor = page.last().filter(|_| is_full).map(|last| last.n);
+        Ok(CheckpointList { checkpoints: page.into_iter().map(show).collect(), cursor })
+    }
+}
+
+fn show(past: PastCheckpoint) -> ShownCheckpoint {
+    let PastCheckpoint { n, step, attempt, at, bytes, value } = past;
+    let value = value.map(|value| BASE64_STANDARD.encode(value));
+    ShownCheckpoint { n, step, attempt, at, bytes, value }
+}
+
+impl Remote for ListCheckpoints {
+    const METHOD: Method = Method::Get;
+    const PATH: &'static str = "/api/v1/tasks/{id}/checkpoints";
+
+    fn read(input: &mut Input) -> Result<Self, ApiError> {
+        Ok(Self {
+            id: input.require("id")?,
+            with_values: input.take("values")?.unwrap_or(false),
+            limit: input.take("limit")?,
+            cursor: input.take("cursor")?,
+        })
+    }
+}

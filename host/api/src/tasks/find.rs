@@ -1,0 +1,38 @@
+//! `tasks.find`: one task.
+
+use std::sync::Arc;
+
+use apflow_engine::Engine;
+use apflow_model::access::{Permission, Principal};
+use apflow_model::id::TaskId;
+use apflow_model::job::Task;
+
+use crate::error::ApiError;
+use crate::operation::Operation;
+use crate::remote::{Input, Method, Remote};
+
+/// Finds one task with its dependencies, attempts, usage and output.
+#[derive(Debug)]
+pub struct FindTask {
+    /// The task.
+    pub id: TaskId,
+}
+
+impl Operation for FindTask {
+    const NAME: &'static str = "tasks.find";
+    const PERMISSION: Permission = Permission::JobsRead;
+    type Output = Task;
+
+    async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<Task, ApiError> {
+        engine.find_task(self.id).await?.ok_or(ApiError::UnknownTask(self.id))
+    }
+}
+
+impl Remote for FindTask {
+    const METHOD: Method = Method::Get;
+    const PATH: &'static str = "/api/v1/tasks/{id}";
+
+    fn read(input: &mut Input) -> Result<Self, ApiError> {
+        Ok(Self { id: input.require("id")? })
+    }
+}

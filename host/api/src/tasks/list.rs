@@ -1,0 +1,131 @@
+//! `tasks.list`: tasks of all jobs, newest first, a page at a time.
+
+use std::sync::Arc;
+
+use apflow_engine::{Engine, TaskFilter};
+use apflow_model::access::{Permission, Principal};
+use apflow_model::clock::Timestamp;
+use apflow_model::id::{JobId, TaskId};
+use apflow_model::job::TaskSummary;
+use apflow_model::state::TaskState;
+use serde::{Deserialize, Serialize};
+
+use crate::error::ApiError;
+use crate::operation::Operation;
+use crate::remote::{Input, Method, Remote};
+
+/// How many tasks a page holds when the caller does not say.
+const LIMIT_USUAL: u32 = 100;
+/// The most tasks a page may hold.
+const LIMIT_MAX: u32 = 1_000;
+
+/// Lists tasks, newest first.
+#[derive(Debug, Default)]
+pub struct ListTasks {
+    /// In this state, or in one of this group.
+    pub state: Option<StateFilter>,
+    /// Of this executor.
+    pub executor: Option<String>,
+    /// Of a job that this principal submitted.
+    pub principal: Option<String>,
+    /// Of this job.
+    pub job: Option<JobId>,
+    /// Accepted at this moment or later.
+    pub since: Option<Timestamp>,
+    /// Accepted before this moment.
+    pub until: Option<Timestamp>,
+    /// How many, from 1 to 1000; 100 if not said.
+    pub limit: Option<u32>,
+    /// The `cursor` of the page before.
+    pub cursor: Option<TaskId>,
+}
+
+/// A state, or a group of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StateFilter {
+    /// Has not begun, or waits for its next attempt: blocked, scheduled, ready or parked.
+    Pending,
+    /// An attempt is under way: running.
+    InProgress,
+    /// One state.
+    #[serde(untagged)]
+    State(TaskState),
+}
+
+impl StateFilter {
+    /// The states that pass.
+    fn states(self) -> Vec<TaskState> {
+        use TaskState::{Blocked, Parked, Ready, Running, Scheduled};
+        match self {
+            Self::Pending => vec![Blocked, Scheduled, Ready, Parked],
+            Self::InProgress => vec![Running],
+            Self::State(state) => vec![state],
+        }
+    }
+}
+
+/// A page of tasks.
+#[derive(Debug, Serialize)]
+pub struct TaskList {
+    /// The tasks, without their inputs, outputs and attempts.
+    pub tasks: Vec<TaskSummary>,
+    /// What to send as `cursor` for the next page. Null on the last one.
+    pub cursor: Option<TaskId>,
+}
+
+impl Operation for ListTasks {
+    const NAME: &'static str = "tasks.list";
+    const PERMISSION: Permission = Permission::JobsRead;
+    type Output = TaskList;
+
+    async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<TaskList, ApiError> {
+        let limit = self.limit.unwrap_or(LIMIT_USUAL);
+        if !(1..=LIMIT_MAX).contains(&limit) {
+            let message = format!("`limit` is {limit}: expected 1 to {LIMIT_MAX}");
+            return Err(ApiError::InvalidRequest(message));
+        }
+        let filter = TaskFilter {
+            states: self.state.map(StateFilter::states).unwrap_or_default(),
+            executor: self.executor,
+            principal: self.principal,
+            job: self.job,
+            since: self.since,
+            until: self.until,
+        };
+        let page = engine.list_tasks(&filter, self.cursor, limit).await?;
+        Ok(TaskList { tasks: page.tasks, cursor: page.next })
+    }
+}
+
+impl Remote for ListTasks {
+    const METHOD: Method = Method::Get;
+    const PATH: &'static str = "/api/v1/tasks";
+
+    fn read(input: &mut Input) -> Result<Self, ApiError> {
+        Ok(Self {
+            state: input.take_json("state")?,
+            executor: input.take("executor")?,
+            principal: input.take("principal")?,
+            job: input.take("job")?,
+            since: input.take_json("since")?,
+            until: input.take_json("until")?,
+            limit: input.take("limit")?,
+            cursor: input.take("cursor")?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_a_state_or_a_group() {
+        let read = |word: &str| serde_json::from_value::<StateFilter>(word.into());
+        assert_eq!(read("failed").unwrap(), StateFilter::State(TaskState::Failed));
+        assert_eq!(read("in_progress").unwrap().states(), [TaskState::Running]);
+        assert!(read("pending").unwrap().states().iter().all(|state| !state.is_end()));
+        assert!(read("dead").is_err());
+    }
+}

@@ -1,0 +1,87 @@
+//! `jobs watch`: what happened to a job, then what happens, a line an event.
+
+use std::collections::HashMap;
+
+use apflow_api::{FindJob, WatchJob};
+use apflow_model::event::{Event, Happening};
+use apflow_model::id::{JobId, TaskId};
+
+use super::error::CliError;
+use super::exit::Exit;
+use super::operator::operator;
+use super::output::Output;
+use crate::assemble::Host;
+use crate::config::Config;
+
+pub(crate) async fn run(
+    config: &Config,
+    id: JobId,
+    after: u64,
+    output: &Output,
+) -> Result<Exit, CliError> {
+    Host::with(config, async |host| {
+        let job = host.api.invoke(FindJob { id }, &operator()).await?;
+        let names: HashMap<_, _> =
+            job.tasks.into_iter().map(|task| (task.id, task.reference)).collect();
+        let mut watched = host.api.invoke(WatchJob { id, after }, &operator()).await?.events;
+        while let Some(events) = watched.next().await.map_err(apflow_api::ApiError::from)? {
+            for event in events.iter() {
+                output.line(event, || line(event, &names));
+            }
+        }
+        Ok(Exit::of_job(&host.api.invoke(FindJob { id }, &operator()).await?))
+    })
+    .await
+}
+
+/// An event as a line, and below it whatever more lines it has.
+fn line(event: &Event, names: &HashMap<TaskId, String>) -> String {
+    let task = event.task_id.and_then(|task| names.get(&task)).map_or("", String::as_str);
+    let what = match &event.what {
+        Happening::State { state, fault: None } => format!("      {state}"),
+        Happening::State { state, fault: Some(fault) } => format!("      {state}: {fault}"),
+        Happening::Checkpoint { step, bytes } => format!(" saved {step} ({bytes} bytes)"),
+        what @ (Happening::Log(_)
+        | Happening::Stdout { .. }
+        | Happening::Stderr { .. }
+        | Happening::Progress { .. }
+        | Happening::Denied { .. }
+        | Happening::Held { .. }) => said(what).unwrap_or_default(),
+        Happening::Fired(origin) => format!(" fired by {} for {}", origin.schedule, origin.tick),
+        Happening::Cancelling => "       is being cancelled".to_owned(),
+        Happening::CancelTooLate => "       completed before it could be cancelled".to_owned(),
+    };
+    format!("{:>6} {} {task} {what}", event.n, event.at)
+}
+
+/// What a guest said or was refused, as lines. None for what the host did.
+pub(super) fn said(what: &Happening) -> Option<String> {
+    Some(match what {
+        Happening::Log(line) => {
+            let fields = line.fields.iter();
+            let fields =
+                fields.fold(String::new(), |text, (name, value)| format!("{text} {name}={value}"));
+            let level = format!("{:?}", line.level).to_lowercase();
+            format!("{level:>5} {}{fields}", line.message)
+        }
+        Happening::Progress { fraction, message } => {
+            format!("{:>4.0} % {message}", fraction * 100.0)
+        }
+        Happening::Stdout { text } => lines("out", text),
+        Happening::Stderr { text } => lines("err", text),
+        Happening::Denied { message } => format!(" denied {message}"),
+        Happening::Held { destination, wait_ms } => {
+            format!("   held {destination} is left alone for {wait_ms} ms more")
+        }
+        Happening::State { .. }
+        | Happening::Fired(_)
+        | Happening::Cancelling
+        | Happening::CancelTooLate
+        | Happening::Checkpoint { .. } => return None,
+    })
+}
+
+fn lines(stream: &str, text: &str) -> String {
+    let lines: Vec<_> = text.lines().map(|line| format!("  {stream} {line}")).collect();
+    lines.join("\n")
+}

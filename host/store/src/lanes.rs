@@ -1,0 +1,161 @@
+//! Lanes: the tasks of one principal, one executor and one concurrency key, and which of them are
+//! ready.
+//!
+//! It counts nothing itself: triggers of the database keep the table `tally`, whatever statement
+//! moves a task.
+
+use std::collections::HashMap;
+
+use apflow_model::clock::Timestamp;
+use apflow_model::concurrency::ConcurrencyKey;
+use apflow_model::fair::{Head, Lane, Turns};
+use apflow_model::id::TaskId;
+use apflow_model::job::TaskSpec;
+use apflow_model::state::TaskState;
+use serde::Serialize;
+
+use crate::connection::{Connection, Row, query};
+use crate::dialect::{FIRST_OF_LANES, Sql, sql};
+use crate::error::StoreError;
+use crate::row;
+
+/// What tells lanes apart: a row of [`INSERT`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub(crate) struct LaneName<'a> {
+    pub(crate) principal: &'a str,
+    pub(crate) executor: &'a str,
+    /// Empty for none.
+    pub(crate) key: &'a str,
+    /// 0 for none.
+    pub(crate) key_max: u32,
+}
+
+impl<'a> LaneName<'a> {
+    /// The lane of a task.
+    pub(crate) fn of(principal: &'a str, task: &'a TaskSpec) -> Self {
+        let key = task.concurrency.as_ref();
+        let (key, key_max) = key.map_or(("", 0), |key| (key.key.as_str(), key.max));
+        Self { principal, executor: &task.executor, key, key_max }
+    }
+}
+
+/// Makes the lanes that are not there yet.
+pub(crate) const INSERT: Sql = sql!(
+    "\
+    INSERT INTO lane (principal, executor, key, key_max) \
+    SELECT DISTINCT new.value->>'principal', new.value->>'executor', new.value->>'key', \
+                    CAST(new.value->>'key_max' AS BIGINT) FROM ",
+    ROWS,
+    " AS new \
+    WHERE NOT EXISTS (SELECT 1 FROM lane WHERE lane.principal = new.value->>'principal' \
+                        AND lane.executor = new.value->>'executor' \
+                        AND lane.key = new.value->>'key' \
+                        AND lane.key_max = CAST(new.value->>'key_max' AS BIGINT))"
+);
+
+/// The most lanes with ready tasks that are looked at together. Where there are more, claims go
+/// round them.
+pub(crate) const LANES_TOGETHER_MAX: u32 = 500;
+
+/// What one claim leaves to the next of the same process.
+#[derive(Debug, Default)]
+pub(crate) struct Rounds {
+    /// When each principal was last given a place.
+    pub(crate) turns: Turns,
+    /// The lane after which the next claim begins.
+    pub(crate) after: i64,
+}
+
+/// One round of all lanes with ready tasks, from any of them.
+#[derive(Debug)]
+pub(crate) struct Round {
+    start: i64,
+    /// The last lane that was looked at, or 0.
+    pub(crate) after: i64,
+    /// Whether it has passed the last lane of all.
+    has_turned: bool,
+    /// Whether every lane was looked at.
+    pub(crate) is_done: bool,
+}
+
+impl Round {
+    pub(crate) fn from(start: i64) -> Self {
+        Self { start, after: start, has_turned: false, is_done: false }
+    }
+
+    /// Goes on after lanes that were looked at together.
+    fn pass(&mut self, ready: &[Lane]) {
+        let is_full = u32::try_from(ready.len()).is_ok_and(|count| count >= LANES_TOGETHER_MAX);
+        if let Some(last) = ready.last().filter(|_| is_full) {
+            self.after = last.id;
+        } else {
+            self.is_done = self.has_turned || self.start == 0;
+            (self.after, self.has_turned) = (0, true);
+        }
+        self.is_done |= self.has_turned && self.after >= self.start;
+    }
+}
+
+/// Every lane with running tasks, then the next of those with ready ones.
+pub(crate) const SHOW: &str = "\
+    SELECT lane.id, lane.principal, lane.executor, lane.key, lane.key_max, tally.state, tally.n \
+    FROM tally JOIN lane ON lane.id = tally.lane_id WHERE tally.state = 3 \
+    UNION ALL \
+    SELECT lane.id, lane.principal, lane.executor, lane.key, lane.key_max, ready.state, ready.n \
+    FROM (SELECT lane_id, state, n FROM tally WHERE state = 2 AND lane_id > $1 \
+          ORDER BY lane_id LIMIT $2) AS ready \
+    JOIN lane ON lane.id = ready.lane_id";
+
+/// The next lanes of a round with ready tasks, and all with running ones.
+pub(crate) async fn next(
+    connection: &mut Connection<'_>,
+    round: &mut Round,
+) -> Result<(Vec<Lane>, Vec<Lane>), StoreError> {
+    let rows = query(SHOW).bind(round.after).bind(LANES_TOGETHER_MAX).fetch_all(connection).await?;
+    let (mut ready, mut running) = (Vec::new(), Vec::new());
+    for row in rows {
+        let state = row::state(&row, "state")?;
+        let list = if state == TaskState::Ready { &mut ready } else { &mut running };
+        list.push(read(&row)?);
+    }
+    ready.sort_unstable_by_key(|lane| lane.id);
+    round.pass(&ready);
+    Ok((ready, running))
+}
+
+/// The first `depth` ready tasks of each lane, in order.
+pub(crate) async fn heads(
+    connection: &mut Connection<'_>,
+    lanes: &[i64],
+    depth: u32,
+) -> Result<HashMap<i64, Vec<Head>>, StoreError> {
+    let mut heads: HashMap<i64, Vec<Head>> = lanes.iter().map(|lane| (*lane, Vec::new())).collect();
+    let found = query(FIRST_OF_LANES).bind(row::text(lanes)?).bind(depth);
+    let found: Vec<(i64, i64, i64, i64)> = found.read_all(connection).await?;
+    for (lane, priority, run_at, task) in found {
+        let priority = row::narrow(priority, "priority")?;
+        let run_at = Timestamp::from_unix_ms(run_at);
+        heads.entry(lane).or_default().push(Head { priority, run_at, task: TaskId(task) });
+    }
+    for heads in heads.values_mut() {
+        heads.sort_unstable();
+    }
+    Ok(heads)
+}
+
+/// Reads a row with the columns of a lane and the count of a tally.
+pub(crate) fn read(row: &Row) -> Result<Lane, StoreError> {
+    Ok(Lane {
+        id: row::column(row, "id")?,
+        principal: row::column(row, "principal")?,
+        executor: row::column(row, "executor")?,
+        key: key(row)?,
+        tasks: row::number(row, "n")?,
+    })
+}
+
+/// Reads the concurrency key of a row with the columns of a lane.
+pub(crate) fn key(row: &Row) -> Result<Option<ConcurrencyKey>, StoreError> {
+    let (key, max): (String, u32) = (row::column(row, "key")?, row::number(row, "key_max")?);
+    Ok((max > 0).then_some(ConcurrencyKey { key, max }))
+}
