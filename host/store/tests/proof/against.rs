@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use apflow_model::clock::Timestamp;
 use apflow_model::event::Happening;
+use apflow_model::fair::Limits;
 use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::id::{JobId, TaskId};
 use apflow_model::job::JobSpec;
@@ -16,6 +17,7 @@ use crate::crash::setting;
 use crate::dice::Dice;
 use crate::model::{Answer, Ending, NewTask, Op, State, step};
 use crate::place::Place;
+use crate::victim::never;
 
 /// How many lists of moves are tried, unless `APFLOW_PROOF_LISTS` says otherwise.
 const LISTS: u64 = 12;
@@ -89,10 +91,15 @@ fn at(state: &State) -> Timestamp {
     Timestamp::from_unix_ms(1_800_000_000_000 + state.now)
 }
 
+async fn open_session(store: &Store, now: Timestamp) -> SessionId {
+    let lease = std::time::Duration::from_hours(24);
+    store.open_session("proof".to_owned(), now, lease).await.unwrap()
+}
+
 impl Twin {
     async fn open(place: &Place) -> Self {
         let store = Store::open(&place.url().parse().unwrap()).await.unwrap();
-        let session = store.open_session(at(&State::default())).await.unwrap();
+        let session = open_session(&store, at(&State::default())).await;
         Self { store, session, tasks: Vec::new(), jobs: Vec::new() }
     }
 
@@ -101,7 +108,9 @@ impl Twin {
         match op {
             Op::Submit(tasks) => self.submit(state, tasks).await,
             Op::Claim(limit) => {
-                let claimed = self.store.claim(self.session, at(state), *limit).await.unwrap();
+                let limits = Limits::default();
+                let claimed = self.store.claim(self.session, at(state), *limit, limits).await;
+                let claimed = claimed.unwrap().tasks;
                 let known = |task| self.place(task);
                 let claimed = claimed.iter().map(|claimed| (known(claimed.task), claimed.attempt));
                 Answer::Claimed(claimed.collect())
@@ -127,8 +136,8 @@ impl Twin {
                 Answer::Cancelled(self.store.cancel_job(job, at(state)).await.unwrap().is_some())
             }
             Op::Crash => {
-                self.session = self.store.open_session(at(state)).await.unwrap();
-                let recovered = self.store.recover(self.session, at(state)).await.unwrap();
+                self.session = open_session(&self.store, at(state)).await;
+                let recovered = self.store.recover(self.session, at(state), never()).await.unwrap();
                 let places =
                     |tasks: &[TaskId]| tasks.iter().map(|task| self.place(*task)).collect();
                 Answer::Recovered(places(&recovered.retried), places(&recovered.failed))

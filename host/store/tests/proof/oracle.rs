@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use apflow_model::event::Happening;
+use apflow_model::fair::Limits;
 use apflow_model::id::{JobId, TaskId};
 use apflow_model::job::Job;
 use apflow_model::state::TaskState;
@@ -12,7 +13,7 @@ use apflow_model::usage::Usage;
 use apflow_store::{EVENTS_PER_PAGE_MAX, End, JOBS_PER_PAGE_MAX, JobFilter, Settlement, Store};
 use serde_json::json;
 
-use crate::victim::now;
+use crate::victim::{never, now, open_session};
 
 /// Everything that a victim said, of all rounds.
 #[derive(Debug, Default)]
@@ -140,12 +141,12 @@ impl Oracle {
 
 /// Takes up what the last victim left, and completes whatever can run.
 async fn finish(store: &Store) {
-    let session = store.open_session(now()).await.unwrap();
-    store.recover(session, now()).await.unwrap();
+    let session = open_session(store).await;
+    store.recover(session, now(), never()).await.unwrap();
     // Later than any wait between attempts.
     let later = now().after(Duration::from_hours(1));
     loop {
-        let claimed = store.claim(session, later, 100).await.unwrap();
+        let claimed = store.claim(session, later, 100, Limits::default()).await.unwrap().tasks;
         if claimed.is_empty() {
             return;
         }

@@ -11,6 +11,7 @@
 use std::fs;
 use std::path::Path;
 
+use apflow_model::fair::Limits;
 use apflow_model::job::JobSpec;
 use apflow_model::usage::Usage;
 use apflow_store::{Address, End, JobFilter, NewJob, Settlement, Store};
@@ -18,7 +19,7 @@ use serde_json::json;
 
 use crate::oracle::Oracle;
 use crate::place::Place;
-use crate::victim::now;
+use crate::victim::{now, open_session};
 
 /// The layout of the log: <https://www.sqlite.org/fileformat2.html#the_write_ahead_log>.
 const LOG_HEADER_BYTES: u64 = 32;
@@ -32,7 +33,7 @@ async fn a_log_that_is_cut_at_any_frame_holds_whole_commits() {
     let place = Place::make();
     let file = place.folder().join("apflow.db");
     let store = Store::open(&Address::File(file.clone())).await.unwrap();
-    let session = store.open_session(now()).await.unwrap();
+    let session = open_session(&store).await;
     for n in 0..JOBS {
         let tasks = json!({"tasks": [
             {"id": "a", "executor": "x"},
@@ -41,7 +42,7 @@ async fn a_log_that_is_cut_at_any_frame_holds_whole_commits() {
         let spec = JobSpec::parse(tasks).unwrap();
         let new = NewJob { spec, principal: "ada".into(), grants: Vec::new() };
         store.submit(new, now()).await.unwrap();
-        let claimed = store.claim(session, now(), 1).await.unwrap();
+        let claimed = store.claim(session, now(), 1, Limits::default()).await.unwrap().tasks;
         let end = End::Completed { output: json!(n), files: Vec::new() };
         let (task, attempt, now) = (claimed[0].task, claimed[0].attempt, now());
         let usage = Usage::default();

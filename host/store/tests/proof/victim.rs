@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use apflow_model::clock::Timestamp;
+use apflow_model::fair::Limits;
 use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::id::JobId;
 use apflow_model::job::JobSpec;
+use apflow_model::quarantine::QuarantineRule;
 use apflow_model::usage::Usage;
 use apflow_store::{Claimed, End, NewJob, SessionId, Settlement, Store, StoreError, failpoint};
 use serde_json::{Value, json};
@@ -39,9 +41,9 @@ fn works_until_it_is_killed() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let store = Store::open(&address.parse().unwrap()).await.unwrap();
-        let session = store.open_session(now()).await.unwrap();
+        let session = open_session(&store).await;
         failpoint::arm(dies_at);
-        store.recover(session, now()).await.unwrap();
+        store.recover(session, now(), never()).await.unwrap();
         work(&store, session, seed).await;
         store.close().await;
     });
@@ -52,6 +54,17 @@ fn works_until_it_is_killed() {
 pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     Timestamp::from_unix_ms(since.as_millis().try_into().unwrap())
+}
+
+/// No component is quarantined: hosts end here all the time.
+pub(crate) fn never() -> QuarantineRule {
+    QuarantineRule::new(0, 60).unwrap()
+}
+
+/// A session that outlives its proof.
+pub(crate) async fn open_session(store: &Store) -> SessionId {
+    let lease = Duration::from_hours(24);
+    store.open_session("proof".to_owned(), now(), lease).await.unwrap()
 }
 
 /// Says what was acknowledged. The full stop shows that the line is whole.
@@ -106,7 +119,7 @@ async fn run(store: Store, session: SessionId, mut dice: Dice) {
     let mut looks = 0;
     while looks < LOOKS_MAX {
         let limit = 1 + u32::try_from(dice.below(4)).unwrap();
-        let claimed = store.claim(session, now(), limit).await.unwrap();
+        let claimed = store.claim(session, now(), limit, Limits::default()).await.unwrap().tasks;
         looks = if claimed.is_empty() { looks + 1 } else { 0 };
         if claimed.is_empty() {
             tokio::time::sleep(Duration::from_millis(1)).await;
