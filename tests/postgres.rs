@@ -10,44 +10,77 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 /// Keeps a server in the folder `$1` until its standard input ends, which it does with whoever
-/// holds the other end. A password is asked of the user `guarded` alone.
+/// holds the other end. It is told to `begin`; and to `crash`, which stops it as a power cut does and
+/// starts it again. A password is asked of the user `guarded` alone.
 const SERVE: &str = r#"
     set -eu
     trap true INT TERM
-    cd "$1"
+    folder="$1"
+    cd "$folder"
+    begin() {
+        postgres -D data -k "$folder" -c listen_addresses= -c max_connections=200 \
+            -c shared_buffers=32MB -c fsync=off -c full_page_writes=off >> log 2>&1 &
+        server=$!
+        until psql --host="$folder" --username=apflow --command=';' postgres >> log 2>&1; do
+            kill -0 "$server"
+            sleep 0.05
+        done
+    }
     initdb --pgdata=data --username=apflow --auth=trust --encoding=UTF8 --locale=C \
         --no-sync --no-instructions > log 2>&1
     { echo 'local all guarded scram-sha-256'; cat data/pg_hba.conf; } > hba
     mv hba data/pg_hba.conf
-    postgres -D data -k "$1" -c listen_addresses= -c max_connections=200 -c shared_buffers=32MB \
-        -c fsync=off -c full_page_writes=off >> log 2>&1 &
-    server=$!
-    until createdb --host="$1" --username=apflow ready >> log 2>&1; do
-        kill -0 "$server"
-        sleep 0.05
+    while read -r order; do
+        case "$order" in
+        begin)
+            begin
+            createdb --host="$folder" --username=apflow ready >> log 2>&1
+            ;;
+        crash)
+            kill -QUIT "$server"
+            wait "$server" || true
+            begin
+            ;;
+        esac
+        echo ready
     done
-    echo ready
-    read -r line || true
     kill -INT "$server"
     wait "$server" || true
     cd /
-    rm -rf "$1"
+    rm -rf "$folder"
 "#;
 
 /// A server that runs.
-struct Server {
+pub(crate) struct Server {
     folder: PathBuf,
     programs: String,
-    /// Its standard input is held open: the end of it is the server's.
-    _alive: Child,
+    /// What keeps it: the end of its standard input is the server's.
+    keeper: Mutex<Keeper>,
 }
 
-static SERVER: OnceLock<Option<Server>> = OnceLock::new();
+struct Keeper {
+    orders: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Server {
+    /// Has an order of [`SERVE`] carried out.
+    pub(crate) fn order(&self, order: &str) {
+        let mut keeper = self.keeper.lock().unwrap();
+        writeln!(keeper.orders, "{order}").unwrap();
+        let mut said = String::new();
+        keeper.answers.read_line(&mut said).unwrap();
+        let log = || fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+        assert_eq!(said, "ready\n", "{}", log());
+    }
+}
+
+pub(crate) static SERVER: OnceLock<Option<Server>> = OnceLock::new();
 
 /// Makes a database and says where it is.
 ///
@@ -76,6 +109,7 @@ pub(crate) fn run_in(url: &str, statements: &[&str]) {
     assert!(psql.status().unwrap().success(), "{statements:?}");
 }
 
+#[expect(clippy::zombie_processes, reason = "it ends after this process, by the end of its input")]
 fn start() -> Option<Server> {
     let Some(programs) = find_programs() else {
         let missing = "PostgreSQL's programs are not installed (apt-get install postgresql)";
@@ -96,11 +130,12 @@ fn start() -> Option<Server> {
         chown(&folder, Some(user), Some(group)).unwrap();
         command.uid(user).gid(group);
     }
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut said = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
-    assert_eq!(said, "ready\n", "{}", fs::read_to_string(folder.join("log")).unwrap_or_default());
-    Some(Server { folder, programs, _alive: child })
+    let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let keeper =
+        Keeper { orders: child.stdin.unwrap(), answers: BufReader::new(child.stdout.unwrap()) };
+    let server = Server { folder, programs, keeper: Mutex::new(keeper) };
+    server.order("begin");
+    Some(server)
 }
 
 /// A search path with the programs, which Debian keeps out of the usual one.

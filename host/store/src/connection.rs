@@ -17,6 +17,7 @@ use sqlx::{
 
 use crate::dialect::{BEGIN_SNAPSHOT, HINT_CHANNEL, Sql};
 use crate::error::StoreError;
+use crate::failpoint;
 
 /// The longest that a server may leave a statement without any answer. It is longer than the server
 /// lets the writer's statements take, so it is met only when the server itself hangs.
@@ -62,7 +63,8 @@ impl Connection<'_> {
     /// Runs a statement without arguments or answer, or several, which are not prepared.
     pub(crate) async fn run(&mut self, sql: impl Into<Sql>) -> Result<(), sqlx::Error> {
         let sql = sql.into();
-        match self {
+        failpoint::pass();
+        let ran = match self {
             Self::Sqlite(connection) => {
                 sqlx::query(sql.sqlite).execute(&mut **connection).await.map(drop)
             }
@@ -70,7 +72,9 @@ impl Connection<'_> {
                 let run = sqlx::raw_sql(sql.postgres).execute(&mut **connection);
                 answered(run).await.map(drop)
             }
-        }
+        };
+        failpoint::pass();
+        ran
     }
 
     /// Makes the transaction count. With `hint`, the other processes of a server are told so, by
@@ -251,6 +255,7 @@ impl Query {
 
     /// Runs it. Returns how many rows it changed.
     pub(crate) async fn execute(self, on: &mut Connection<'_>) -> Result<u64, sqlx::Error> {
+        failpoint::pass();
         match on {
             Either::Sqlite(connection) => {
                 let (sql, arguments) = self.parts::<Sqlite>(|sql| sql.sqlite)?;
@@ -267,6 +272,7 @@ impl Query {
 
     /// Reads every row.
     pub(crate) async fn fetch_all(self, on: &mut Connection<'_>) -> Result<Vec<Row>, sqlx::Error> {
+        failpoint::pass();
         match on {
             Either::Sqlite(connection) => {
                 let (sql, arguments) = self.parts::<Sqlite>(|sql| sql.sqlite)?;

@@ -53,6 +53,10 @@ mod connect;
 mod connection;
 mod dialect;
 mod error;
+#[cfg(feature = "failpoints")]
+pub mod failpoint;
+#[cfg(not(feature = "failpoints"))]
+mod failpoint;
 mod row;
 mod schema;
 

@@ -1,0 +1,109 @@
+//! The faults, as changes of the source.
+
+/// A fault: what it breaks, and how.
+pub(crate) struct Mutation {
+    /// What is no longer true.
+    pub(crate) name: &'static str,
+    /// The file, below `host/store/src`.
+    pub(crate) file: &'static str,
+    /// What stands there, once, and what stands there instead.
+    pub(crate) changes: &'static [(&'static str, &'static str)],
+}
+
+/// Every fault that must be caught.
+pub(crate) const MUTATIONS: &[Mutation] = &[
+    Mutation {
+        name: "the fence of an end is dropped",
+        file: "settle.rs",
+        changes: &[(
+            "AND task.attempt = CAST(ending.value->>1 AS BIGINT) AND task.state = 3",
+            "AND task.state = 3",
+        )],
+    },
+    Mutation {
+        name: "an end that came is followed by another",
+        file: "settle.rs",
+        changes: &[(
+            "AND task.attempt = CAST(ending.value->>1 AS BIGINT) AND task.state = 3",
+            "AND task.attempt = CAST(ending.value->>1 AS BIGINT)",
+        )],
+    },
+    Mutation {
+        name: "a checkpoint is answered before the commit",
+        file: "write.rs",
+        changes: &[
+            (
+                "reply: oneshot::Sender<Result<W::Output, StoreError>>,\n}",
+                "reply: Option<oneshot::Sender<Result<W::Output, StoreError>>>,\n}",
+            ),
+            (
+                "Self { write: Some(write), outcome: None, reply }",
+                "Self { write: Some(write), outcome: None, reply: Some(reply) }",
+            ),
+            (
+                "waiting.outcome = Some(answer);",
+                "if let Some(reply) = waiting.reply.take() { drop(reply.send(answer)); }",
+            ),
+            (
+                "if self.reply.send(outcome).is_err()",
+                "if self.reply.is_some_and(|reply| reply.send(outcome).is_err())",
+            ),
+        ],
+    },
+    Mutation {
+        name: "a dependency is resolved twice",
+        file: "dependents.rs",
+        changes: &[("AND dependency.outcome IS NULL ", "")],
+    },
+    Mutation {
+        name: "a task starts before its last dependency has ended",
+        file: "dependents.rs",
+        changes: &[(
+            "WHEN waiting_count > CAST(resolved.value->>1 AS BIGINT) THEN 0",
+            "WHEN waiting_count > CAST(resolved.value->>1 AS BIGINT) + 1 THEN 0",
+        )],
+    },
+    Mutation {
+        name: "an optional dependency skips as a required one",
+        file: "dependents.rs",
+        changes: &[(
+            "RETURNING dependency.task_id, dependency.required AND dependency.outcome <> 8",
+            "RETURNING dependency.task_id, dependency.outcome <> 8",
+        )],
+    },
+    Mutation {
+        name: "a scheduled task does not wait for its time",
+        file: "tasks.rs",
+        changes: &[("WHERE state = 1 AND run_at <= $1", "WHERE state = 1 AND $1 > 0")],
+    },
+    Mutation {
+        name: "a start does not use up an attempt",
+        file: "tasks.rs",
+        changes: &[(
+            "SET state = 3, attempt = attempt + 1,",
+            "SET state = 3, attempt = max(attempt, 1),",
+        )],
+    },
+    Mutation {
+        name: "a host loss is not counted",
+        file: "sessions.rs",
+        changes: &[("host_losses = host_losses + 1", "host_losses = host_losses + 0")],
+    },
+    Mutation {
+        name: "a job whose tasks have ended stays open",
+        file: "settle.rs",
+        changes: &[(
+            "        if open > 0 {\n            continue;",
+            "        if open >= 0 {\n            continue;",
+        )],
+    },
+    Mutation {
+        name: "the checkpoints of a failed task are dropped",
+        file: "settle.rs",
+        changes: &[(
+            "        if let End::Completed { output, files } = &ending.end {",
+            "        checkpointed.extend(has_checkpoints.then_some(ending.task.0));\n        \
+             if let End::Completed { output, files } = &ending.end {",
+        )],
+    },
+];
