@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_key_is_kept_for_an_hour_to_a_year() {
-        assert_eq!(IdempotencyHours::default().duration(), Duration::from_secs(86_400));
+        assert_eq!(IdempotencyHours::default().duration(), Duration::from_hours(24));
         assert!(
             IdempotencyHours::try_from(0).is_err() && IdempotencyHours::try_from(8_761).is_err()
         );

@@ -159,8 +159,8 @@ impl Write for Recover {
         for (Ending { task, .. }, settled) in endings.iter().zip(settled) {
             let settled = settled?;
             let ended = settled.state.is_end();
-            let list = if ended { &mut recovered.failed } else { &mut recovered.retried };
-            list.push(*task);
+            let into = if ended { &mut recovered.failed } else { &mut recovered.retried };
+            into.push(*task);
             recovered.jobs_ended.extend(settled.job_ended.map(|end| (settled.job, end)));
         }
         Ok(recovered)

@@ -108,12 +108,12 @@ impl Store {
         const SQL: &str = "SELECT id, attempt, cancel_at IS NOT NULL FROM task \
                            WHERE state = 3 AND session_id = $1";
         let find = query(SQL).bind(session.0);
-        let held: Vec<(i64, i64, bool)> = self.readers().read_all(find).await?;
+        let rows: Vec<(i64, i64, bool)> = self.readers().read_all(find).await?;
         let read = |(task, attempt, is_cancelled)| {
             let hold = if is_cancelled { Hold::Cancelled } else { Hold::Held };
             Ok(((TaskId(task), row::narrow(attempt, "attempt")?), hold))
         };
-        held.into_iter().map(read).collect()
+        rows.into_iter().map(read).collect()
     }
 
     /// The tasks that run, on whichever host.

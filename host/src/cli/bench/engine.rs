@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use apflow_api::{Api, ApiError, Approval, ListJobs, LoadPlugin, SubmitJob, WatchJob};
 use apflow_model::job::Job;
-use apflow_model::limit::Bytes;
 use apflow_model::state::JobState;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
@@ -15,6 +14,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::report::{self, Report, Row};
+use super::samples::{CLIENTS_MAX, Samples, one};
 use super::store;
 use crate::assemble::Host;
 use crate::cli::arguments::BenchEngine;
@@ -27,7 +27,6 @@ use crate::first_party::NOOP;
 
 /// How many clients submit at once, and how many tasks each of these crowds submits in a round.
 const CROWDS: [(u32, u32); 3] = [(1, 200), (16, 2_000), (CLIENTS_MAX, 4_000)];
-pub(super) const CLIENTS_MAX: u32 = 128;
 /// How often one client submits a task and waits for its end in a round.
 const ROUND_TRIPS: u32 = 100;
 /// How many tasks the jobs of many tasks have.
@@ -83,33 +82,6 @@ impl Place {
         if let Err(error) = remove(&self.parent, &self.name) {
             tracing::warn!(%error, folder = %self.config.data_dir.display(), "it is left behind");
         }
-    }
-}
-
-/// What was measured, row by row.
-#[derive(Default)]
-pub(super) struct Samples {
-    times: Vec<(String, Vec<Duration>)>,
-    memory: Vec<Bytes>,
-}
-
-impl Samples {
-    pub(super) fn add(&mut self, row: impl Into<String>, time: Duration) {
-        let row = row.into();
-        match self.times.iter_mut().find(|(name, _)| *name == row) {
-            Some((_, times)) => times.push(time),
-            None => self.times.push((row, vec![time])),
-        }
-    }
-
-    fn rows(mut self) -> Vec<Row> {
-        let mut rows: Vec<_> =
-            self.times.into_iter().filter_map(|(name, times)| Row::new(name, times)).collect();
-        // The first part warms what stays warm, so flat is what comes after it.
-        let (first, last) = (self.memory.first().copied(), self.memory.pop());
-        rows.extend(Row::sizes("memory_first", first.as_slice()));
-        rows.extend(Row::sizes("memory_last", last.as_slice()));
-        rows
     }
 }
 
@@ -278,10 +250,6 @@ async fn run(api: &Api, job: Value) -> Result<Duration, CliError> {
 async fn submit(api: &Api, job: Value, wait: Option<Duration>) -> Result<Job, CliError> {
     let submit = SubmitJob { job, grants: Vec::new(), wait, idempotency_key: None };
     Ok(api.invoke(submit, &operator()).await?.job)
-}
-
-pub(super) fn one() -> Value {
-    json!({ "executor": "noop_executor", "inputs": {} })
 }
 
 /// Tasks of one job: side by side, or each after the one before.

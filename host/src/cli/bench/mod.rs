@@ -9,6 +9,7 @@ mod load;
 mod neighbours;
 mod process;
 mod report;
+mod samples;
 mod sandbox;
 mod store;
 

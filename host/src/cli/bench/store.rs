@@ -16,7 +16,7 @@ use apflow_store::{
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-use super::engine::{CLIENTS_MAX, Samples, one};
+use super::samples::{CLIENTS_MAX, Samples, one};
 use crate::assemble::address;
 use crate::cli::error::CliError;
 use crate::config::Config;

@@ -256,8 +256,8 @@ impl Trial {
     async fn drop_lost(&mut self) {
         let mut held = Vec::new();
         for claimed in std::mem::take(&mut self.running) {
-            let hold = self.host.store.holds(claimed.task, claimed.attempt).await;
-            if hold.unwrap() != Hold::Lost {
+            let stands = self.host.store.holds(claimed.task, claimed.attempt).await;
+            if stands.unwrap() != Hold::Lost {
                 held.push(claimed);
             }
         }

@@ -67,7 +67,7 @@ fn draw_ending(dice: &mut Dice) -> Ending {
 
 fn draw_tasks(dice: &mut Dice) -> Vec<NewTask> {
     let mut tasks = Vec::new();
-    for place in 0..1 + usize::try_from(dice.below(5)).unwrap() {
+    for place in 0..=usize::try_from(dice.below(5)).unwrap() {
         let earlier: Vec<_> = (0..place).filter(|_| dice.below(3) == 0).collect();
         tasks.push(NewTask {
             priority: u8::try_from(dice.below(4)).unwrap(),
@@ -121,8 +121,8 @@ impl Twin {
             },
             Op::EndStale(choice) => match state.retried(*choice) {
                 Some(place) => {
-                    let stale = state.tasks[place].attempt - 1;
-                    self.end(state, place, stale, Ending::Complete).await
+                    let earlier = state.tasks[place].attempt - 1;
+                    self.end(state, place, earlier, Ending::Complete).await
                 }
                 None => Answer::Nothing,
             },
