@@ -84,6 +84,11 @@ impl TestHost {
         assert!(done.success(), "{statements:?}");
     }
 
+    /// Whether its database is on a server.
+    pub(crate) fn is_on_a_server(&self) -> bool {
+        self.database_url.is_some()
+    }
+
     /// Its data directory.
     pub(crate) fn data(&self) -> PathBuf {
         self.folder.path().join("data")
