@@ -66,19 +66,16 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "an optional dependency skips as a required one",
         file: "dependents.rs",
-        changes: &[(
-            "RETURNING dependency.task_id, dependency.required AND dependency.outcome <> 8",
-            "RETURNING dependency.task_id, dependency.outcome <> 8",
-        )],
+        changes: &[("dependency.required AND dependency.outcome <> 8", "dependency.outcome <> 8")],
     },
     Mutation {
         name: "a scheduled task does not wait for its time",
-        file: "tasks.rs",
+        file: "claim.rs",
         changes: &[("WHERE state = 1 AND run_at <= $1", "WHERE state = 1 AND $1 > 0")],
     },
     Mutation {
         name: "a start does not use up an attempt",
-        file: "tasks.rs",
+        file: "claim.rs",
         changes: &[(
             "SET state = 3, attempt = attempt + 1,",
             "SET state = 3, attempt = max(attempt, 1),",
@@ -86,7 +83,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "a host loss is not counted",
-        file: "sessions.rs",
+        file: "recovery.rs",
         changes: &[("host_losses = host_losses + 1", "host_losses = host_losses + 0")],
     },
     Mutation {
@@ -105,5 +102,20 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
             "        checkpointed.extend(has_checkpoints.then_some(ending.task.0));\n        \
              if let End::Completed { output, files } = &ending.end {",
         )],
+    },
+    Mutation {
+        name: "a live lease is rescued",
+        file: "recovery.rs",
+        changes: &[("AND lease_until < $2 AND id <> $1", "AND $2 > 0 AND id <> $1")],
+    },
+    Mutation {
+        name: "a session whose lease has ended claims",
+        file: "claim.rs",
+        changes: &[("sessions::check(connection, self.session, self.now).await?;", "")],
+    },
+    Mutation {
+        name: "a tick fires twice",
+        file: "schedules.rs",
+        changes: &[("AND revision = $2 AND next_at = $3", "AND revision = $2 AND $3 > 0")],
     },
 ];
