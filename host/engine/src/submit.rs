@@ -8,6 +8,7 @@ use apflow_model::file;
 use apflow_model::id::JobId;
 use apflow_model::idempotency::IdempotencyKey;
 use apflow_model::job::{Job, JobSpec, SpecFault, TaskSpec};
+use apflow_model::likeness::nearest;
 use apflow_model::plugin::Digest;
 use apflow_store::{NewJob, Once, StoreError, Submitted};
 use serde_json::Value;
@@ -180,12 +181,8 @@ impl Engine {
     async fn unknown(&self, name: &str) -> Result<String, EngineError> {
         let installed = self.store.list_plugins().await?;
         let names = installed.iter().map(|plugin| plugin.manifest.name.as_str());
-        let nearest = names
-            .map(|other| (strsim::jaro_winkler(name, other), other))
-            .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
-            .max_by(|left, right| left.0.total_cmp(&right.0));
-        let hint = match nearest {
-            Some((_, other)) => format!("did you mean `{other}`?"),
+        let hint = match nearest(name, names, LIKENESS_MIN) {
+            Some(other) => format!("did you mean `{other}`?"),
             None => "`apflow-host plugins list` shows what is installed".to_owned(),
         };
         Ok(format!("there is no executor `{name}`: {hint}"))

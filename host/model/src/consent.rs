@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::capability::Grant;
 use crate::manifest::check_name;
 use crate::plugin::Digest;
-use crate::reader::{FileFault, Reader};
+use crate::reader::{self, FileFault, Reader};
 use crate::yaml::Node;
 
 const HEAD: &str = "\
@@ -68,16 +68,11 @@ impl GrantLock {
     ///
     /// All faults of the file at once, in its order.
     pub fn parse(text: &str) -> Result<Self, Vec<FileFault>> {
-        let mut reader = Reader::default();
-        let mut lock = Self::default();
-        match Node::parse(text) {
-            Ok(node) => lock.read(&mut reader, &node),
-            Err((place, message)) => {
-                reader.fault(place, "", "invalid-yaml", message, "correct the YAML");
-            }
-        }
-        let faults = reader.into_faults();
-        if faults.is_empty() { Ok(lock) } else { Err(faults) }
+        reader::parse(text, |reader, node| {
+            let mut lock = Self::default();
+            lock.read(reader, node);
+            Some(lock)
+        })
     }
 
     fn read(&mut self, reader: &mut Reader, node: &Node) {

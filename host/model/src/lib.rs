@@ -21,6 +21,7 @@ pub mod id;
 pub mod idempotency;
 pub mod job;
 pub mod lease;
+pub mod likeness;
 pub mod limit;
 pub mod manifest;
 pub mod plugin;

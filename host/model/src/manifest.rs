@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::capability::{Capabilities, Folders, check_secret_name};
 use crate::limit::{Bytes, Limits, Span};
-use crate::reader::{FileFault, Reader, Section};
+use crate::reader::{self, FileFault, Reader, Section};
 use crate::yaml::{Kind, Node};
 
 /// The longest name of a plugin.
@@ -44,19 +44,7 @@ impl Manifest {
     ///
     /// All faults of the file at once, in its order.
     pub fn parse(text: &str) -> Result<Self, Vec<FileFault>> {
-        let mut reader = Reader::default();
-        let manifest = match Node::parse(text) {
-            Ok(node) => read(&mut reader, &node),
-            Err((place, message)) => {
-                reader.fault(place, "", "invalid-yaml", message, "correct the YAML");
-                None
-            }
-        };
-        let faults = reader.into_faults();
-        match manifest {
-            Some(manifest) if faults.is_empty() => Ok(manifest),
-            _ => Err(faults),
-        }
+        reader::parse(text, read)
     }
 }
 

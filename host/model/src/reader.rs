@@ -25,11 +25,17 @@ pub struct FileFault {
 
 impl std::fmt::Display for FileFault {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "{}:{}: ", self.line, self.column)?;
-        if !self.path.is_empty() {
-            write!(formatter, "`{}` ", self.path)?;
+        write!(formatter, "{}:{}: {}; {}", self.line, self.column, self.sentence(), self.fix)
+    }
+}
+
+impl FileFault {
+    /// What is wrong, and with which part of the document.
+    pub fn sentence(&self) -> String {
+        if self.path.is_empty() {
+            return self.message.clone();
         }
-        write!(formatter, "{}; {}", self.message, self.fix)
+        format!("`{}` {}", self.path, self.message)
     }
 }
 
@@ -37,6 +43,27 @@ impl std::fmt::Display for FileFault {
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
     faults: Vec<FileFault>,
+}
+
+/// Reads a whole file with `read`, which makes something of it unless it notes a fault.
+///
+/// # Errors
+///
+/// All faults of the file at once, in its order.
+pub(crate) fn parse<T>(
+    text: &str,
+    read: impl FnOnce(&mut Reader, &Node) -> Option<T>,
+) -> Result<T, Vec<FileFault>> {
+    let mut reader = Reader::default();
+    let made = match Node::parse(text) {
+        Ok(node) => read(&mut reader, &node),
+        Err((place, message)) => {
+            reader.fault(place, "", "invalid-yaml", message, "correct the YAML");
+            None
+        }
+    };
+    let faults = reader.into_faults();
+    made.filter(|_| faults.is_empty()).ok_or(faults)
 }
 
 /// A mapping whose keys have been checked.
@@ -65,7 +92,7 @@ fn join(path: &str, key: &str) -> String {
 
 impl Reader {
     /// The faults found, in the order of the file.
-    pub(crate) fn into_faults(mut self) -> Vec<FileFault> {
+    fn into_faults(mut self) -> Vec<FileFault> {
         self.faults.sort_by_key(|fault| (fault.line, fault.column));
         self.faults
     }

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::capability::{HttpPattern, check_secret_name};
-use crate::reader::{FileFault, Reader, Section};
+use crate::reader::{self, FileFault, Reader, Section};
 use crate::yaml::{Kind, Node};
 
 /// A shorter value could be guessed, and hiding it would garble ordinary texts.
@@ -95,25 +95,18 @@ impl Origin {
 ///
 /// All faults of the file at once, in its order.
 pub fn parse_rules(text: &str) -> Result<Vec<SecretRule>, Vec<FileFault>> {
-    let mut reader = Reader::default();
-    let mut rules = Vec::new();
-    match Node::parse(text) {
-        Ok(node) => {
-            for (name, at, node) in reader.named(&node, "") {
-                match check_secret_name(name) {
-                    Ok(name) => rules.extend(read_rule(&mut reader, &name, node)),
-                    Err(expected) => {
-                        reader.fault(at, name, "invalid-value", expected, "give it another name");
-                    }
+    reader::parse(text, |reader, node| {
+        let mut rules = Vec::new();
+        for (name, at, node) in reader.named(node, "") {
+            match check_secret_name(name) {
+                Ok(name) => rules.extend(read_rule(reader, &name, node)),
+                Err(expected) => {
+                    reader.fault(at, name, "invalid-value", expected, "give it another name");
                 }
             }
         }
-        Err((place, message)) => {
-            reader.fault(place, "", "invalid-yaml", message, "correct the YAML");
-        }
-    }
-    let faults = reader.into_faults();
-    if faults.is_empty() { Ok(rules) } else { Err(faults) }
+        Some(rules)
+    })
 }
 
 fn read_rule(reader: &mut Reader, name: &str, node: &Node) -> Option<SecretRule> {

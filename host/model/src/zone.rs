@@ -10,6 +10,7 @@ use jiff::tz::{TimeZone, TimeZoneDatabase};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::clock::Timestamp;
+use crate::likeness::nearest;
 
 /// How alike two names must be for one to be suggested for the other, from 0 to 1.
 const LIKENESS_MIN: f64 = 0.85;
@@ -55,13 +56,8 @@ impl FromStr for Zone {
         }
         ZONES.get(text).map(Self).map_err(|_| {
             let known = ZONES.available().map(|name| name.to_string());
-            let alike = |name: String| (strsim::jaro_winkler(text, &name), name);
-            let nearest = known
-                .map(alike)
-                .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
-                .max_by(|left, right| left.0.total_cmp(&right.0));
-            match nearest {
-                Some((_, name)) => format!("`{text}` is no time zone: did you mean `{name}`?"),
+            match nearest(text, known, LIKENESS_MIN) {
+                Some(name) => format!("`{text}` is no time zone: did you mean `{name}`?"),
                 None => format!(
                     "`{text}` is no time zone: expected an IANA name, such as `Europe/Berlin`"
                 ),

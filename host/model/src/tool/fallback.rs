@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Tool;
+use crate::likeness::nearest;
 
 /// What is wrong with a fallback, among the tools that are known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +43,8 @@ pub fn check<'a>(
     for (tool, fallback) in &next {
         let Some(fallback) = fallback else { continue };
         if !next.contains_key(fallback) {
-            let nearest = nearest(fallback, next.keys().copied().filter(|name| name != tool));
+            let known = next.keys().copied().filter(|name| name != tool);
+            let nearest = nearest(fallback, known, LIKENESS_MIN).map(str::to_owned);
             let (tool, fallback) = ((*tool).to_owned(), (*fallback).to_owned());
             troubles.push(Trouble::Unknown { tool, fallback, nearest });
         } else if let Some(chain) = circle(&next, tool) {
@@ -68,13 +70,6 @@ fn circle(next: &BTreeMap<&str, Option<&str>>, first: &str) -> Option<Vec<String
         at = fallback;
     }
     None
-}
-
-fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
-    let alike = known.map(|other| (strsim::jaro_winkler(name, other), other));
-    let alike = alike.filter(|(likeness, _)| *likeness >= LIKENESS_MIN);
-    let best = alike.max_by(|left, right| left.0.total_cmp(&right.0));
-    best.map(|(_, other)| other.to_owned())
 }
 
 #[cfg(test)]

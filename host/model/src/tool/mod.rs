@@ -13,8 +13,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::reader::{FileFault, Reader};
-use crate::yaml::Node;
+use crate::reader::{self, FileFault};
 pub use template::Template;
 
 /// A `tool.yaml` that holds no fault.
@@ -237,19 +236,7 @@ impl Tool {
     ///
     /// All faults of the file at once, in its order.
     pub fn parse(text: &str, folder: Option<&str>) -> Result<Self, Vec<FileFault>> {
-        let mut reader = Reader::default();
-        let tool = match Node::parse(text) {
-            Ok(node) => read::read(&mut reader, &node, folder),
-            Err((place, message)) => {
-                reader.fault(place, "", "invalid-yaml", message, "correct the YAML");
-                None
-            }
-        };
-        let faults = reader.into_faults();
-        match tool {
-            Some(tool) if faults.is_empty() => Ok(tool),
-            _ => Err(faults),
-        }
+        reader::parse(text, |reader, node| read::read(reader, node, folder))
     }
 }
 

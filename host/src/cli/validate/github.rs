@@ -20,10 +20,9 @@ pub(super) fn write(reports: &[Report]) -> String {
 }
 
 fn command(severity: &str, file: &str, fault: &FileFault) -> String {
-    let FileFault { line, column, path, code, message, fix } = fault;
-    let subject = if path.is_empty() { String::new() } else { format!("`{path}` ") };
+    let FileFault { line, column, code, fix, .. } = fault;
     let (file, title) = (property(file), property(code));
-    let message = data(&format!("{subject}{message}; {fix}"));
+    let message = data(&format!("{}; {fix}", fault.sentence()));
     format!("::{severity} file={file},line={line},col={column},title={title}::{message}\n")
 }
 

@@ -37,12 +37,11 @@ pub(super) fn write(reports: &[Report]) -> Value {
 }
 
 fn result(level: &str, file: &str, fault: &FileFault) -> Value {
-    let FileFault { line, column, path, code, message, fix } = fault;
-    let subject = if path.is_empty() { String::new() } else { format!("`{path}` ") };
+    let FileFault { line, column, code, fix, .. } = fault;
     json!({
         "ruleId": code,
         "level": level,
-        "message": { "text": format!("{subject}{message}; {fix}") },
+        "message": { "text": format!("{}; {fix}", fault.sentence()) },
         "locations": [{ "physicalLocation": {
             "artifactLocation": { "uri": uri(file) },
             "region": { "startLine": line, "startColumn": column },

@@ -26,8 +26,7 @@ pub(super) fn write(sources: &[Source], reports: &[Report]) -> String {
 }
 
 fn show(source: &Source, severity: &str, fault: &FileFault) -> String {
-    let FileFault { line, column, path, code, message, fix } = fault;
-    let subject = if path.is_empty() { String::new() } else { format!("`{path}` ") };
+    let FileFault { line, column, code, fix, .. } = fault;
     let place = usize::try_from(*line).unwrap_or(usize::MAX).saturating_sub(1);
     let shown: String = source
         .text
@@ -44,8 +43,9 @@ fn show(source: &Source, severity: &str, fault: &FileFault) -> String {
     let indent: String =
         shown.chars().take(before).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
     format!(
-        "{severity}[{code}]: {subject}{message}\n{margin}--> {}:{line}:{column}\n{margin} |\n\
+        "{severity}[{code}]: {}\n{margin}--> {}:{line}:{column}\n{margin} |\n\
          {number} | {shown}\n{margin} | {indent}^\n{margin} = fix: {fix}\n\n",
+        fault.sentence(),
         source.path
     )
 }
