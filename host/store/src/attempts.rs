@@ -72,8 +72,6 @@ pub struct Settled {
     /// The state the task is in now: `cancelled` when somebody cancelled it before, unless it
     /// completed.
     pub state: TaskState,
-    /// Why it did not end well.
-    pub fault: Option<Fault>,
     /// The tasks that became ready, itself included when it is tried again at once.
     pub became_ready: Vec<TaskId>,
     /// When the earliest task that became scheduled is due.

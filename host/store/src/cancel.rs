@@ -25,8 +25,8 @@ pub struct Cancelled {
     pub job: JobId,
     /// The attempts that run, and shall end: also those that were cancelled before.
     pub running: Vec<(TaskId, u32)>,
-    /// The tasks that have ended, with their states: cancelled, or skipped because of that.
-    pub ended: Vec<(TaskId, TaskState, Fault)>,
+    /// The tasks that have ended: cancelled, or skipped because of that.
+    pub ended: Vec<TaskId>,
     /// The tasks that became ready, since they only had to wait for the end of one that was
     /// cancelled.
     pub became_ready: Vec<TaskId>,
@@ -127,9 +127,6 @@ const END: Sql = sql!(
     ")"
 );
 
-const CLOSE: &str =
-    "UPDATE job SET open_count = open_count - $2 WHERE id = $1 RETURNING open_count";
-
 /// A task that has not ended.
 struct Open {
     task: TaskId,
@@ -172,11 +169,9 @@ impl Write for Cancel {
             drafts.extend(self.end(connection, ids, &mut cancelled).await?);
         }
         events::append(connection, drafts).await?;
-        let ended = row::count(cancelled.ended.len() as u64);
-        let (left,): (i64,) = query(CLOSE).bind(job.0).bind(ended).read_one(connection).await?;
-        if left == 0 {
-            cancelled.job_ended = Some(dependents::end_job(connection, job, self.now).await?);
-        }
+        let ended = cancelled.ended.iter().map(|_| job.0);
+        let jobs_ended = dependents::close(connection, ended, self.now).await?;
+        cancelled.job_ended = jobs_ended.first().map(|(_, end)| *end);
         Ok(Some(cancelled))
     }
 }
@@ -221,18 +216,18 @@ impl Cancel {
         for task in ids.iter().copied().map(TaskId) {
             let place = (cancelled.job, task, 0);
             drafts.push(Draft::of_attempt_state(place, state, Some(fault.clone()), now));
-            cancelled.ended.push((task, state, fault.clone()));
+            cancelled.ended.push(task);
         }
         let ended = ids.into_iter().map(|id| (id, state.code())).collect();
         for moved in dependents::resolve(connection, ended, now).await? {
             drafts.push(Draft::of_moved(&moved, now));
-            match (moved.state, moved.fault) {
-                (state, Some(fault)) => cancelled.ended.push((moved.task, state, fault)),
-                (TaskState::Scheduled, None) => {
-                    let soonest = cancelled.next_run_at.get_or_insert(moved.run_at);
-                    *soonest = moved.run_at.min(*soonest);
-                }
-                (_, None) => cancelled.became_ready.push(moved.task),
+            if moved.state.is_end() {
+                cancelled.ended.push(moved.task);
+            } else if moved.state == TaskState::Scheduled {
+                let soonest = cancelled.next_run_at.get_or_insert(moved.run_at);
+                *soonest = moved.run_at.min(*soonest);
+            } else {
+                cancelled.became_ready.push(moved.task);
             }
         }
         Ok(drafts)

@@ -2,8 +2,6 @@
 //!
 //! It stops no attempt: whoever runs one cuts its time to the deadline.
 
-use std::collections::BTreeMap;
-
 use apflow_model::clock::Timestamp;
 use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::id::{JobId, TaskId};
@@ -27,8 +25,6 @@ pub struct Expired {
     pub job: JobId,
     /// The task.
     pub task: TaskId,
-    /// Its fault.
-    pub fault: Fault,
 }
 
 pub(crate) const EXPIRE: Sql = sql!(
@@ -40,13 +36,6 @@ pub(crate) const EXPIRE: Sql = sql!(
       ORDER BY deadline LIMIT $2 \
     ) \
     RETURNING job_id, id"
-);
-
-const CLOSE: Sql = sql!(
-    "\
-    UPDATE job SET open_count = open_count - CAST(ended.value->>1 AS BIGINT) FROM ",
-    ROWS,
-    " AS ended WHERE job.id = CAST(ended.value->>0 AS BIGINT) RETURNING job.id, job.open_count"
 );
 
 /// Fails the waiting tasks whose deadlines have passed, with all that follows from it. Answers them
@@ -78,27 +67,7 @@ pub(crate) async fn expire(
     events::append(connection, drafts).await?;
     let skipped = moved.iter().filter(|moved| moved.state.is_end()).map(|moved| moved.job.0);
     let jobs = ended.iter().map(|(job, _)| *job).chain(skipped);
-    let jobs_ended = close(connection, jobs, now).await?;
-    let expired =
-        |(job, task)| Expired { job: JobId(job), task: TaskId(task), fault: fault.clone() };
+    let jobs_ended = dependents::close(connection, jobs, now).await?;
+    let expired = |(job, task)| Expired { job: JobId(job), task: TaskId(task) };
     Ok((ended.into_iter().map(expired).collect(), jobs_ended))
-}
-
-/// Takes ended tasks off their `jobs`, and ends those that have no other.
-async fn close(
-    connection: &mut Connection<'_>,
-    jobs: impl Iterator<Item = i64>,
-    now: Timestamp,
-) -> Result<Vec<(JobId, JobState)>, StoreError> {
-    let mut counts = BTreeMap::<i64, u64>::new();
-    jobs.for_each(|job| *counts.entry(job).or_default() += 1);
-    let counts: Vec<_> = counts.into_iter().collect();
-    let mut left: Vec<(i64, i64)> =
-        query(CLOSE).bind(row::text(&counts)?).read_all(connection).await?;
-    left.sort_unstable();
-    let mut ends = Vec::new();
-    for (job, _) in left.into_iter().filter(|(_, open)| *open == 0) {
-        ends.push((JobId(job), dependents::end_job(connection, JobId(job), now).await?));
-    }
-    Ok(ends)
 }

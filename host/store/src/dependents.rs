@@ -191,6 +191,32 @@ pub(crate) async fn edges(
     edges.into_iter().map(edge).collect()
 }
 
+const CLOSE: Sql = sql!(
+    "\
+    UPDATE job SET open_count = open_count - CAST(ended.value->>1 AS BIGINT) FROM ",
+    ROWS,
+    " AS ended WHERE job.id = CAST(ended.value->>0 AS BIGINT) RETURNING job.id, job.open_count"
+);
+
+/// Takes ended tasks off their `jobs`, and ends those that have no other.
+pub(crate) async fn close(
+    connection: &mut Connection<'_>,
+    jobs: impl Iterator<Item = i64>,
+    now: Timestamp,
+) -> Result<Vec<(JobId, JobState)>, StoreError> {
+    let mut counts = BTreeMap::<i64, u64>::new();
+    jobs.for_each(|job| *counts.entry(job).or_default() += 1);
+    let counts: Vec<_> = counts.into_iter().collect();
+    let mut left: Vec<(i64, i64)> =
+        query(CLOSE).bind(row::text(&counts)?).read_all(connection).await?;
+    left.sort_unstable();
+    let mut ends = Vec::new();
+    for (job, _) in left.into_iter().filter(|(_, open)| *open == 0) {
+        ends.push((JobId(job), end_job(connection, JobId(job), now).await?));
+    }
+    Ok(ends)
+}
+
 const END_JOB: &str = "UPDATE job SET state = $2, ended_at = $3 WHERE id = $1";
 
 /// Ends a job whose tasks have all ended. Returns how.

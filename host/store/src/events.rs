@@ -282,10 +282,9 @@ pub(crate) async fn insert<'a>(
 ) -> Result<(), StoreError> {
     const SQL: Sql = sql!(
         "INSERT INTO event (job_id, n, at, task_id, attempt, what) \
-                       SELECT CAST(value->>0 AS BIGINT), CAST(value->>1 AS BIGINT), \
- CAST(value->>2 AS BIGINT), CAST(value->>3 AS BIGINT), \
- CAST(value->>4 AS BIGINT), value->>5 \
-                       FROM ",
+         SELECT CAST(value->>0 AS BIGINT), CAST(value->>1 AS BIGINT), \
+                CAST(value->>2 AS BIGINT), CAST(value->>3 AS BIGINT), \
+                CAST(value->>4 AS BIGINT), value->>5 FROM ",
         ROWS
     );
     if let Some(rows) = row::array(items) {

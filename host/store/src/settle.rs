@@ -330,7 +330,6 @@ fn answer(
         let answer = Settled {
             job,
             state,
-            fault: held.fault(),
             became_ready: in_state(TaskState::Ready).map(|moved| moved.task).collect(),
             next_run_at: in_state(TaskState::Scheduled).map(|moved| moved.run_at).min(),
             job_ended: jobs_ended.remove(&job.0),

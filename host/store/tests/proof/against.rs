@@ -1,6 +1,7 @@
 //! Random moves, made by the model and by the store: both must say the same, whatever the database.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use apflow_model::clock::Timestamp;
 use apflow_model::event::Happening;
@@ -17,7 +18,7 @@ use crate::crash::setting;
 use crate::dice::Dice;
 use crate::model::{Answer, Ending, NewTask, Op, State, step};
 use crate::place::Place;
-use crate::victim::never;
+use crate::victim::{never, open_session};
 
 /// How many lists of moves are tried, unless `APFLOW_PROOF_LISTS` says otherwise.
 const LISTS: u64 = 12;
@@ -91,11 +92,6 @@ fn at(state: &State) -> Timestamp {
     Timestamp::from_unix_ms(1_800_000_000_000 + state.now)
 }
 
-async fn open_session(store: &Store, now: Timestamp) -> SessionId {
-    let lease = std::time::Duration::from_hours(24);
-    store.open_session("proof".to_owned(), now, lease).await.unwrap()
-}
-
 impl Twin {
     async fn open(place: &Place) -> Self {
         let store = Store::open(&place.url().parse().unwrap()).await.unwrap();
@@ -154,8 +150,7 @@ impl Twin {
         let task = |(place, new): (usize, &NewTask)| {
             let dependency =
                 |(on, must): &(usize, bool)| json!({"id": on.to_string(), "required": must});
-            let run_at =
-                at(state).after(std::time::Duration::from_millis(new.delay_ms.unsigned_abs()));
+            let run_at = at(state).after(Duration::from_millis(new.delay_ms.unsigned_abs()));
             json!({
                 "id": place.to_string(), "executor": "noop_executor", "priority": new.priority,
                 "run_at": run_at, "max_attempts": new.attempts_max,
@@ -176,7 +171,7 @@ impl Twin {
             Ending::Complete => End::Completed { output: json!(place), files: Vec::new() },
             Ending::Fail => End::Failed { fault: Fault::new(FaultCode::Permanent, "no") },
             Ending::RetryAfter(ms) => {
-                let wait = std::time::Duration::from_millis(ms.unsigned_abs());
+                let wait = Duration::from_millis(ms.unsigned_abs());
                 let fault = Fault::new(FaultCode::Retryable, "again");
                 End::Retry { fault, run_at: at(state).after(wait) }
             }

@@ -141,7 +141,7 @@ impl Oracle {
 
 /// Takes up what the last victim left, and completes whatever can run.
 async fn finish(store: &Store) {
-    let session = open_session(store).await;
+    let session = open_session(store, now()).await;
     store.recover(session, now(), never()).await.unwrap();
     // Later than any wait between attempts.
     let later = now().after(Duration::from_hours(1));

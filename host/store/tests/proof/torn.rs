@@ -33,7 +33,7 @@ async fn a_log_that_is_cut_at_any_frame_holds_whole_commits() {
     let place = Place::make();
     let file = place.folder().join("apflow.db");
     let store = Store::open(&Address::File(file.clone())).await.unwrap();
-    let session = open_session(&store).await;
+    let session = open_session(&store, now()).await;
     for n in 0..JOBS {
         let tasks = json!({"tasks": [
             {"id": "a", "executor": "x"},

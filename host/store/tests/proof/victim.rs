@@ -41,7 +41,7 @@ fn works_until_it_is_killed() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let store = Store::open(&address.parse().unwrap()).await.unwrap();
-        let session = open_session(&store).await;
+        let session = open_session(&store, now()).await;
         failpoint::arm(dies_at);
         store.recover(session, now(), never()).await.unwrap();
         work(&store, session, seed).await;
@@ -62,9 +62,9 @@ pub(crate) fn never() -> QuarantineRule {
 }
 
 /// A session that outlives its proof.
-pub(crate) async fn open_session(store: &Store) -> SessionId {
+pub(crate) async fn open_session(store: &Store, now: Timestamp) -> SessionId {
     let lease = Duration::from_hours(24);
-    store.open_session("proof".to_owned(), now(), lease).await.unwrap()
+    store.open_session("proof".to_owned(), now, lease).await.unwrap()
 }
 
 /// Says what was acknowledged. The full stop shows that the line is whole.
