@@ -18,7 +18,8 @@ impl From<&'static str> for Sql {
 
 /// Writes a statement once for both databases, where it needs a word that they do not share:
 ///
-/// - `ROWS`: the items of the JSON array `$1`, each in the column `value`;
+/// - `ROWS`: the items of the JSON array `$1`, each in the column `value`. `SQLite` keeps them in its
+///   binary form of JSON: as text, each would be written out and read again;
 /// - `SKIP_LOCKED`: the rows that are read are taken, and those that another has taken left out.
 macro_rules! sql {
     ($($part:tt),+ $(,)?) => {
@@ -27,7 +28,7 @@ macro_rules! sql {
             postgres: concat!($($crate::dialect::sql!(@postgres $part)),+),
         }
     };
-    (@sqlite ROWS) => { "json_each($1)" };
+    (@sqlite ROWS) => { "jsonb_each($1)" };
     (@postgres ROWS) => { "jsonb_array_elements(CAST($1 AS JSONB))" };
     // There is one writer at a time, so nothing is locked.
     (@sqlite SKIP_LOCKED) => { "" };
