@@ -2,7 +2,7 @@
 //!
 //! It does not decide whether a claimed task may run: the engine admits it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 
 use crate::attempts::{End, Ending};
+use crate::batch::Batch;
 use crate::breakers;
 use crate::connection::{Connection, Row, query};
 use crate::deadlines::{self, Expired};
@@ -26,9 +27,9 @@ use crate::error::StoreError;
 use crate::events::{self, Draft};
 use crate::lanes::{self, Round, Rounds};
 use crate::row;
-use crate::sessions::{self, SessionId};
+use crate::sessions::SessionId;
 use crate::store::Store;
-use crate::write::{Turn, Write, WriteGroup};
+use crate::write::{Turn, Write};
 
 /// The most scheduled tasks that one claim makes ready. A claim that leaves some behind makes
 /// [`Store::next_run_at`] a moment in the past, so the next one comes at once.
@@ -114,7 +115,31 @@ impl Store {
         free: u32,
         limits: Limits,
     ) -> Result<HandedOut, StoreError> {
-        self.write(Claim { session, now, free, limits, rounds: Arc::clone(self.rounds()) }).await
+        let mut handed_out = HandedOut::default();
+        loop {
+            let got = u32::try_from(handed_out.tasks.len()).unwrap_or(u32::MAX);
+            let (free, limits) = (free.saturating_sub(got), limits.clone());
+            let rounds = Arc::clone(self.rounds());
+            let taken = self.write(Claim { session, now, free, limits, rounds }).await?;
+            handed_out.expired.extend(taken.expired);
+            handed_out.jobs_ended.extend(taken.jobs_ended);
+            let mut is_all_read = true;
+            for taken in taken.tasks {
+                match taken.read() {
+                    Ok(task) => handed_out.tasks.push(task),
+                    Err(error) => {
+                        is_all_read = false;
+                        let settled = self.write(give_up(&taken, now, &error)).await?;
+                        let ended = settled.job_ended.map(|end| (settled.job, end));
+                        handed_out.jobs_ended.extend(ended);
+                    }
+                }
+            }
+            // Else once more: there is room left, and the ends may have made other tasks ready.
+            if is_all_read {
+                return Ok(handed_out);
+            }
+        }
     }
 
     /// When a claim next has something to do that only the time brings, perhaps in the past: the next
@@ -166,13 +191,22 @@ const NEXT: &str = "\
       SELECT min(deadline) FROM task WHERE deadline IS NOT NULL AND state < 8 AND state <> 3 \
     ) AS next";
 
+/// What a claim sees to before all else.
+const LOOK: &str = "\
+    SELECT EXISTS (SELECT 1 FROM session \
+                   WHERE id = $1 AND ended_at IS NULL AND lease_until >= $2), \
+           EXISTS (SELECT 1 FROM task WHERE deadline IS NOT NULL AND state < 8 AND state <> 3 \
+                   AND deadline <= $2), \
+           EXISTS (SELECT 1 FROM task WHERE state = 1 AND run_at <= $2), \
+           EXISTS (SELECT 1 FROM breaker WHERE open_until IS NOT NULL)";
+
 const TAKE: Sql = sql!(
     "\
     UPDATE task SET state = 3, attempt = attempt + 1, session_id = $2, \
                     started_at = coalesce(started_at, $3) \
     WHERE state = 2 AND id IN (SELECT CAST(value AS BIGINT) FROM ",
     ROWS,
-    ") RETURNING id"
+    ")"
 );
 
 const BEGIN_ATTEMPTS: Sql = sql!(
@@ -186,19 +220,22 @@ const BEGIN_ATTEMPTS: Sql = sql!(
     ")"
 );
 
+/// Each task that is taken is an event of its job.
 const START_JOBS: Sql = sql!(
     "\
-    UPDATE job SET state = 'running' \
-    WHERE state = 'pending' AND id IN (SELECT CAST(value AS BIGINT) FROM ",
+    UPDATE job SET state = CASE state WHEN 'pending' THEN 'running' ELSE state END, \
+                   event_count = event_count + taken.n \
+    FROM (SELECT job_id, count(*) AS n FROM task \
+          WHERE id IN (SELECT CAST(value AS BIGINT) FROM ",
     ROWS,
-    ")"
+    ") GROUP BY job_id) AS taken WHERE job.id = taken.job_id"
 );
 
 const SHOW_CLAIMED: Sql = sql!(
     "\
     SELECT task.id, task.job_id, task.attempt, task.reference, task.executor, task.timeout_ms, \
            task.deadline, task.attempts_max, task.attempts_before, task.backoff, task.token_budget, task.model, task.allow, \
-           task_input.body, job.principal, job.grants, \
+           task_input.body, job.principal, job.grants, job.event_count, \
            EXISTS (SELECT 1 FROM dependency WHERE task_id = task.id) AS has_dependencies \
     FROM task JOIN job ON job.id = task.job_id LEFT JOIN task_input ON task_input.task_id = task.id \
     WHERE task.id IN (SELECT CAST(value AS BIGINT) FROM ",
@@ -216,56 +253,62 @@ const SHOW_USED: Sql = sql!(
 );
 
 impl Write for Claim {
-    type Output = HandedOut;
+    type Output = Handed;
 
     const TURN: Turn = Turn::Claim;
 
-    async fn apply(&self, connection: &mut Connection<'_>) -> Result<HandedOut, StoreError> {
-        sessions::check(connection, self.session, self.now).await?;
-        let (expired, jobs_ended) = deadlines::expire(connection, self.now).await?;
-        let mut handed_out = HandedOut { tasks: Vec::new(), expired, jobs_ended };
-        let mut drafts = self.promote(connection).await?;
+    async fn apply(&self, connection: &mut Connection<'_>) -> Result<Handed, StoreError> {
+        let look = query(LOOK).bind(self.session.0).bind(self.now.unix_ms());
+        let (is_held, is_late, is_due, is_guarded): (bool, bool, bool, bool) =
+            look.read_one(connection).await?;
+        if !is_held {
+            return Err(StoreError::SessionLost);
+        }
+        let mut handed = Handed::default();
+        if is_late {
+            (handed.expired, handed.jobs_ended) = deadlines::expire(connection, self.now).await?;
+        }
+        if is_due {
+            let due = self.promote(connection).await?;
+            events::append(connection, due).await?;
+        }
+        let mut limits = self.limits.clone();
+        if is_guarded {
+            for (executor, most) in breakers::allowances(connection, self.now).await? {
+                let allowed = limits.allowances.entry(executor).or_insert(most);
+                *allowed = most.min(*allowed);
+            }
+        }
         let mut rounds = self.rounds.lock().await;
-        let limits = self.limits(connection).await?;
         let mut round = Round::from(rounds.after);
         loop {
-            let got = u32::try_from(handed_out.tasks.len()).unwrap_or(u32::MAX);
+            let got = u32::try_from(handed.tasks.len()).unwrap_or(u32::MAX);
             let free = self.free.saturating_sub(got);
+            if free == 0 || round.is_done {
+                return Ok(handed);
+            }
             let chosen = self.choose(connection, &limits, (&mut *rounds, &mut round), free).await?;
-            let taken = self.take(connection, &chosen).await?;
-            drafts.extend(taken.iter().map(|taken| {
-                let held = (taken.job, taken.task, taken.attempt);
-                Draft::of_attempt_state(held, TaskState::Running, None, self.now)
-            }));
-            events::append(connection, std::mem::take(&mut drafts)).await?;
-            let mut unreadable = Vec::new();
-            for taken in taken {
-                match taken.read {
-                    Ok(task) => handed_out.tasks.push(task),
-                    Err(error) => unreadable.push(self.give_up(taken.task, taken.attempt, &error)),
-                }
-            }
-            for settled in Ending::apply_group(&unreadable, connection).await? {
-                let settled = settled?;
-                handed_out.jobs_ended.extend(settled.job_ended.map(|end| (settled.job, end)));
-            }
-            if !unreadable.is_empty() {
-                // Once more: there is room left, and the ends may have made other tasks ready.
-                round = Round::from(rounds.after);
-            } else if free == 0 || round.is_done {
-                return Ok(handed_out);
-            }
+            handed.tasks.extend(self.take(connection, &chosen).await?);
         }
     }
 }
 
-/// A task that has become running.
+/// What a claim took and ended, as it is stored.
+#[derive(Default)]
+struct Handed {
+    tasks: Vec<Taken>,
+    expired: Vec<Expired>,
+    jobs_ended: Vec<(JobId, JobState)>,
+}
+
+/// A task that has become running, as it is stored: it is read once the writer is free again.
 struct Taken {
     job: JobId,
     task: TaskId,
     attempt: u32,
-    /// All of it, unless it cannot be read.
-    read: Result<Claimed, StoreError>,
+    row: Row,
+    /// What each earlier attempt used.
+    used: Vec<Row>,
 }
 
 impl Claim {
@@ -282,16 +325,6 @@ impl Claim {
         Ok(due.into_iter().map(ready).collect())
     }
 
-    /// The limits that were passed in, and the allowances of executors whose breakers are not closed.
-    async fn limits(&self, connection: &mut Connection<'_>) -> Result<Limits, StoreError> {
-        let mut limits = self.limits.clone();
-        for (executor, most) in breakers::allowances(connection, self.now).await? {
-            let allowed = limits.allowances.entry(executor).or_insert(most);
-            *allowed = most.min(*allowed);
-        }
-        Ok(limits)
-    }
-
     /// Chooses ready tasks of the next lanes of a round.
     async fn choose(
         &self,
@@ -300,9 +333,6 @@ impl Claim {
         (rounds, round): (&mut Rounds, &mut Round),
         free: u32,
     ) -> Result<Vec<i64>, StoreError> {
-        if free == 0 {
-            return Ok(Vec::new());
-        }
         let (ready, running) = lanes::next(connection, round).await?;
         rounds.after = round.after;
         let mut division = Division::new(free, limits, &ready, &running, &mut rounds.turns);
@@ -340,50 +370,69 @@ impl Claim {
         if chosen.is_empty() {
             return Ok(Vec::new());
         }
-        let taken: Vec<(i64,)> = query(TAKE)
-            .bind(row::text(chosen)?)
-            .bind(self.session.0)
-            .bind(self.now.unix_ms())
-            .read_all(connection)
-            .await?;
-        if taken.is_empty() {
-            return Ok(Vec::new());
+        let (ids, now) = (row::text(chosen)?, self.now.unix_ms());
+        let mut batch = Batch::default();
+        batch.add(query(TAKE).bind(&ids).bind(self.session.0).bind(now));
+        batch.add(query(BEGIN_ATTEMPTS).bind(&ids).bind(now));
+        batch.add(query(START_JOBS).bind(&ids));
+        batch.add(query(SHOW_CLAIMED).bind(ids));
+        let rows = batch.fetch_all(connection).await?;
+        let mut lasts = BTreeMap::new();
+        let mut taken = Vec::with_capacity(rows.len());
+        for row in rows {
+            let (job, task) = (row::column(&row, "job_id")?, row::column(&row, "id")?);
+            lasts.insert(job, row::column(&row, "event_count")?);
+            let (job, task) = (JobId(job), TaskId(task));
+            let attempt = row::number(&row, "attempt")?;
+            taken.push(Taken { job, task, attempt, row, used: Vec::new() });
         }
-        let ids = id_list(taken.into_iter().map(|(id,)| id))?;
-        query(BEGIN_ATTEMPTS).bind(&ids).bind(self.now.unix_ms()).execute(connection).await?;
-        let rows = query(SHOW_CLAIMED).bind(&ids).fetch_all(connection).await?;
-        let mut taken = rows.iter().map(read_taken).collect::<Result<Vec<_>, _>>()?;
-        let jobs = id_list(taken.iter().map(|taken| taken.job.0))?;
-        query(START_JOBS).bind(jobs).execute(connection).await?;
-        add_used(connection, &mut taken).await?;
+        let running = |taken: &Taken| {
+            let held = (taken.job, taken.task, taken.attempt);
+            Draft::of_attempt_state(held, TaskState::Running, None, self.now)
+        };
+        let drafts = taken.iter().map(running).collect();
+        events::insert_each(connection, drafts, lasts.into_iter().collect()).await?;
+        find_used(connection, &mut taken).await?;
         Ok(taken)
-    }
-
-    /// The end of an attempt whose task cannot be read.
-    fn give_up(&self, task: TaskId, attempt: u32, error: &StoreError) -> Ending {
-        tracing::error!(%task, %error, "a task cannot be read, so it has failed");
-        let message = "the host cannot read this task from its database, and its log says why; \
-                       submit the task again";
-        let end = End::Failed { fault: Fault::new(FaultCode::Permanent, message) };
-        Ending {
-            task,
-            attempt,
-            now: self.now,
-            end,
-            usage: None,
-            events: Vec::new(),
-            keeps_checkpoints: true,
-        }
     }
 }
 
-fn read_taken(row: &Row) -> Result<Taken, StoreError> {
-    Ok(Taken {
-        job: JobId(row::column(row, "job_id")?),
-        task: TaskId(row::column(row, "id")?),
-        attempt: row::number(row, "attempt")?,
-        read: read_claimed(row),
-    })
+/// Finds what earlier attempts used. Most tasks have none, and ask nothing.
+async fn find_used(connection: &mut Connection<'_>, taken: &mut [Taken]) -> Result<(), StoreError> {
+    let again = taken.iter_mut().filter(|taken| taken.attempt > 1);
+    let mut again: HashMap<i64, _> = again.map(|taken| (taken.task.0, &mut taken.used)).collect();
+    if again.is_empty() {
+        return Ok(());
+    }
+    let ids = row::text(&again.keys().collect::<Vec<_>>())?;
+    for row in query(SHOW_USED).bind(ids).fetch_all(connection).await? {
+        if let Some(used) = again.get_mut(&row::column(&row, "task_id")?) {
+            used.push(row);
+        }
+    }
+    Ok(())
+}
+
+impl Taken {
+    /// Reads all of it. Without what was used, a task could spend its budget twice.
+    fn read(&self) -> Result<Claimed, StoreError> {
+        let mut task = read_claimed(&self.row)?;
+        for used in &self.used {
+            task.used = task.used.and(row::json(used, "usage")?);
+        }
+        Ok(task)
+    }
+}
+
+/// The end of an attempt whose task cannot be read.
+fn give_up(taken: &Taken, now: Timestamp, error: &StoreError) -> Ending {
+    let Taken { task, attempt, .. } = *taken;
+    tracing::error!(%task, %error, "a task cannot be read, so it has failed");
+    let message = "the host cannot read this task from its database, and its log says why; submit \
+                   the task again";
+    let end = End::Failed { fault: Fault::new(FaultCode::Permanent, message) };
+    let (usage, events) = (None, Vec::new());
+    Ending { task, attempt, now, end, usage, events, keeps_checkpoints: true }
 }
 
 fn read_claimed(row: &Row) -> Result<Claimed, StoreError> {
@@ -407,30 +456,6 @@ fn read_claimed(row: &Row) -> Result<Claimed, StoreError> {
         allow: row::perhaps_json(row, "allow")?,
         used: Usage::default(),
     })
-}
-
-/// Adds up what earlier attempts used. Most tasks have none, and ask nothing.
-async fn add_used(connection: &mut Connection<'_>, taken: &mut [Taken]) -> Result<(), StoreError> {
-    let again = taken.iter_mut().filter(|taken| taken.attempt > 1);
-    let mut again: HashMap<i64, _> = again.map(|taken| (taken.task.0, &mut taken.read)).collect();
-    if again.is_empty() {
-        return Ok(());
-    }
-    let ids = id_list(again.keys().copied())?;
-    for row in query(SHOW_USED).bind(ids).fetch_all(connection).await? {
-        let Some(read) = again.get_mut(&row::column(&row, "task_id")?) else { continue };
-        match (row::json(&row, "usage"), read) {
-            (Ok(usage), Ok(task)) => task.used = task.used.and(usage),
-            // Without it, the task could spend its budget twice.
-            (Err(error), read) => **read = Err(error),
-            (Ok(_), Err(_)) => {}
-        }
-    }
-    Ok(())
-}
-
-fn id_list(ids: impl Iterator<Item = i64>) -> Result<String, StoreError> {
-    row::text(&ids.collect::<Vec<_>>())
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! It knows no statement: those stand with their tables, and the few words in which the databases
 //! differ in `dialect`.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io;
 use std::ops::DerefMut;
@@ -205,8 +206,18 @@ pub(crate) struct Query {
 #[derive(Debug)]
 enum Text {
     Fixed(Sql),
-    /// Made of fixed parts by [`Query::push`].
+    /// Made of fixed parts by [`Query::push`] or [`Query::then`].
     Built(String),
+}
+
+impl Text {
+    /// As a file understands it.
+    fn of_file(&self) -> Cow<'static, str> {
+        match self {
+            Self::Fixed(sql) => Cow::Borrowed(sql.sqlite),
+            Self::Built(text) => Cow::Owned(text.clone()),
+        }
+    }
 }
 
 /// A statement that is always the same.
@@ -250,6 +261,27 @@ impl Query {
     /// Adds the next argument.
     pub(crate) fn bind(mut self, argument: impl Into<Argument>) -> Self {
         self.arguments.push(argument.into());
+        self
+    }
+
+    /// Adds a statement that a file runs right after it. The places of its arguments are numbered
+    /// on.
+    pub(crate) fn then(mut self, next: Self) -> Self {
+        let before = self.arguments.len();
+        let mut text = self.text.of_file().into_owned();
+        text.push(';');
+        for (part, written) in next.text.of_file().split('$').enumerate() {
+            if part == 0 {
+                text.push_str(written);
+                continue;
+            }
+            let end = written.find(|next: char| !next.is_ascii_digit()).unwrap_or(written.len());
+            let (place, rest) = written.split_at(end);
+            let place = place.parse::<usize>().unwrap_or_default() + before;
+            write!(text, "${place}{rest}").unwrap_or_default();
+        }
+        self.text = Text::Built(text);
+        self.arguments.extend(next.arguments);
         self
     }
 

@@ -271,27 +271,20 @@ pub(crate) async fn insert_each(
         numbered.push((*n, draft));
         *n += 1;
     }
-    insert(connection, [items(&numbered)?.as_str()].into_iter()).await?;
+    if let Some(rows) = row::array([items(&numbered)?.as_str()].into_iter()) {
+        query(INSERT).bind(rows).execute(connection).await?;
+    }
     numbered.iter().map(|(n, _)| row::narrow(*n, "event_count")).collect()
 }
 
 /// Stores events: the [`items`] of any number of jobs.
-pub(crate) async fn insert<'a>(
-    connection: &mut Connection<'_>,
-    items: impl Iterator<Item = &'a str>,
-) -> Result<(), StoreError> {
-    const SQL: Sql = sql!(
-        "INSERT INTO event (job_id, n, at, task_id, attempt, what) \
-         SELECT CAST(value->>0 AS BIGINT), CAST(value->>1 AS BIGINT), \
-                CAST(value->>2 AS BIGINT), CAST(value->>3 AS BIGINT), \
-                CAST(value->>4 AS BIGINT), value->>5 FROM ",
-        ROWS
-    );
-    if let Some(rows) = row::array(items) {
-        query(SQL).bind(rows).execute(connection).await?;
-    }
-    Ok(())
-}
+pub(crate) const INSERT: Sql = sql!(
+    "INSERT INTO event (job_id, n, at, task_id, attempt, what) \
+     SELECT CAST(value->>0 AS BIGINT), CAST(value->>1 AS BIGINT), \
+            CAST(value->>2 AS BIGINT), CAST(value->>3 AS BIGINT), \
+            CAST(value->>4 AS BIGINT), value->>5 FROM ",
+    ROWS
+);
 
 /// Writes numbered events as the items of a JSON array.
 pub(crate) fn items(numbered: &[(i64, Draft)]) -> Result<String, StoreError> {

@@ -219,18 +219,9 @@ impl Write for AddUpload {
     }
 }
 
-/// Stores what tasks left. Each item is a task, a path and a size.
-pub(crate) async fn insert(
-    connection: &mut Connection<'_>,
-    files: &[(i64, &str, i64)],
-) -> Result<(), StoreError> {
-    const SQL: Sql = sql!(
-        "INSERT INTO task_file (task_id, name, size) \
-         SELECT CAST(value->>0 AS BIGINT), value->>1, CAST(value->>2 AS BIGINT) FROM ",
-        ROWS
-    );
-    if !files.is_empty() {
-        query(SQL).bind(row::text(files)?).execute(connection).await?;
-    }
-    Ok(())
-}
+/// Stores the files that tasks left: rows of their task, name and size.
+pub(crate) const INSERT: Sql = sql!(
+    "INSERT INTO task_file (task_id, name, size) \
+     SELECT CAST(value->>0 AS BIGINT), value->>1, CAST(value->>2 AS BIGINT) FROM ",
+    ROWS
+);

@@ -15,13 +15,13 @@ use apflow_model::usage::Usage;
 use serde_json::{Value, json};
 
 use crate::admission::{self, Newcomer};
+use crate::batch::Batch;
 use crate::breakers;
 use crate::connection::{Connection, Query, Row, query};
 use crate::dialect::{Sql, sql};
 use crate::error::StoreError;
 use crate::events::{self, Draft};
 use crate::idempotency::{self, Once, Wanted};
-use crate::lanes::{self, LaneName};
 use crate::row;
 use crate::store::Store;
 use crate::tasks;
@@ -89,8 +89,7 @@ impl Store {
     ///
     /// Once queued, the write happens even when the returned future is dropped.
     pub async fn submit(&self, job: NewJob, now: Timestamp) -> Result<Job, StoreError> {
-        let ids = self.ids(now, job.spec.tasks.len() + 1);
-        let (job, rows) = plan(&job, &ids, now, self.admission())?;
+        let (job, rows) = self.plan(&job, now).await?;
         self.write(rows).await?;
         Ok(job)
     }
@@ -114,12 +113,22 @@ impl Store {
         once: Once,
         now: Timestamp,
     ) -> Result<Submitted, StoreError> {
-        let ids = self.ids(now, job.spec.tasks.len() + 1);
-        let (job, mut rows) = plan(&job, &ids, now, self.admission())?;
+        let (job, mut rows) = self.plan(&job, now).await?;
         let principal = job.principal.clone();
         rows.wanted = Some(Wanted { principal, once, job: job.id, now });
         let earlier = self.write(rows).await?;
         Ok(earlier.map_or(Submitted::New(job), Submitted::Replayed))
+    }
+
+    /// Plans a job, and the rows that store it.
+    pub(crate) async fn plan(
+        &self,
+        new: &NewJob,
+        now: Timestamp,
+    ) -> Result<(Job, Submit), StoreError> {
+        let lanes = self.lanes(new).await?;
+        let ids = self.ids(now, new.spec.tasks.len() + 1);
+        plan(new, &ids, &lanes, now, self.admission())
     }
 
     /// Finds a job with its tasks, their attempts, usage and outputs, all as of one moment.
@@ -228,7 +237,6 @@ pub(crate) struct Submit {
     /// None for a job without a key.
     wanted: Option<Wanted>,
     newcomer: Newcomer,
-    lanes: String,
     job: String,
     tasks: String,
     inputs: String,
@@ -237,10 +245,11 @@ pub(crate) struct Submit {
     events: String,
 }
 
-/// Plans a job and its rows. `ids` are the job's and then its tasks'.
-pub(crate) fn plan(
+/// Plans a job and its rows. `ids` are the job's and then its tasks', and `lanes` are its tasks'.
+fn plan(
     new: &NewJob,
     ids: &[i64],
+    lanes: &[i64],
     now: Timestamp,
     admission: Admission,
 ) -> Result<(Job, Submit), StoreError> {
@@ -264,15 +273,14 @@ pub(crate) fn plan(
     let (name, state) = (&new.spec.name, JobState::Pending);
     let job =
         (id.0, name, &new.principal, state.name(), row::text(&new.grants)?, count, now.unix_ms());
-    let lane = |spec| LaneName::of(&new.principal, spec);
-    let lanes: BTreeSet<_> = specs.iter().map(lane).collect();
     let principal = new.principal.clone();
     let rows = Submit {
         wanted: None,
         newcomer: Newcomer { admission, principal, tasks: count as u64 },
-        lanes: row::items(lanes.into_iter().map(Ok))?,
         job: row::text(&job)?,
-        tasks: row::items(pairs().map(|(task, spec)| task_row(task, spec, &lane(spec))))?,
+        tasks: row::items(
+            pairs().zip(lanes).map(|((task, spec), lane)| task_row(task, spec, *lane)),
+        )?,
         inputs: row::items(pairs().map(|(task, spec)| Ok((task.id.0, row::text(&spec.inputs)?))))?,
         dependencies: row::items(edges)?,
         uploads: row::items(uploads)?,
@@ -336,7 +344,7 @@ fn plan_task(job: JobId, id: i64, spec: &TaskSpec, ids: &[i64], now: Timestamp) 
 }
 
 /// The columns of `INSERT_TASKS`, in its order.
-fn task_row(task: &Task, spec: &TaskSpec, lane: &LaneName<'_>) -> Result<Value, StoreError> {
+fn task_row(task: &Task, spec: &TaskSpec, lane: i64) -> Result<Value, StoreError> {
     let timeout_ms =
         spec.timeout.map(|timeout| i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX).max(1));
     Ok(json!([
@@ -358,9 +366,7 @@ fn task_row(task: &Task, spec: &TaskSpec, lane: &LaneName<'_>) -> Result<Value, 
         task.created_at.unix_ms(),
         spec.allow.as_ref().map(row::text).transpose()?,
         spec.deadline.map(Timestamp::unix_ms),
-        lane.principal,
-        lane.key,
-        lane.key_max,
+        lane,
     ]))
 }
 
@@ -385,8 +391,7 @@ const INSERT_TASKS: Sql = sql!(
            CAST(value->>9 AS BIGINT), CAST(value->>10 AS BIGINT), value->>11, \
            value->>12, CAST(value->>13 AS BIGINT), CAST(value->>14 AS BIGINT), \
            CAST(value->>15 AS BIGINT), value->>16, CAST(value->>17 AS BIGINT), \
-           (SELECT id FROM lane WHERE principal = value->>18 AND executor = value->>4 \
-              AND key = value->>19 AND key_max = CAST(value->>20 AS BIGINT)) FROM ",
+           CAST(value->>18 AS BIGINT) FROM ",
     ROWS
 );
 
@@ -443,26 +448,17 @@ impl WriteGroup for Submit {
         let is_new = |(_, answer): &(_, &Result<_, _>)| matches!(answer, Ok(None));
         let new: Vec<_> =
             writes.iter().zip(&answers).filter(is_new).map(|(rows, _)| rows).collect();
-        let each = |of: fn(&Self) -> &str| new.iter().map(move |rows| of(rows));
-        insert(connection, lanes::INSERT, each(|rows| &rows.lanes)).await?;
-        insert(connection, INSERT_JOBS, each(|rows| &rows.job)).await?;
-        insert(connection, INSERT_TASKS, each(|rows| &rows.tasks)).await?;
-        insert(connection, INSERT_INPUTS, each(|rows| &rows.inputs)).await?;
-        insert(connection, INSERT_DEPENDENCIES, each(|rows| &rows.dependencies)).await?;
-        insert(connection, INSERT_UPLOADS, each(|rows| &rows.uploads)).await?;
-        insert(connection, USE_UPLOADS, each(|rows| &rows.uploads)).await?;
-        events::insert(connection, each(|rows| &rows.events)).await?;
+        let array = |of: fn(&Self) -> &str| row::array(new.iter().map(|rows| of(rows)));
+        let mut batch = Batch::default();
+        batch.add_rows(INSERT_JOBS, array(|rows| &rows.job));
+        batch.add_rows(INSERT_TASKS, array(|rows| &rows.tasks));
+        batch.add_rows(INSERT_INPUTS, array(|rows| &rows.inputs));
+        batch.add_rows(INSERT_DEPENDENCIES, array(|rows| &rows.dependencies));
+        let uploads = array(|rows| &rows.uploads);
+        batch.add_rows(INSERT_UPLOADS, uploads.clone());
+        batch.add_rows(USE_UPLOADS, uploads);
+        batch.add_rows(events::INSERT, array(|rows| &rows.events));
+        batch.execute(connection).await?;
         Ok(answers)
     }
-}
-
-async fn insert(
-    connection: &mut Connection<'_>,
-    sql: Sql,
-    items: impl Iterator<Item = &str>,
-) -> Result<(), StoreError> {
-    if let Some(rows) = row::array(items) {
-        query(sql).bind(rows).execute(connection).await?;
-    }
-    Ok(())
 }

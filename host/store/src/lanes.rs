@@ -4,7 +4,8 @@
 //! It counts nothing itself: triggers of the database keep the table `tally`, whatever statement
 //! moves a task.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, PoisonError};
 
 use apflow_model::clock::Timestamp;
 use apflow_model::concurrency::ConcurrencyKey;
@@ -12,46 +13,108 @@ use apflow_model::fair::{Head, Lane, Turns};
 use apflow_model::id::TaskId;
 use apflow_model::job::TaskSpec;
 use apflow_model::state::TaskState;
-use serde::Serialize;
 
 use crate::connection::{Connection, Row, query};
 use crate::dialect::{FIRST_OF_LANES, Sql, sql};
 use crate::error::StoreError;
+use crate::jobs::NewJob;
 use crate::row;
+use crate::store::Store;
+use crate::write::{Turn, Write};
 
-/// What tells lanes apart: a row of [`INSERT`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub(crate) struct LaneName<'a> {
-    pub(crate) principal: &'a str,
-    pub(crate) executor: &'a str,
-    /// Empty for none.
-    pub(crate) key: &'a str,
-    /// 0 for none.
-    pub(crate) key_max: u32,
+/// What tells lanes apart, as the JSON of a row of [`INSERT`]: the principal, the executor, the
+/// concurrency key, empty for none, and how many of its tasks may run at once, 0 for none.
+fn name(principal: &str, task: &TaskSpec) -> Result<String, StoreError> {
+    let (key, key_max) = task.concurrency.as_ref().map_or(("", 0), |key| (&*key.key, key.max));
+    row::text(&(principal, &task.executor, key, key_max))
 }
 
-impl<'a> LaneName<'a> {
-    /// The lane of a task.
-    pub(crate) fn of(principal: &'a str, task: &'a TaskSpec) -> Self {
-        let key = task.concurrency.as_ref();
-        let (key, key_max) = key.map_or(("", 0), |key| (key.key.as_str(), key.max));
-        Self { principal, executor: &task.executor, key, key_max }
+impl Store {
+    /// The lanes of the tasks of a job, in their order.
+    ///
+    /// New ones are made, in a commit of their own. They stay, so the next jobs do without it.
+    pub(crate) async fn lanes(&self, job: &NewJob) -> Result<Vec<i64>, StoreError> {
+        let names = job.spec.tasks.iter().map(|task| name(&job.principal, task));
+        let names = names.collect::<Result<Vec<_>, _>>()?;
+        let mut lanes = self.known_lanes().find(&names);
+        let new: BTreeSet<_> = names.iter().filter(|name| !lanes.contains_key(*name)).collect();
+        if !new.is_empty() {
+            let made = self.write(Make(new.into_iter().cloned().collect())).await?;
+            self.known_lanes().learn(&made);
+            lanes.extend(made);
+        }
+        let lane = |name| lanes.get(name).copied().ok_or_else(|| StoreError::corrupt("no lane"));
+        names.iter().map(lane).collect()
     }
 }
 
-/// Makes the lanes that are not there yet.
+/// The most lanes that are known by heart.
+const KNOWN_MAX: usize = 10_000;
+
+/// The ids of lanes that are stored, by [`name`].
+#[derive(Debug, Default)]
+pub(crate) struct Known(Mutex<HashMap<String, i64>>);
+
+impl Known {
+    fn find(&self, names: &[String]) -> HashMap<String, i64> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = names.iter().filter_map(|name| known.get_key_value(name));
+        found.map(|(name, id)| (name.clone(), *id)).collect()
+    }
+
+    fn learn(&self, made: &HashMap<String, i64>) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= KNOWN_MAX {
+            known.clear();
+        }
+        known.extend(made.iter().map(|(name, id)| (name.clone(), *id)));
+    }
+}
+
+/// Lanes to be made, by [`name`].
+struct Make(BTreeSet<String>);
+
 pub(crate) const INSERT: Sql = sql!(
     "\
     INSERT INTO lane (principal, executor, key, key_max) \
-    SELECT DISTINCT new.value->>'principal', new.value->>'executor', new.value->>'key', \
-                    CAST(new.value->>'key_max' AS BIGINT) FROM ",
+    SELECT new.value->>0, new.value->>1, new.value->>2, CAST(new.value->>3 AS BIGINT) FROM ",
     ROWS,
     " AS new \
-    WHERE NOT EXISTS (SELECT 1 FROM lane WHERE lane.principal = new.value->>'principal' \
-                        AND lane.executor = new.value->>'executor' \
-                        AND lane.key = new.value->>'key' \
-                        AND lane.key_max = CAST(new.value->>'key_max' AS BIGINT))"
+    WHERE NOT EXISTS (SELECT 1 FROM lane WHERE lane.principal = new.value->>0 \
+                        AND lane.executor = new.value->>1 AND lane.key = new.value->>2 \
+                        AND lane.key_max = CAST(new.value->>3 AS BIGINT))"
 );
+
+pub(crate) const FIND: Sql = sql!(
+    "\
+    SELECT lane.principal, lane.executor, lane.key, lane.key_max, lane.id FROM ",
+    ROWS,
+    " AS wanted \
+    JOIN lane ON lane.principal = wanted.value->>0 AND lane.executor = wanted.value->>1 \
+      AND lane.key = wanted.value->>2 AND lane.key_max = CAST(wanted.value->>3 AS BIGINT)"
+);
+
+impl Write for Make {
+    type Output = HashMap<String, i64>;
+
+    const TURN: Turn = Turn::Submit;
+
+    async fn apply(
+        &self,
+        connection: &mut Connection<'_>,
+    ) -> Result<HashMap<String, i64>, StoreError> {
+        let Some(rows) = row::array(self.0.iter().map(String::as_str)) else {
+            return Ok(HashMap::new());
+        };
+        query(INSERT).bind(&rows).execute(connection).await?;
+        let made: Vec<(String, String, String, i64, i64)> =
+            query(FIND).bind(rows).read_all(connection).await?;
+        let named = |(principal, executor, key, key_max, id)| {
+            Ok((row::text(&(principal, executor, key, key_max))?, id))
+        };
+        made.into_iter().map(named).collect()
+    }
+}
 
 /// The most lanes with ready tasks that are looked at together. Where there are more, claims go
 /// round them.

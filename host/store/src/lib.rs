@@ -48,6 +48,7 @@ mod write;
 mod writer;
 
 mod address;
+mod batch;
 mod clock;
 mod connect;
 mod connection;

@@ -290,7 +290,7 @@ mod tests {
             let steps: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
             // The rows that were picked, and the ids that were handed in.
             let is_bounded = |step: &str| {
-                ["json_each", "next", "measured", "(subquery", "CONSTANT"]
+                ["jsonb_each", "next", "measured", "(subquery", "CONSTANT"]
                     .iter()
                     .any(|name| step.contains(name))
             };

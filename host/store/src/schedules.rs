@@ -13,7 +13,7 @@ use apflow_model::schedule::{Schedule, ScheduleSpec, Step, TickCounts, TickFault
 use crate::connection::{Connection, Row, query};
 use crate::error::StoreError;
 use crate::events::{self, Draft};
-use crate::jobs::{self, NewJob, Submit};
+use crate::jobs::{NewJob, Submit};
 use crate::row;
 use crate::store::Store;
 use crate::write::{Write, WriteGroup};
@@ -213,7 +213,7 @@ impl Store {
         let outcome = match (step.tick, job) {
             (Some(tick), Some(Ok(job))) => {
                 let origin = Origin { schedule: schedule.name.clone(), tick };
-                Outcome::Submit(Box::new(self.plan_run(&job, origin, now)?))
+                Outcome::Submit(Box::new(self.plan_run(&job, origin, now).await?))
             }
             (_, Some(Err(fault))) => Outcome::Fail(row::text(&fault)?),
             (_, None) | (None, _) => Outcome::Miss,
@@ -240,15 +240,20 @@ impl Store {
         now: Timestamp,
     ) -> Result<Option<Job>, StoreError> {
         let (name, revision) = (schedule.name.clone(), schedule.revision);
-        let run = self.plan_run(&job, Origin { schedule: name.clone(), tick: now }, now)?;
+        let origin = Origin { schedule: name.clone(), tick: now };
+        let run = self.plan_run(&job, origin, now).await?;
         let job = run.job.clone();
         let is_stored = self.write(Trigger { name, revision, run }).await?;
         Ok(is_stored.then_some(job))
     }
 
-    fn plan_run(&self, job: &NewJob, origin: Origin, now: Timestamp) -> Result<Run, StoreError> {
-        let ids = self.ids(now, job.spec.tasks.len() + 1);
-        let (mut job, rows) = jobs::plan(job, &ids, now, self.admission())?;
+    async fn plan_run(
+        &self,
+        job: &NewJob,
+        origin: Origin,
+        now: Timestamp,
+    ) -> Result<Run, StoreError> {
+        let (mut job, rows) = self.plan(job, now).await?;
         job.origin = Some(origin.clone());
         Ok(Run { job, rows, origin })
     }

@@ -128,18 +128,6 @@ impl Store {
     }
 }
 
-/// Refuses a session whose lease has ended.
-pub(crate) async fn check(
-    connection: &mut Connection<'_>,
-    session: SessionId,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    const SQL: &str = "SELECT 1 FROM session \
-                       WHERE id = $1 AND ended_at IS NULL AND lease_until >= $2";
-    let live = query(SQL).bind(session.0).bind(now.unix_ms()).fetch_optional(connection).await?;
-    live.map(drop).ok_or(StoreError::SessionLost)
-}
-
 struct OpenSession {
     name: String,
     now: Timestamp,

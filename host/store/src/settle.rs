@@ -11,6 +11,7 @@ use apflow_model::id::{JobId, TaskId};
 use apflow_model::state::{JobState, TaskState};
 
 use crate::attempts::{End, Ending, Settled};
+use crate::batch::Batch;
 use crate::connection::{Connection, query};
 use crate::dependents::{self, Moved};
 use crate::dialect::{Sql, sql};
@@ -141,10 +142,11 @@ async fn settle(
     if held.is_empty() {
         return Ok(endings.iter().map(|_| Err(StoreError::AttemptLost)).collect());
     }
-    end_attempts(connection, &held).await?;
-    store_outputs(connection, &held).await?;
+    let mut batch = Batch::default();
+    end_attempts(&mut batch, &held)?;
+    store_outputs(&mut batch, &held)?;
     let moved = move_dependents(connection, &held).await?;
-    let jobs_ended = change_jobs(connection, &held, &moved).await?;
+    let jobs_ended = change_jobs(connection, batch, &held, &moved).await?;
     Ok(answer(endings, &held, moved, jobs_ended))
 }
 
@@ -174,25 +176,19 @@ async fn end_tasks<'a>(
     Ok(endings.iter().filter_map(hold).collect())
 }
 
-async fn end_attempts(
-    connection: &mut Connection<'_>,
-    held: &[Held<'_>],
-) -> Result<(), StoreError> {
+fn end_attempts(batch: &mut Batch, held: &[Held<'_>]) -> Result<(), StoreError> {
     let rows = held.iter().map(|Held { ending, .. }| {
         let fault = ending.end.fault().map(row::text).transpose()?;
         let usage = ending.usage.as_ref().map(row::text).transpose()?;
         Ok((ending.task.0, ending.attempt, ending.now.unix_ms(), fault, usage))
     });
     let rows = format!("[{}]", row::items(rows)?);
-    query(END_ATTEMPTS).bind(rows).execute(connection).await?;
+    batch.add(query(END_ATTEMPTS).bind(rows));
     Ok(())
 }
 
 /// Stores what completed tasks returned and left, and drops the checkpoints that they need no more.
-async fn store_outputs(
-    connection: &mut Connection<'_>,
-    held: &[Held<'_>],
-) -> Result<(), StoreError> {
+fn store_outputs(batch: &mut Batch, held: &[Held<'_>]) -> Result<(), StoreError> {
     let mut outputs = Vec::new();
     let mut left = Vec::new();
     let mut checkpointed = Vec::new();
@@ -206,11 +202,13 @@ async fn store_outputs(
         }
     }
     if !outputs.is_empty() {
-        query(INSERT_OUTPUTS).bind(row::text(&outputs)?).execute(connection).await?;
+        batch.add(query(INSERT_OUTPUTS).bind(row::text(&outputs)?));
     }
-    files::insert(connection, &left).await?;
+    if !left.is_empty() {
+        batch.add(query(files::INSERT).bind(row::text(&left)?));
+    }
     if !checkpointed.is_empty() {
-        query(DROP_CHECKPOINTS).bind(row::text(&checkpointed)?).execute(connection).await?;
+        batch.add(query(DROP_CHECKPOINTS).bind(row::text(&checkpointed)?));
     }
     Ok(())
 }
@@ -237,9 +235,11 @@ struct Change {
     at: Option<Timestamp>,
 }
 
-/// Adds the events to their jobs, and ends the jobs whose last tasks have ended.
+/// Adds the events to their jobs, and ends the jobs whose last tasks have ended. What is in the batch
+/// is stored before.
 async fn change_jobs(
     connection: &mut Connection<'_>,
+    mut batch: Batch,
     held: &[Held<'_>],
     moved: &[Moved],
 ) -> Result<BTreeMap<i64, JobState>, StoreError> {
@@ -263,7 +263,8 @@ async fn change_jobs(
         Ok((job, added.get(job), change.ended, change.end.map(JobState::name), at))
     });
     let rows = format!("[{}]", row::items(rows)?);
-    let counts: Vec<(i64, i64, i64)> = query(CHANGE_JOBS).bind(rows).read_all(connection).await?;
+    batch.add(query(CHANGE_JOBS).bind(rows));
+    let counts: Vec<(i64, i64, i64)> = batch.read_all(connection).await?;
     let lasts = counts.iter().map(|(job, last, _)| (*job, *last)).collect();
     events::insert_each(connection, drafts, lasts).await?;
     let mut ends = BTreeMap::new();

@@ -15,7 +15,7 @@ use crate::connection::{Connection, Readers, query};
 use crate::dialect::NODE;
 use crate::error::StoreError;
 use crate::hearing::Hearing;
-use crate::lanes::Rounds;
+use crate::lanes::{Known, Rounds};
 use crate::link::Link;
 use crate::write::WriteGroup;
 use crate::writer::Writer;
@@ -61,6 +61,7 @@ pub struct Store {
     keeps_checkpoints: bool,
     admission: Admission,
     rounds: Arc<tokio::sync::Mutex<Rounds>>,
+    lanes: Arc<Known>,
     hearing: Arc<Hearing>,
 }
 
@@ -88,6 +89,7 @@ impl Store {
             ids: Arc::new(Mutex::new(ids)),
             admission: Admission::default(),
             rounds: Arc::default(),
+            lanes: Arc::default(),
             hearing,
         })
     }
@@ -135,6 +137,11 @@ impl Store {
     /// How far the claims of this process have come.
     pub(crate) fn rounds(&self) -> &Arc<tokio::sync::Mutex<Rounds>> {
         &self.rounds
+    }
+
+    /// The lanes that this process has met.
+    pub(crate) fn known_lanes(&self) -> &Known {
+        &self.lanes
     }
 
     pub(crate) fn keeps_checkpoints(&self) -> bool {

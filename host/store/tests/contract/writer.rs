@@ -41,6 +41,9 @@ async fn a_write_that_fails_takes_none_of_its_neighbours_along() {
 #[tokio::test(flavor = "current_thread")]
 async fn a_claim_sees_what_is_submitted_in_the_same_commit() {
     let host = Host::start().await;
+    // The first of its lane makes that.
+    host.submit(json!({"executor": "x"})).await;
+    host.claim_one(1).await;
     let job = host.submit(json!({"executor": "x"}));
     let (claimed, job) = tokio::join!(host.claim(1, 10), job);
     assert_eq!((claimed.len(), claimed[0].job), (1, job.id));
@@ -49,6 +52,9 @@ async fn a_claim_sees_what_is_submitted_in_the_same_commit() {
 #[tokio::test]
 async fn a_write_is_made_even_when_nobody_waits_for_it() {
     let host = Host::start().await;
+    // The first of its lane makes that.
+    host.submit(json!({"executor": "x"})).await;
+    host.claim_one(1).await;
     let store = host.store.clone();
     let job = NewJob {
         spec: spec(json!({"executor": "x"})),
