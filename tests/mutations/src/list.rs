@@ -71,7 +71,10 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "a scheduled task does not wait for its time",
         file: "claim.rs",
-        changes: &[("WHERE state = 1 AND run_at <= $1", "WHERE state = 1 AND $1 > 0")],
+        changes: &[
+            ("WHERE state = 1 AND run_at <= $1", "WHERE state = 1 AND $1 > 0"),
+            ("WHERE state = 1 AND run_at <= $2)", "WHERE state = 1)"),
+        ],
     },
     Mutation {
         name: "a start does not use up an attempt",
@@ -111,7 +114,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "a session whose lease has ended claims",
         file: "claim.rs",
-        changes: &[("sessions::check(connection, self.session, self.now).await?;", "")],
+        changes: &[("if !is_held {", "if self.free > u32::MAX - 1 && !is_held {")],
     },
     Mutation {
         name: "a tick fires twice",
