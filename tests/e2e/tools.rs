@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::commands::jsonxf;
-use crate::guests::{BEHAVES, EXITS_WITH_FAILURE, Guest, PANICS};
+use crate::guests::{BEHAVES, EXITS_WITH_FAILURE, GOES_ON_FROM_ITS_CHECKPOINT, Guest, PANICS};
 use crate::host::{Ended, TestHost};
 use crate::server::{Reply, Server};
 use crate::serving::Serving;
@@ -17,8 +17,8 @@ category: utility
 input_schema:
   arguments:
     - { name: word, type: string, required: true, enum: [hello, good night, --all] }
-    - { name: more, type: array }
     - { name: times, type: integer, default: 2 }
+    - { name: more, type: array }
   flags:
     - { flag: -v, description: Says more. }
     - { flag: --to, has_argument: true }
@@ -83,10 +83,10 @@ fn a_tool_is_typed_like_the_command_it_is() {
         let output = host.run(arguments).succeeds().json();
         output["text"].as_str().unwrap().to_owned()
     };
-    assert_eq!(text(&["run", "says", "hello", "a b"]), "says -- hello a b read \"2 hello\"");
-    let typed = ["tools", "run", "says", "--", "--to=-x", "hello", "-v"];
-    let wrong = host.run(&typed).exits(2);
-    wrong.says(&["`says", "-v"]);
+    assert_eq!(
+        text(&["run", "says", "hello", "5", "a b", "c"]),
+        "says -- hello a b c read \"5 hello\""
+    );
     let typed = ["tools", "run", "says", "--", "--to=-x", "-v", "--", "--all"];
     assert_eq!(text(&typed), "says -v --to=-x -- --all read \"2 --all\"");
     host.run(&["run", "says", "--", "--tto", "x"]).exits(2).says(&["did you mean `--to`?"]);
@@ -164,7 +164,7 @@ fn a_command_that_fails_is_told_with_the_end_of_what_it_said() {
     load(&host, &[("fails", &rest, component)], &[]);
     host.run(&["run", "fails"])
         .exits(1)
-        .says(&["error[permanent]: ", "exit code 7: the disk is made of cheese"]);
+        .says(&["error[permanent]: ", "exit code 1: the disk is made of cheese"]);
 }
 
 #[test]
@@ -268,8 +268,8 @@ fn a_chain_of_fallbacks_ends_with_the_way_it_went() {
         ("b", "c"),
         ("c", "d"),
         ("d", "null"),
-        ("x", "y"),
-        ("y", "x"),
+        ("p", "q"),
+        ("q", "p"),
         ("z", "nowhere"),
     ]
     .into_iter()
@@ -281,10 +281,10 @@ fn a_chain_of_fallbacks_ends_with_the_way_it_went() {
     for (tool, way) in [
         ("a", "at most 2 are, and a → b → c → d is more"),
         ("b", "the tools that were tried: b → c → d"),
-        ("x", "its fallback was tried already: x → y → x"),
+        ("p", "its fallback was tried already: p → q → p"),
         ("z", "its fallback `nowhere` is not installed: z → nowhere"),
     ] {
-        host.run(&["run", tool]).exits(1).says(&["error[permanent]: ", "exit code 7", way]);
+        host.run(&["run", tool]).exits(1).says(&["error[permanent]: ", "exit code 1", way]);
     }
 }
 
@@ -297,10 +297,8 @@ fn a_tool_that_cannot_run_here_is_refused_with_what_to_add() {
     };
     refused("category: data\n", None, &["invalid-manifest", "add `run: { command: … }`"]);
     let run = "category: data\nrun: { command: a.wasm }\n";
-    let executor = crate::guests::LIES_IN_ITS_MANIFEST.component();
-    let asks =
-        format!("{run}capabilities: {{ clocks: true, random: true, http: [\"https://*\"] }}\n");
-    refused(&asks, Some(executor), &["component-refused", "it is an executor"]);
+    let executor = GOES_ON_FROM_ITS_CHECKPOINT.component();
+    refused(run, Some(executor), &["component-refused", "it is an executor"]);
     refused(run, Some(jsonxf()), &["it imports more", "fs: { in: read }"]);
     let open = "category: data\ninput_schema: { arguments: [{ name: at, type: string }] }\n\
                 run: { request: { url: \"{at}\" } }\n";
