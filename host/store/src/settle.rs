@@ -17,6 +17,7 @@ use crate::dependents::{self, Moved};
 use crate::dialect::{Sql, sql};
 use crate::error::StoreError;
 use crate::events::{self, Draft};
+use crate::fallbacks;
 use crate::files;
 use crate::row;
 use crate::write::{Answers, Turn, WriteGroup};
@@ -145,6 +146,7 @@ async fn settle(
     let mut batch = Batch::default();
     end_attempts(&mut batch, &held)?;
     store_outputs(&mut batch, &held)?;
+    fallbacks::replace(connection, held.iter().map(|held| held.ending)).await?;
     let moved = move_dependents(connection, &held).await?;
     let jobs_ended = change_jobs(connection, batch, &held, &moved).await?;
     Ok(answer(endings, &held, moved, jobs_ended))

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use apflow_engine::{Approval, Engine, LoadPlugin as Load};
 use apflow_model::access::{Permission, Principal};
-use apflow_model::plugin::Installed;
+use apflow_model::plugin::{DefinitionText, Installed};
 use serde::Serialize;
 
 use crate::error::ApiError;
@@ -16,8 +16,9 @@ pub struct LoadPlugin {
     pub component: Vec<u8>,
     /// What to call the component in messages.
     pub component_file: String,
-    /// The text of its `plugin.yaml`. None: there is none, and the error holds one to paste.
-    pub manifest: Option<String>,
+    /// The text of its `plugin.yaml` or `tool.yaml`. None: there is none, and the error holds one to
+    /// paste.
+    pub manifest: Option<DefinitionText>,
     /// What to call the manifest in messages.
     pub manifest_file: String,
     /// How the operator consents to what it asks for.
@@ -51,16 +52,16 @@ impl Operation for LoadPlugin {
                 self.manifest_file, self.component_file
             )));
         };
-        let loaded = engine
-            .load(Load {
-                component: self.component,
-                component_file: self.component_file,
-                manifest,
-                manifest_file: self.manifest_file,
-                approval: self.approval,
-                typed: self.typed,
-            })
-            .await?;
+        let loading = engine.load(Load {
+            component: self.component,
+            component_file: self.component_file,
+            manifest,
+            manifest_file: self.manifest_file,
+            approval: self.approval,
+            typed: self.typed,
+        });
+        // Loading takes long, so its own place in memory costs nothing beside it.
+        let loaded = Box::pin(loading).await?;
         Ok(LoadedPlugin {
             plugin: loaded.installed,
             is_cached: loaded.is_cached,
