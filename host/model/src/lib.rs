@@ -33,6 +33,7 @@ pub mod reference;
 pub mod retention;
 pub mod retry;
 pub mod schedule;
+mod schema;
 pub mod secret;
 pub mod state;
 mod submission;

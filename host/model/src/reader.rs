@@ -4,6 +4,7 @@
 
 use serde::Serialize;
 
+use crate::schema::Key;
 use crate::yaml::{Kind, Node, Place, place};
 
 /// One thing that is wrong in a file.
@@ -134,6 +135,22 @@ impl Reader {
             }
         }
         Some(Section { path: path.to_owned(), place: node.place(), entries })
+    }
+
+    /// Reads a mapping and reports every key that its table does not know, and every one that it
+    /// needs and is not there.
+    pub(crate) fn object<'a>(
+        &mut self,
+        node: &'a Node,
+        path: &str,
+        keys: &[Key],
+    ) -> Option<Section<'a>> {
+        let names: Vec<&str> = keys.iter().map(|key| key.name).collect();
+        let section = self.section(node, path, &names)?;
+        for key in keys.iter().filter(|key| key.is_needed) {
+            self.required(&section, key.name);
+        }
+        Some(section)
     }
 
     fn unknown_key(&mut self, at: Place, path: &str, key: &str, known: &[&str]) {

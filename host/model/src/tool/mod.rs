@@ -4,6 +4,7 @@
 //! circle of fallbacks or one that is nowhere, is found by [`fallback::check`].
 
 pub mod fallback;
+mod keys;
 mod read;
 mod template;
 
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::reader::{self, FileFault};
+use crate::schema;
 pub use template::Template;
 
 /// A `tool.yaml` that holds no fault.
@@ -237,6 +239,13 @@ impl Tool {
     /// All faults of the file at once, in its order.
     pub fn parse(text: &str, folder: Option<&str>) -> Result<Self, Vec<FileFault>> {
         reader::parse(text, |reader, node| read::read(reader, node, folder))
+    }
+
+    /// The JSON Schema (2020-12) of a `tool.yaml`. What it accepts may still be refused by
+    /// [`parse`](Self::parse), for what a schema cannot say; what it refuses always is.
+    pub fn schema() -> Value {
+        let about = "A name with typed arguments, bound to a command or to a request.";
+        schema::of_file("tool", about, &keys::TOP)
     }
 }
 
