@@ -19,6 +19,7 @@ pub mod file;
 mod forest;
 pub mod id;
 pub mod idempotency;
+pub mod import;
 pub mod job;
 pub mod lease;
 pub mod likeness;

@@ -73,6 +73,11 @@ pub(crate) enum Verb {
     },
     /// Check manifests, as CI does: plugin.yaml and tool.yaml.
     Validate(Validate),
+    /// Print the JSON Schema of a manifest, for editors and CI.
+    Schema {
+        /// Of which kind of manifest.
+        kind: ManifestKind,
+    },
     /// Run one task now, or a batch of them.
     Run(Run),
     /// List, show, watch, cancel, retry and remove jobs, and get their files.
@@ -411,6 +416,15 @@ pub(crate) struct Validate {
     /// Warnings are faults: a fallback that is none of the tools, a circle of fallbacks.
     #[arg(long)]
     pub(crate) strict: bool,
+}
+
+/// A kind of manifest.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum ManifestKind {
+    /// `plugin.yaml`.
+    Plugin,
+    /// `tool.yaml`.
+    Tool,
 }
 
 /// How `validate` reports.

@@ -20,6 +20,7 @@ mod output;
 mod plugins;
 mod run;
 mod schedules;
+mod schema;
 mod secrets;
 mod selftest;
 mod serve;
@@ -89,6 +90,10 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
             plugins::remove(&config()?, name, output).await
         }
         Verb::Validate(verb) => validate::run(&verb, output),
+        Verb::Schema { kind } => {
+            schema::run(kind, output);
+            Ok(Exit::Ok)
+        }
         Verb::Plugins { verb: PluginsVerb::Release { name } } => {
             plugins::release(&config()?, name, output).await
         }
