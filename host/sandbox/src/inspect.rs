@@ -170,6 +170,32 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_component_is_known_without_compiling_it() {
+        let component = wat::parse_str(
+            r#"(component
+                (import "wasi:io/poll@0.2.0" (instance (export "pollable" (type (sub resource)))))
+                (import "wasi:random/random@0.2.0" (instance (export "get-random-u64"
+                    (func (result u64)))))
+                (component (import "nested:not/own" (func)))
+                (core module $main (func (export "run") (result i32) (i32.const 0)))
+                (core instance $main (instantiate $main))
+                (func $run (result (result)) (canon lift (core func $main "run")))
+                (instance $exported (export "run" (func $run)))
+                (export "wasi:cli/run@0.2.0" (instance $exported)))"#,
+        )
+        .unwrap();
+        let found = inspect(&component).unwrap();
+        let bytes = component.len() as u64;
+        let imports = vec![Import::new("wasi:random/random@0.2.0")];
+        assert_eq!(found, Inspected { bytes, world: World::Command, imports });
+        assert!(matches!(inspect(b"text"), Err(SandboxError::NotWebAssembly)));
+        let cut = &component[..component.len() - 3];
+        assert!(matches!(inspect(cut), Err(SandboxError::InvalidComponent(_))));
+        let empty = wat::parse_str("(component)").unwrap();
+        assert!(matches!(inspect(&empty), Err(SandboxError::OtherWorld { .. })));
+    }
+
+    #[test]
     fn only_the_same_minor_version_and_no_later_patch_runs() {
         assert!(runs_version("apflow:plugin/run@0.1.0"));
         assert!(!runs_version("apflow:plugin/run@0.1.7"));
