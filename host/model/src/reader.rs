@@ -7,6 +7,9 @@ use serde::Serialize;
 use crate::schema::Key;
 use crate::yaml::{Kind, Node, Place, place};
 
+/// The longest text of a fault, in characters.
+const TEXT_CHARACTERS_MAX: usize = 600;
+
 /// One thing that is wrong in a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct FileFault {
@@ -87,6 +90,14 @@ impl<'a> Section<'a> {
     }
 }
 
+/// A text without what is over: it may repeat a value of any length.
+fn cut(text: String) -> String {
+    if text.chars().count() <= TEXT_CHARACTERS_MAX {
+        return text;
+    }
+    text.chars().take(TEXT_CHARACTERS_MAX).chain(['…']).collect()
+}
+
 fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
@@ -108,14 +119,8 @@ impl Reader {
         fix: impl Into<String>,
     ) {
         let (line, column) = place;
-        self.faults.push(FileFault {
-            line,
-            column,
-            path: path.into(),
-            code,
-            message: message.into(),
-            fix: fix.into(),
-        });
+        let (path, message, fix) = (cut(path.into()), cut(message.into()), cut(fix.into()));
+        self.faults.push(FileFault { line, column, path, code, message, fix });
     }
 
     /// Reads a mapping and reports every key that is not among `known`.

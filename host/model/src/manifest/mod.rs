@@ -359,6 +359,17 @@ limits: { memory: 32MiB, timeout: 5s, fuel: none, http_requests: 3 }
     }
 
     #[test]
+    fn aliases_are_refused_before_they_are_a_million_values() {
+        let lists: Vec<String> = (1..9)
+            .map(|level| format!("&a{level} [{}]", vec![format!("*a{}", level - 1); 10].join(", ")))
+            .collect();
+        let text = format!("license: [&a0 [x], {}]\n", lists.join(", "));
+        assert_eq!(faults(&text)[0].code, "invalid-yaml");
+        let text = GOOD.replace("[LANG]", "[&lang LANG]\n  secrets: [*lang]");
+        assert_eq!(Manifest::parse(&text).unwrap().capabilities.secrets, ["LANG"]);
+    }
+
+    #[test]
     fn text_that_is_not_yaml_is_one_fault_with_its_place() {
         let found = faults("name: [unclosed\n");
         assert_eq!((found.len(), found[0].code), (1, "invalid-yaml"));
