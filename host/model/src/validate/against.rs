@@ -26,19 +26,27 @@ pub struct Change {
 /// One that is new altogether is compared with one that asks for nothing and has the usual limits.
 /// What is no longer there asks for nothing and is left out, as are manifests with faults.
 pub fn compare(old: &[Source], new: &[Source], reports: &mut [Report]) {
-    let manifests = |source: &Source| {
+    let manifest = |source: &Source| {
         let is_manifest = !source.is_component();
-        is_manifest.then(|| source.parse().ok()).flatten().map(|it| (Kind::of(&source.path), it))
+        is_manifest.then(|| source.parse().ok()).flatten()
     };
-    let old: Vec<_> = old.iter().filter_map(manifests).collect();
+    let old: Vec<_> =
+        old.iter().filter_map(|source| Some((source, manifest(source)?))).collect();
     for (source, report) in new.iter().zip(reports) {
-        let Some((kind, parsed)) = manifests(source) else { continue };
-        let before = old
-            .iter()
-            .find(|(own, before)| *own == kind && before.name() == parsed.name())
-            .map(|(_, before)| before);
-        report.changes = changes(source, before, &parsed);
+        let Some(parsed) = manifest(source) else { continue };
+        let is_same = |(before, old): &&(&Source, Parsed)| {
+            Kind::of(&before.path) == Kind::of(&source.path) && old.name() == parsed.name()
+        };
+        // Of several with this name, the one that stands in the same place.
+        let before = old.iter().filter(is_same).max_by_key(|(before, _)| shared(before, source));
+        report.changes = changes(source, before.map(|(_, before)| before), &parsed);
     }
+}
+
+/// How many names the paths of two files have in common, from their ends.
+fn shared(old: &Source, new: &Source) -> usize {
+    let names = old.path.rsplit('/').zip(new.path.rsplit('/'));
+    names.take_while(|(old, new)| old == new).count()
 }
 
 /// Collects the changes of one manifest.
