@@ -299,6 +299,23 @@ fn every_mutated_manifest_is_valid_by_its_schema_or_refused_with_a_place_in_time
     assert!(valid > 0 && valid < MUTATIONS / 2, "{valid}");
 }
 
+#[test]
+fn the_action_has_every_input_that_it_uses_and_uses_every_one_that_it_has() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let text = fs::read_to_string(root.join("action.yml")).unwrap();
+    let action: Value = serde_saphyr::from_str(&text).unwrap();
+    assert_eq!(action["runs"]["using"], "composite");
+    let mut used: Vec<&str> = text
+        .split("inputs.")
+        .skip(1)
+        .map(|rest| rest.split(|c: char| !c.is_ascii_lowercase() && c != '-').next().unwrap())
+        .collect();
+    used.sort_unstable();
+    used.dedup();
+    let inputs: Vec<&String> = action["inputs"].as_object().unwrap().keys().collect();
+    assert_eq!(used, inputs);
+}
+
 /// A pointer to every value in a value, itself left out.
 fn places(value: &Value, at: String) -> Vec<String> {
     let below: Vec<(String, &Value)> = match value {
