@@ -226,7 +226,8 @@ impl Outcome {
             | FaultCode::DeadlineExceeded
             | FaultCode::HostLost
             | FaultCode::PluginUnavailable
-            | FaultCode::PluginQuarantined => Self::Neither,
+            | FaultCode::PluginQuarantined
+            | FaultCode::Denied => Self::Neither,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use apflow_api::{FindJob, WatchJob};
+use apflow_model::approval::Decided;
 use apflow_model::event::{Event, Happening};
 use apflow_model::id::{JobId, TaskId};
 
@@ -48,6 +49,14 @@ fn line(event: &Event, names: &HashMap<TaskId, String>) -> String {
         | Happening::Denied { .. }
         | Happening::Held { .. }) => said(what).unwrap_or_default(),
         Happening::Fired(origin) => format!(" fired by {} for {}", origin.schedule, origin.tick),
+        Happening::ApprovalAsked { tool } => format!("       waits for approval of {tool}"),
+        Happening::ApprovalDecided(decided) => {
+            let Decided { decision, principal, reason, .. } = decided;
+            let reason = reason.as_ref().map(|reason| format!(": {}", reason.as_str()));
+            format!("       {decision} by {principal}{}", reason.unwrap_or_default())
+        }
+        Happening::CacheHit { kept_at } => format!("       given again, from {kept_at}"),
+        Happening::CacheMiss => "       no result is kept".to_owned(),
         Happening::Cancelling => "       is being cancelled".to_owned(),
         Happening::CancelTooLate => "       completed before it could be cancelled".to_owned(),
     };
@@ -75,6 +84,10 @@ pub(super) fn said(what: &Happening) -> Option<String> {
         }
         Happening::State { .. }
         | Happening::Fired(_)
+        | Happening::ApprovalAsked { .. }
+        | Happening::ApprovalDecided(_)
+        | Happening::CacheHit { .. }
+        | Happening::CacheMiss
         | Happening::Cancelling
         | Happening::CancelTooLate
         | Happening::Checkpoint { .. } => return None,

@@ -15,6 +15,7 @@ use apflow_model::usage::Usage;
 use serde_json::{Value, json};
 
 use crate::admission::{self, Newcomer};
+use crate::approvals;
 use crate::breakers;
 use crate::connection::{Connection, Query, Row, query};
 use crate::dialect::{Sql, sql};
@@ -138,6 +139,7 @@ impl Store {
         let mut job = read(&found)?;
         job.tasks = tasks::of_job(&mut snapshot, id).await?;
         breakers::explain(&mut snapshot, &mut job.tasks).await?;
+        approvals::of_job(&mut snapshot, id, &mut job.tasks).await?;
         Ok(Some(job))
     }
 
@@ -328,6 +330,8 @@ fn plan_task(job: JobId, id: i64, spec: &TaskSpec, ids: &[i64], now: Timestamp) 
         allow: spec.allow.clone(),
         max_attempts: spec.attempts_max,
         held_by: None,
+        parked_for: None,
+        approvals: Vec::new(),
         output: None,
         fault: None,
         usage: Usage::default(),

@@ -6,11 +6,14 @@
 use apflow_model::clock::Timestamp;
 use apflow_model::plugin::Plugin;
 
+use crate::cache;
 use crate::connection::{Connection, Query, Row, query};
 use crate::error::StoreError;
 use crate::quarantine;
 use crate::row;
 use crate::store::Store;
+use crate::tool_rules::{self, ToolRule};
+use crate::tool_runs;
 use crate::write::Write;
 
 impl Store {
@@ -176,7 +179,10 @@ impl Write for Put {
             .bind(self.loaded_at.unix_ms())
             .execute(connection)
             .await?;
-        quarantine::know(connection, &self.texts.digest).await
+        quarantine::know(connection, &self.texts.digest).await?;
+        // What it was is there no more.
+        cache::forget_tool(connection, &self.name).await?;
+        tool_rules::put(connection, &self.name, ToolRule::default()).await
     }
 }
 
@@ -192,6 +198,9 @@ impl Write for Remove {
                            (SELECT quarantined_at FROM component \
                             WHERE component.digest = plugin.digest) AS quarantined_at";
         let removed = query(SQL).bind(&self.name).fetch_optional(connection).await?;
+        cache::forget_tool(connection, &self.name).await?;
+        tool_rules::put(connection, &self.name, ToolRule::default()).await?;
+        tool_runs::forget(connection, &self.name).await?;
         removed.as_ref().map(read).transpose()
     }
 }

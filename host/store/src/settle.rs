@@ -18,6 +18,7 @@ use crate::error::StoreError;
 use crate::events::{self, Draft};
 use crate::files;
 use crate::row;
+use crate::tool_runs;
 use crate::write::{Answers, Turn, WriteGroup};
 
 /// Only the attempt that holds a task ends it: this is the fence. A task that somebody cancelled
@@ -143,6 +144,7 @@ async fn settle(
     }
     end_attempts(connection, &held).await?;
     store_outputs(connection, &held).await?;
+    tool_runs::settle(connection, held.iter().map(|held| held.ending)).await?;
     let moved = move_dependents(connection, &held).await?;
     let jobs_ended = change_jobs(connection, &held, &moved).await?;
     Ok(answer(endings, &held, moved, jobs_ended))

@@ -4,6 +4,7 @@
 //! circle of fallbacks or one that is nowhere, is found by [`fallback::check`].
 
 pub mod fallback;
+pub mod metrics;
 mod read;
 mod template;
 
