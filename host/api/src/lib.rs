@@ -4,6 +4,7 @@
 //! does.
 
 mod api;
+mod approvals;
 mod breakers;
 mod code;
 mod doctor;
@@ -18,6 +19,7 @@ mod table;
 mod tasks;
 
 pub use api::Api;
+pub use approvals::{ApprovalList, ApproveTask, DenyTask, ListApprovals};
 pub use breakers::{BreakerList, ListBreakers, ResetAll, ResetBreaker, ResetBreakers, ResetOne};
 pub use code::{Code, pages};
 pub use doctor::ExamineHost;

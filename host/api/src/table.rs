@@ -6,6 +6,7 @@ use apflow_model::access::Principal;
 use serde_json::Value;
 
 use crate::api::Api;
+use crate::approvals::{ApproveTask, DenyTask, ListApprovals};
 use crate::breakers::{ListBreakers, ResetBreaker, ResetBreakers};
 use crate::error::ApiError;
 use crate::files::ListFiles;
@@ -61,6 +62,9 @@ pub const TABLE: &[Entry] = &[
     entry::<ListCheckpoints>(),
     entry::<CancelTask>(),
     entry::<RetryTask>(),
+    entry::<ListApprovals>(),
+    entry::<ApproveTask>(),
+    entry::<DenyTask>(),
     entry::<ListFiles>(),
     entry::<ListBreakers>(),
     entry::<ResetBreaker>(),

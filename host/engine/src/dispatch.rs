@@ -262,6 +262,9 @@ async fn hand_out(
     for expired in handed_out.expired {
         engine.hub.changed(expired.job);
     }
+    for job in handed_out.parked {
+        engine.hub.changed(job);
+    }
     for (job, _) in handed_out.jobs_ended {
         engine.hub.ended(job);
     }

@@ -6,6 +6,7 @@
 //! The path of a task is [`Engine::submit`], then dispatch, one attempt or several, and for each a
 //! settlement; [`Engine::watch`] tells who watches.
 
+mod approvals;
 mod attempt;
 mod background;
 mod breakers;
@@ -65,6 +66,6 @@ pub use watch::{EventPage, Watch};
 pub use window::Events;
 
 pub use apflow_store::{
-    CHECKPOINTS_PER_PAGE_MAX, FilePage, JobFilter, PastCheckpoint, SchedulePage, TaskFilter,
-    VALUES_PER_PAGE_MAX,
+    APPROVALS_PER_PAGE_MAX, ApprovalPage, CHECKPOINTS_PER_PAGE_MAX, FilePage, JobFilter,
+    PastCheckpoint, SchedulePage, TaskFilter, VALUES_PER_PAGE_MAX,
 };

@@ -12,6 +12,7 @@ use apflow_model::limit::Span;
 use apflow_model::state::JobState;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::approvals::ApprovalsVerb;
 use super::schedules::SchedulesVerb;
 use super::tasks::TasksVerb;
 use super::{grant, json};
@@ -89,6 +90,11 @@ pub(crate) enum Verb {
     Tasks {
         #[command(subcommand)]
         verb: TasksVerb,
+    },
+    /// List what waits for an approval, approve and deny it.
+    Approvals {
+        #[command(subcommand)]
+        verb: ApprovalsVerb,
     },
     /// List what is left alone since it keeps failing, and try it again.
     Breakers {

@@ -1,5 +1,6 @@
 //! The command line: a verb a file.
 
+mod approvals;
 mod arguments;
 mod asked;
 mod bench;
@@ -110,6 +111,7 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
             jobs::retry(&config()?, RetryJob { id, tasks, with_cancelled: cancelled }, output).await
         }
         Verb::Tasks { verb } => tasks::run(&config()?, verb, output).await,
+        Verb::Approvals { verb } => approvals::run(&config()?, verb, output).await,
         Verb::Breakers { verb: BreakersVerb::List } => breakers::list(&config()?, output).await,
         Verb::Breakers { verb: BreakersVerb::Reset { key, .. } } => {
             breakers::reset(&config()?, key, output).await
