@@ -105,7 +105,8 @@ pub(crate) fn check_file(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-fn read_capabilities(reader: &mut Reader, node: &Node) -> Capabilities {
+/// Reads what is asked for, of a plugin or a tool.
+pub(crate) fn read_capabilities(reader: &mut Reader, node: &Node) -> Capabilities {
     const KEYS: [&str; 9] =
         ["http", "tcp", "sockets", "fs", "env", "secrets", "secret_values", "clocks", "random"];
     let Some(section) = reader.section(node, "capabilities", &KEYS) else {
@@ -163,7 +164,7 @@ fn read_folders(reader: &mut Reader, node: &Node) -> Folders {
     }
 }
 
-const LIMIT_KEYS: [&str; 20] = [
+const LIMIT_KEYS: [&str; 21] = [
     "memory",
     "tables",
     "handles",
@@ -184,9 +185,11 @@ const LIMIT_KEYS: [&str; 20] = [
     "idle_timeout",
     "out",
     "files",
+    "concurrency",
 ];
 
-fn read_limits(reader: &mut Reader, node: &Node) -> Limits {
+/// Reads what one attempt may use, of a plugin or a tool.
+pub(crate) fn read_limits(reader: &mut Reader, node: &Node) -> Limits {
     let default = Limits::default();
     let Some(section) = reader.section(node, "limits", &LIMIT_KEYS) else { return default };
     let mut bytes = |key: &str, preset: u64, range: RangeInclusive<u64>| {
@@ -235,6 +238,8 @@ fn read_limits(reader: &mut Reader, node: &Node) -> Limits {
         ),
         idle_timeout: span("idle_timeout", default.idle_timeout, up_to(Limits::TIMEOUT_MAX)),
         fuel: read_fuel(reader, &section),
+        running_max: read_count(reader, &section, "concurrency", 1..=1_000_000)
+            .and_then(|number| u32::try_from(number).ok()),
         ..counted
     }
 }
@@ -255,7 +260,7 @@ fn read_size(
     })
 }
 
-fn read_count(
+pub(crate) fn read_count(
     reader: &mut Reader,
     section: &Section<'_>,
     key: &str,
@@ -400,7 +405,7 @@ limits: { memory: 32MiB, timeout: 5s, fuel: none, http_requests: 3 }
         let all = "memory: 1MiB, tables: 1, handles: 8, timeout: 1s, fuel: 5, output: 1B, stdout: 2B, \
                    stderr: 3B, log: 4B, host_call: 4KiB, http_requests: 6, http_body: 7B, \
                    http_headers: 1KiB, connections: 8, tcp_bytes: 9B, connect_timeout: 2s, \
-                   idle_timeout: 3s, out: 10B, files: 11, cancel_grace: 4s";
+                   idle_timeout: 3s, out: 10B, files: 11, cancel_grace: 4s, concurrency: 12";
         let text = GOOD.replace("memory: 32MiB, timeout: 5s, fuel: none, http_requests: 3", all);
         let limits = Manifest::parse(&text).unwrap().limits;
         let expected = Limits {
@@ -424,6 +429,7 @@ limits: { memory: 32MiB, timeout: 5s, fuel: none, http_requests: 3 }
             idle_timeout: Duration::from_secs(3),
             out_bytes: 10,
             files: 11,
+            running_max: Some(12),
         };
         assert_eq!(limits, expected);
         assert_eq!(LIMIT_KEYS.len(), all.split(',').count(), "every key was read");
@@ -451,10 +457,10 @@ limits: { memory: 32MiB, timeout: 5s, fuel: none, http_requests: 3 }
             Breach::HostCall(1),
         ];
         let texts = breaches.map(|breach| breach.to_string()).concat();
-        // Log lines over their limit are dropped, and a server that is too slow is an error of the
+        // Tasks over `concurrency` wait. Log lines over their limit are dropped, and a server that is too slow is an error of the
         // call: the guest may get over both. After its grace an attempt is cancelled, as it was to be.
-        let is_got_over =
-            |key: &str| ["log", "connect_timeout", "idle_timeout", "cancel_grace"].contains(&key);
+        let got_over = ["log", "connect_timeout", "idle_timeout", "cancel_grace", "concurrency"];
+        let is_got_over = |key: &str| got_over.contains(&key);
         for key in LIMIT_KEYS {
             assert_ne!(texts.contains(&format!("`limits.{key}`")), is_got_over(key), "{key}");
         }
