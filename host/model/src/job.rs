@@ -65,6 +65,8 @@ pub struct TaskSpec {
     pub model: Option<String>,
     /// What it keeps of what the operator grants. None for all of it.
     pub allow: Option<Vec<Grant>>,
+    /// Whether a result of its tool that is kept may be given again, and its own is kept.
+    pub uses_cache: bool,
 }
 
 /// That a task waits for another.

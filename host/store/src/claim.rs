@@ -76,6 +76,8 @@ pub struct Claimed {
     pub has_dependencies: bool,
     /// What the task keeps of both. None for all of it.
     pub allow: Option<Vec<Grant>>,
+    /// Whether a result of its tool that is kept may be given again, and its own is kept.
+    pub uses_cache: bool,
     /// What its earlier attempts used together.
     pub used: Usage,
 }
@@ -204,7 +206,7 @@ const START_JOBS: Sql = sql!(
 const SHOW_CLAIMED: Sql = sql!(
     "\
     SELECT task.id, task.job_id, task.attempt, task.reference, task.executor, task.timeout_ms, \
-           task.deadline, task.attempts_max, task.attempts_before, task.backoff, task.token_budget, task.model, task.allow, \
+           task.deadline, task.attempts_max, task.attempts_before, task.backoff, task.token_budget, task.model, task.allow, task.uses_cache, \
            task_input.body, job.principal, job.grants, \
            EXISTS (SELECT 1 FROM dependency WHERE task_id = task.id) AS has_dependencies \
     FROM task JOIN job ON job.id = task.job_id LEFT JOIN task_input ON task_input.task_id = task.id \
@@ -424,6 +426,7 @@ fn read_claimed(row: &Row) -> Result<Claimed, StoreError> {
         grants: row::json(row, "grants")?,
         has_dependencies: row::column(row, "has_dependencies")?,
         allow: row::perhaps_json(row, "allow")?,
+        uses_cache: row::column(row, "uses_cache")?,
         used: Usage::default(),
     })
 }

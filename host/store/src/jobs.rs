@@ -365,6 +365,7 @@ fn task_row(task: &Task, spec: &TaskSpec, lane: &LaneName<'_>) -> Result<Value, 
         lane.principal,
         lane.key,
         lane.key_max,
+        spec.uses_cache,
     ]))
 }
 
@@ -382,7 +383,7 @@ const INSERT_TASKS: Sql = sql!(
     "\
     INSERT INTO task (id, job_id, reference, name, executor, state, parent_id, priority, run_at, \
                       timeout_ms, token_budget, model, backoff, attempts_max, waiting_count, \
-                      created_at, allow, deadline, lane_id) \
+                      created_at, allow, deadline, lane_id, uses_cache) \
     SELECT CAST(value->>0 AS BIGINT), CAST(value->>1 AS BIGINT), value->>2, value->>3, \
            value->>4, CAST(value->>5 AS BIGINT), CAST(value->>6 AS BIGINT), \
            CAST(value->>7 AS BIGINT), CAST(value->>8 AS BIGINT), \
@@ -390,7 +391,8 @@ const INSERT_TASKS: Sql = sql!(
            value->>12, CAST(value->>13 AS BIGINT), CAST(value->>14 AS BIGINT), \
            CAST(value->>15 AS BIGINT), value->>16, CAST(value->>17 AS BIGINT), \
            (SELECT id FROM lane WHERE principal = value->>18 AND executor = value->>4 \
-              AND key = value->>19 AND key_max = CAST(value->>20 AS BIGINT)) FROM ",
+              AND key = value->>19 AND key_max = CAST(value->>20 AS BIGINT)), \
+           CAST(value->>21 AS BOOLEAN) FROM ",
     ROWS
 );
 

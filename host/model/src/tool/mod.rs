@@ -6,6 +6,7 @@
 
 mod command_line;
 pub mod fallback;
+pub mod health;
 mod input;
 pub mod metrics;
 mod output;
@@ -13,6 +14,7 @@ mod read;
 mod read_run;
 mod request;
 mod schema;
+pub mod settings;
 mod template;
 mod words;
 
@@ -358,9 +360,9 @@ limits: { concurrency: 4 }
     fn a_breaker_or_limit_out_of_range_is_a_fault_at_its_line() {
         let of = |from: &str, to: &str| faults(&GOOD.replace(from, to));
         assert_eq!(of("failures: 3", "failures: 0"), [(16, 30, "invalid-value")]);
-        assert_eq!(of("recovery: 90s", "recovery: 2d"), [(16, 44, "invalid-value")]);
-        assert_eq!(of("recovery: 90s", "reset: 90s"), [(16, 34, "unknown-field")]);
-        assert_eq!(of("concurrency: 4", "concurrency: 0"), [(17, 24, "invalid-value")]);
+        assert_eq!(of("recovery: 90s", "recovery: 2d"), [(16, 43, "invalid-value")]);
+        assert_eq!(of("recovery: 90s", "reset: 90s"), [(16, 33, "unknown-field")]);
+        assert_eq!(of("concurrency: 4", "concurrency: 0"), [(17, 23, "invalid-value")]);
     }
 
     #[test]
