@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use apflow_model::cache::KeptResults;
 use apflow_model::capability::Grant;
+use apflow_model::clock::Timestamp;
 use apflow_model::plugin::{Digest, Plugin};
-use apflow_store::{CachedResult, Claimed, NewResult};
+use apflow_sandbox::Ended;
+use apflow_store::{CachedResult, Claimed, NewResult, RunSource, ToolRun};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
@@ -73,11 +75,17 @@ pub(crate) struct Miss {
     ttl: Duration,
 }
 
-impl Miss {
-    /// What is kept of an attempt that ends at `now`.
-    pub(crate) fn result(self, now: apflow_model::clock::Timestamp) -> NewResult {
-        NewResult { key: self.key, expires_at: now.after(self.ttl) }
-    }
+/// What the end of an attempt that called its guest says of the tool. None for an executor.
+pub(crate) fn run(
+    plugin: &Plugin,
+    ended: &Ended,
+    miss: Option<Miss>,
+    now: Timestamp,
+) -> Option<ToolRun> {
+    let tool = plugin.tool.as_ref()?.name.clone();
+    let took = Duration::from_micros(ended.usage.wall_us);
+    let keep = miss.map(|Miss { key, ttl }| NewResult { key, expires_at: now.after(ttl) });
+    Some(ToolRun { tool, source: RunSource::Run { took, keep } })
 }
 
 /// What tells the results of runs apart.

@@ -42,6 +42,7 @@ mod streams;
 mod submit;
 mod tail;
 mod tasks;
+mod tools;
 mod unstored;
 mod upload;
 mod watch;

@@ -113,23 +113,34 @@ pub struct Definition {
     pub tool: Option<Tool>,
 }
 
-impl Definition {
-    /// Reads the text of a `plugin.yaml`.
-    ///
-    /// # Errors
-    ///
-    /// All faults of the file at once, in its order.
-    pub fn of_plugin(text: &str) -> Result<Self, Vec<FileFault>> {
-        Ok(Self { manifest: Manifest::parse(text)?, tool: None })
-    }
+/// The text of that file, unread.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DefinitionText {
+    /// Of a `plugin.yaml`.
+    Plugin(String),
+    /// Of a `tool.yaml`.
+    Tool {
+        /// The text.
+        text: String,
+        /// The name of the folder that it stands in, which is the tool's. None when it is in none.
+        folder: Option<String>,
+    },
+}
 
-    /// Reads the text of a `tool.yaml` in a folder of this name, if it is in one.
+impl DefinitionText {
+    /// Reads it.
     ///
     /// # Errors
     ///
-    /// All faults of the file at once, in its order. One that does not say how it runs has a fault
-    /// here, since it cannot be installed.
-    pub fn of_tool(text: &str, folder: Option<&str>) -> Result<Self, Vec<FileFault>> {
+    /// All faults of the file at once, in its order. A tool that does not say how it runs has a
+    /// fault here, since it cannot be installed.
+    pub fn read(&self) -> Result<Definition, Vec<FileFault>> {
+        let (text, folder) = match self {
+            Self::Plugin(text) => {
+                return Ok(Definition { manifest: Manifest::parse(text)?, tool: None });
+            }
+            Self::Tool { text, folder } => (text, folder.as_deref()),
+        };
         let tool = Tool::parse(text, folder)?;
         let manifest = tool.manifest().ok_or_else(|| {
             vec![FileFault {
@@ -141,7 +152,15 @@ impl Definition {
                 fix: "add `run: { command: … }` or `run: { request: … }`".to_owned(),
             }]
         })?;
-        Ok(Self { manifest, tool: Some(tool) })
+        Ok(Definition { manifest, tool: Some(tool) })
+    }
+
+    /// The usual name of the file.
+    pub const fn file(&self) -> &'static str {
+        match self {
+            Self::Plugin(_) => "plugin.yaml",
+            Self::Tool { .. } => "tool.yaml",
+        }
     }
 }
 

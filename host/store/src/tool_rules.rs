@@ -3,6 +3,7 @@
 //! It keeps a row only for tools of which there is something to heed, so that a claim reads little.
 
 use apflow_model::fair::Limits;
+use apflow_model::plugin::Plugin;
 
 use crate::connection::{Connection, Row, query};
 use crate::error::StoreError;
@@ -15,6 +16,16 @@ pub(crate) struct ToolRule {
     pub(crate) needs_approval: bool,
     /// How many of its tasks may run at once. None for any number.
     pub(crate) running_max: Option<u32>,
+}
+
+impl ToolRule {
+    /// What a claim heeds of this plugin.
+    pub(crate) fn of(plugin: &Plugin) -> Self {
+        Self {
+            needs_approval: plugin.tool.as_ref().is_some_and(|tool| tool.requires_approval),
+            running_max: plugin.manifest.limits.running_max,
+        }
+    }
 }
 
 const PUT: &str = "\

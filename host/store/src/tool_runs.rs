@@ -24,8 +24,6 @@ pub struct ToolRun {
     pub tool: String,
     /// Where the end comes from.
     pub source: RunSource,
-    /// Whether another tool is tried because this one has failed.
-    pub falls_back: bool,
 }
 
 /// Where the end of a tool's attempt comes from.
@@ -143,7 +141,6 @@ fn kept(end: &End) -> Option<&Value> {
 
 impl Added {
     fn add(&mut self, run: &ToolRun, end: &End) {
-        self.fallbacks += u64::from(run.falls_back);
         let RunSource::Run { took, keep } = &run.source else {
             self.cache_hits += 1;
             return;

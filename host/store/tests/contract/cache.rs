@@ -18,7 +18,7 @@ fn key(n: u8) -> Digest {
 pub(crate) fn run(tool: &str, us: u64, keep: Option<(u8, u64)>) -> ToolRun {
     let keep = keep.map(|(n, ms)| NewResult { key: key(n), expires_at: at(ms) });
     let source = RunSource::Run { took: Duration::from_micros(us), keep };
-    ToolRun { tool: tool.to_owned(), source, falls_back: false }
+    ToolRun { tool: tool.to_owned(), source }
 }
 
 pub(crate) async fn settle(store: &Store, claimed: &Claimed, ms: u64, end: End, run: ToolRun) {
