@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::api::Api;
 use crate::approvals::{ApproveTask, DenyTask, ListApprovals};
 use crate::breakers::{ListBreakers, ResetBreaker, ResetBreakers};
+use crate::cache::{ClearCache, ListCache};
 use crate::error::ApiError;
 use crate::files::ListFiles;
 use crate::jobs::{
@@ -20,7 +21,7 @@ use crate::schedules::{
     TriggerSchedule,
 };
 use crate::tasks::{CancelTask, FindTask, ListCheckpoints, ListTasks, RetryTask};
-use crate::tools::{ListTools, RunTool, ShowTool};
+use crate::tools::{CheckTool, ListTools, RunTool, ShowTool};
 
 /// A verb without its type, for doors that treat all alike.
 #[derive(Clone, Copy)]
@@ -67,6 +68,9 @@ pub const TABLE: &[Entry] = &[
     entry::<ApproveTask>(),
     entry::<DenyTask>(),
     entry::<ListFiles>(),
+    entry::<CheckTool>(),
+    entry::<ListCache>(),
+    entry::<ClearCache>(),
     entry::<ListBreakers>(),
     entry::<ResetBreaker>(),
     entry::<ResetBreakers>(),

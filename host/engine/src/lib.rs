@@ -70,5 +70,5 @@ pub use window::Events;
 
 pub use apflow_store::{
     APPROVALS_PER_PAGE_MAX, ApprovalPage, CHECKPOINTS_PER_PAGE_MAX, FilePage, JobFilter,
-    PastCheckpoint, SchedulePage, TaskFilter, VALUES_PER_PAGE_MAX,
+    PastCheckpoint, RESULTS_PER_PAGE_MAX, SchedulePage, TaskFilter, VALUES_PER_PAGE_MAX,
 };

@@ -8,6 +8,7 @@ use apflow_model::likeness::nearest;
 use apflow_model::plugin::{
     Definition, DefinitionText, Descriptor, Digest, Installed, Plugin, World,
 };
+use apflow_model::tool::metrics::ToolMetrics;
 use apflow_model::tool::{REQUEST_EXECUTOR, Run};
 use apflow_sandbox::Ended;
 use serde_json::Value;
@@ -42,6 +43,15 @@ impl Engine {
             Some(installed) => Ok(installed),
             None => Err(EngineError::UnknownTool(self.unknown(name, true).await?)),
         }
+    }
+
+    /// How the runs of a tool went since it was installed.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Store`] when the database fails.
+    pub async fn tool_metrics(&self, name: &str) -> Result<ToolMetrics, EngineError> {
+        Ok(self.store.tool_metrics(name).await?)
     }
 
     /// Says that there is no tool or executor of a name, and what may have been meant.
