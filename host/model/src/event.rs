@@ -39,6 +39,13 @@ pub enum Happening {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         fault: Option<Fault>,
     },
+    /// The tool failed for good, and another takes its place.
+    Fallback {
+        /// The tool that failed.
+        from: String,
+        /// The tool that is tried now.
+        to: String,
+    },
     /// A schedule submitted the job.
     Fired(Origin),
     /// The task is parked until somebody approves that it runs this tool.
@@ -111,6 +118,7 @@ impl Happening {
             Self::Checkpoint { .. } => "checkpoint",
             Self::Denied { .. } => "denied",
             Self::Held { .. } => "held",
+            Self::Fallback { .. } => "fallback",
             Self::Fired(_) => "fired",
             Self::ApprovalAsked { .. } => "approval_asked",
             Self::ApprovalDecided(_) => "approval_decided",
@@ -133,6 +141,7 @@ impl Happening {
             Self::Progress { message, .. } | Self::Denied { message } => message.len(),
             Self::Checkpoint { step, .. } => step.len(),
             Self::Held { destination, .. } => destination.len(),
+            Self::Fallback { from, to } => from.len() + to.len(),
             Self::Fired(origin) => origin.schedule.len(),
             Self::ApprovalAsked { tool } => tool.len(),
             Self::ApprovalDecided(decided) => {

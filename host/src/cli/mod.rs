@@ -5,6 +5,7 @@ mod arguments;
 mod asked;
 mod bench;
 mod breakers;
+mod cache;
 mod compile;
 mod doctor;
 mod error;
@@ -13,6 +14,7 @@ mod explain;
 mod files;
 mod found;
 mod grant;
+mod health;
 mod jobs;
 mod json;
 mod load;
@@ -27,6 +29,7 @@ mod selftest;
 mod serve;
 mod signals;
 mod tasks;
+mod tools;
 mod tree;
 mod validate;
 mod watch;
@@ -90,6 +93,7 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         Verb::Plugins { verb: PluginsVerb::Remove { name } } => {
             plugins::remove(&config()?, name, output).await
         }
+        Verb::Tools { verb } => tools::run(&config()?, verb, output).await,
         Verb::Validate(verb) => validate::run(&verb, output),
         Verb::Plugins { verb: PluginsVerb::Release { name } } => {
             plugins::release(&config()?, name, output).await

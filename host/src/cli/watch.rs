@@ -47,7 +47,8 @@ fn line(event: &Event, names: &HashMap<TaskId, String>) -> String {
         | Happening::Stderr { .. }
         | Happening::Progress { .. }
         | Happening::Denied { .. }
-        | Happening::Held { .. }) => said(what).unwrap_or_default(),
+        | Happening::Held { .. }
+        | Happening::Fallback { .. }) => said(what).unwrap_or_default(),
         Happening::Fired(origin) => format!(" fired by {} for {}", origin.schedule, origin.tick),
         Happening::ApprovalAsked { tool } => format!("       waits for approval of {tool}"),
         Happening::ApprovalDecided(decided) => {
@@ -63,7 +64,7 @@ fn line(event: &Event, names: &HashMap<TaskId, String>) -> String {
     format!("{:>6} {} {task} {what}", event.n, event.at)
 }
 
-/// What a guest said or was refused, as lines. None for what the host did.
+/// What a guest said or was refused, as lines, and which other is tried. None for the rest.
 pub(super) fn said(what: &Happening) -> Option<String> {
     Some(match what {
         Happening::Log(line) => {
@@ -82,6 +83,7 @@ pub(super) fn said(what: &Happening) -> Option<String> {
         Happening::Held { destination, wait_ms } => {
             format!("   held {destination} is left alone for {wait_ms} ms more")
         }
+        Happening::Fallback { from, to } => format!("       {from} failed: {to} is tried"),
         Happening::State { .. }
         | Happening::Fired(_)
         | Happening::ApprovalAsked { .. }

@@ -27,6 +27,7 @@ mod dependents;
 
 mod checkpoints;
 mod events;
+mod fallbacks;
 mod files;
 
 mod hearing;

@@ -16,6 +16,7 @@ use crate::dependents::{self, Moved};
 use crate::dialect::{Sql, sql};
 use crate::error::StoreError;
 use crate::events::{self, Draft};
+use crate::fallbacks;
 use crate::files;
 use crate::row;
 use crate::tool_runs;
@@ -143,6 +144,7 @@ async fn settle(
         return Ok(endings.iter().map(|_| Err(StoreError::AttemptLost)).collect());
     }
     end_attempts(connection, &held).await?;
+    fallbacks::replace(connection, held.iter().map(|held| held.ending)).await?;
     store_outputs(connection, &held).await?;
     tool_runs::settle(connection, held.iter().map(|held| held.ending)).await?;
     let moved = move_dependents(connection, &held).await?;

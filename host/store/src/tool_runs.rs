@@ -133,9 +133,11 @@ pub(crate) async fn settle(
 fn kept(end: &End) -> Option<&Value> {
     match end {
         End::Completed { output, files } if files.is_empty() => Some(output),
-        End::Completed { .. } | End::Failed { .. } | End::Cancelled { .. } | End::Retry { .. } => {
-            None
-        }
+        End::Completed { .. }
+        | End::Failed { .. }
+        | End::Cancelled { .. }
+        | End::Fallback { .. }
+        | End::Retry { .. } => None,
     }
 }
 
@@ -149,6 +151,10 @@ impl Added {
         match end {
             End::Completed { .. } => self.successes += 1,
             End::Failed { .. } | End::Retry { .. } => self.failures += 1,
+            End::Fallback { .. } => {
+                self.failures += 1;
+                self.fallbacks += 1;
+            }
             // It says nothing of the tool.
             End::Cancelled { .. } => return,
         }

@@ -21,7 +21,10 @@ async fn ends_are_counted_by_what_they_say_of_the_tool() {
     end(&host, 1, completed(), run("jq", 10, Some((1, 9_000)))).await;
     let hit = ToolRun { source: RunSource::Cache, tool: "jq".into() };
     end(&host, 2, completed(), hit).await;
-    end(&host, 3, failed(), run("jq", 30, None)).await;
+    let (fault, run_at) = (retryable("no"), at(3));
+    let next = End::Fallback { fault, from: vec!["jq".into()], to: "yq".into(), run_at };
+    end(&host, 3, next, run("jq", 30, None)).await;
+    host.settle(&host.claim_one(3).await, 3, failed()).await;
     let fault = retryable("again");
     let later = End::Retry { fault: fault.clone(), run_at: at(1_000_000) };
     end(&host, 4, later, run("jq", 20, None)).await;
@@ -33,7 +36,7 @@ async fn ends_are_counted_by_what_they_say_of_the_tool() {
         failures: 2,
         cache_hits: 1,
         cache_misses: 1,
-        fallbacks: 0,
+        fallbacks: 1,
         window: 3,
         median_us: Some(20),
         p95_us: Some(30),
