@@ -48,9 +48,9 @@ fn line(event: &Event, names: &HashMap<TaskId, String>) -> String {
         | Happening::Progress { .. }
         | Happening::Denied { .. }
         | Happening::Held { .. }
+        | Happening::ApprovalAsked { .. }
         | Happening::Fallback { .. }) => said(what).unwrap_or_default(),
         Happening::Fired(origin) => format!(" fired by {} for {}", origin.schedule, origin.tick),
-        Happening::ApprovalAsked { tool } => format!("       waits for approval of {tool}"),
         Happening::ApprovalDecided(decided) => {
             let Decided { decision, principal, reason, .. } = decided;
             let reason = reason.as_ref().map(|reason| format!(": {}", reason.as_str()));
@@ -64,7 +64,8 @@ fn line(event: &Event, names: &HashMap<TaskId, String>) -> String {
     format!("{:>6} {} {task} {what}", event.n, event.at)
 }
 
-/// What a guest said or was refused, as lines, and which other is tried. None for the rest.
+/// What a guest said or was refused, as lines, which other is tried, and who must approve it. None
+/// for the rest.
 pub(super) fn said(what: &Happening) -> Option<String> {
     Some(match what {
         Happening::Log(line) => {
@@ -83,10 +84,12 @@ pub(super) fn said(what: &Happening) -> Option<String> {
         Happening::Held { destination, wait_ms } => {
             format!("   held {destination} is left alone for {wait_ms} ms more")
         }
+        Happening::ApprovalAsked { tool } => format!(
+            "       waits for approval of {tool}: `apflow-host approvals list` shows the task"
+        ),
         Happening::Fallback { from, to } => format!("       {from} failed: {to} is tried"),
         Happening::State { .. }
         | Happening::Fired(_)
-        | Happening::ApprovalAsked { .. }
         | Happening::ApprovalDecided(_)
         | Happening::CacheHit { .. }
         | Happening::CacheMiss
