@@ -53,6 +53,7 @@ mod schedules;
 mod secrets;
 mod sockets;
 mod tool_care;
+mod tools;
 mod validating;
 mod watching;
 mod words;
