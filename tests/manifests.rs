@@ -60,7 +60,7 @@ limits:
   { memory: 1MiB, tables: 1, handles: 8, timeout: 1s, fuel: none, output: 1 B, stdout: 2B,
     stderr: 3B, log: 4B, host_call: 4KiB, http_requests: 6, http_body: 7B, http_headers: 1KiB,
     connections: 8, tcp_bytes: 9B, connect_timeout: 2s, idle_timeout: 3s, out: 10B, files: 11,
-    cancel_grace: 4s }
+    cancel_grace: 4s, concurrency: 12 }
 ";
 
 /// A tool with every key, that runs a command.
@@ -91,7 +91,10 @@ output_schema:
 fallback_tool: another
 run: { command: jq.wasm, argv: [\"-c\", \"{filter}\"], stdin: \"{depth}\" }
 cache: { ttl: 300s }
+circuit_breaker: { failures: 3, recovery: 60s }
 requires_approval: true
+capabilities: { clocks: true }
+limits: { memory: 1MiB }
 ";
 
 /// A tool that sends a request.

@@ -82,6 +82,7 @@ impl Host {
                 concurrency: Arc::new(config.file.concurrency.clone()),
                 admission: config.file.admission,
                 retention: config.file.retention,
+                tools: config.file.tools,
                 ..Settings::default()
             },
             DataDir { store, components, consents, files },
@@ -162,5 +163,5 @@ pub(crate) fn address(config: &Config) -> Result<Address, StoreError> {
 
 fn builtins() -> Result<Vec<Builtin>, EngineError> {
     let installed = first_party::INSTALLED.iter();
-    installed.map(|plugin| Builtin::new(plugin.component, plugin.manifest)).collect()
+    installed.map(|plugin| Builtin::new(plugin.component, &plugin.definition())).collect()
 }

@@ -4,7 +4,9 @@
 //! speaks in its types.
 
 pub mod access;
+pub mod approval;
 pub mod breaker;
+pub mod cache;
 pub mod capability;
 pub mod clock;
 pub mod concurrency;

@@ -1,16 +1,20 @@
 //! The command line: a verb a file.
 
+mod approvals;
 mod arguments;
 mod asked;
 mod bench;
 mod breakers;
+mod cache;
 mod compile;
 mod doctor;
 mod error;
 mod exit;
 mod explain;
 mod files;
+mod found;
 mod grant;
+mod health;
 mod jobs;
 mod json;
 mod load;
@@ -26,6 +30,7 @@ mod selftest;
 mod serve;
 mod signals;
 mod tasks;
+mod tools;
 mod tree;
 mod validate;
 mod watch;
@@ -89,6 +94,7 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         Verb::Plugins { verb: PluginsVerb::Remove { name } } => {
             plugins::remove(&config()?, name, output).await
         }
+        Verb::Tools { verb } => tools::run(&config()?, verb, output).await,
         Verb::Validate(verb) => validate::run(&verb, output),
         Verb::Schema { kind } => {
             schema::run(kind, output);
@@ -115,6 +121,7 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
             jobs::retry(&config()?, RetryJob { id, tasks, with_cancelled: cancelled }, output).await
         }
         Verb::Tasks { verb } => tasks::run(&config()?, verb, output).await,
+        Verb::Approvals { verb } => approvals::run(&config()?, verb, output).await,
         Verb::Breakers { verb: BreakersVerb::List } => breakers::list(&config()?, output).await,
         Verb::Breakers { verb: BreakersVerb::Reset { key, .. } } => {
             breakers::reset(&config()?, key, output).await

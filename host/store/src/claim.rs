@@ -2,7 +2,7 @@
 //!
 //! It does not decide whether a claimed task may run: the engine admits it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use apflow_model::usage::Usage;
 use serde_json::Value;
 use tokio::sync::Mutex;
 
+use crate::approvals;
 use crate::attempts::{End, Ending};
 use crate::breakers;
 use crate::connection::{Connection, Row, query};
@@ -28,11 +29,15 @@ use crate::lanes::{self, Round, Rounds};
 use crate::row;
 use crate::sessions::{self, SessionId};
 use crate::store::Store;
+use crate::tool_rules;
 use crate::write::{Turn, Write, WriteGroup};
 
 /// The most scheduled tasks that one claim makes ready. A claim that leaves some behind makes
 /// [`Store::next_run_at`] a moment in the past, so the next one comes at once.
 pub const PROMOTED_PER_CLAIM_MAX: u32 = 1_000;
+
+/// The most tasks that one claim parks. What is left waits for the next.
+pub const PARKED_PER_CLAIM_MAX: usize = 1_000;
 
 /// A task that was handed out to run, with all that an attempt needs.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,6 +76,8 @@ pub struct Claimed {
     pub has_dependencies: bool,
     /// What the task keeps of both. None for all of it.
     pub allow: Option<Vec<Grant>>,
+    /// Whether a result of its tool that is kept may be given again, and its own is kept.
+    pub uses_cache: bool,
     /// What its earlier attempts used together.
     pub used: Usage,
 }
@@ -82,6 +89,8 @@ pub struct HandedOut {
     pub tasks: Vec<Claimed>,
     /// The tasks whose deadlines passed while they waited, in the order of their submission.
     pub expired: Vec<Expired>,
+    /// The jobs of tasks that were parked, since somebody must approve them.
+    pub parked: BTreeSet<JobId>,
     /// The jobs that ended by that, and by tasks that could not be read.
     pub jobs_ended: Vec<(JobId, JobState)>,
 }
@@ -197,7 +206,7 @@ const START_JOBS: Sql = sql!(
 const SHOW_CLAIMED: Sql = sql!(
     "\
     SELECT task.id, task.job_id, task.attempt, task.reference, task.executor, task.timeout_ms, \
-           task.deadline, task.attempts_max, task.attempts_before, task.backoff, task.token_budget, task.model, task.allow, \
+           task.deadline, task.attempts_max, task.attempts_before, task.backoff, task.token_budget, task.model, task.allow, task.uses_cache, \
            task_input.body, job.principal, job.grants, \
            EXISTS (SELECT 1 FROM dependency WHERE task_id = task.id) AS has_dependencies \
     FROM task JOIN job ON job.id = task.job_id LEFT JOIN task_input ON task_input.task_id = task.id \
@@ -223,15 +232,25 @@ impl Write for Claim {
     async fn apply(&self, connection: &mut Connection<'_>) -> Result<HandedOut, StoreError> {
         sessions::check(connection, self.session, self.now).await?;
         let (expired, jobs_ended) = deadlines::expire(connection, self.now).await?;
-        let mut handed_out = HandedOut { tasks: Vec::new(), expired, jobs_ended };
+        let mut handed_out = HandedOut { expired, jobs_ended, ..HandedOut::default() };
         let mut drafts = self.promote(connection).await?;
         let mut rounds = self.rounds.lock().await;
-        let limits = self.limits(connection).await?;
+        let mut limits = self.limits(connection).await?;
+        let is_gated = tool_rules::heed(connection, &mut limits).await?;
+        let mut parked = 0;
         let mut round = Round::from(rounds.after);
         loop {
             let got = u32::try_from(handed_out.tasks.len()).unwrap_or(u32::MAX);
             let free = self.free.saturating_sub(got);
             let chosen = self.choose(connection, &limits, (&mut *rounds, &mut round), free).await?;
+            let mut parked_now = 0;
+            if is_gated {
+                let new = approvals::park(connection, &chosen, self.now).await?;
+                parked_now = new.count;
+                handed_out.parked.extend(new.jobs);
+                drafts.extend(new.drafts);
+            }
+            parked += parked_now;
             let taken = self.take(connection, &chosen).await?;
             drafts.extend(taken.iter().map(|taken| {
                 let held = (taken.job, taken.task, taken.attempt);
@@ -249,10 +268,11 @@ impl Write for Claim {
                 let settled = settled?;
                 handed_out.jobs_ended.extend(settled.job_ended.map(|end| (settled.job, end)));
             }
-            if !unreadable.is_empty() {
+            let has_parked = parked_now > 0 && parked < PARKED_PER_CLAIM_MAX;
+            if !unreadable.is_empty() || has_parked {
                 // Once more: there is room left, and the ends may have made other tasks ready.
                 round = Round::from(rounds.after);
-            } else if free == 0 || round.is_done {
+            } else if free == 0 || round.is_done || parked_now > 0 {
                 return Ok(handed_out);
             }
         }
@@ -373,6 +393,7 @@ impl Claim {
             usage: None,
             events: Vec::new(),
             keeps_checkpoints: true,
+            tool: None,
         }
     }
 }
@@ -405,6 +426,7 @@ fn read_claimed(row: &Row) -> Result<Claimed, StoreError> {
         grants: row::json(row, "grants")?,
         has_dependencies: row::column(row, "has_dependencies")?,
         allow: row::perhaps_json(row, "allow")?,
+        uses_cache: row::column(row, "uses_cache")?,
         used: Usage::default(),
     })
 }

@@ -15,6 +15,7 @@ use apflow_model::usage::Usage;
 use serde_json::{Value, json};
 
 use crate::admission::{self, Newcomer};
+use crate::approvals;
 use crate::breakers;
 use crate::connection::{Connection, Query, Row, query};
 use crate::dialect::{Sql, sql};
@@ -138,6 +139,7 @@ impl Store {
         let mut job = read(&found)?;
         job.tasks = tasks::of_job(&mut snapshot, id).await?;
         breakers::explain(&mut snapshot, &mut job.tasks).await?;
+        approvals::of_job(&mut snapshot, id, &mut job.tasks).await?;
         Ok(Some(job))
     }
 
@@ -314,6 +316,7 @@ fn plan_task(job: JobId, id: i64, spec: &TaskSpec, ids: &[i64], now: Timestamp) 
         reference: spec.reference.clone(),
         name: spec.name.clone(),
         executor: spec.executor.clone(),
+        fallback_from: Vec::new(),
         state,
         parent: spec.parent.map(|place| TaskId(ids[place])),
         dependencies,
@@ -328,6 +331,8 @@ fn plan_task(job: JobId, id: i64, spec: &TaskSpec, ids: &[i64], now: Timestamp) 
         allow: spec.allow.clone(),
         max_attempts: spec.attempts_max,
         held_by: None,
+        parked_for: None,
+        approvals: Vec::new(),
         output: None,
         fault: None,
         usage: Usage::default(),
@@ -361,6 +366,7 @@ fn task_row(task: &Task, spec: &TaskSpec, lane: &LaneName<'_>) -> Result<Value, 
         lane.principal,
         lane.key,
         lane.key_max,
+        spec.uses_cache,
     ]))
 }
 
@@ -378,7 +384,7 @@ const INSERT_TASKS: Sql = sql!(
     "\
     INSERT INTO task (id, job_id, reference, name, executor, state, parent_id, priority, run_at, \
                       timeout_ms, token_budget, model, backoff, attempts_max, waiting_count, \
-                      created_at, allow, deadline, lane_id) \
+                      created_at, allow, deadline, lane_id, uses_cache) \
     SELECT CAST(value->>0 AS BIGINT), CAST(value->>1 AS BIGINT), value->>2, value->>3, \
            value->>4, CAST(value->>5 AS BIGINT), CAST(value->>6 AS BIGINT), \
            CAST(value->>7 AS BIGINT), CAST(value->>8 AS BIGINT), \
@@ -386,7 +392,8 @@ const INSERT_TASKS: Sql = sql!(
            value->>12, CAST(value->>13 AS BIGINT), CAST(value->>14 AS BIGINT), \
            CAST(value->>15 AS BIGINT), value->>16, CAST(value->>17 AS BIGINT), \
            (SELECT id FROM lane WHERE principal = value->>18 AND executor = value->>4 \
-              AND key = value->>19 AND key_max = CAST(value->>20 AS BIGINT)) FROM ",
+              AND key = value->>19 AND key_max = CAST(value->>20 AS BIGINT)), \
+           CAST(value->>21 AS BOOLEAN) FROM ",
     ROWS
 );
 

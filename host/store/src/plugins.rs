@@ -6,11 +6,14 @@
 use apflow_model::clock::Timestamp;
 use apflow_model::plugin::Plugin;
 
+use crate::cache;
 use crate::connection::{Connection, Query, Row, query};
 use crate::error::StoreError;
 use crate::quarantine;
 use crate::row;
 use crate::store::Store;
+use crate::tool_rules::{self, ToolRule};
+use crate::tool_runs;
 use crate::write::Write;
 
 impl Store {
@@ -91,6 +94,8 @@ fn read(row: &Row) -> Result<Plugin, StoreError> {
         world: row::column(row, "world")?,
         manifest: row::column(row, "manifest")?,
         descriptor: row::column(row, "descriptor")?,
+        tool: row::column(row, "tool")?,
+        bound_to: row::column(row, "bound_to")?,
     };
     let read = texts.read(row::column(row, "builtin")?, row::moment(row, "loaded_at")?)?;
     Ok(Plugin { quarantined_at: row::perhaps_moment(row, "quarantined_at")?, ..read })
@@ -102,6 +107,8 @@ struct Texts<T> {
     world: T,
     manifest: T,
     descriptor: T,
+    tool: Option<T>,
+    bound_to: Option<T>,
 }
 
 impl Texts<String> {
@@ -111,6 +118,8 @@ impl Texts<String> {
             world: plugin.world.name().to_owned(),
             manifest: row::text(&plugin.manifest)?,
             descriptor: row::text(&plugin.descriptor)?,
+            tool: plugin.tool.as_ref().map(row::text).transpose()?,
+            bound_to: (plugin.bound_to != plugin.digest).then(|| plugin.bound_to.to_string()),
         })
     }
 }
@@ -119,12 +128,16 @@ impl<T: AsRef<str>> Texts<T> {
     fn read(&self, builtin: bool, loaded_at: Timestamp) -> Result<Plugin, StoreError> {
         // Its words are its serde form, so that a new world needs no change here.
         let world = serde_json::Value::from(self.world.as_ref());
+        let digest = |text: &T| text.as_ref().parse().map_err(StoreError::corrupt);
+        let tool = self.tool.as_ref().map(|tool| row::parse(tool.as_ref(), "tool"));
         Ok(Plugin {
-            digest: self.digest.as_ref().parse().map_err(StoreError::corrupt)?,
+            digest: digest(&self.digest)?,
+            bound_to: digest(self.bound_to.as_ref().unwrap_or(&self.digest))?,
             world: serde_json::from_value(world)
                 .map_err(|error| StoreError::corrupt(format!("`world`: {error}")))?,
             manifest: row::parse(self.manifest.as_ref(), "manifest")?,
             descriptor: row::parse(self.descriptor.as_ref(), "descriptor")?,
+            tool: tool.transpose()?,
             builtin,
             loaded_at,
             quarantined_at: None,
@@ -139,17 +152,18 @@ struct Put {
     texts: Texts<String>,
     builtin: bool,
     loaded_at: Timestamp,
+    rule: ToolRule,
 }
 
 impl Put {
     fn new(plugin: Plugin) -> Result<Self, StoreError> {
-        let texts = Texts::write(&plugin)?;
+        let (texts, rule) = (Texts::write(&plugin)?, ToolRule::of(&plugin));
         let Plugin { manifest, builtin, loaded_at, .. } = plugin;
         // Not everything that can be written can be read: `serde_json` reads no more than 127
         // levels, for one. What is refused here cannot be in the way of every later start.
         texts.read(builtin, loaded_at)?;
         let version = manifest.version.to_string();
-        Ok(Self { name: manifest.name, version, texts, builtin, loaded_at })
+        Ok(Self { name: manifest.name, version, texts, builtin, loaded_at, rule })
     }
 }
 
@@ -158,13 +172,14 @@ impl Write for Put {
 
     async fn apply(&self, connection: &mut Connection<'_>) -> Result<(), StoreError> {
         const SQL: &str = "INSERT INTO plugin (name, version, digest, world, manifest, \
-                           descriptor, builtin, loaded_at) \
-                           VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
+                           descriptor, builtin, loaded_at, tool, bound_to) \
+                           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
                            ON CONFLICT (name) DO UPDATE SET version = excluded.version, \
                            digest = excluded.digest, world = excluded.world, \
                            manifest = excluded.manifest, descriptor = excluded.descriptor, \
                            builtin = excluded.builtin, \
-                           loaded_at = excluded.loaded_at";
+                           loaded_at = excluded.loaded_at, \
+                           tool = excluded.tool, bound_to = excluded.bound_to";
         query(SQL)
             .bind(&self.name)
             .bind(&self.version)
@@ -174,9 +189,14 @@ impl Write for Put {
             .bind(&self.texts.descriptor)
             .bind(self.builtin)
             .bind(self.loaded_at.unix_ms())
+            .bind(self.texts.tool.clone())
+            .bind(self.texts.bound_to.clone())
             .execute(connection)
             .await?;
-        quarantine::know(connection, &self.texts.digest).await
+        quarantine::know(connection, &self.texts.digest).await?;
+        // What it was is there no more.
+        cache::forget_tool(connection, &self.name).await?;
+        tool_rules::put(connection, &self.name, self.rule).await
     }
 }
 
@@ -192,6 +212,9 @@ impl Write for Remove {
                            (SELECT quarantined_at FROM component \
                             WHERE component.digest = plugin.digest) AS quarantined_at";
         let removed = query(SQL).bind(&self.name).fetch_optional(connection).await?;
+        cache::forget_tool(connection, &self.name).await?;
+        tool_rules::put(connection, &self.name, ToolRule::default()).await?;
+        tool_runs::forget(connection, &self.name).await?;
         removed.as_ref().map(read).transpose()
     }
 }

@@ -16,8 +16,10 @@ use crate::dependents::{self, Moved};
 use crate::dialect::{Sql, sql};
 use crate::error::StoreError;
 use crate::events::{self, Draft};
+use crate::fallbacks;
 use crate::files;
 use crate::row;
+use crate::tool_runs;
 use crate::write::{Answers, Turn, WriteGroup};
 
 /// Only the attempt that holds a task ends it: this is the fence. A task that somebody cancelled
@@ -142,7 +144,9 @@ async fn settle(
         return Ok(endings.iter().map(|_| Err(StoreError::AttemptLost)).collect());
     }
     end_attempts(connection, &held).await?;
+    fallbacks::replace(connection, held.iter().map(|held| held.ending)).await?;
     store_outputs(connection, &held).await?;
+    tool_runs::settle(connection, held.iter().map(|held| held.ending)).await?;
     let moved = move_dependents(connection, &held).await?;
     let jobs_ended = change_jobs(connection, &held, &moved).await?;
     Ok(answer(endings, &held, moved, jobs_ended))

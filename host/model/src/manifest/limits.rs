@@ -27,17 +27,20 @@ enum Amount {
     Time(Duration, Duration, fn(&mut Limits) -> &mut Duration),
     /// Fuel alone may be `none`.
     Fuel,
+    /// How many run at once: without it, as many as there are places.
+    Running,
 }
 
-use Amount::{Count, Fuel, Size, Time};
+use Amount::{Count, Fuel, Running, Size, Time};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 const MS: Duration = Duration::from_millis(1);
+const RUNNING_MAX: u64 = 1_000_000;
 
 /// Every limit.
-pub(crate) const LIMITS: [Limit; 20] = [
+pub(crate) const LIMITS: [Limit; 21] = [
     limit(
         "memory",
         Size(64 * KIB, Limits::MEMORY_BYTES_MAX, |limits| &mut limits.memory_bytes),
@@ -130,14 +133,15 @@ pub(crate) const LIMITS: [Limit; 20] = [
         Count(0, 100_000, |limits| &mut limits.files),
         "Files and folders in `/out`, and as many in `/scratch`.",
     ),
+    limit("concurrency", Running, "How many of its tasks run at once, on all hosts of a database."),
 ];
 
 const fn limit(name: &'static str, amount: Amount, about: &'static str) -> Limit {
     Limit { name, amount, about }
 }
 
-/// Reads the section `limits`.
-pub(super) fn read(reader: &mut Reader, node: &Node) -> Limits {
+/// Reads what one attempt may use, of a plugin or a tool.
+pub(crate) fn read(reader: &mut Reader, node: &Node) -> Limits {
     let mut limits = Limits::default();
     let names = LIMITS.map(|limit| limit.name);
     if let Some(section) = reader.section(node, "limits", &names) {
@@ -150,7 +154,9 @@ pub(super) fn read(reader: &mut Reader, node: &Node) -> Limits {
 pub(super) fn schema() -> Value {
     let mut schema = schema::section(&LIMITS.map(|limit| limit.key()), &mut Map::new());
     for limit in &LIMITS {
-        schema["properties"][limit.name]["default"] = limit.preset();
+        if let Some(preset) = limit.preset() {
+            schema["properties"][limit.name]["default"] = preset;
+        }
     }
     schema
 }
@@ -177,6 +183,10 @@ impl Limit {
                 Some(fuel) => (fuel.to_string(), fuel.into()),
                 None => ("none".to_owned(), u128::MAX),
             },
+            Running => match limits.running_max {
+                Some(most) => (most.to_string(), most.into()),
+                None => ("not limited".to_owned(), u128::MAX),
+            },
         }
     }
 
@@ -188,16 +198,18 @@ impl Limit {
             Count(from, to, _) => Shape::Count(from, to),
             Time(from, to, _) => Shape::Span(from, to),
             Fuel => Shape::Either(&FUEL),
+            Running => Shape::Count(1, RUNNING_MAX),
         };
         Key::new(self.name, shape, self.about)
     }
 
-    /// What holds when it is left out.
-    fn preset(&self) -> Value {
+    /// What holds when it is left out, where there is a value for it.
+    fn preset(&self) -> Option<Value> {
         let (text, _) = self.of(&Limits::default());
         match self.amount {
-            Count(..) => text.parse().map_or(Value::Null, Value::Number),
-            Size(..) | Time(..) | Fuel => json!(text),
+            Count(..) => text.parse().ok().map(Value::Number),
+            Size(..) | Time(..) | Fuel => Some(json!(text)),
+            Running => None,
         }
     }
 
@@ -216,6 +228,10 @@ impl Limit {
                 set(field(limits), read);
             }
             Fuel => limits.fuel = read_fuel(reader, section),
+            Running => {
+                let read = read_count(reader, section, self.name, 1..=RUNNING_MAX);
+                limits.running_max = read.and_then(|most| u32::try_from(most).ok());
+            }
         }
     }
 }

@@ -110,7 +110,8 @@ pub(crate) fn check_file(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-fn read_capabilities(reader: &mut Reader, node: &Node) -> Capabilities {
+/// Reads what is asked for, of a plugin or a tool.
+pub(crate) fn read_capabilities(reader: &mut Reader, node: &Node) -> Capabilities {
     let Some(section) = reader.object(node, "capabilities", &keys::CAPABILITIES) else {
         return Capabilities::default();
     };
@@ -268,7 +269,7 @@ limits: { memory: 32MiB, timeout: 5s, fuel: none, http_requests: 3 }
         let all = "memory: 1MiB, tables: 1, handles: 8, timeout: 1s, fuel: 5, output: 1B, stdout: 2B, \
                    stderr: 3B, log: 4B, host_call: 4KiB, http_requests: 6, http_body: 7B, \
                    http_headers: 1KiB, connections: 8, tcp_bytes: 9B, connect_timeout: 2s, \
-                   idle_timeout: 3s, out: 10B, files: 11, cancel_grace: 4s";
+                   idle_timeout: 3s, out: 10B, files: 11, cancel_grace: 4s, concurrency: 12";
         let text = GOOD.replace("memory: 32MiB, timeout: 5s, fuel: none, http_requests: 3", all);
         let limits = Manifest::parse(&text).unwrap().limits;
         let expected = Limits {
@@ -292,6 +293,7 @@ limits: { memory: 32MiB, timeout: 5s, fuel: none, http_requests: 3 }
             idle_timeout: Duration::from_secs(3),
             out_bytes: 10,
             files: 11,
+            running_max: Some(12),
         };
         assert_eq!(limits, expected);
         assert_eq!(LIMITS.len(), all.split(',').count(), "every key was read");
@@ -319,10 +321,10 @@ limits: { memory: 32MiB, timeout: 5s, fuel: none, http_requests: 3 }
             Breach::HostCall(1),
         ];
         let texts = breaches.map(|breach| breach.to_string()).concat();
-        // Log lines over their limit are dropped, and a server that is too slow is an error of the
+        // Tasks over `concurrency` wait. Log lines over their limit are dropped, and a server that is too slow is an error of the
         // call: the guest may get over both. After its grace an attempt is cancelled, as it was to be.
-        let is_got_over =
-            |key: &str| ["log", "connect_timeout", "idle_timeout", "cancel_grace"].contains(&key);
+        let got_over = ["log", "connect_timeout", "idle_timeout", "cancel_grace", "concurrency"];
+        let is_got_over = |key: &str| got_over.contains(&key);
         for key in LIMITS.map(|limit| limit.name) {
             assert_ne!(texts.contains(&format!("`limits.{key}`")), is_got_over(key), "{key}");
         }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{Category, ValueType};
-use crate::manifest::keys::{FILE, NAME, VERSION};
+use crate::breaker::BreakerRule;
+use crate::manifest::keys::{CAPABILITIES_KEY, FILE, LIMITS_KEY, NAME, VERSION};
 use crate::schema::{Key, Shape, words};
 
 /// The methods of a request.
@@ -24,7 +25,7 @@ const WORD: Shape = Shape::Form(".");
 const TEMPLATES: Shape = Shape::Named(&Shape::Text);
 
 /// The keys of a `tool.yaml`.
-pub(super) static TOP: [Key; 14] = [
+pub(super) static TOP: [Key; 17] = [
     Key::new("name", Shape::Form(NAME), "Its name: that of its folder.").needed(),
     Key::new("version", Shape::Form(VERSION), "Its semantic version.")
         .needed()
@@ -55,8 +56,15 @@ pub(super) static TOP: [Key; 14] = [
         "How it runs. Without it the tool is a description alone.",
     ),
     Key::new("cache", Shape::Section(&CACHE), "Whether a result may be given again."),
-    Key::new("requires_approval", Shape::Flag, "Whether somebody must approve each run.")
+    Key::new(
+        "circuit_breaker",
+        Shape::Section(&BREAKER),
+        "When it is left alone since it keeps failing: otherwise as `breakers` in config.yaml says.",
+    ),
+    Key::new("requires_approval", Shape::Flag, "Whether somebody must approve each task that runs it.")
         .or(|| json!(false)),
+    CAPABILITIES_KEY,
+    LIMITS_KEY,
 ];
 
 pub(super) static DEPENDENCIES: [Key; 1] =
@@ -126,6 +134,23 @@ pub(super) static CACHE: [Key; 1] = [Key::new(
 )
 .needed()
 .like(|| json!("300s"))];
+
+pub(super) static BREAKER: [Key; 2] = [
+    Key::new(
+        "failures",
+        Shape::Count(1, BreakerRule::FAILURES_MAX as u64),
+        "How many failures in a row open it.",
+    ),
+    Key::new(
+        "recovery",
+        Shape::Span(
+            Duration::from_secs(1),
+            Duration::from_secs(BreakerRule::SECONDS_MAX as u64),
+        ),
+        "How long it is left alone then.",
+    )
+    .like(|| json!("60s")),
+];
 
 /// The keys of `run` for a command.
 static COMMAND: [Key; 3] = [

@@ -1,12 +1,23 @@
 //! `tool.yaml`: a name with typed arguments, bound to a command or to a request.
 //!
-//! It runs nothing. Faults of one file are [`FileFault`]s; what only shows among several tools, a
-//! circle of fallbacks or one that is nowhere, is found by [`fallback::check`].
+//! It runs nothing: it says what a component is called with, and what its answer means. Faults of
+//! one file are [`FileFault`]s; what only shows among several tools, a circle of fallbacks or one
+//! that is nowhere, is found by [`fallback::check`].
 
+mod command_line;
 pub mod fallback;
+pub mod health;
+mod input;
 mod keys;
+pub mod metrics;
+mod output;
 mod read;
+mod read_run;
+mod request;
+mod schema;
+pub mod settings;
 mod template;
+mod words;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,9 +25,16 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::breaker::BreakerRule;
+use crate::capability::Capabilities;
+use crate::limit::Limits;
+use crate::manifest::Manifest;
 use crate::reader::{self, FileFault};
-use crate::schema;
+use crate::schema::of_file;
 pub use template::Template;
+
+/// The executor whose component makes the requests of tools.
+pub const REQUEST_EXECUTOR: &str = "rest_executor";
 
 /// A `tool.yaml` that holds no fault.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -49,8 +67,17 @@ pub struct Tool {
     pub run: Option<Run>,
     /// How long a result may be given again for the same arguments. None: never.
     pub cache_ttl: Option<Duration>,
-    /// Whether somebody must approve each run.
+    /// When it is left alone since it keeps failing, if it says so itself.
+    #[serde(default)]
+    pub circuit_breaker: Option<BreakerRule>,
+    /// Whether somebody must approve each task that runs it.
     pub requires_approval: bool,
+    /// What it asks for. A request whose address is fixed asks for that origin, if it says nothing.
+    #[serde(default)]
+    pub capabilities: Capabilities,
+    /// What one attempt may use.
+    #[serde(default)]
+    pub limits: Limits,
 }
 
 /// What a tool is for.
@@ -170,6 +197,13 @@ pub struct Flag {
     pub has_argument: bool,
 }
 
+impl Flag {
+    /// Its name among the inputs of a task: `--dry-run` is `dry_run`.
+    pub fn key(&self) -> String {
+        self.flag.trim_start_matches('-').replace('-', "_")
+    }
+}
+
 /// What a tool returns.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutputSchema {
@@ -245,7 +279,26 @@ impl Tool {
     /// [`parse`](Self::parse), for what a schema cannot say; what it refuses always is.
     pub fn schema() -> Value {
         let about = "A name with typed arguments, bound to a command or to a request.";
-        schema::of_file("tool", about, &keys::TOP)
+        of_file("tool", about, &keys::TOP)
+    }
+
+    /// The tool as a plugin's manifest. None when it does not say how it runs.
+    ///
+    /// The component of a request is named as a file too, though it is not beside the manifest.
+    pub fn manifest(&self) -> Option<Manifest> {
+        let component = match self.run.as_ref()? {
+            Run::Command { component, .. } => component.clone(),
+            Run::Request { .. } => format!("{REQUEST_EXECUTOR}.wasm"),
+        };
+        Some(Manifest {
+            name: self.name.clone(),
+            version: self.version.clone(),
+            description: self.description.clone(),
+            component,
+            license: None,
+            capabilities: self.capabilities.clone(),
+            limits: self.limits,
+        })
     }
 }
 
@@ -271,6 +324,8 @@ output_schema: { json_fields: [{ name: rows, type: array, items: { type: number 
 fallback_tool: null
 run: { command: jq.wasm, argv: [\"-c\", \"{filter}\", \"{a: .b}\"], stdin: \"{input}\" }
 cache: { ttl: 300s }
+circuit_breaker: { failures: 3, recovery: 90s }
+limits: { concurrency: 4 }
 ";
 
     fn faults(text: &str) -> Vec<(u64, u64, &'static str)> {
@@ -284,6 +339,9 @@ cache: { ttl: 300s }
         assert_eq!(tool.categories, [Category::Data, Category::Utility]);
         assert_eq!(tool.arguments[1].default, Some(json!({})));
         assert_eq!(tool.cache_ttl, Some(Duration::from_mins(5)));
+        let breaker = tool.circuit_breaker.unwrap();
+        assert_eq!((breaker.failures, breaker.open_seconds, breaker.probes), (3, 90, 1));
+        assert_eq!(tool.limits.running_max, Some(4));
         assert_eq!(
             tool.output.json_fields[0].items.as_ref().unwrap().value_type,
             ValueType::Number
@@ -305,6 +363,15 @@ cache: { ttl: 300s }
         assert_eq!(faults(&text), [(14, 70, "undeclared-argument")]);
         let text = GOOD.replace("{input}", "{raw_output}");
         assert!(Tool::parse(&text, None).is_ok(), "a flag is named without its dashes");
+    }
+
+    #[test]
+    fn a_breaker_or_limit_out_of_range_is_a_fault_at_its_line() {
+        let of = |from: &str, to: &str| faults(&GOOD.replace(from, to));
+        assert_eq!(of("failures: 3", "failures: 0"), [(16, 30, "invalid-value")]);
+        assert_eq!(of("recovery: 90s", "recovery: 2d"), [(16, 43, "invalid-value")]);
+        assert_eq!(of("recovery: 90s", "reset: 90s"), [(16, 33, "unknown-field")]);
+        assert_eq!(of("concurrency: 4", "concurrency: 0"), [(17, 23, "invalid-value")]);
     }
 
     #[test]

@@ -136,7 +136,7 @@ impl Parsed {
     pub(super) fn asks(&self) -> (Capabilities, Limits) {
         match self {
             Self::Plugin(manifest) => (manifest.capabilities.clone(), manifest.limits),
-            Self::Tool(_) => (Capabilities::default(), Limits::default()),
+            Self::Tool(tool) => (tool.capabilities.clone(), tool.limits),
         }
     }
 

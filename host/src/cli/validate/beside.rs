@@ -5,7 +5,7 @@ use std::path::Path;
 use apflow_model::validate::{Beside, Source};
 
 use super::super::error::CliError;
-use super::super::load;
+use super::super::found;
 
 /// Looks at the component that a manifest names, beside it or where cargo has just built it.
 ///
@@ -15,7 +15,7 @@ use super::super::load;
 pub(super) fn look(manifest: &Source) -> Result<Beside, CliError> {
     let Some(name) = manifest.component_file() else { return Ok(Beside::Unknown) };
     let folder = Path::new(&manifest.path).parent().unwrap_or(Path::new(""));
-    match load::read_component(folder, &name) {
+    match found::read_component(folder, &name) {
         Ok((bytes, _)) => Ok(inspect(&bytes)),
         Err(error) if error.is_not_found() => Ok(Beside::Missing),
         Err(error) => Err(error),

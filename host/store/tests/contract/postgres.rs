@@ -12,9 +12,13 @@ mod server;
 #[cfg(test)]
 mod admission;
 #[cfg(test)]
+mod approvals;
+#[cfg(test)]
 mod attempts;
 #[cfg(test)]
 mod breakers;
+#[cfg(test)]
+mod cache;
 #[cfg(test)]
 mod cancel;
 #[cfg(test)]
@@ -27,6 +31,8 @@ mod deadlines;
 mod doctor;
 #[cfg(test)]
 mod events;
+#[cfg(test)]
+mod fallbacks;
 #[cfg(test)]
 mod files;
 #[cfg(test)]
@@ -61,5 +67,7 @@ mod sessions;
 mod task_list;
 #[cfg(test)]
 mod tasks;
+#[cfg(test)]
+mod tool_runs;
 #[cfg(test)]
 mod writer;
