@@ -127,9 +127,15 @@ fn a_component_that_imports_more_than_its_manifest_asks_for_is_a_fault_at_its_li
 #[test]
 fn a_component_that_does_not_run_here_is_a_fault_and_one_that_is_missing_is_odd() {
     let text = plugin("", Some(b"no wasm"));
-    prints(&validate(&[path(&text)]).exits(1), &["error[component-refused]", ":4:1", "not WebAssembly"]);
+    prints(
+        &validate(&[path(&text)]).exits(1),
+        &["error[component-refused]", ":4:1", "not WebAssembly"],
+    );
     let missing = plugin("", None);
-    prints(&validate(&[path(&missing)]).succeeds(), &["warning[missing-component]", "1 of 1 valid"]);
+    prints(
+        &validate(&[path(&missing)]).succeeds(),
+        &["warning[missing-component]", "1 of 1 valid"],
+    );
     validate(&[path(&missing), "--strict"]).exits(1);
 }
 
@@ -149,12 +155,15 @@ fn a_version_that_asks_for_more_fails_in_every_format_unless_it_may() {
     let new = plugin("capabilities:\n  http: [\"https://*\"]\nlimits: { memory: 32MiB }\n", None);
     let against = [path(&new), "--against", path(&old)];
     let told = validate(&against).exits(1);
-    prints(&told, &[
-        "error[capability-widened]: `capabilities.http` asks for `http https://*` instead of",
-        "plugin.yaml:6:3",
-        "note[limit-lowered]: `limits.memory` is 32MiB, was 64MiB",
-        "2 changes, 1 of them ask for more",
-    ]);
+    prints(
+        &told,
+        &[
+            "error[capability-widened]: `capabilities.http` asks for `http https://*` instead of",
+            "plugin.yaml:6:3",
+            "note[limit-lowered]: `limits.memory` is 32MiB, was 64MiB",
+            "2 changes, 1 of them ask for more",
+        ],
+    );
     let allowed = validate(&[&against[..], &["--allow-more"]].concat()).succeeds();
     prints(&allowed, &["note[capability-widened]"]);
     let github = validate(&[&against[..], &["--format", "github"]].concat()).exits(1);
@@ -165,7 +174,10 @@ fn a_version_that_asks_for_more_fails_in_every_format_unless_it_may() {
     assert_eq!(levels, ["warning", "error", "note"]);
     let report = validate(&[&against[..], &["--json"]].concat()).exits(1).json();
     let change = &report["files"][0]["changes"][0];
-    assert_eq!((&change["code"], &change["asks_more"]), (&json!("capability-widened"), &json!(true)));
+    assert_eq!(
+        (&change["code"], &change["asks_more"]),
+        (&json!("capability-widened"), &json!(true))
+    );
     validate(&[path(&old), "--against", path(&old)]).succeeds();
     validate(&[path(&old), "--allow-more"]).exits(2);
 }

@@ -8,7 +8,6 @@ use std::time::Duration;
 use apflow_model::import::ExcessImport;
 use apflow_model::limit::{Bytes, Span};
 
-
 /// Why the sandbox refused a component, or cannot work at all.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {

@@ -123,11 +123,7 @@ pub(crate) const LIMITS: [Limit; 21] = [
         Time(MS, Limits::TIMEOUT_MAX, |limits| &mut limits.idle_timeout),
         "Silence of a server.",
     ),
-    limit(
-        "out",
-        Size(0, GIB, |limits| &mut limits.out_bytes),
-        "The files in `/out` together.",
-    ),
+    limit("out", Size(0, GIB, |limits| &mut limits.out_bytes), "The files in `/out` together."),
     limit(
         "files",
         Count(0, 100_000, |limits| &mut limits.files),
@@ -258,4 +254,3 @@ fn read_fuel(reader: &mut Reader, section: &Section<'_>) -> Option<u64> {
         | Kind::Map(_) => reader.number(section, "fuel"),
     }
 }
-

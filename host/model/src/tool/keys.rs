@@ -61,8 +61,12 @@ pub(super) static TOP: [Key; 17] = [
         Shape::Section(&BREAKER),
         "When it is left alone since it keeps failing: otherwise as `breakers` in config.yaml says.",
     ),
-    Key::new("requires_approval", Shape::Flag, "Whether somebody must approve each task that runs it.")
-        .or(|| json!(false)),
+    Key::new(
+        "requires_approval",
+        Shape::Flag,
+        "Whether somebody must approve each task that runs it.",
+    )
+    .or(|| json!(false)),
     CAPABILITIES_KEY,
     LIMITS_KEY,
 ];
@@ -143,10 +147,7 @@ pub(super) static BREAKER: [Key; 2] = [
     ),
     Key::new(
         "recovery",
-        Shape::Span(
-            Duration::from_secs(1),
-            Duration::from_secs(BreakerRule::SECONDS_MAX as u64),
-        ),
+        Shape::Span(Duration::from_secs(1), Duration::from_secs(BreakerRule::SECONDS_MAX as u64)),
         "How long it is left alone then.",
     )
     .like(|| json!("60s")),
@@ -154,9 +155,13 @@ pub(super) static BREAKER: [Key; 2] = [
 
 /// The keys of `run` for a command.
 static COMMAND: [Key; 3] = [
-    Key::new("command", Shape::Form(FILE), "A component of `wasi:cli/command`, beside the manifest.")
-        .needed()
-        .like(|| json!("jq.wasm")),
+    Key::new(
+        "command",
+        Shape::Form(FILE),
+        "A component of `wasi:cli/command`, beside the manifest.",
+    )
+    .needed()
+    .like(|| json!("jq.wasm")),
     Key::new("argv", Shape::List(&Shape::Text), "What it is called with, without a shell.")
         .like(|| json!(["-c", "{filter}"])),
     Key::new("stdin", Shape::Text, "What it reads.").like(|| json!("{input}")),

@@ -30,8 +30,7 @@ pub fn compare(old: &[Source], new: &[Source], reports: &mut [Report]) {
         let is_manifest = !source.is_component();
         is_manifest.then(|| source.parse().ok()).flatten()
     };
-    let old: Vec<_> =
-        old.iter().filter_map(|source| Some((source, manifest(source)?))).collect();
+    let old: Vec<_> = old.iter().filter_map(|source| Some((source, manifest(source)?))).collect();
     for (source, report) in new.iter().zip(reports) {
         let Some(parsed) = manifest(source) else { continue };
         let is_same = |(before, old): &&(&Source, Parsed)| {
@@ -139,7 +138,8 @@ fn path_of(one: &Capabilities) -> String {
 fn compare_limits(changes: &mut Changes, old: &Limits, new: &Limits) {
     for limit in &LIMITS {
         let ((before, was), (after, is)) = (limit.of(old), limit.of(new));
-        let (path, message) = (format!("limits.{}", limit.name), format!("is {after}, was {before}"));
+        let (path, message) =
+            (format!("limits.{}", limit.name), format!("is {after}, was {before}"));
         if is > was {
             changes.more(&path, "limit-raised", message);
         } else if is < was {
@@ -165,7 +165,8 @@ fn compare_tools(changes: &mut Changes, old: &Tool, new: &Tool) {
         match old.flags.iter().find(|before| before.flag == *name) {
             None => changes.less(&path, "flag-added", format!("is `{name}`, which is new")),
             Some(before) if before.has_argument != flag.has_argument => {
-                let now = if flag.has_argument { "now takes a value" } else { "takes no value now" };
+                let now =
+                    if flag.has_argument { "now takes a value" } else { "takes no value now" };
                 changes.more(&path, "flag-changed", format!("is `{name}`, which {now}"));
             }
             Some(_) => {}

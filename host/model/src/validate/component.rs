@@ -41,7 +41,8 @@ pub(super) fn check(source: &Source, parsed: &Parsed) -> Found {
             }
             let (asked, _) = parsed.asks();
             for import in component.imports.iter().filter(|one| !one.family.is_asked(&asked)) {
-                let message = format!("do not allow `{}`, which `{file}` imports", import.interface);
+                let message =
+                    format!("do not allow `{}`, which `{file}` imports", import.interface);
                 let fix = remedy(import);
                 found.faults.push(at("capabilities", "excess-import", message, fix));
             }
@@ -108,7 +109,9 @@ mod tests {
             report.faults.iter().map(|fault| (fault.line, fault.code, fault.to_string())).collect();
         assert_eq!(found.len(), 2, "{found:?}");
         assert_eq!((found[0].0, found[0].1), (5, "excess-import"));
-        assert!(found[0].2.contains("`wasi:http/types@0.2.6`, which `own.wasm` imports; add `http:"));
+        assert!(
+            found[0].2.contains("`wasi:http/types@0.2.6`, which `own.wasm` imports; add `http:")
+        );
         assert!(found[1].2.ends_with("this host does not have it"), "{}", found[1].2);
         assert!(!report.valid && !report.runnable);
     }

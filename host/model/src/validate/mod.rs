@@ -15,8 +15,8 @@ use crate::reader::FileFault;
 use crate::tool::Tool;
 use crate::tool::fallback::{self, Trouble};
 use against::Change;
-use source::{Parsed, folder};
 pub use source::{Beside, Inspected, MANIFEST_BYTES_MAX, Source, is_component};
+use source::{Parsed, folder};
 
 /// What became of one file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

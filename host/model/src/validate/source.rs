@@ -79,7 +79,8 @@ impl Source {
     /// Reads it. A file that is no `plugin.yaml` by its name is read as a tool.
     pub(super) fn parse(&self) -> Result<Parsed, Vec<FileFault>> {
         if self.bytes.len() as u64 > MANIFEST_BYTES_MAX {
-            let message = format!("has more than {}, so it is no manifest", Bytes(MANIFEST_BYTES_MAX));
+            let message =
+                format!("has more than {}, so it is no manifest", Bytes(MANIFEST_BYTES_MAX));
             return Err(vec![fault((1, 1), "too-large", message, "name another file")]);
         }
         let text = std::str::from_utf8(&self.bytes).map_err(|error| {

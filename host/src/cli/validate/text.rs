@@ -53,13 +53,8 @@ fn show(source: &Source, severity: &str, fault: &FileFault) -> String {
     let FileFault { line, column, code, fix, .. } = fault;
     let place = usize::try_from(*line).unwrap_or(usize::MAX).saturating_sub(1);
     let text = source.text();
-    let shown: String = text
-        .lines()
-        .nth(place)
-        .unwrap_or_default()
-        .chars()
-        .take(LINE_CHARACTERS_MAX)
-        .collect();
+    let shown: String =
+        text.lines().nth(place).unwrap_or_default().chars().take(LINE_CHARACTERS_MAX).collect();
     let number = line.to_string();
     let margin = " ".repeat(number.len());
     let before = usize::try_from(column.saturating_sub(1)).unwrap_or(0).min(shown.chars().count());
