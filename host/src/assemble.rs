@@ -82,6 +82,7 @@ impl Host {
                 concurrency: Arc::new(config.file.concurrency.clone()),
                 admission: config.file.admission,
                 retention: config.file.retention,
+                tools: config.file.tools,
                 ..Settings::default()
             },
             DataDir { store, components, consents, files },

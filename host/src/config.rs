@@ -13,6 +13,7 @@ use apflow_model::lease::LeaseSeconds;
 use apflow_model::quarantine::QuarantineRule;
 use apflow_model::reader::FileFault;
 use apflow_model::retention::Retention;
+use apflow_model::tool::settings::ToolSettings;
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt, Permissions, PermissionsExt};
 use serde::Deserialize;
@@ -112,6 +113,8 @@ pub(crate) struct ConfigFile {
     pub(crate) quarantine: Option<QuarantineRule>,
     /// How long what is over is kept.
     pub(crate) retention: Retention,
+    /// How tools are taken care of.
+    pub(crate) tools: ToolSettings,
 }
 
 /// A number from 1 to 1024. The default is enough to keep a machine busy while some attempts wait

@@ -52,6 +52,7 @@ mod retries;
 mod schedules;
 mod secrets;
 mod sockets;
+mod tool_care;
 mod tools;
 mod validating;
 mod watching;

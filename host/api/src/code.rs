@@ -53,6 +53,8 @@ codes! {
     UnknownTask = "unknown-task" 404;
     /// Nothing is known against what the breaker guards.
     UnknownBreaker = "unknown-breaker" 404;
+    /// The task waits for no approval.
+    ApprovalNotPending = "approval-not-pending" 409;
     /// The job has not ended.
     JobNotEnded = "job-not-ended" 409;
     /// There is no such file.
@@ -116,7 +118,7 @@ macro_rules! pages {
 /// The pages of what no request is refused with: faults of tasks, then faults in manifests.
 const MORE_PAGES: &[(&str, &str)] = pages![
     "retryable" "permanent" "cancelled" "budget-exhausted" "capability-denied" "limit-exceeded"
-    "trapped" "reference-unresolved" "dependency-lost" "breaker-open" "host-lost" "plugin-unavailable" "deadline-exceeded" "plugin-quarantined"
+    "trapped" "reference-unresolved" "dependency-lost" "breaker-open" "host-lost" "plugin-unavailable" "deadline-exceeded" "plugin-quarantined" "denied"
     "invalid-yaml" "unknown-field" "missing-field" "wrong-type" "invalid-value"
 ];
 

@@ -79,6 +79,9 @@ impl ApiError {
                 EngineError::UnknownSchedule(_) => Code::UnknownSchedule,
                 EngineError::ScheduleTaken(_) => Code::ScheduleTaken,
                 EngineError::UnknownTask { .. } => Code::UnknownTask,
+                EngineError::NotAsked { .. } | EngineError::DecidedOtherwise { .. } => {
+                    Code::ApprovalNotPending
+                }
                 EngineError::JobNotEnded { .. } => Code::JobNotEnded,
                 EngineError::UnknownPlugin(_) => Code::UnknownPlugin,
                 EngineError::UnknownTool(_) => Code::UnknownTool,

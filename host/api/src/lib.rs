@@ -4,7 +4,9 @@
 //! does.
 
 mod api;
+mod approvals;
 mod breakers;
+mod cache;
 mod code;
 mod doctor;
 mod error;
@@ -19,7 +21,9 @@ mod tasks;
 mod tools;
 
 pub use api::Api;
+pub use approvals::{ApprovalList, ApproveTask, DenyTask, ListApprovals};
 pub use breakers::{BreakerList, ListBreakers, ResetAll, ResetBreaker, ResetBreakers, ResetOne};
+pub use cache::{ClearCache, Cleared, ListCache};
 pub use code::{Code, pages};
 pub use doctor::ExamineHost;
 pub use error::ApiError;
@@ -44,6 +48,6 @@ pub use tasks::{
     CancelTask, CheckpointList, FindTask, ListCheckpoints, ListTasks, RetryTask, ShownCheckpoint,
     StateFilter, TaskList,
 };
-pub use tools::{ListTools, RunTool, ShowTool, ToolList};
+pub use tools::{CheckTool, ListTools, RunTool, ShowTool, ShownTool, ToolList};
 
 pub use apflow_engine::{Approval, Diagnosis, Events, Piece, SystemClock, Watch, chain};

@@ -6,7 +6,9 @@ use apflow_model::access::Principal;
 use serde_json::Value;
 
 use crate::api::Api;
+use crate::approvals::{ApproveTask, DenyTask, ListApprovals};
 use crate::breakers::{ListBreakers, ResetBreaker, ResetBreakers};
+use crate::cache::{ClearCache, ListCache};
 use crate::error::ApiError;
 use crate::files::ListFiles;
 use crate::jobs::{
@@ -19,7 +21,7 @@ use crate::schedules::{
     TriggerSchedule,
 };
 use crate::tasks::{CancelTask, FindTask, ListCheckpoints, ListTasks, RetryTask};
-use crate::tools::{ListTools, RunTool, ShowTool};
+use crate::tools::{CheckTool, ListTools, RunTool, ShowTool};
 
 /// A verb without its type, for doors that treat all alike.
 #[derive(Clone, Copy)]
@@ -62,7 +64,13 @@ pub const TABLE: &[Entry] = &[
     entry::<ListCheckpoints>(),
     entry::<CancelTask>(),
     entry::<RetryTask>(),
+    entry::<ListApprovals>(),
+    entry::<ApproveTask>(),
+    entry::<DenyTask>(),
     entry::<ListFiles>(),
+    entry::<CheckTool>(),
+    entry::<ListCache>(),
+    entry::<ClearCache>(),
     entry::<ListBreakers>(),
     entry::<ResetBreaker>(),
     entry::<ResetBreakers>(),

@@ -4,25 +4,37 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apflow_model::capability::Grant;
+use apflow_model::event::Happening;
 use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::file::{self, Upload};
 use apflow_model::plugin::Plugin;
 use apflow_model::reference;
+use apflow_model::usage::Usage;
 use apflow_sandbox::{Call, Ended, Mounts, Stop, StopReason, TaskPort};
-use apflow_store::{Claimed, NewTaskFile};
+use apflow_store::{CachedResult, Claimed, NewEvent, NewTaskFile, RunSource, ToolRun};
 use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
+use crate::cache::{Look, Miss};
 use crate::engine::Engine;
 use crate::error::{EngineError, chain};
 use crate::port::Port;
 use crate::registry::ReadyPlugin;
+use crate::settle::Said;
 use crate::workplace::{Handed, Workplace, upload_path};
-use crate::{quarantine, schema, settle, tools};
+use crate::{cache, quarantine, schema, settle, tools};
 
 /// How often what has happened in a running attempt is stored, so that watchers see it.
 const STORE_EVERY: Duration = Duration::from_millis(250);
+
+/// How an attempt begins.
+enum Beginning {
+    /// Its guest is called.
+    Call(Prepared),
+    /// It is given a result that its tool returned earlier.
+    Given(CachedResult),
+}
 
 /// What an attempt starts with.
 struct Prepared {
@@ -30,6 +42,8 @@ struct Prepared {
     inputs: Value,
     granted: Arc<[Grant]>,
     workplace: Workplace,
+    /// How its result is kept. None when it is not.
+    miss: Option<Miss>,
 }
 
 /// What a guest is called with.
@@ -53,28 +67,21 @@ pub(crate) async fn run(
         prepared = prepare(engine, claimed) => prepared,
         reason = stop.stopped() => Err(unbegun(reason)),
     };
-    let (port, began) = (Arc::new(Port::new(engine, claimed, stop.clone())), engine.now());
-    let (ended, workplace) = match prepared {
-        Ok(Prepared { plugin, inputs, granted, workplace }) => {
-            let given = Given { inputs, granted, mounts: workplace.mounts.clone() };
-            let ended = call(engine, claimed, &plugin, given, &stop, &port).await;
-            (ended, Some(workplace))
-        }
-        Err(fault) => (Some(Ended::without_use(fault)), None),
+    let began = engine.now();
+    let Prepared { plugin, inputs, granted, workplace, miss } = match prepared {
+        Ok(Beginning::Call(prepared)) => prepared,
+        Ok(Beginning::Given(found)) => return give(engine, claimed, found).await,
+        Err(fault) => return end_unbegun(engine, claimed, &stop, fault).await,
     };
-    let Some(ended) = ended else { return };
-    match stop.reason() {
-        None | Some(StopReason::Deadline | StopReason::Cancelled) => {}
-        // It was done before it was stopped.
-        Some(StopReason::HostClosing) if ended.result.is_ok() => {}
-        Some(reason @ (StopReason::LeaseLost | StopReason::HostClosing)) => {
-            tracing::info!(task = %claimed.task, attempt = claimed.attempt, ?reason, "stopped");
-            return;
-        }
+    let port = Arc::new(Port::new(engine, claimed, stop.clone()));
+    if miss.is_some() {
+        port.keep(Happening::CacheMiss);
     }
-    let Some(workplace) = workplace else {
-        return settle::settle(engine, claimed, ended, Vec::new(), port.take_events()).await;
-    };
+    let given = Given { inputs, granted, mounts: workplace.mounts.clone() };
+    let Some(ended) = call(engine, claimed, &plugin, given, &stop, &port).await else { return };
+    if !counts(claimed, &stop, &ended) {
+        return;
+    }
     let breakers = &engine.breakers;
     let fault = ended.result.as_ref().err();
     let timed_out = stop.reason() == Some(StopReason::Deadline);
@@ -85,12 +92,45 @@ pub(crate) async fn run(
     engine.bell.notify_one();
     // Both are queued at once, in this order: a task that is ready again finds its executor's breaker
     // where this attempt left it.
-    let moving = breakers.attempt_ended(&claimed.executor, began, outcome, fault);
-    let settling = settle::settle(engine, claimed, ended, files, port.take_events());
+    let own = plugin.plugin.tool.as_ref().and_then(|tool| tool.circuit_breaker);
+    let moving = breakers.attempt_ended((&claimed.executor, own), began, outcome, fault);
+    let run = cache::run(&plugin.plugin, &ended, miss, engine.now());
+    let said = Said { files, events: port.take_events(), run };
+    let settling = settle::settle(engine, claimed, ended, said);
     let (is_closed, ()) = tokio::join!(moving, settling);
     if is_closed {
         engine.bell.notify_one();
     }
+}
+
+/// Whether the end of an attempt counts, however it was stopped.
+fn counts(claimed: &Claimed, stop: &Stop, ended: &Ended) -> bool {
+    match stop.reason() {
+        None | Some(StopReason::Deadline | StopReason::Cancelled) => true,
+        // It was done before it was stopped.
+        Some(StopReason::HostClosing) if ended.result.is_ok() => true,
+        Some(reason @ (StopReason::LeaseLost | StopReason::HostClosing)) => {
+            tracing::info!(task = %claimed.task, attempt = claimed.attempt, ?reason, "stopped");
+            false
+        }
+    }
+}
+
+/// Settles an attempt whose guest was not called.
+async fn end_unbegun(engine: &Arc<Engine>, claimed: &Claimed, stop: &Stop, fault: Fault) {
+    let ended = Ended::without_use(fault);
+    if counts(claimed, stop, &ended) {
+        settle::settle(engine, claimed, ended, Said::default()).await;
+    }
+}
+
+/// Settles an attempt with a result that its tool returned earlier. It used nothing.
+async fn give(engine: &Arc<Engine>, claimed: &Claimed, found: CachedResult) {
+    let CachedResult { output, kept_at } = found;
+    let events = vec![NewEvent { at: engine.now(), what: Happening::CacheHit { kept_at } }];
+    let run = Some(ToolRun { tool: claimed.executor.clone(), source: RunSource::Cache });
+    let ended = Ended { result: Ok(output), usage: Usage::default(), is_outside: false };
+    settle::settle(engine, claimed, ended, Said { events, run, ..Said::default() }).await;
 }
 
 /// The fault of an attempt that was stopped before its guest began.
@@ -105,7 +145,7 @@ fn unbegun(reason: StopReason) -> Fault {
 }
 
 /// Finds the plugin of an attempt, its inputs, what it is granted at this moment, and its folders.
-async fn prepare(engine: &Arc<Engine>, claimed: &Claimed) -> Result<Prepared, Fault> {
+async fn prepare(engine: &Arc<Engine>, claimed: &Claimed) -> Result<Beginning, Fault> {
     let plugin = engine.ready_plugin(&claimed.executor).await.and_then(|plugin| {
         plugin.ok_or_else(|| EngineError::UnknownPlugin(claimed.executor.clone()))
     });
@@ -122,12 +162,19 @@ async fn prepare(engine: &Arc<Engine>, claimed: &Claimed) -> Result<Prepared, Fa
         let message = format!("inputs{at}: {message}");
         return Err(Fault::new(FaultCode::InvalidInput, message));
     }
-    let inputs = tools::call(&plugin.plugin, inputs)?;
     let granted = granted(engine, claimed, &plugin.plugin)?;
+    let has_left_files = !handed.dependencies.is_empty();
+    let given = cache::Given { inputs: &inputs, granted: &granted, has_left_files };
+    let miss = match cache::look(engine, claimed, &plugin.plugin, given).await {
+        Look::Hit(found) => return Ok(Beginning::Given(found)),
+        Look::Miss(miss) => Some(miss),
+        Look::Unused => None,
+    };
+    let inputs = tools::call(&plugin.plugin, inputs)?;
     let workplace = Workplace::make(&engine.files, claimed, asked, handed).await;
     let workplace =
         workplace.map_err(|error| own(claimed, &error, "could not make the task's folders"))?;
-    Ok(Prepared { plugin, inputs, granted, workplace })
+    Ok(Beginning::Call(Prepared { plugin, inputs, granted, workplace, miss }))
 }
 
 /// What the lock grants the plugin, and the operator this job alone.

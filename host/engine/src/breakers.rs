@@ -150,17 +150,21 @@ impl Breakers {
         Outcome::of_attempt(fault, timed_out, is_outside)
     }
 
-    /// Moves the breaker of an executor by the end of an attempt. True when it closed by that.
+    /// Moves the breaker of an executor by the end of an attempt, by its own rule or the usual one.
+    /// True when it closed by that.
     ///
     /// Its write is queued when this is first polled, so that it comes before what is queued later.
     pub(crate) async fn attempt_ended(
         &self,
-        executor: &str,
+        (executor, own): (&str, Option<BreakerRule>),
         began: Timestamp,
         outcome: Outcome,
         fault: Option<String>,
     ) -> bool {
-        let Some(rule) = self.rules.executors else { return false };
+        // Where there are none, a tool's own word makes none.
+        let Some(rule) = self.rules.executors.map(|usual| own.unwrap_or(usual)) else {
+            return false;
+        };
         let key = BreakerKey::Executor(executor.to_owned());
         let is_news = match outcome {
             Outcome::Failure => true,

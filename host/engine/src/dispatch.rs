@@ -16,6 +16,7 @@ use crate::engine::{Dispatcher, Engine};
 use crate::error::{EngineError, chain};
 use crate::files::Kept;
 use crate::lock::DispatchLock;
+use crate::settle::Said;
 use crate::{attempt, background, sessions, settle};
 
 /// How often to look for work although nobody rang: another process may have submitted a job.
@@ -231,7 +232,7 @@ impl Running {
             tracing::error!(task = %claimed.task, %error, "the host failed in an attempt");
             let fault = Fault::new(FaultCode::Trapped, "the host failed while it ran the attempt");
             let ended = Ended::without_use(fault);
-            settle::settle(engine, &claimed, ended, Vec::new(), Vec::new()).await;
+            settle::settle(engine, &claimed, ended, Said::default()).await;
         }
     }
 }
@@ -261,6 +262,9 @@ async fn hand_out(
     let is_full = handed_out.tasks.len() >= free;
     for expired in handed_out.expired {
         engine.hub.changed(expired.job);
+    }
+    for job in handed_out.parked {
+        engine.hub.changed(job);
     }
     for (job, _) in handed_out.jobs_ended {
         engine.hub.ended(job);

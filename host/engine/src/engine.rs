@@ -13,6 +13,7 @@ use apflow_model::job::Job;
 use apflow_model::lease::LeaseSeconds;
 use apflow_model::quarantine::QuarantineRule;
 use apflow_model::retention::Retention;
+use apflow_model::tool::settings::ToolSettings;
 use apflow_sandbox::{Sandbox, Stop, StopReason};
 use apflow_store::{JobFilter, JobPage, Store};
 use tokio::sync::{Mutex, Notify, RwLock, Semaphore};
@@ -25,6 +26,7 @@ use crate::components::Components;
 use crate::consents::Consents;
 use crate::error::EngineError;
 use crate::files::Files;
+use crate::health::Looks;
 use crate::hub::Hub;
 use crate::lock::DispatchLock;
 use crate::registry::Registry;
@@ -54,6 +56,8 @@ pub struct Settings {
     pub quarantine: QuarantineRule,
     /// How long what is over is kept.
     pub retention: Retention,
+    /// How tools are taken care of.
+    pub tools: ToolSettings,
 }
 
 impl Default for Settings {
@@ -69,6 +73,7 @@ impl Default for Settings {
             concurrency: Arc::default(),
             admission: Admission::default(),
             retention: Retention::default(),
+            tools: ToolSettings::default(),
         }
     }
 }
@@ -98,6 +103,7 @@ pub struct Engine {
     pub(crate) clock: Arc<SharedClock>,
     pub(crate) registry: Registry,
     pub(crate) breakers: Arc<Breakers>,
+    pub(crate) looks: Looks,
     pub(crate) hub: Hub,
     /// Rung when there may be something to dispatch.
     pub(crate) bell: Notify,
@@ -130,7 +136,7 @@ impl Engine {
     ) -> Arc<Self> {
         let places = Arc::new(Semaphore::new(settings.attempts_max as usize));
         Arc::new(Self {
-            store: store.admitting(settings.admission),
+            store: store.admitting(settings.admission).caching(settings.tools.cache),
             settings,
             sandbox: Arc::new(sandbox),
             components,
@@ -140,6 +146,7 @@ impl Engine {
             clock: Arc::new(SharedClock::new(clock)),
             registry: Registry::new(builtins),
             breakers,
+            looks: Looks::default(),
             hub: Hub::default(),
             bell: Notify::new(),
             places,

@@ -2,14 +2,15 @@
 //!
 //! A task that ends badly is no error of the engine: it is the task's fault, and stored with it.
 
+use apflow_model::approval::Decided;
 use apflow_model::capability::Grant;
 use apflow_model::consent::Difference;
-use apflow_model::id::JobId;
+use apflow_model::id::{JobId, TaskId};
 use apflow_model::idempotency::IdempotencyKey;
 use apflow_model::job::SpecFault;
 use apflow_model::limit::Bytes;
 use apflow_model::reader::FileFault;
-use apflow_model::state::JobState;
+use apflow_model::state::{JobState, TaskState};
 use apflow_sandbox::SandboxError;
 use apflow_store::StoreError;
 
@@ -50,6 +51,22 @@ pub enum EngineError {
         job: JobId,
         /// What should be the id of a task, or the caller's reference to it.
         task: String,
+    },
+    /// The task waits for no approval. Nothing was changed.
+    #[error("`{task}` waits for no approval: it is {state}")]
+    NotAsked {
+        /// The task.
+        task: TaskId,
+        /// Where it stands.
+        state: TaskState,
+    },
+    /// Somebody decided the opposite before. Nothing was changed.
+    #[error("`{task}` was {} by {} at {}", earlier.decision, earlier.principal, earlier.at)]
+    DecidedOtherwise {
+        /// The task.
+        task: TaskId,
+        /// What was decided.
+        earlier: Box<Decided>,
     },
     /// The job has not ended, so it cannot be removed.
     #[error("`{job}` is {state}, and only what has ended can be removed: cancel it first")]

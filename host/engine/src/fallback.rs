@@ -97,6 +97,7 @@ const fn may_end_better_elsewhere(code: FaultCode) -> bool {
         | FaultCode::BudgetExhausted
         | FaultCode::ReferenceUnresolved
         | FaultCode::DependencyLost
+        | FaultCode::Denied
         | FaultCode::DeadlineExceeded => false,
     }
 }

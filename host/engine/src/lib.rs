@@ -6,10 +6,12 @@
 //! The path of a task is [`Engine::submit`], then dispatch, one attempt or several, and for each a
 //! settlement; [`Engine::watch`] tells who watches.
 
+mod approvals;
 mod attempt;
 mod background;
 mod breakers;
 mod builtin;
+mod cache;
 mod cancel;
 mod clock;
 mod components;
@@ -23,6 +25,7 @@ mod error;
 mod fallback;
 mod files;
 mod grants;
+mod health;
 mod hub;
 mod load;
 mod lock;
@@ -67,6 +70,6 @@ pub use watch::{EventPage, Watch};
 pub use window::Events;
 
 pub use apflow_store::{
-    CHECKPOINTS_PER_PAGE_MAX, FilePage, JobFilter, PastCheckpoint, SchedulePage, TaskFilter,
-    VALUES_PER_PAGE_MAX,
+    APPROVALS_PER_PAGE_MAX, ApprovalPage, CHECKPOINTS_PER_PAGE_MAX, FilePage, JobFilter,
+    PastCheckpoint, RESULTS_PER_PAGE_MAX, SchedulePage, TaskFilter, VALUES_PER_PAGE_MAX,
 };

@@ -96,15 +96,25 @@ impl Engine {
     fn make_ready(&self, installed: Plugin) -> Result<Arc<ReadyPlugin>, EngineError> {
         let file = format!("the component of `{}`", installed.manifest.name);
         let refused = |source| EngineError::of_component(&file, source);
-        let bytes = self.component_bytes(&installed.digest)?;
-        if apflow_sandbox::digest(&bytes) != installed.digest {
-            return Err(EngineError::ChangedComponent(installed.manifest.name));
-        }
+        let bytes = self.unchanged_component(&installed)?;
         let fuel = installed.manifest.limits.fuel.is_some();
         let compiled = self.sandbox.compile(&bytes, fuel).map_err(refused)?;
         let linked = self.linked_by(&installed.manifest, installed.tool.as_ref());
         let program = self.sandbox.link(&compiled, &linked).map_err(refused)?;
         Ok(self.registry.put(ReadyPlugin::new(installed, program)?))
+    }
+
+    /// Checks that the component is there, and is what was installed.
+    pub(crate) fn check_component(&self, installed: &Plugin) -> Result<(), EngineError> {
+        self.unchanged_component(installed).map(drop)
+    }
+
+    fn unchanged_component(&self, installed: &Plugin) -> Result<Cow<'static, [u8]>, EngineError> {
+        let bytes = self.component_bytes(&installed.digest)?;
+        if apflow_sandbox::digest(&bytes) != installed.digest {
+            return Err(EngineError::ChangedComponent(installed.manifest.name.clone()));
+        }
+        Ok(bytes)
     }
 
     fn component_bytes(&self, digest: &Digest) -> Result<Cow<'static, [u8]>, EngineError> {

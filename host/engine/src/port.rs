@@ -114,7 +114,7 @@ impl Port {
         }
     }
 
-    fn keep(&self, what: Happening) {
+    pub(crate) fn keep(&self, what: Happening) {
         let event = NewEvent { at: self.clock.now(), what };
         let is_full = {
             let mut unstored = locked(&self.unstored);

@@ -92,12 +92,19 @@ impl Engine {
         if let Some(before) = retention.uploads_days.since(now) {
             uploads = self.remove_uploads(before).await?;
         }
+        let results = self.forget_results().await?;
         let mut checkpoints = 0;
         if let Some(kept) = retention.checkpoints_hours.span() {
             checkpoints = self.drop_checkpoints(now.before(kept)).await?;
         }
-        if jobs + uploads + checkpoints > 0 {
-            tracing::info!(jobs, uploads, checkpoints, "removed what was kept long enough");
+        if jobs + uploads + checkpoints + results > 0 {
+            tracing::info!(
+                jobs,
+                uploads,
+                checkpoints,
+                results,
+                "removed what was kept long enough"
+            );
         }
         while self.slice(self.store.give_back_pages()).await? > 0 {}
         Ok(())

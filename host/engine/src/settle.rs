@@ -8,7 +8,7 @@ use apflow_model::clock::Timestamp;
 use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::retry::{self, Retry};
 use apflow_sandbox::Ended;
-use apflow_store::{Claimed, End, NewEvent, NewTaskFile, Settled, Settlement, StoreError};
+use apflow_store::{Claimed, End, NewEvent, NewTaskFile, Settled, Settlement, StoreError, ToolRun};
 
 use crate::engine::Engine;
 use crate::error::chain;
@@ -20,13 +20,23 @@ use crate::fallback;
 const STORE_AGAIN: Duration = Duration::from_millis(100);
 const STORE_AGAIN_MAX: Duration = Duration::from_secs(1);
 
-/// Stores how an attempt ended, the files that it left, and all that follows from it.
+/// What an attempt leaves beside its result.
+#[derive(Default)]
+pub(crate) struct Said {
+    /// The files that it left, in place already.
+    pub(crate) files: Vec<NewTaskFile>,
+    /// What happened in it and is not stored yet, in order.
+    pub(crate) events: Vec<NewEvent>,
+    /// What its end says of the tool that it ran. None for an executor.
+    pub(crate) run: Option<ToolRun>,
+}
+
+/// Stores how an attempt ended, what it left, and all that follows from it.
 pub(crate) async fn settle(
     engine: &Arc<Engine>,
     claimed: &Claimed,
     ended: Ended,
-    files: Vec<NewTaskFile>,
-    mut events: Vec<NewEvent>,
+    Said { files, mut events, run }: Said,
 ) {
     let now = engine.now();
     let result = ended.result.map_err(|fault| at_deadline(claimed, now, fault));
@@ -40,7 +50,7 @@ pub(crate) async fn settle(
     };
     let (task, attempt) = (claimed.task, claimed.attempt);
     let settlement = Settlement { task, attempt, now, end, usage: ended.usage, events };
-    let settled = match store(engine, settlement).await {
+    let settled = match store(engine, settlement, run).await {
         Ok(settled) => settled,
         Err(error) => {
             tracing::warn!(%task, attempt, error = chain(&error), "an end was dropped");
@@ -71,11 +81,19 @@ async fn drop_files(engine: &Engine, claimed: &Claimed) {
 }
 
 /// Stores an end, however often the database refuses, unless it counts no more.
-async fn store(engine: &Engine, settlement: Settlement) -> Result<Settled, StoreError> {
+async fn store(
+    engine: &Engine,
+    settlement: Settlement,
+    run: Option<ToolRun>,
+) -> Result<Settled, StoreError> {
     let (task, attempt) = (settlement.task, settlement.attempt);
     let mut wait = STORE_AGAIN;
     loop {
-        match engine.store.settle(settlement.clone()).await {
+        let settled = match run.clone() {
+            Some(run) => engine.store.settle_tool(settlement.clone(), run).await,
+            None => engine.store.settle(settlement.clone()).await,
+        };
+        match settled {
             Ok(settled) => return Ok(settled),
             Err(error @ (StoreError::AttemptLost | StoreError::Closed)) => return Err(error),
             Err(error) => {

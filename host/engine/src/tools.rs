@@ -6,7 +6,10 @@ use apflow_model::capability::Capabilities;
 use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::likeness::nearest;
 use apflow_model::manifest::Manifest;
-use apflow_model::plugin::{Definition, Descriptor, Installed, Plugin, World};
+use apflow_model::plugin::{
+    Definition, DefinitionText, Descriptor, Digest, Installed, Plugin, World,
+};
+use apflow_model::tool::metrics::ToolMetrics;
 use apflow_model::tool::{REQUEST_EXECUTOR, Run, Tool};
 use apflow_sandbox::Ended;
 use serde_json::Value;
@@ -41,6 +44,15 @@ impl Engine {
             Some(installed) => Ok(installed),
             None => Err(EngineError::UnknownTool(self.unknown(name, true).await?)),
         }
+    }
+
+    /// How the runs of a tool went since it was installed.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Store`] when the database fails.
+    pub async fn tool_metrics(&self, name: &str) -> Result<ToolMetrics, EngineError> {
+        Ok(self.store.tool_metrics(name).await?)
     }
 
     /// Says that there is no tool or executor of a name, and what may have been meant.

@@ -16,6 +16,8 @@ pub enum Permission {
     PluginsRead,
     /// Load and remove plugins, and grant them capabilities.
     PluginsManage,
+    /// Approve and deny runs of tools that ask for it.
+    TasksApprove,
     /// See and change the schedules of others, not only one's own.
     SchedulesManage,
     /// Look after the host: remove what is over, and examine and repair the database.
@@ -24,11 +26,12 @@ pub enum Permission {
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::JobsSubmit,
         Self::JobsRead,
         Self::PluginsRead,
         Self::PluginsManage,
+        Self::TasksApprove,
         Self::SchedulesManage,
         Self::HostManage,
     ];
@@ -40,6 +43,7 @@ impl Permission {
             Self::JobsRead => "jobs-read",
             Self::PluginsRead => "plugins-read",
             Self::PluginsManage => "plugins-manage",
+            Self::TasksApprove => "tasks-approve",
             Self::SchedulesManage => "schedules-manage",
             Self::HostManage => "host-manage",
         }

@@ -53,13 +53,12 @@ impl TryFrom<Written> for BreakerRule {
     type Error = String;
 
     fn try_from(written: Written) -> Result<Self, String> {
-        const SECONDS_MAX: u32 = 86_400;
         let Written { failures, open_seconds, open_seconds_max, probes } = written;
         let open_seconds_max = open_seconds_max.unwrap_or(open_seconds.max(600));
         for (name, number, least, most) in [
-            ("failures", failures, 1, 1_000),
-            ("open_seconds", open_seconds, 1, SECONDS_MAX),
-            ("open_seconds_max", open_seconds_max, open_seconds, SECONDS_MAX),
+            ("failures", failures, 1, Self::FAILURES_MAX),
+            ("open_seconds", open_seconds, 1, Self::SECONDS_MAX),
+            ("open_seconds_max", open_seconds_max, open_seconds, Self::SECONDS_MAX),
             ("probes", probes, 1, 10),
         ] {
             if !(least..=most).contains(&number) {
@@ -77,6 +76,11 @@ impl Default for BreakerRule {
 }
 
 impl BreakerRule {
+    /// The most failures in a row that a rule may wait for.
+    pub const FAILURES_MAX: u32 = 1_000;
+    /// The longest that a breaker may be open, in seconds: a day.
+    pub const SECONDS_MAX: u32 = 86_400;
+
     /// How long the breaker stays open when it opens for the `times`-th time in a row, from 1.
     fn open_for(&self, times: u32) -> Duration {
         let doublings = times.saturating_sub(1).min(31);
@@ -226,7 +230,8 @@ impl Outcome {
             | FaultCode::DeadlineExceeded
             | FaultCode::HostLost
             | FaultCode::PluginUnavailable
-            | FaultCode::PluginQuarantined => Self::Neither,
+            | FaultCode::PluginQuarantined
+            | FaultCode::Denied => Self::Neither,
         }
     }
 }

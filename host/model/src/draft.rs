@@ -33,6 +33,8 @@ pub(crate) struct RawTask {
     pub(crate) token_budget: Option<u64>,
     pub(crate) model: Option<String>,
     pub(crate) allow: Option<Vec<String>>,
+    #[serde(default = "yes")]
+    pub(crate) cache: bool,
 }
 
 /// `"fetch"`, or `{"id": "fetch", "required": false}`.

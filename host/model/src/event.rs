@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::approval::Decided;
 use crate::clock::Timestamp;
 use crate::fault::Fault;
 use crate::id::{JobId, TaskId};
@@ -47,6 +48,20 @@ pub enum Happening {
     },
     /// A schedule submitted the job.
     Fired(Origin),
+    /// The task is parked until somebody approves that it runs this tool.
+    ApprovalAsked {
+        /// The tool.
+        tool: String,
+    },
+    /// Somebody approved or denied that the task runs its tool.
+    ApprovalDecided(Decided),
+    /// The result was kept from an earlier run of the tool, and was given again.
+    CacheHit {
+        /// When that run ended.
+        kept_at: Timestamp,
+    },
+    /// No result was kept for these arguments, so the tool runs.
+    CacheMiss,
     /// Somebody cancelled the task while an attempt was running, which ends soon.
     Cancelling,
     /// The attempt completed before the cancellation could end it: its result counts.
@@ -105,6 +120,10 @@ impl Happening {
             Self::Held { .. } => "held",
             Self::Fallback { .. } => "fallback",
             Self::Fired(_) => "fired",
+            Self::ApprovalAsked { .. } => "approval_asked",
+            Self::ApprovalDecided(_) => "approval_decided",
+            Self::CacheHit { .. } => "cache_hit",
+            Self::CacheMiss => "cache_miss",
             Self::Cancelling => "cancelling",
             Self::CancelTooLate => "cancel_too_late",
         }
@@ -124,7 +143,12 @@ impl Happening {
             Self::Held { destination, .. } => destination.len(),
             Self::Fallback { from, to } => from.len() + to.len(),
             Self::Fired(origin) => origin.schedule.len(),
-            Self::Cancelling | Self::CancelTooLate => 0,
+            Self::ApprovalAsked { tool } => tool.len(),
+            Self::ApprovalDecided(decided) => {
+                let reason = decided.reason.as_ref().map_or(0, |reason| reason.as_str().len());
+                decided.principal.len() + reason
+            }
+            Self::CacheHit { .. } | Self::CacheMiss | Self::Cancelling | Self::CancelTooLate => 0,
         }
     }
 }

@@ -43,11 +43,13 @@ pub enum FaultCode {
     DeadlineExceeded,
     /// Hosts ended while the plugin ran, so it is not run until an operator says so.
     PluginQuarantined,
+    /// Somebody who was asked to approve it said no.
+    Denied,
 }
 
 impl FaultCode {
     /// Every kind.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::InvalidInput,
         Self::Retryable,
         Self::Permanent,
@@ -63,6 +65,7 @@ impl FaultCode {
         Self::PluginUnavailable,
         Self::DeadlineExceeded,
         Self::PluginQuarantined,
+        Self::Denied,
     ];
 
     /// Whether another attempt may end better.
@@ -79,6 +82,7 @@ impl FaultCode {
             | Self::DependencyLost
             | Self::PluginUnavailable
             | Self::PluginQuarantined
+            | Self::Denied
             | Self::DeadlineExceeded => false,
         }
     }
@@ -101,6 +105,7 @@ impl FaultCode {
             Self::PluginUnavailable => "plugin-unavailable",
             Self::DeadlineExceeded => "deadline-exceeded",
             Self::PluginQuarantined => "plugin-quarantined",
+            Self::Denied => "denied",
         }
     }
 }

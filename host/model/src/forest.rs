@@ -160,6 +160,7 @@ impl Links<'_> {
             token_budget: raw.token_budget,
             model: raw.model,
             allow: raw.allow.map(|texts| self.allow(&texts)).transpose()?,
+            uses_cache: raw.cache,
             inputs: raw.inputs,
         })
     }

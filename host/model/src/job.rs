@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::approval::{Approval, ParkedFor};
 use crate::breaker::BreakerKey;
 use crate::capability::Grant;
 use crate::clock::Timestamp;
@@ -66,6 +67,8 @@ pub struct TaskSpec {
     pub model: Option<String>,
     /// What it keeps of what the operator grants. None for all of it.
     pub allow: Option<Vec<Grant>>,
+    /// Whether a result of its tool that is kept may be given again, and its own is kept.
+    pub uses_cache: bool,
 }
 
 /// That a task waits for another.
@@ -180,6 +183,12 @@ pub struct Task {
     /// What holds it back, while it is ready and its executor is left alone for a while.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_by: Option<HeldBy>,
+    /// What it waits for, while it is parked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parked_for: Option<ParkedFor>,
+    /// The runs of tools that somebody was asked to approve, since it was last redriven.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approvals: Vec<Approval>,
     /// What it returned.
     pub output: Option<Value>,
     /// Why it did not end well.

@@ -4,7 +4,9 @@
 //! speaks in its types.
 
 pub mod access;
+pub mod approval;
 pub mod breaker;
+pub mod cache;
 pub mod capability;
 pub mod clock;
 pub mod concurrency;
@@ -19,6 +21,7 @@ pub mod file;
 mod forest;
 pub mod id;
 pub mod idempotency;
+pub mod import;
 pub mod job;
 pub mod lease;
 pub mod likeness;
@@ -33,6 +36,7 @@ pub mod reference;
 pub mod retention;
 pub mod retry;
 pub mod schedule;
+mod schema;
 pub mod secret;
 pub mod state;
 mod submission;

@@ -59,6 +59,9 @@ pub struct Limits {
     pub out_bytes: u64,
     /// Files and folders in `/out`, and as many in `/scratch`. Up to 100,000; 1000 if not set.
     pub files: u64,
+    /// How many of its tasks run at once, on all hosts of a database together, from 1 to 1,000,000.
+    /// None for any number. It is no limit of one attempt: a claim heeds it.
+    pub running_max: Option<u32>,
 }
 
 impl Default for Limits {
@@ -84,6 +87,7 @@ impl Default for Limits {
             idle_timeout: Duration::from_mins(10),
             out_bytes: 64 * MIB,
             files: 1000,
+            running_max: None,
         }
     }
 }

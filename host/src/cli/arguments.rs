@@ -12,6 +12,8 @@ use apflow_model::limit::Span;
 use apflow_model::state::JobState;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::approvals::ApprovalsVerb;
+use super::cache::CacheVerb;
 use super::schedules::SchedulesVerb;
 use super::tasks::TasksVerb;
 use super::{grant, json};
@@ -71,13 +73,18 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: PluginsVerb,
     },
-    /// List, show and run installed tools.
+    /// List, show, run and look after installed tools.
     Tools {
         #[command(subcommand)]
         verb: ToolsVerb,
     },
-    /// Check manifests, as CI does: plugin.yaml and tool.yaml.
+    /// Check manifests and components, as CI does: plugin.yaml and tool.yaml.
     Validate(Validate),
+    /// Print the JSON Schema of a manifest, for editors and CI.
+    Schema {
+        /// Of which kind of manifest.
+        kind: ManifestKind,
+    },
     /// Run one task now, or a batch of them.
     Run(Run),
     /// List, show, watch, cancel, retry and remove jobs, and get their files.
@@ -94,6 +101,11 @@ pub(crate) enum Verb {
     Tasks {
         #[command(subcommand)]
         verb: TasksVerb,
+    },
+    /// List what waits for an approval, approve and deny it.
+    Approvals {
+        #[command(subcommand)]
+        verb: ApprovalsVerb,
     },
     /// List what is left alone since it keeps failing, and try it again.
     Breakers {
@@ -180,6 +192,16 @@ pub(crate) enum PluginsVerb {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ToolsVerb {
+    /// Look whether one tool can do its work, or all.
+    Health {
+        /// The name of the tool.
+        name: Option<String>,
+    },
+    /// List and forget the results that are given again.
+    Cache {
+        #[command(subcommand)]
+        verb: CacheVerb,
+    },
     /// List the installed tools.
     List,
     /// Show one tool: how it is called, what it asks for and what it is granted.
@@ -435,15 +457,32 @@ pub(crate) struct Selftest {
 /// What `validate` takes.
 #[derive(Debug, Args)]
 pub(crate) struct Validate {
-    /// Manifests, folders of them, or patterns such as `tools/*/tool.yaml`.
+    /// Manifests, components, folders of manifests, or patterns such as `tools/*/tool.yaml`.
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<String>,
     /// How to report.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
-    /// Warnings are faults: a fallback that is none of the tools, a circle of fallbacks.
+    /// Warnings are faults: a fallback that is none of the tools, a circle of fallbacks, a component
+    /// that is not there.
     #[arg(long)]
     pub(crate) strict: bool,
+    /// The same manifests as they were before: tells what the new ones ask for beside them, and fails
+    /// when that is more.
+    #[arg(long, value_name = "OLD")]
+    pub(crate) against: Option<String>,
+    /// With `--against`: asking for more is no failure.
+    #[arg(long, requires = "against")]
+    pub(crate) allow_more: bool,
+}
+
+/// A kind of manifest.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum ManifestKind {
+    /// `plugin.yaml`.
+    Plugin,
+    /// `tool.yaml`.
+    Tool,
 }
 
 /// How `validate` reports.

@@ -1,9 +1,11 @@
 //! The command line: a verb a file.
 
+mod approvals;
 mod arguments;
 mod asked;
 mod bench;
 mod breakers;
+mod cache;
 mod compile;
 mod doctor;
 mod error;
@@ -12,6 +14,7 @@ mod explain;
 mod files;
 mod found;
 mod grant;
+mod health;
 mod jobs;
 mod json;
 mod load;
@@ -21,6 +24,7 @@ mod output;
 mod plugins;
 mod run;
 mod schedules;
+mod schema;
 mod secrets;
 mod selftest;
 mod serve;
@@ -92,6 +96,10 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         }
         Verb::Tools { verb } => tools::run(&config()?, verb, output).await,
         Verb::Validate(verb) => validate::run(&verb, output),
+        Verb::Schema { kind } => {
+            schema::run(kind, output);
+            Ok(Exit::Ok)
+        }
         Verb::Plugins { verb: PluginsVerb::Release { name } } => {
             plugins::release(&config()?, name, output).await
         }
@@ -113,6 +121,7 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
             jobs::retry(&config()?, RetryJob { id, tasks, with_cancelled: cancelled }, output).await
         }
         Verb::Tasks { verb } => tasks::run(&config()?, verb, output).await,
+        Verb::Approvals { verb } => approvals::run(&config()?, verb, output).await,
         Verb::Breakers { verb: BreakersVerb::List } => breakers::list(&config()?, output).await,
         Verb::Breakers { verb: BreakersVerb::Reset { key, .. } } => {
             breakers::reset(&config()?, key, output).await

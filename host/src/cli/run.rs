@@ -70,7 +70,7 @@ async fn inputs(
 ) -> Result<(&'static str, Value), CliError> {
     let name = name.clone();
     let found = if *is_tool {
-        Some(host.api.invoke(ShowTool { name }, &operator()).await?.plugin)
+        Some(host.api.invoke(ShowTool { name }, &operator()).await?.installed.plugin)
     } else {
         match host.api.invoke(ShowPlugin { name }, &operator()).await {
             Ok(installed) => Some(installed.plugin),

@@ -1,8 +1,9 @@
-//! `tools list`, `tools show`, `tools run`.
+//! `tools list`, `tools show`, `tools run`, `tools health`, `tools cache`.
 
 use apflow_api::{ListTools, ShowTool};
 use apflow_model::limit::Span;
 use apflow_model::plugin::Installed;
+use apflow_model::tool::metrics::ToolMetrics;
 use apflow_model::tool::{Argument, Category, Flag, Tool};
 
 use super::arguments::ToolsVerb;
@@ -11,7 +12,7 @@ use super::exit::Exit;
 use super::operator::invoke;
 use super::output::{Output, columns};
 use super::run::{Named, run_task};
-use super::{asked, plugins};
+use super::{asked, cache, health, plugins};
 use crate::config::Config;
 
 pub(crate) async fn run(
@@ -25,9 +26,13 @@ pub(crate) async fn run(
             output.result(&listed, || plugins::table(&listed.tools));
         }
         ToolsVerb::Show { name } => {
-            let installed = invoke(config, ShowTool { name }).await?;
-            output.result(&installed, || detail(&installed));
+            let shown = invoke(config, ShowTool { name }).await?;
+            output.result(&shown, || {
+                format!("{}\n\n{}", detail(&shown.installed), runs(&shown.metrics))
+            });
         }
+        ToolsVerb::Health { name } => return health::run(config, name, output).await,
+        ToolsVerb::Cache { verb } => return cache::run(config, verb, output).await,
         ToolsVerb::Run { name, task } => {
             return run_task(config, Named { name, is_tool: true }, task, output).await;
         }
@@ -58,6 +63,26 @@ fn detail(installed: &Installed) -> String {
     let rows = rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
     let asks = asked::table(installed);
     format!("{}\n\n{}\n\n{asks}", columns(&[], rows, &[]), inputs(tool))
+}
+
+/// How its runs went.
+fn runs(metrics: &ToolMetrics) -> String {
+    let ms = |us: Option<u64>| {
+        us.map_or("-".to_owned(), |us| format!("{}.{:03} ms", us / 1_000, us % 1_000))
+    };
+    let row = vec![
+        metrics.runs.to_string(),
+        metrics.successes.to_string(),
+        metrics.failures.to_string(),
+        metrics.fallbacks.to_string(),
+        metrics.cache_hits.to_string(),
+        metrics.cache_misses.to_string(),
+        ms(metrics.median_us),
+        ms(metrics.p95_us),
+    ];
+    let heads =
+        ["RUNS", "GOOD", "FAILED", "FALLBACKS", "CACHE HITS", "CACHE MISSES", "MEDIAN", "P95"];
+    columns(&heads, vec![row], &[0, 1, 2, 3, 4, 5, 6, 7])
 }
 
 /// What it takes, by the names that a task gives it.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use apflow_api::{FindJob, WatchJob};
+use apflow_model::approval::Decided;
 use apflow_model::event::{Event, Happening};
 use apflow_model::id::{JobId, TaskId};
 
@@ -47,15 +48,24 @@ fn line(event: &Event, names: &HashMap<TaskId, String>) -> String {
         | Happening::Progress { .. }
         | Happening::Denied { .. }
         | Happening::Held { .. }
+        | Happening::ApprovalAsked { .. }
         | Happening::Fallback { .. }) => said(what).unwrap_or_default(),
         Happening::Fired(origin) => format!(" fired by {} for {}", origin.schedule, origin.tick),
+        Happening::ApprovalDecided(decided) => {
+            let Decided { decision, principal, reason, .. } = decided;
+            let reason = reason.as_ref().map(|reason| format!(": {}", reason.as_str()));
+            format!("       {decision} by {principal}{}", reason.unwrap_or_default())
+        }
+        Happening::CacheHit { kept_at } => format!("       given again, from {kept_at}"),
+        Happening::CacheMiss => "       no result is kept".to_owned(),
         Happening::Cancelling => "       is being cancelled".to_owned(),
         Happening::CancelTooLate => "       completed before it could be cancelled".to_owned(),
     };
     format!("{:>6} {} {task} {what}", event.n, event.at)
 }
 
-/// What a guest said or was refused, as lines, and which other is tried. None for the rest.
+/// What a guest said or was refused, as lines, which other is tried, and who must approve it. None
+/// for the rest.
 pub(super) fn said(what: &Happening) -> Option<String> {
     Some(match what {
         Happening::Log(line) => {
@@ -74,9 +84,15 @@ pub(super) fn said(what: &Happening) -> Option<String> {
         Happening::Held { destination, wait_ms } => {
             format!("   held {destination} is left alone for {wait_ms} ms more")
         }
+        Happening::ApprovalAsked { tool } => format!(
+            "       waits for approval of {tool}: `apflow-host approvals list` shows the task"
+        ),
         Happening::Fallback { from, to } => format!("       {from} failed: {to} is tried"),
         Happening::State { .. }
         | Happening::Fired(_)
+        | Happening::ApprovalDecided(_)
+        | Happening::CacheHit { .. }
+        | Happening::CacheMiss
         | Happening::Cancelling
         | Happening::CancelTooLate
         | Happening::Checkpoint { .. } => return None,

@@ -2,6 +2,7 @@
 //!
 //! It does not decide about retries: `apflow_model::retry` does, and the engine passes it in.
 
+use apflow_model::cache::CacheLimits;
 use apflow_model::clock::Timestamp;
 use apflow_model::fault::Fault;
 use apflow_model::id::{JobId, TaskId};
@@ -13,6 +14,7 @@ use crate::error::StoreError;
 use crate::events::NewEvent;
 use crate::files::NewTaskFile;
 use crate::store::Store;
+use crate::tool_runs::ToolRun;
 
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq)]
@@ -110,9 +112,37 @@ impl Store {
     ///
     /// Once queued, the write happens even when the returned future is dropped.
     pub async fn settle(&self, settlement: Settlement) -> Result<Settled, StoreError> {
+        self.settle_with(settlement, None).await
+    }
+
+    /// Stores the end of an attempt of a tool, as [`Store::settle`] does. In the same transaction,
+    /// the run is counted, and its result is kept to be given again.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::settle`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Store::settle`].
+    pub async fn settle_tool(
+        &self,
+        settlement: Settlement,
+        run: ToolRun,
+    ) -> Result<Settled, StoreError> {
+        self.settle_with(settlement, Some(run)).await
+    }
+
+    async fn settle_with(
+        &self,
+        settlement: Settlement,
+        run: Option<ToolRun>,
+    ) -> Result<Settled, StoreError> {
         let Settlement { task, attempt, now, end, usage, events } = settlement;
         let (usage, keeps_checkpoints) = (Some(usage), self.keeps_checkpoints());
-        self.write(Ending { task, attempt, now, end, usage, events, keeps_checkpoints }).await
+        let tool = run.map(|run| (run, self.cache_limits()));
+        let ending = Ending { task, attempt, now, end, usage, events, keeps_checkpoints, tool };
+        self.write(ending).await
     }
 }
 
@@ -158,6 +188,8 @@ pub(crate) struct Ending {
     /// Whether a task that has completed keeps its checkpoints for now. One that has not completed
     /// does so in any case.
     pub(crate) keeps_checkpoints: bool,
+    /// What it says of the tool that was run, and how much may be kept of tools.
+    pub(crate) tool: Option<(ToolRun, CacheLimits)>,
 }
 
 impl Ending {

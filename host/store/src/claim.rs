@@ -2,7 +2,7 @@
 //!
 //! It does not decide whether a claimed task may run: the engine admits it.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,7 @@ use apflow_model::usage::Usage;
 use serde_json::Value;
 use tokio::sync::Mutex;
 
+use crate::approvals;
 use crate::attempts::{End, Ending};
 use crate::batch::Batch;
 use crate::breakers;
@@ -29,11 +30,15 @@ use crate::lanes::{self, Round, Rounds};
 use crate::row;
 use crate::sessions::SessionId;
 use crate::store::Store;
+use crate::tool_rules;
 use crate::write::{Turn, Write};
 
 /// The most scheduled tasks that one claim makes ready. A claim that leaves some behind makes
 /// [`Store::next_run_at`] a moment in the past, so the next one comes at once.
 pub const PROMOTED_PER_CLAIM_MAX: u32 = 1_000;
+
+/// The most tasks that one claim parks. What is left waits for the next.
+pub const PARKED_PER_CLAIM_MAX: usize = 1_000;
 
 /// A task that was handed out to run, with all that an attempt needs.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,6 +77,8 @@ pub struct Claimed {
     pub has_dependencies: bool,
     /// What the task keeps of both. None for all of it.
     pub allow: Option<Vec<Grant>>,
+    /// Whether a result of its tool that is kept may be given again, and its own is kept.
+    pub uses_cache: bool,
     /// What its earlier attempts used together.
     pub used: Usage,
 }
@@ -83,6 +90,8 @@ pub struct HandedOut {
     pub tasks: Vec<Claimed>,
     /// The tasks whose deadlines passed while they waited, in the order of their submission.
     pub expired: Vec<Expired>,
+    /// The jobs of tasks that were parked, since somebody must approve them.
+    pub parked: BTreeSet<JobId>,
     /// The jobs that ended by that, and by tasks that could not be read.
     pub jobs_ended: Vec<(JobId, JobState)>,
 }
@@ -123,6 +132,7 @@ impl Store {
             let taken = self.write(Claim { session, now, free, limits, rounds }).await?;
             handed_out.expired.extend(taken.expired);
             handed_out.jobs_ended.extend(taken.jobs_ended);
+            handed_out.parked.extend(taken.parked);
             let mut is_all_read = true;
             for taken in taken.tasks {
                 match taken.read() {
@@ -198,7 +208,8 @@ const LOOK: &str = "\
            EXISTS (SELECT 1 FROM task WHERE deadline IS NOT NULL AND state < 8 AND state <> 3 \
                    AND deadline <= $2), \
            EXISTS (SELECT 1 FROM task WHERE state = 1 AND run_at <= $2), \
-           EXISTS (SELECT 1 FROM breaker WHERE open_until IS NOT NULL)";
+           EXISTS (SELECT 1 FROM breaker WHERE open_until IS NOT NULL), \
+           EXISTS (SELECT 1 FROM tool_rule)";
 
 const TAKE: Sql = sql!(
     "\
@@ -234,7 +245,7 @@ const START_JOBS: Sql = sql!(
 const SHOW_CLAIMED: Sql = sql!(
     "\
     SELECT task.id, task.job_id, task.attempt, task.reference, task.executor, task.timeout_ms, \
-           task.deadline, task.attempts_max, task.attempts_before, task.backoff, task.token_budget, task.model, task.allow, \
+           task.deadline, task.attempts_max, task.attempts_before, task.backoff, task.token_budget, task.model, task.allow, task.uses_cache, \
            task_input.body, job.principal, job.grants, job.event_count, \
            EXISTS (SELECT 1 FROM dependency WHERE task_id = task.id) AS has_dependencies \
     FROM task JOIN job ON job.id = task.job_id LEFT JOIN task_input ON task_input.task_id = task.id \
@@ -259,7 +270,7 @@ impl Write for Claim {
 
     async fn apply(&self, connection: &mut Connection<'_>) -> Result<Handed, StoreError> {
         let look = query(LOOK).bind(self.session.0).bind(self.now.unix_ms());
-        let (is_held, is_late, is_due, is_guarded): (bool, bool, bool, bool) =
+        let (is_held, is_late, is_due, is_guarded, is_ruled): (bool, bool, bool, bool, bool) =
             look.read_one(connection).await?;
         if !is_held {
             return Err(StoreError::SessionLost);
@@ -279,15 +290,28 @@ impl Write for Claim {
                 *allowed = most.min(*allowed);
             }
         }
+        let is_gated = is_ruled && tool_rules::heed(connection, &mut limits).await?;
+        let mut parked = 0;
         let mut rounds = self.rounds.lock().await;
         let mut round = Round::from(rounds.after);
         loop {
             let got = u32::try_from(handed.tasks.len()).unwrap_or(u32::MAX);
             let free = self.free.saturating_sub(got);
-            if free == 0 || round.is_done {
+            if free == 0 || round.is_done || parked >= PARKED_PER_CLAIM_MAX {
                 return Ok(handed);
             }
-            let chosen = self.choose(connection, &limits, (&mut *rounds, &mut round), free).await?;
+            let mut chosen = self.choose(connection, &limits, (&mut *rounds, &mut round), free).await?;
+            if is_gated {
+                let new = approvals::park(connection, &chosen, self.now).await?;
+                if !new.tasks.is_empty() {
+                    chosen.retain(|task| !new.tasks.contains(task));
+                    parked += new.tasks.len();
+                    handed.parked.extend(new.jobs);
+                    events::append(connection, new.drafts).await?;
+                    // Once more: their places are free again.
+                    round = Round::from(rounds.after);
+                }
+            }
             handed.tasks.extend(self.take(connection, &chosen).await?);
         }
     }
@@ -299,6 +323,7 @@ struct Handed {
     tasks: Vec<Taken>,
     expired: Vec<Expired>,
     jobs_ended: Vec<(JobId, JobState)>,
+    parked: BTreeSet<JobId>,
 }
 
 /// A task that has become running, as it is stored: it is read once the writer is free again.
@@ -432,7 +457,7 @@ fn give_up(taken: &Taken, now: Timestamp, error: &StoreError) -> Ending {
                    the task again";
     let end = End::Failed { fault: Fault::new(FaultCode::Permanent, message) };
     let (usage, events) = (None, Vec::new());
-    Ending { task, attempt, now, end, usage, events, keeps_checkpoints: true }
+    Ending { task, attempt, now, end, usage, events, keeps_checkpoints: true, tool: None }
 }
 
 fn read_claimed(row: &Row) -> Result<Claimed, StoreError> {
@@ -454,6 +479,7 @@ fn read_claimed(row: &Row) -> Result<Claimed, StoreError> {
         grants: row::json(row, "grants")?,
         has_dependencies: row::column(row, "has_dependencies")?,
         allow: row::perhaps_json(row, "allow")?,
+        uses_cache: row::column(row, "uses_cache")?,
         used: Usage::default(),
     })
 }

@@ -15,6 +15,7 @@ use apflow_model::usage::Usage;
 use serde_json::{Value, json};
 
 use crate::admission::{self, Newcomer};
+use crate::approvals;
 use crate::batch::Batch;
 use crate::breakers;
 use crate::connection::{Connection, Query, Row, query};
@@ -147,6 +148,7 @@ impl Store {
         let mut job = read(&found)?;
         job.tasks = tasks::of_job(&mut snapshot, id).await?;
         breakers::explain(&mut snapshot, &mut job.tasks).await?;
+        approvals::of_job(&mut snapshot, id, &mut job.tasks).await?;
         Ok(Some(job))
     }
 
@@ -337,6 +339,8 @@ fn plan_task(job: JobId, id: i64, spec: &TaskSpec, ids: &[i64], now: Timestamp) 
         allow: spec.allow.clone(),
         max_attempts: spec.attempts_max,
         held_by: None,
+        parked_for: None,
+        approvals: Vec::new(),
         output: None,
         fault: None,
         usage: Usage::default(),
@@ -368,6 +372,7 @@ fn task_row(task: &Task, spec: &TaskSpec, lane: i64) -> Result<Value, StoreError
         spec.allow.as_ref().map(row::text).transpose()?,
         spec.deadline.map(Timestamp::unix_ms),
         lane,
+        spec.uses_cache,
     ]))
 }
 
@@ -385,14 +390,14 @@ const INSERT_TASKS: Sql = sql!(
     "\
     INSERT INTO task (id, job_id, reference, name, executor, state, parent_id, priority, run_at, \
                       timeout_ms, token_budget, model, backoff, attempts_max, waiting_count, \
-                      created_at, allow, deadline, lane_id) \
+                      created_at, allow, deadline, lane_id, uses_cache) \
     SELECT CAST(value->>0 AS BIGINT), CAST(value->>1 AS BIGINT), value->>2, value->>3, \
            value->>4, CAST(value->>5 AS BIGINT), CAST(value->>6 AS BIGINT), \
            CAST(value->>7 AS BIGINT), CAST(value->>8 AS BIGINT), \
            CAST(value->>9 AS BIGINT), CAST(value->>10 AS BIGINT), value->>11, \
            value->>12, CAST(value->>13 AS BIGINT), CAST(value->>14 AS BIGINT), \
            CAST(value->>15 AS BIGINT), value->>16, CAST(value->>17 AS BIGINT), \
-           CAST(value->>18 AS BIGINT) FROM ",
+           CAST(value->>18 AS BIGINT), CAST(value->>19 AS BOOLEAN) FROM ",
     ROWS
 );
 

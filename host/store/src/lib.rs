@@ -6,6 +6,7 @@
 mod store;
 
 mod admission;
+mod approvals;
 mod jobs;
 
 mod claim;
@@ -39,9 +40,12 @@ mod sessions;
 mod doctor;
 
 mod breakers;
+mod cache;
 
 mod plugins;
 mod quarantine;
+mod tool_rules;
+mod tool_runs;
 
 mod commit;
 mod link;
@@ -65,14 +69,16 @@ mod schema;
 mod floor;
 
 pub use crate::address::{Address, AddressError, Server};
+pub use crate::approvals::{APPROVALS_PER_PAGE_MAX, ApprovalPage, Ruled, Ruling};
 pub use crate::attempts::{End, Settled, Settlement};
 pub use crate::breakers::{BREAKERS_MAX, BreakerMove, KeptBreaker, Moved};
+pub use crate::cache::{CachedResult, NewResult, RESULTS_PER_PAGE_MAX};
 pub use crate::cancel::Cancelled;
 pub use crate::checkpoints::{
     CHECKPOINT_BYTES_MAX, CHECKPOINTS_MAX, CHECKPOINTS_PER_PAGE_MAX, Checkpoint, PastCheckpoint,
     VALUES_PER_PAGE_MAX,
 };
-pub use crate::claim::{Claimed, HandedOut, PROMOTED_PER_CLAIM_MAX};
+pub use crate::claim::{Claimed, HandedOut, PARKED_PER_CLAIM_MAX, PROMOTED_PER_CLAIM_MAX};
 pub use crate::deadlines::{EXPIRED_PER_CLAIM_MAX, Expired};
 pub use crate::depth::{Depth, LaneDepth};
 pub use crate::doctor::Examination;
@@ -92,3 +98,4 @@ pub use crate::sessions::SessionId;
 pub use crate::store::Store;
 pub use crate::task_list::{TASKS_PER_PAGE_MAX, TaskFilter, TaskPage};
 pub use crate::tasks::Hold;
+pub use crate::tool_runs::{RunSource, ToolRun};

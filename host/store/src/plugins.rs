@@ -6,11 +6,14 @@
 use apflow_model::clock::Timestamp;
 use apflow_model::plugin::Plugin;
 
+use crate::cache;
 use crate::connection::{Connection, Query, Row, query};
 use crate::error::StoreError;
 use crate::quarantine;
 use crate::row;
 use crate::store::Store;
+use crate::tool_rules::{self, ToolRule};
+use crate::tool_runs;
 use crate::write::Write;
 
 impl Store {
@@ -149,17 +152,18 @@ struct Put {
     texts: Texts<String>,
     builtin: bool,
     loaded_at: Timestamp,
+    rule: ToolRule,
 }
 
 impl Put {
     fn new(plugin: Plugin) -> Result<Self, StoreError> {
-        let texts = Texts::write(&plugin)?;
+        let (texts, rule) = (Texts::write(&plugin)?, ToolRule::of(&plugin));
         let Plugin { manifest, builtin, loaded_at, .. } = plugin;
         // Not everything that can be written can be read: `serde_json` reads no more than 127
         // levels, for one. What is refused here cannot be in the way of every later start.
         texts.read(builtin, loaded_at)?;
         let version = manifest.version.to_string();
-        Ok(Self { name: manifest.name, version, texts, builtin, loaded_at })
+        Ok(Self { name: manifest.name, version, texts, builtin, loaded_at, rule })
     }
 }
 
@@ -189,7 +193,10 @@ impl Write for Put {
             .bind(self.texts.bound_to.clone())
             .execute(connection)
             .await?;
-        quarantine::know(connection, &self.texts.digest).await
+        quarantine::know(connection, &self.texts.digest).await?;
+        // What it was is there no more.
+        cache::forget_tool(connection, &self.name).await?;
+        tool_rules::put(connection, &self.name, self.rule).await
     }
 }
 
@@ -205,6 +212,9 @@ impl Write for Remove {
                            (SELECT quarantined_at FROM component \
                             WHERE component.digest = plugin.digest) AS quarantined_at";
         let removed = query(SQL).bind(&self.name).fetch_optional(connection).await?;
+        cache::forget_tool(connection, &self.name).await?;
+        tool_rules::put(connection, &self.name, ToolRule::default()).await?;
+        tool_runs::forget(connection, &self.name).await?;
         removed.as_ref().map(read).transpose()
     }
 }

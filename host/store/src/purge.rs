@@ -204,7 +204,7 @@ macro_rules! large_rows_of_tasks {
 }
 
 /// What hangs on jobs, in the order it goes.
-const PARTS: [Sql; 9] = [
+const PARTS: [Sql; 10] = [
     sql!(
         "DELETE FROM event WHERE (job_id, n) IN (SELECT job_id, n FROM event \
          WHERE job_id IN (SELECT CAST(value AS BIGINT) FROM ",
@@ -217,6 +217,7 @@ const PARTS: [Sql; 9] = [
     rows_of_tasks!("task_file", "task_file.id"),
     rows_of_tasks!("task_upload", "task_upload.task_id, task_upload.upload_id"),
     rows_of_tasks!("dependency", "dependency.dependency_id, dependency.task_id"),
+    rows_of_tasks!("approval", "approval.task_id, approval.tool"),
     rows_of_tasks!("attempt", "attempt.task_id, attempt.n"),
     // Whatever was too large for this slice stays, and its task with it.
     sql!(

@@ -153,6 +153,7 @@ impl Write for Recover {
                 usage: None,
                 events: Vec::new(),
                 keeps_checkpoints: true,
+                tool: None,
             });
         }
         let settled = Ending::apply_group(&endings, connection).await?;

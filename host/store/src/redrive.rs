@@ -9,6 +9,7 @@ use apflow_model::id::{JobId, TaskId};
 use apflow_model::redrive::{self, Stand};
 use apflow_model::state::{JobState, TaskState};
 
+use crate::approvals;
 use crate::connection::{Connection, query};
 use crate::dependents;
 use crate::dialect::{Sql, sql};
@@ -141,6 +142,7 @@ impl Write for Redrive {
             return Ok(redriven);
         }
         let again: Vec<i64> = redriven.tasks.iter().map(|(task, _)| task.0).collect();
+        approvals::forget(connection, &again).await?;
         query(UNRESOLVE).bind(row::text(&again)?).execute(connection).await?;
         query(REOPEN).bind(row::text(&moves)?).execute(connection).await?;
         let has_started = rows.iter().any(|(.., has_started)| *has_started);

@@ -215,6 +215,7 @@ impl Write for GiveBack {
                 usage: None,
                 events: Vec::new(),
                 keeps_checkpoints: true,
+                tool: None,
             })
         };
         let endings = given.iter().map(ending).collect::<Result<Vec<_>, StoreError>>()?;

@@ -20,6 +20,7 @@ use crate::events::{self, Draft};
 use crate::fallbacks;
 use crate::files;
 use crate::row;
+use crate::tool_runs;
 use crate::write::{Answers, Turn, WriteGroup};
 
 /// Only the attempt that holds a task ends it: this is the fence. A task that somebody cancelled
@@ -147,6 +148,7 @@ async fn settle(
     end_attempts(&mut batch, &held)?;
     store_outputs(&mut batch, &held)?;
     fallbacks::replace(connection, held.iter().map(|held| held.ending)).await?;
+    tool_runs::settle(connection, held.iter().map(|held| held.ending)).await?;
     let moved = move_dependents(connection, &held).await?;
     let jobs_ended = change_jobs(connection, batch, &held, &moved).await?;
     Ok(answer(endings, &held, moved, jobs_ended))

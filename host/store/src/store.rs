@@ -5,6 +5,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use apflow_model::cache::CacheLimits;
 use apflow_model::clock::Timestamp;
 use apflow_model::concurrency::Admission;
 use apflow_model::id::IdSource;
@@ -60,6 +61,7 @@ pub struct Store {
     address: Address,
     keeps_checkpoints: bool,
     admission: Admission,
+    cache_limits: CacheLimits,
     rounds: Arc<tokio::sync::Mutex<Rounds>>,
     lanes: Arc<Known>,
     hearing: Arc<Hearing>,
@@ -88,6 +90,7 @@ impl Store {
             readers,
             ids: Arc::new(Mutex::new(ids)),
             admission: Admission::default(),
+            cache_limits: CacheLimits::default(),
             rounds: Arc::default(),
             lanes: Arc::default(),
             hearing,
@@ -105,6 +108,12 @@ impl Store {
     #[must_use]
     pub fn admitting(self, admission: Admission) -> Self {
         Self { admission, ..self }
+    }
+
+    /// The same store, which keeps no more results of tools than `limits` allow.
+    #[must_use]
+    pub fn caching(self, limits: CacheLimits) -> Self {
+        Self { cache_limits: limits, ..self }
     }
 
     /// Whether other hosts may run tasks of the same database: it is on a server.
@@ -132,6 +141,11 @@ impl Store {
     /// How many tasks may be open.
     pub(crate) fn admission(&self) -> Admission {
         self.admission
+    }
+
+    /// How many results of tools may be kept.
+    pub(crate) fn cache_limits(&self) -> CacheLimits {
+        self.cache_limits
     }
 
     /// How far the claims of this process have come.

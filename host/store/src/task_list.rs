@@ -5,6 +5,7 @@ use apflow_model::id::{JobId, TaskId, first_id};
 use apflow_model::job::{Task, TaskDependency, TaskSummary};
 use apflow_model::state::TaskState;
 
+use crate::approvals;
 use crate::connection::{Query, Row, query};
 use crate::error::StoreError;
 use crate::row;
@@ -92,6 +93,7 @@ impl Store {
             task.usage = task.usage.and(attempt.usage.unwrap_or_default());
             task.attempts.push(attempt);
         }
+        approvals::of_task(&mut snapshot, &mut task).await?;
         Ok(Some(task))
     }
 }

@@ -133,6 +133,8 @@ pub(crate) fn read_task(row: &Row) -> Result<Task, StoreError> {
         allow: row::perhaps_json(row, "allow")?,
         max_attempts: row::number(row, "attempts_max")?,
         held_by: None,
+        parked_for: None,
+        approvals: Vec::new(),
         output: row::perhaps_json(row, "body")?,
         fault: row::perhaps_json(row, "fault")?,
         usage: Usage::default(),

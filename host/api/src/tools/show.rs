@@ -1,10 +1,13 @@
-//! `tools.show`: one tool with its arguments, flags, capabilities, grants and schemas.
+//! `tools.show`: one tool with its arguments, flags, capabilities, grants and schemas, and how its
+//! runs went.
 
 use std::sync::Arc;
 
 use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
 use apflow_model::plugin::Installed;
+use apflow_model::tool::metrics::ToolMetrics;
+use serde::Serialize;
 
 use crate::error::ApiError;
 use crate::operation::Operation;
@@ -17,13 +20,24 @@ pub struct ShowTool {
     pub name: String,
 }
 
+/// A tool as it is shown.
+#[derive(Debug, Serialize)]
+pub struct ShownTool {
+    /// What is installed, and what it is granted.
+    #[serde(flatten)]
+    pub installed: Installed,
+    /// How its runs went.
+    pub metrics: ToolMetrics,
+}
+
 impl Operation for ShowTool {
     const NAME: &'static str = "tools.show";
     const PERMISSION: Permission = Permission::PluginsRead;
-    type Output = Installed;
+    type Output = ShownTool;
 
-    async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<Installed, ApiError> {
-        Ok(engine.find_tool(&self.name).await?)
+    async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<ShownTool, ApiError> {
+        let installed = engine.find_tool(&self.name).await?;
+        Ok(ShownTool { installed, metrics: engine.tool_metrics(&self.name).await? })
     }
 }
 

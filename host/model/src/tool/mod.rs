@@ -6,12 +6,16 @@
 
 mod command_line;
 pub mod fallback;
+pub mod health;
 mod input;
+mod keys;
+pub mod metrics;
 mod output;
 mod read;
 mod read_run;
 mod request;
 mod schema;
+pub mod settings;
 mod template;
 mod values;
 mod words;
@@ -22,10 +26,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::breaker::BreakerRule;
 use crate::capability::Capabilities;
 use crate::limit::Limits;
 use crate::manifest::Manifest;
 use crate::reader::{self, FileFault};
+use crate::schema::of_file;
 pub use template::Template;
 
 /// The executor whose component makes the requests of tools.
@@ -62,7 +68,10 @@ pub struct Tool {
     pub run: Option<Run>,
     /// How long a result may be given again for the same arguments. None: never.
     pub cache_ttl: Option<Duration>,
-    /// Whether somebody must approve each run.
+    /// When it is left alone since it keeps failing, if it says so itself.
+    #[serde(default)]
+    pub circuit_breaker: Option<BreakerRule>,
+    /// Whether somebody must approve each task that runs it.
     pub requires_approval: bool,
     /// What it asks for. A request whose address is fixed asks for that origin, if it says nothing.
     #[serde(default)]
@@ -267,6 +276,13 @@ impl Tool {
         reader::parse(text, |reader, node| read::read(reader, node, folder))
     }
 
+    /// The JSON Schema (2020-12) of a `tool.yaml`. What it accepts may still be refused by
+    /// [`parse`](Self::parse), for what a schema cannot say; what it refuses always is.
+    pub fn schema() -> Value {
+        let about = "A name with typed arguments, bound to a command or to a request.";
+        of_file("tool", about, &keys::TOP)
+    }
+
     /// The tool as a plugin's manifest. None when it does not say how it runs.
     ///
     /// The component of a request is named as a file too, though it is not beside the manifest.
@@ -309,6 +325,8 @@ output_schema: { json_fields: [{ name: rows, type: array, items: { type: number 
 fallback_tool: null
 run: { command: jq.wasm, argv: [\"-c\", \"{filter}\", \"{a: .b}\"], stdin: \"{input}\" }
 cache: { ttl: 300s }
+circuit_breaker: { failures: 3, recovery: 90s }
+limits: { concurrency: 4 }
 ";
 
     fn faults(text: &str) -> Vec<(u64, u64, &'static str)> {
@@ -322,6 +340,9 @@ cache: { ttl: 300s }
         assert_eq!(tool.categories, [Category::Data, Category::Utility]);
         assert_eq!(tool.arguments[1].default, Some(json!({})));
         assert_eq!(tool.cache_ttl, Some(Duration::from_mins(5)));
+        let breaker = tool.circuit_breaker.unwrap();
+        assert_eq!((breaker.failures, breaker.open_seconds, breaker.probes), (3, 90, 1));
+        assert_eq!(tool.limits.running_max, Some(4));
         assert_eq!(
             tool.output.json_fields[0].items.as_ref().unwrap().value_type,
             ValueType::Number
@@ -343,6 +364,15 @@ cache: { ttl: 300s }
         assert_eq!(faults(&text), [(14, 70, "undeclared-argument")]);
         let text = GOOD.replace("{input}", "{raw_output}");
         assert!(Tool::parse(&text, None).is_ok(), "a flag is named without its dashes");
+    }
+
+    #[test]
+    fn a_breaker_or_limit_out_of_range_is_a_fault_at_its_line() {
+        let of = |from: &str, to: &str| faults(&GOOD.replace(from, to));
+        assert_eq!(of("failures: 3", "failures: 0"), [(16, 30, "invalid-value")]);
+        assert_eq!(of("recovery: 90s", "recovery: 2d"), [(16, 43, "invalid-value")]);
+        assert_eq!(of("recovery: 90s", "reset: 90s"), [(16, 33, "unknown-field")]);
+        assert_eq!(of("concurrency: 4", "concurrency: 0"), [(17, 24, "invalid-value")]);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! nothing on the path of a job calls it. A repair reads again what it changes, in its own
 //! transaction. To add a check, add it to the list of its family.
 
+mod approvals;
 mod attempts;
 mod check;
 mod database;
@@ -89,10 +90,11 @@ impl Store {
 /// Every check, in the order in which repairs help each other: what tasks wait for, the tasks, and
 /// then what is counted and told of them.
 fn all() -> impl Iterator<Item = &'static Check> {
-    let families: [&[Check]; 7] = [
+    let families: [&[Check]; 8] = [
         database::CHECKS,
         dependencies::CHECKS,
         attempts::CHECKS,
+        approvals::CHECKS,
         results::CHECKS,
         jobs::CHECKS,
         events::CHECKS,

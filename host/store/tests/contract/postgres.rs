@@ -12,9 +12,13 @@ mod server;
 #[cfg(test)]
 mod admission;
 #[cfg(test)]
+mod approvals;
+#[cfg(test)]
 mod attempts;
 #[cfg(test)]
 mod breakers;
+#[cfg(test)]
+mod cache;
 #[cfg(test)]
 mod cancel;
 #[cfg(test)]
@@ -63,5 +67,7 @@ mod sessions;
 mod task_list;
 #[cfg(test)]
 mod tasks;
+#[cfg(test)]
+mod tool_runs;
 #[cfg(test)]
 mod writer;

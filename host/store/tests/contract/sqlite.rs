@@ -9,9 +9,13 @@ mod database;
 #[cfg(test)]
 mod admission;
 #[cfg(test)]
+mod approvals;
+#[cfg(test)]
 mod attempts;
 #[cfg(test)]
 mod breakers;
+#[cfg(test)]
+mod cache;
 #[cfg(test)]
 mod cancel;
 #[cfg(test)]
@@ -60,5 +64,7 @@ mod sessions;
 mod task_list;
 #[cfg(test)]
 mod tasks;
+#[cfg(test)]
+mod tool_runs;
 #[cfg(test)]
 mod writer;

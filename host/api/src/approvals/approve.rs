@@ -1,0 +1,43 @@
+//! `tasks.approve`: lets a parked task run its tool.
+
+use std::sync::Arc;
+
+use apflow_engine::Engine;
+use apflow_model::access::{Permission, Principal};
+use apflow_model::approval::{Decision, Reason};
+use apflow_model::id::TaskId;
+use apflow_model::job::Task;
+
+use super::reason;
+use crate::error::ApiError;
+use crate::operation::Operation;
+use crate::remote::{Input, Method, Remote};
+
+/// Lets a task run that waits for an approval. One that was approved before stays as it is.
+#[derive(Debug)]
+pub struct ApproveTask {
+    /// The task.
+    pub id: TaskId,
+    /// Why, for whoever reads it later.
+    pub reason: Option<Reason>,
+}
+
+impl Operation for ApproveTask {
+    const NAME: &'static str = "tasks.approve";
+    const PERMISSION: Permission = Permission::TasksApprove;
+    type Output = Task;
+
+    async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<Task, ApiError> {
+        let decided = engine.decide(self.id, Decision::Approved, &caller.name, self.reason).await?;
+        decided.ok_or(ApiError::UnknownTask(self.id))
+    }
+}
+
+impl Remote for ApproveTask {
+    const METHOD: Method = Method::Post;
+    const PATH: &'static str = "/api/v1/tasks/{id}/approve";
+
+    fn read(input: &mut Input) -> Result<Self, ApiError> {
+        Ok(Self { reason: reason(input)?, id: input.require("id")? })
+    }
+}

@@ -1,0 +1,43 @@
+//! `tasks.deny`: fails a parked task.
+
+use std::sync::Arc;
+
+use apflow_engine::Engine;
+use apflow_model::access::{Permission, Principal};
+use apflow_model::approval::{Decision, Reason};
+use apflow_model::id::TaskId;
+use apflow_model::job::Task;
+
+use super::reason;
+use crate::error::ApiError;
+use crate::operation::Operation;
+use crate::remote::{Input, Method, Remote};
+
+/// Fails a task that waits for an approval. One that was denied before stays as it is.
+#[derive(Debug)]
+pub struct DenyTask {
+    /// The task.
+    pub id: TaskId,
+    /// Why, for whoever reads it later.
+    pub reason: Option<Reason>,
+}
+
+impl Operation for DenyTask {
+    const NAME: &'static str = "tasks.deny";
+    const PERMISSION: Permission = Permission::TasksApprove;
+    type Output = Task;
+
+    async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<Task, ApiError> {
+        let decided = engine.decide(self.id, Decision::Denied, &caller.name, self.reason).await?;
+        decided.ok_or(ApiError::UnknownTask(self.id))
+    }
+}
+
+impl Remote for DenyTask {
+    const METHOD: Method = Method::Post;
+    const PATH: &'static str = "/api/v1/tasks/{id}/deny";
+
+    fn read(input: &mut Input) -> Result<Self, ApiError> {
+        Ok(Self { reason: reason(input)?, id: input.require("id")? })
+    }
+}

@@ -1,0 +1,44 @@
+//! `cache.clear`: forgets results of tools.
+
+use std::sync::Arc;
+
+use apflow_engine::Engine;
+use apflow_model::access::{Permission, Principal};
+use serde::Serialize;
+
+use crate::error::ApiError;
+use crate::operation::Operation;
+use crate::remote::{Input, Method, Remote};
+
+/// Forgets the results that are kept, so that the tools run again.
+#[derive(Debug, Default)]
+pub struct ClearCache {
+    /// Only those of this tool.
+    pub tool: Option<String>,
+}
+
+/// How many results were forgotten.
+#[derive(Debug, Serialize)]
+pub struct Cleared {
+    /// All that were kept, or those of the tool.
+    pub cleared: u64,
+}
+
+impl Operation for ClearCache {
+    const NAME: &'static str = "cache.clear";
+    const PERMISSION: Permission = Permission::PluginsManage;
+    type Output = Cleared;
+
+    async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<Cleared, ApiError> {
+        Ok(Cleared { cleared: engine.clear_results(self.tool.as_deref()).await? })
+    }
+}
+
+impl Remote for ClearCache {
+    const METHOD: Method = Method::Delete;
+    const PATH: &'static str = "/api/v1/cache";
+
+    fn read(input: &mut Input) -> Result<Self, ApiError> {
+        Ok(Self { tool: input.take("tool")? })
+    }
+}

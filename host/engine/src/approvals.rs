@@ -1,0 +1,66 @@
+//! Approvals: what waits for somebody, and what they say.
+//!
+//! It parks nothing: a claim does.
+
+use apflow_model::approval::{Decided, Decision, Reason};
+use apflow_model::id::TaskId;
+use apflow_model::job::Task;
+use apflow_store::{ApprovalPage, Ruled, Ruling};
+
+use crate::engine::Engine;
+use crate::error::EngineError;
+
+impl Engine {
+    /// Lists tasks that wait for an approval, with ids above `after`, those first that were accepted
+    /// first. `limit` is brought into 1 to 100.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Store`] when the database fails.
+    pub async fn list_approvals(
+        &self,
+        after: Option<TaskId>,
+        limit: u32,
+    ) -> Result<ApprovalPage, EngineError> {
+        Ok(self.store.list_approvals(after, limit).await?)
+    }
+
+    /// Says for somebody that a task may run its tool, or that it may not: it has failed then. The
+    /// same said twice changes nothing.
+    ///
+    /// None when there is no such task.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::NotAsked`] when the task waits for no approval, and
+    /// [`EngineError::DecidedOtherwise`] when somebody said the opposite before.
+    /// [`EngineError::Store`] when the database fails. Nothing is changed then.
+    pub async fn decide(
+        &self,
+        task: TaskId,
+        decision: Decision,
+        principal: &str,
+        reason: Option<Reason>,
+    ) -> Result<Option<Task>, EngineError> {
+        let at = self.now();
+        let decided = Decided { decision, principal: principal.to_owned(), reason, at };
+        match self.store.rule(task, decided).await? {
+            Ruling::Made(Ruled { job, became_ready, next_run_at, job_ended }) => {
+                if !became_ready.is_empty() || next_run_at.is_some() {
+                    self.bell.notify_one();
+                }
+                match job_ended {
+                    Some(_) => self.hub.ended(job),
+                    None => self.hub.changed(job),
+                }
+            }
+            Ruling::Earlier(earlier) if earlier.decision == decision => {}
+            Ruling::Earlier(earlier) => {
+                return Err(EngineError::DecidedOtherwise { task, earlier: Box::new(earlier) });
+            }
+            Ruling::NotAsked(state) => return Err(EngineError::NotAsked { task, state }),
+            Ruling::Unknown => return Ok(None),
+        }
+        Ok(self.store.find_task(task).await?)
+    }
+}

@@ -1,0 +1,205 @@
+//! Tasks whose tools need an approval are parked until somebody decides.
+
+use apflow_model::approval::{Decided, Decision, ParkedFor};
+use apflow_model::event::Happening;
+use apflow_model::fair::Limits;
+use apflow_model::fault::FaultCode;
+use apflow_model::id::TaskId;
+use apflow_model::job::Task;
+use apflow_model::state::{JobState, TaskState};
+use apflow_store::{End, RedriveChoice, Ruling};
+use serde_json::json;
+
+use crate::host::{Host, at, completed, retryable};
+
+/// A host on which the tool `rm` needs an approval.
+async fn gated() -> Host {
+    let host = Host::start().await;
+    host.spoil("INSERT INTO tool_rule (tool, needs_approval) VALUES ('rm', TRUE)").await;
+    host
+}
+
+fn said(decision: Decision, principal: &str, ms: u64) -> Decided {
+    let reason = Some("looked at it".parse().unwrap());
+    Decided { decision, principal: principal.to_owned(), reason, at: at(ms) }
+}
+
+async fn rule(host: &Host, task: TaskId, decision: Decision, ms: u64) -> Ruling {
+    host.store.rule(task, said(decision, "eve", ms)).await.unwrap()
+}
+
+/// Submits a task of `rm`, and has it parked.
+async fn park(host: &Host) -> Task {
+    let job = host.submit(json!({"executor": "rm", "inputs": {"path": "/"}})).await;
+    assert_eq!(host.claim(1, 10).await, []);
+    let task = host.job(job.id).await.tasks.pop().unwrap();
+    assert_eq!((task.state, task.parked_for), (TaskState::Parked, Some(ParkedFor::Approval)));
+    task
+}
+
+#[tokio::test]
+async fn a_task_is_parked_until_it_is_approved_and_then_runs() {
+    let host = gated().await;
+    let task = park(&host).await;
+    assert_eq!(host.claim(2, 10).await, [], "it is not asked for again");
+    let listed = host.store.list_approvals(None, 10).await.unwrap();
+    assert_eq!((listed.approvals.len(), listed.next), (1, None));
+    let pending = &listed.approvals[0];
+    assert_eq!((pending.task_id, pending.tool.as_str()), (task.id, "rm"));
+    assert_eq!((&pending.inputs, pending.principal.as_str()), (&json!({"path": "/"}), "ada"));
+
+    let Ruling::Made(made) = rule(&host, task.id, Decision::Approved, 5).await else { panic!() };
+    assert_eq!((made.job, made.became_ready, made.job_ended), (task.job_id, vec![task.id], None));
+    assert_eq!(host.store.list_approvals(None, 10).await.unwrap().approvals, []);
+    let claimed = host.claim_one(6).await;
+    assert_eq!((claimed.task, claimed.attempt), (task.id, 1));
+    host.settle(&claimed, 7, completed()).await;
+
+    let done = host.store.find_task(task.id).await.unwrap().unwrap();
+    assert_eq!(done.parked_for, None);
+    assert_eq!(done.approvals[0].decided, Some(said(Decision::Approved, "eve", 5)));
+    use TaskState::{Completed, Parked, Ready, Running};
+    assert_eq!(host.history(&done).await, [Ready, Parked, Ready, Running, Completed]);
+    let told: Vec<_> = host.events(task.job_id).await.into_iter().map(|event| event.what).collect();
+    assert!(told.contains(&Happening::ApprovalAsked { tool: "rm".into() }));
+    let decided = Happening::ApprovalDecided(said(Decision::Approved, "eve", 5));
+    assert!(told.contains(&decided));
+}
+
+#[tokio::test]
+async fn who_decides_again_changes_nothing() {
+    let host = gated().await;
+    let task = park(&host).await;
+    assert!(matches!(rule(&host, task.id, Decision::Approved, 5).await, Ruling::Made(_)));
+    let count = host.events(task.job_id).await.len();
+    for decision in [Decision::Approved, Decision::Denied] {
+        let again = host.store.rule(task.id, said(decision, "mallory", 6)).await.unwrap();
+        assert_eq!(again, Ruling::Earlier(said(Decision::Approved, "eve", 5)));
+    }
+    assert_eq!(host.events(task.job_id).await.len(), count);
+    let other = host.submit(json!({"executor": "ls"})).await.tasks[0].id;
+    assert_eq!(rule(&host, other, Decision::Denied, 7).await, Ruling::NotAsked(TaskState::Ready));
+    assert_eq!(rule(&host, TaskId(1), Decision::Denied, 7).await, Ruling::Unknown);
+}
+
+#[tokio::test]
+async fn a_denied_task_has_failed_and_what_requires_it_is_skipped() {
+    let host = gated().await;
+    let job = host
+        .submit(json!({"tasks": [
+            {"id": "rm", "executor": "rm"},
+            {"id": "after", "executor": "ls", "dependencies": ["rm"]},
+        ]}))
+        .await;
+    assert_eq!(host.claim(1, 10).await, []);
+    let task = host.task(job.id, "rm").await;
+    let Ruling::Made(made) = rule(&host, task.id, Decision::Denied, 5).await else { panic!() };
+    assert_eq!((made.became_ready, made.job_ended), (vec![], Some(JobState::Failed)));
+    let task = host.task(job.id, "rm").await;
+    let fault = task.fault.unwrap();
+    assert_eq!((task.state, fault.code), (TaskState::Failed, FaultCode::Denied));
+    assert_eq!(fault.message, "eve denied it: looked at it");
+    assert_eq!(host.task(job.id, "after").await.state, TaskState::Skipped);
+    assert_eq!(host.job(job.id).await.state, JobState::Failed);
+    assert_eq!(host.store.examine().await.unwrap().findings, []);
+}
+
+#[tokio::test]
+async fn an_approval_is_for_every_attempt_but_not_for_a_redrive() {
+    let host = gated().await;
+    let task = park(&host).await;
+    rule(&host, task.id, Decision::Approved, 5).await;
+    let again = End::Retry { fault: retryable("again"), run_at: at(7) };
+    host.settle(&host.claim_one(6).await, 7, again).await;
+    let claimed = host.claim_one(8).await;
+    assert_eq!(claimed.attempt, 2);
+    host.settle(&claimed, 9, crate::host::failed()).await;
+
+    let redriven = host.store.redrive(task.job_id, RedriveChoice::default(), at(10)).await;
+    assert_eq!(redriven.unwrap().tasks, [(task.id, TaskState::Ready)]);
+    assert_eq!(host.claim(11, 10).await, []);
+    let task = host.store.find_task(task.id).await.unwrap().unwrap();
+    assert_eq!(task.parked_for, Some(ParkedFor::Approval));
+    assert_eq!((task.approvals.len(), task.approvals[0].decided.clone()), (1, None));
+}
+
+#[tokio::test]
+async fn a_denial_is_asked_again_after_a_redrive() {
+    let host = gated().await;
+    let task = park(&host).await;
+    rule(&host, task.id, Decision::Denied, 5).await;
+    host.store.redrive(task.job_id, RedriveChoice::default(), at(6)).await.unwrap();
+    assert_eq!(host.claim(7, 10).await, []);
+    assert!(matches!(rule(&host, task.id, Decision::Approved, 8).await, Ruling::Made(_)));
+    assert_eq!(host.claim_one(9).await.task, task.id);
+}
+
+#[tokio::test]
+async fn a_deadline_passes_while_a_task_waits_for_approval() {
+    let host = gated().await;
+    let spec = json!({"executor": "rm", "deadline": at(100)});
+    let job = host.submit(spec).await;
+    assert_eq!(host.claim(1, 10).await, []);
+    let late = host.claim_within(100, 10, Limits::default()).await;
+    assert_eq!(late.expired.len(), 1);
+    let task = host.job(job.id).await.tasks.pop().unwrap();
+    assert_eq!(task.fault.unwrap().code, FaultCode::DeadlineExceeded);
+    assert_eq!(host.store.list_approvals(None, 10).await.unwrap().approvals, []);
+    let late = rule(&host, task.id, Decision::Approved, 101).await;
+    assert_eq!(late, Ruling::NotAsked(TaskState::Failed));
+}
+
+#[tokio::test]
+async fn a_parked_task_can_be_cancelled() {
+    let host = gated().await;
+    let task = park(&host).await;
+    host.store.cancel_task(task.id, at(5)).await.unwrap().unwrap();
+    let late = rule(&host, task.id, Decision::Approved, 6).await;
+    assert_eq!(late, Ruling::NotAsked(TaskState::Cancelled));
+    assert_eq!(host.store.examine().await.unwrap().findings, []);
+}
+
+#[tokio::test]
+async fn parked_tasks_take_no_place_from_others() {
+    let host = gated().await;
+    for executor in ["rm", "rm", "ls", "rm", "ls"] {
+        host.submit(json!({"executor": executor})).await;
+    }
+    let handed_out = host.claim_within(1, 2, Limits::default()).await;
+    let executors: Vec<_> = handed_out.tasks.iter().map(|task| task.executor.as_str()).collect();
+    assert_eq!(executors, ["ls", "ls"]);
+    host.claim(2, 2).await;
+    let first = host.store.list_approvals(None, 2).await.unwrap();
+    assert_eq!(first.approvals.len(), 2);
+    let second = host.store.list_approvals(first.next, 2).await.unwrap();
+    assert_eq!((second.approvals.len(), second.next), (1, None));
+}
+
+#[tokio::test]
+async fn of_a_tool_no_more_tasks_run_at_once_than_it_says() {
+    let host = Host::start().await;
+    host.spoil("INSERT INTO tool_rule (tool, needs_approval, running_max) VALUES ('rm', FALSE, 2)")
+        .await;
+    for _ in 0..5 {
+        host.submit(json!({"executor": "rm"})).await;
+    }
+    let claimed = host.claim(1, 10).await;
+    assert_eq!(claimed.len(), 2);
+    assert_eq!(host.claim(2, 10).await, []);
+    host.settle(&claimed[0], 3, completed()).await;
+    assert_eq!(host.claim(4, 10).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_parked_task_that_nobody_is_asked_about_is_found_and_asked_about_again() {
+    let host = gated().await;
+    let task = park(&host).await;
+    host.spoil("DELETE FROM approval").await;
+    let found = host.store.examine().await.unwrap().findings;
+    let found: Vec<_> = found.iter().map(|found| (found.check, found.count)).collect();
+    assert_eq!(found, [("parked-without-approval", 1)]);
+    assert_eq!(host.store.repair("parked-without-approval", at(5)).await.unwrap(), 1);
+    assert_eq!(host.store.examine().await.unwrap().findings, []);
+    assert_eq!(host.claim(6, 10).await, []);
+    assert_eq!(host.store.list_approvals(None, 1).await.unwrap().approvals[0].task_id, task.id);
+}
