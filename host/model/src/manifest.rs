@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::capability::{Capabilities, Folders, check_secret_name};
 use crate::limit::{Bytes, Limits, Span};
+use crate::pace::Pace;
 use crate::reader::{self, FileFault, Reader, Section};
 use crate::yaml::{Kind, Node};
 
@@ -164,7 +165,7 @@ fn read_folders(reader: &mut Reader, node: &Node) -> Folders {
     }
 }
 
-const LIMIT_KEYS: [&str; 21] = [
+const LIMIT_KEYS: [&str; 22] = [
     "memory",
     "tables",
     "handles",
@@ -186,6 +187,7 @@ const LIMIT_KEYS: [&str; 21] = [
     "out",
     "files",
     "concurrency",
+    "starts_per_minute",
 ];
 
 /// Reads what one attempt may use, of a plugin or a tool.
@@ -238,10 +240,16 @@ pub(crate) fn read_limits(reader: &mut Reader, node: &Node) -> Limits {
         ),
         idle_timeout: span("idle_timeout", default.idle_timeout, up_to(Limits::TIMEOUT_MAX)),
         fuel: read_fuel(reader, &section),
-        running_max: read_count(reader, &section, "concurrency", 1..=1_000_000)
-            .and_then(|number| u32::try_from(number).ok()),
+        running_max: read_small(reader, &section, "concurrency", 1_000_000),
+        starts_per_minute: read_small(reader, &section, "starts_per_minute", Pace::PER_MINUTE_MAX),
         ..counted
     }
+}
+
+/// Reads a number from 1 to `most`.
+fn read_small(reader: &mut Reader, section: &Section<'_>, key: &str, most: u32) -> Option<u32> {
+    let number = read_count(reader, section, key, 1..=most.into())?;
+    u32::try_from(number).ok()
 }
 
 fn read_size(
@@ -405,7 +413,7 @@ limits: { memory: 32MiB, timeout: 5s, fuel: none, http_requests: 3 }
         let all = "memory: 1MiB, tables: 1, handles: 8, timeout: 1s, fuel: 5, output: 1B, stdout: 2B, \
                    stderr: 3B, log: 4B, host_call: 4KiB, http_requests: 6, http_body: 7B, \
                    http_headers: 1KiB, connections: 8, tcp_bytes: 9B, connect_timeout: 2s, \
-                   idle_timeout: 3s, out: 10B, files: 11, cancel_grace: 4s, concurrency: 12";
+                   idle_timeout: 3s, out: 10B, files: 11, cancel_grace: 4s, concurrency: 12, starts_per_minute: 13";
         let text = GOOD.replace("memory: 32MiB, timeout: 5s, fuel: none, http_requests: 3", all);
         let limits = Manifest::parse(&text).unwrap().limits;
         let expected = Limits {
@@ -430,6 +438,7 @@ limits: { memory: 32MiB, timeout: 5s, fuel: none, http_requests: 3 }
             out_bytes: 10,
             files: 11,
             running_max: Some(12),
+            starts_per_minute: Some(13),
         };
         assert_eq!(limits, expected);
         assert_eq!(LIMIT_KEYS.len(), all.split(',').count(), "every key was read");
@@ -457,9 +466,16 @@ limits: { memory: 32MiB, timeout: 5s, fuel: none, http_requests: 3 }
             Breach::HostCall(1),
         ];
         let texts = breaches.map(|breach| breach.to_string()).concat();
-        // Tasks over `concurrency` wait. Log lines over their limit are dropped, and a server that is too slow is an error of the
+        // Tasks over `concurrency` or `starts_per_minute` wait. Log lines over their limit are dropped, and a server that is too slow is an error of the
         // call: the guest may get over both. After its grace an attempt is cancelled, as it was to be.
-        let got_over = ["log", "connect_timeout", "idle_timeout", "cancel_grace", "concurrency"];
+        let got_over = [
+            "log",
+            "connect_timeout",
+            "idle_timeout",
+            "cancel_grace",
+            "concurrency",
+            "starts_per_minute",
+        ];
         let is_got_over = |key: &str| got_over.contains(&key);
         for key in LIMIT_KEYS {
             assert_ne!(texts.contains(&format!("`limits.{key}`")), is_got_over(key), "{key}");
