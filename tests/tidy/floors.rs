@@ -34,9 +34,9 @@ const TESTS: [&str; 3] = ["apflow-tests", "apflow-fuzz", "apflow-mutations"];
 /// Floors below the doors that only some files of `apflow-host` may name.
 const BELOW_THE_VERBS: [&str; 3] = ["apflow-engine", "apflow-store", "apflow-sandbox"];
 
-/// The file that assembles the floors, the benchmarks of the sandbox and of the store themselves, and
-/// the process that compiles.
-const ASSEMBLY: [&str; 8] = [
+/// The file that assembles the floors, the benchmarks of the sandbox and of the store themselves, the
+/// process that compiles, and the look at components that needs no host.
+const ASSEMBLY: [&str; 9] = [
     "host/src/assemble.rs",
     "host/src/cli/bench/cancel.rs",
     "host/src/cli/bench/guest.rs",
@@ -45,6 +45,7 @@ const ASSEMBLY: [&str; 8] = [
     "host/src/cli/bench/sandbox.rs",
     "host/src/cli/bench/store.rs",
     "host/src/cli/compile.rs",
+    "host/src/cli/validate/beside.rs",
 ];
 
 /// Foreign crates, by how their names start, that only some packages may depend on.

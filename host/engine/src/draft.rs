@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use apflow_model::import::{ExcessImport, Family, Import};
 use apflow_model::manifest::{NAME_CHARACTERS_MAX, is_name_character};
-use apflow_sandbox::{Compiled, ExcessImport, Family, Import, SandboxError};
+use apflow_sandbox::{Compiled, SandboxError};
 use serde_json::Value;
 
 use crate::engine::Engine;

@@ -10,6 +10,10 @@ use serde_saphyr::Spanned;
 /// How deep values may be nested. Ours are four deep; each level takes some of the stack.
 const DEPTH_MAX: usize = 16;
 
+/// How many values aliases may stand for, all together. A few lines of aliases of aliases would
+/// otherwise be a million values.
+const ALIASED_MAX: usize = 1_000;
+
 /// A value and where it stands.
 #[derive(Debug)]
 pub(crate) struct Node(Spanned<Kind>);
@@ -43,6 +47,7 @@ impl Node {
     pub(crate) fn parse(text: &str) -> Result<Self, (Place, String)> {
         let options = serde_saphyr::options! {
             budget: serde_saphyr::budget! { max_depth: DEPTH_MAX },
+            alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: ALIASED_MAX },
         };
         serde_saphyr::from_str_with_options(text, options).map_err(|error| {
             let place = error.location().map_or((1, 1), |at| (at.line(), at.column()));

@@ -3,6 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use apflow_model::import::Import;
 use apflow_model::plugin::{Digest, World};
 use sha2::{Digest as _, Sha256};
 use wasmtime::component::Component;
@@ -11,7 +12,6 @@ use crate::cache::CodeCache;
 use crate::child::{self, CompileIn};
 use crate::engine::{Engines, Profile, Runner};
 use crate::error::SandboxError;
-use crate::import::Import;
 use crate::{bulk, inspect};
 
 /// What wasmparser says of a component that needs the async built-ins. There is no typed error.

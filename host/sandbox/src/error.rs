@@ -5,9 +5,8 @@
 
 use std::time::Duration;
 
+use apflow_model::import::ExcessImport;
 use apflow_model::limit::{Bytes, Span};
-
-use crate::import::ExcessImport;
 
 /// Why the sandbox refused a component, or cannot work at all.
 #[derive(Debug, thiserror::Error)]

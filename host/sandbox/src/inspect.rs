@@ -1,15 +1,20 @@
-//! What a component truly is: its world and its imports, read from its type.
+//! What a component truly is: its world and its imports, read from its type, compiled or not.
 //!
 //! A toolchain drops imports that the code never calls, so the list is what the code can do.
 
 use apflow_model::capability::Capabilities;
+use apflow_model::import::{ExcessImport, Import};
 use apflow_model::plugin::World;
+use apflow_model::validate::Inspected;
+use wasmparser::component_types::ComponentEntityType;
+use wasmparser::types::Types;
+use wasmparser::{BinaryReaderError, Parser, Payload, Validator};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 use wasmtime::component::types::ComponentItem;
 
+use crate::bulk;
 use crate::error::SandboxError;
-use crate::import::{ExcessImport, Family, Import};
 
 /// The export of an executor, as this host runs it.
 pub(crate) const EXECUTOR_EXPORT: &str = "apflow:plugin/run@0.1.0";
@@ -29,10 +34,76 @@ pub(crate) fn check_header(bytes: &[u8]) -> Result<(), SandboxError> {
     Ok(())
 }
 
+/// Reads what a component is, without compiling it and without running any of it.
+///
+/// # Errors
+///
+/// [`SandboxError::NotWebAssembly`], [`SandboxError::CoreModule`] and
+/// [`SandboxError::InvalidComponent`] for bytes that are no component, [`SandboxError::TooLarge`] and
+/// [`SandboxError::FunctionTooLarge`] for one that would not be compiled, and
+/// [`SandboxError::OtherWorld`] and [`SandboxError::OtherVersion`] for one that this host has no use
+/// for.
+pub fn inspect(bytes: &[u8]) -> Result<Inspected, SandboxError> {
+    let invalid = |error: BinaryReaderError| SandboxError::InvalidComponent(error.to_string());
+    check_header(bytes)?;
+    bulk::check(bytes)?;
+    let types = Validator::new().validate_all(bytes).map_err(invalid)?;
+    let (imports, exports) = names(bytes).map_err(invalid)?;
+    let imports = imports.into_iter().filter(|name| gives_functions(&types, name));
+    Ok(Inspected {
+        bytes: bytes.len() as u64,
+        world: world_of(&exports)?,
+        imports: imports.map(Import::new).collect(),
+    })
+}
+
+/// The names that a component imports and exports itself, not those of what is nested in it.
+fn names(bytes: &[u8]) -> Result<(Vec<&str>, Vec<&str>), BinaryReaderError> {
+    let (mut imports, mut exports, mut depth) = (Vec::new(), Vec::new(), 0_usize);
+    for payload in Parser::new(0).parse_all(bytes) {
+        match payload? {
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentImportSection(section) if depth == 0 => {
+                for import in section {
+                    imports.push(import?.name.name);
+                }
+            }
+            Payload::ComponentExportSection(section) if depth == 0 => {
+                for export in section {
+                    exports.push(export?.name.name);
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok((imports, exports))
+}
+
+/// Whether an import is more than types: those alone give nothing.
+fn gives_functions(types: &Types, name: &str) -> bool {
+    match types.component_item_for_import(name).map(|item| item.ty) {
+        Some(ComponentEntityType::Instance(instance)) => types[instance]
+            .exports
+            .values()
+            .any(|export| matches!(export.ty, ComponentEntityType::Func(_))),
+        Some(ComponentEntityType::Type { .. } | ComponentEntityType::Value(_)) | None => false,
+        Some(
+            ComponentEntityType::Func(_)
+            | ComponentEntityType::Module(_)
+            | ComponentEntityType::Component(_),
+        ) => true,
+    }
+}
+
 /// Finds which world a component is of.
 pub(crate) fn world(engine: &Engine, component: &Component) -> Result<World, SandboxError> {
     let ty = component.component_type();
-    let exports: Vec<&str> = ty.exports(engine).map(|(name, _)| name).collect();
+    world_of(&ty.exports(engine).map(|(name, _)| name).collect::<Vec<_>>())
+}
+
+/// Finds which world exports these.
+fn world_of(exports: &[&str]) -> Result<World, SandboxError> {
     if let Some(found) = exports.iter().find(|name| name.starts_with(EXECUTOR_INTERFACE)) {
         if runs_version(found) {
             return Ok(World::Executor);
@@ -79,7 +150,7 @@ pub(crate) fn imports(engine: &Engine, component: &Component) -> Vec<Import> {
             | ComponentItem::Module(_)
             | ComponentItem::Component(_) => true,
         })
-        .map(|(name, _)| Import { interface: name.to_owned(), family: Family::of(name) })
+        .map(|(name, _)| Import::new(name))
         .collect()
 }
 
@@ -99,20 +170,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn imports_belong_to_families() {
-        for (interface, family) in [
-            ("wasi:random/insecure-seed@0.2.6", Family::Base),
-            ("wasi:random/random@0.2.6", Family::Random),
-            ("wasi:cli/environment@0.2.0", Family::Base),
-            ("wasi:sockets/tcp@0.2.6", Family::Sockets),
-            ("wasi:http/outgoing-handler@0.2.0", Family::Http),
-            ("wasi:http/incoming-handler@0.2.0", Family::Unknown),
-            ("apflow:plugin/log@0.1.0", Family::Task),
-            ("apflow:plugin/dial@0.1.0", Family::Tcp),
-            ("acme:own/thing", Family::Unknown),
-        ] {
-            assert_eq!(Family::of(interface), family, "{interface}");
-        }
+    fn a_component_is_known_without_compiling_it() {
+        let component = wat::parse_str(
+            r#"(component
+                (import "wasi:io/poll@0.2.0" (instance (export "pollable" (type (sub resource)))))
+                (import "wasi:random/random@0.2.0" (instance (export "get-random-u64"
+                    (func (result u64)))))
+                (component (import "nested:not/own" (func)))
+                (core module $main (func (export "run") (result i32) (i32.const 0)))
+                (core instance $main (instantiate $main))
+                (func $run (result (result)) (canon lift (core func $main "run")))
+                (instance $exported (export "run" (func $run)))
+                (export "wasi:cli/run@0.2.0" (instance $exported)))"#,
+        )
+        .unwrap();
+        let found = inspect(&component).unwrap();
+        let bytes = component.len() as u64;
+        let imports = vec![Import::new("wasi:random/random@0.2.0")];
+        assert_eq!(found, Inspected { bytes, world: World::Command, imports });
+        assert!(matches!(inspect(b"text"), Err(SandboxError::NotWebAssembly)));
+        let cut = &component[..component.len() - 3];
+        assert!(matches!(inspect(cut), Err(SandboxError::InvalidComponent(_))));
+        let empty = wat::parse_str("(component)").unwrap();
+        assert!(matches!(inspect(&empty), Err(SandboxError::OtherWorld { .. })));
     }
 
     #[test]
@@ -125,8 +205,7 @@ mod tests {
 
     #[test]
     fn excess_imports_are_all_listed_with_what_to_write() {
-        let import = |name: &str| Import { interface: name.into(), family: Family::of(name) };
-        let imports = [import("wasi:clocks/wall-clock@0.2.6"), import("wasi:sockets/udp@0.2.6")];
+        let imports = ["wasi:clocks/wall-clock@0.2.6", "wasi:sockets/udp@0.2.6"].map(Import::new);
         let text = check_imports(&imports, &Capabilities::default()).unwrap_err().to_string();
         assert!(text.contains("`wasi:clocks/wall-clock@0.2.6` needs `capabilities"), "{text}");
         assert!(

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use apflow_model::capability::{Capabilities, Folders};
+use apflow_model::import::Family;
 use apflow_model::manifest::Manifest;
 use apflow_model::plugin::World;
 use wasmtime::Engine;
@@ -23,7 +24,6 @@ use crate::bindings::apflow::plugin::{budget, checkpoint, control, dial, log, se
 use crate::compile::Compiled;
 use crate::error::SandboxError;
 use crate::files::Watched;
-use crate::import::Family;
 use crate::imports::sockets;
 use crate::plan::Plan;
 use crate::state::State;

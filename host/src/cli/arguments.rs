@@ -78,8 +78,13 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: ToolsVerb,
     },
-    /// Check manifests, as CI does: plugin.yaml and tool.yaml.
+    /// Check manifests and components, as CI does: plugin.yaml and tool.yaml.
     Validate(Validate),
+    /// Print the JSON Schema of a manifest, for editors and CI.
+    Schema {
+        /// Of which kind of manifest.
+        kind: ManifestKind,
+    },
     /// Run one task now, or a batch of them.
     Run(Run),
     /// List, show, watch, cancel, retry and remove jobs, and get their files.
@@ -452,15 +457,32 @@ pub(crate) struct Selftest {
 /// What `validate` takes.
 #[derive(Debug, Args)]
 pub(crate) struct Validate {
-    /// Manifests, folders of them, or patterns such as `tools/*/tool.yaml`.
+    /// Manifests, components, folders of manifests, or patterns such as `tools/*/tool.yaml`.
     #[arg(required = true, value_name = "PATH")]
     pub(crate) paths: Vec<String>,
     /// How to report.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
-    /// Warnings are faults: a fallback that is none of the tools, a circle of fallbacks.
+    /// Warnings are faults: a fallback that is none of the tools, a circle of fallbacks, a component
+    /// that is not there.
     #[arg(long)]
     pub(crate) strict: bool,
+    /// The same manifests as they were before: tells what the new ones ask for beside them, and fails
+    /// when that is more.
+    #[arg(long, value_name = "OLD")]
+    pub(crate) against: Option<String>,
+    /// With `--against`: asking for more is no failure.
+    #[arg(long, requires = "against")]
+    pub(crate) allow_more: bool,
+}
+
+/// A kind of manifest.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum ManifestKind {
+    /// `plugin.yaml`.
+    Plugin,
+    /// `tool.yaml`.
+    Tool,
 }
 
 /// How `validate` reports.

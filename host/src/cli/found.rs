@@ -122,7 +122,7 @@ fn name(folder: &Path) -> Option<String> {
 }
 
 /// Reads the component beside its manifest, or where cargo has just built it.
-fn read_component(folder: &Path, name: &str) -> Result<(Vec<u8>, String), CliError> {
+pub(crate) fn read_component(folder: &Path, name: &str) -> Result<(Vec<u8>, String), CliError> {
     let beside = folder.join(name);
     let built = BUILD_FOLDERS.iter().map(|build| folder.join(build).join(name));
     let mut missing = None;

@@ -24,6 +24,7 @@ mod output;
 mod plugins;
 mod run;
 mod schedules;
+mod schema;
 mod secrets;
 mod selftest;
 mod serve;
@@ -95,6 +96,10 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         }
         Verb::Tools { verb } => tools::run(&config()?, verb, output).await,
         Verb::Validate(verb) => validate::run(&verb, output),
+        Verb::Schema { kind } => {
+            schema::run(kind, output);
+            Ok(Exit::Ok)
+        }
         Verb::Plugins { verb: PluginsVerb::Release { name } } => {
             plugins::release(&config()?, name, output).await
         }

@@ -8,6 +8,7 @@ mod command_line;
 pub mod fallback;
 pub mod health;
 mod input;
+mod keys;
 pub mod metrics;
 mod output;
 mod read;
@@ -29,6 +30,7 @@ use crate::capability::Capabilities;
 use crate::limit::Limits;
 use crate::manifest::Manifest;
 use crate::reader::{self, FileFault};
+use crate::schema::of_file;
 pub use template::Template;
 
 /// The executor whose component makes the requests of tools.
@@ -271,6 +273,13 @@ impl Tool {
     /// All faults of the file at once, in its order.
     pub fn parse(text: &str, folder: Option<&str>) -> Result<Self, Vec<FileFault>> {
         reader::parse(text, |reader, node| read::read(reader, node, folder))
+    }
+
+    /// The JSON Schema (2020-12) of a `tool.yaml`. What it accepts may still be refused by
+    /// [`parse`](Self::parse), for what a schema cannot say; what it refuses always is.
+    pub fn schema() -> Value {
+        let about = "A name with typed arguments, bound to a command or to a request.";
+        of_file("tool", about, &keys::TOP)
     }
 
     /// The tool as a plugin's manifest. None when it does not say how it runs.

@@ -7,48 +7,21 @@ use serde_json::Value;
 
 use super::read_run::read_run;
 use super::{
-    Argument, Category, Fallback, Field, Flag, OutputSchema, Run, ServiceApi, Tool, ValueType,
+    Argument, Category, Fallback, Field, Flag, OutputSchema, Run, ServiceApi, Tool, ValueType, keys,
 };
 use crate::breaker::BreakerRule;
 use crate::capability::Capabilities;
-use crate::manifest::{
-    check_name, parse_version, read_capabilities, read_count, read_limits, read_span,
-};
+use crate::manifest::amount::{read_count, read_span};
+use crate::manifest::{check_name, limits, parse_version, read_capabilities};
 use crate::reader::{Reader, Section};
+use crate::schema::{Key, words};
 use crate::yaml::{Kind, Node};
 
-const KEYS: [&str; 17] = [
-    "name",
-    "version",
-    "description",
-    "category",
-    "tags",
-    "dependencies",
-    "requires_internet",
-    "apis",
-    "input_schema",
-    "output_schema",
-    "fallback_tool",
-    "run",
-    "cache",
-    "circuit_breaker",
-    "requires_approval",
-    "capabilities",
-    "limits",
-];
-
-/// How services take credentials.
-const AUTH_TYPES: [&str; 5] = ["none", "api_key", "bearer", "basic", "oauth2"];
-/// The longest that a result may be given again: 30 days.
-const CACHE_TTL_MAX: Duration = Duration::from_hours(24 * 30);
-
 pub(super) fn read(reader: &mut Reader, node: &Node, folder: Option<&str>) -> Option<Tool> {
-    let top = reader.section(node, "", &KEYS)?;
-    let name = reader.required_text(&top, "name").map(str::to_owned);
-    reader.parsed(&top, "name", |name| check_own_name(name, folder));
-    let version = reader.required_text(&top, "version").is_some();
-    let version = version.then(|| reader.parsed(&top, "version", parse_version)).flatten();
-    let description = reader.required_text(&top, "description").map(str::to_owned);
+    let top = reader.object(node, "", &keys::TOP)?;
+    let name = reader.parsed(&top, "name", |name| check_own_name(name, folder));
+    let version = reader.parsed(&top, "version", parse_version);
+    let description = reader.parsed(&top, "description", |text| Ok(text.to_owned()));
     let categories = read_categories(reader, &top);
     let (arguments, flags) = read_input(reader, &top);
     let run = top.get("run").and_then(|node| read_run(reader, node, &arguments, &flags));
@@ -65,7 +38,7 @@ pub(super) fn read(reader: &mut Reader, node: &Node, folder: Option<&str>) -> Op
         Some(node) => read_capabilities(reader, node),
         None => run.as_ref().map(unsaid_capabilities).unwrap_or_default(),
     };
-    let limits = top.get("limits").map(|node| read_limits(reader, node)).unwrap_or_default();
+    let limits = top.get("limits").map(|node| limits::read(reader, node)).unwrap_or_default();
     // Only now may one be missing: every fault is found at once.
     Some(Tool {
         name: name?,
@@ -98,28 +71,27 @@ fn unsaid_capabilities(run: &Run) -> Capabilities {
     Capabilities { http: origin.into_iter().collect(), ..Capabilities::default() }
 }
 
-fn check_own_name(name: &str, folder: Option<&str>) -> Result<(), String> {
-    check_name(name)?;
+fn check_own_name(name: &str, folder: Option<&str>) -> Result<String, String> {
+    let name = check_name(name)?;
     match folder {
         Some(folder) if folder != name => Err(format!(
             "is `{name}`, but must be `{folder}`, the name of its folder, by which it is found"
         )),
-        _ => Ok(()),
+        _ => Ok(name),
     }
 }
 
 /// Reads a text that is one of these words.
-pub(super) fn word<T: Copy>(text: &str, all: &[(&str, T)]) -> Result<T, String> {
+pub(super) fn word<T: Copy>(text: &str, all: &[(&'static str, T)]) -> Result<T, String> {
     if let Some((_, value)) = all.iter().find(|(name, _)| *name == text) {
         return Ok(*value);
     }
-    let names: Vec<&str> = all.iter().map(|(name, _)| *name).collect();
-    Err(format!("is `{text}`, but must be one of {}", names.join(", ")))
+    Err(format!("is `{text}`, but must be one of {}", words(all).join(", ")))
 }
 
 /// One category, or a list of them.
 fn read_categories(reader: &mut Reader, top: &Section<'_>) -> Vec<Category> {
-    let Some(node) = reader.required(top, "category") else { return Vec::new() };
+    let Some(node) = top.get("category") else { return Vec::new() };
     if let Kind::List(items) = node.kind()
         && !items.is_empty()
     {
@@ -156,7 +128,7 @@ fn names(reader: &mut Reader, section: &Section<'_>, key: &str) -> Vec<String> {
 
 fn read_dependencies(reader: &mut Reader, top: &Section<'_>) -> Vec<String> {
     let Some(node) = top.get("dependencies") else { return Vec::new() };
-    let Some(section) = reader.section(node, "dependencies", &["system"]) else {
+    let Some(section) = reader.object(node, "dependencies", &keys::DEPENDENCIES) else {
         return Vec::new();
     };
     names(reader, &section, "system")
@@ -177,11 +149,10 @@ fn read_each<T>(
 }
 
 fn read_api(reader: &mut Reader, node: &Node, path: &str) -> Option<ServiceApi> {
-    const KEYS: [&str; 5] = ["name", "base_url", "health_endpoint", "auth_required", "auth_type"];
-    let section = reader.section(node, path, &KEYS)?;
-    let name = reader.required_text(&section, "name").map(str::to_owned);
+    let section = reader.object(node, path, &keys::API)?;
     let text = |text: &str| Ok(text.to_owned());
-    let auth_types = AUTH_TYPES.map(|name| (name, name));
+    let name = reader.parsed(&section, "name", text);
+    let auth_types = keys::AUTH_TYPES.map(|name| (name, name));
     Some(ServiceApi {
         base_url: reader.parsed(&section, "base_url", text),
         health_endpoint: reader.parsed(&section, "health_endpoint", text),
@@ -195,7 +166,7 @@ fn read_api(reader: &mut Reader, node: &Node, path: &str) -> Option<ServiceApi> 
 
 fn read_input(reader: &mut Reader, top: &Section<'_>) -> (Vec<Argument>, Vec<Flag>) {
     let Some(node) = top.get("input_schema") else { return (Vec::new(), Vec::new()) };
-    let Some(section) = reader.section(node, "input_schema", &["arguments", "flags"]) else {
+    let Some(section) = reader.object(node, "input_schema", &keys::INPUT) else {
         return (Vec::new(), Vec::new());
     };
     let arguments = read_each(reader, &section, "arguments", read_argument);
@@ -227,14 +198,12 @@ fn twice<'a>(reader: &mut Reader, at: &Node, path: &str, names: impl Iterator<It
 }
 
 fn read_type(reader: &mut Reader, section: &Section<'_>) -> Option<ValueType> {
-    reader.required(section, "type")?;
     reader.parsed(section, "type", |text| word(text, &ValueType::ALL))
 }
 
 fn read_argument(reader: &mut Reader, node: &Node, path: &str) -> Option<Argument> {
-    const KEYS: [&str; 6] = ["name", "type", "required", "description", "default", "enum"];
-    let section = reader.section(node, path, &KEYS)?;
-    let name = reader.required_text(&section, "name").map(str::to_owned);
+    let section = reader.object(node, path, &keys::ARGUMENT)?;
+    let name = reader.parsed(&section, "name", |text| Ok(text.to_owned()));
     let value_type = read_type(reader, &section);
     let required = reader.flag(&section, "required");
     let description = reader.parsed(&section, "description", |text| Ok(text.to_owned()));
@@ -285,8 +254,7 @@ fn value(node: &Node) -> Value {
 }
 
 fn read_flag(reader: &mut Reader, node: &Node, path: &str) -> Option<Flag> {
-    let section = reader.section(node, path, &["flag", "description", "has_argument"])?;
-    reader.required(&section, "flag")?;
+    let section = reader.object(node, path, &keys::FLAG)?;
     let flag = reader.parsed(&section, "flag", check_flag);
     Some(Flag {
         description: reader.parsed(&section, "description", |text| Ok(text.to_owned())),
@@ -307,12 +275,12 @@ fn check_flag(text: &str) -> Result<String, String> {
 
 fn read_output(reader: &mut Reader, top: &Section<'_>) -> OutputSchema {
     let Some(node) = top.get("output_schema") else { return OutputSchema::default() };
-    let Some(section) = reader.section(node, "output_schema", &["text", "json_fields"]) else {
+    let Some(section) = reader.object(node, "output_schema", &keys::OUTPUT) else {
         return OutputSchema::default();
     };
     let text = reader.parsed(&section, "text", |text| Ok(text.to_owned()));
     let json_fields = read_each(reader, &section, "json_fields", |reader, node, path| {
-        read_field(reader, node, path, true)
+        read_field(reader, node, path, &keys::FIELD)
     });
     let names = json_fields.iter().filter_map(|field| field.name.as_ref());
     let at = section.get("json_fields").unwrap_or(node);
@@ -320,21 +288,18 @@ fn read_output(reader: &mut Reader, top: &Section<'_>) -> OutputSchema {
     OutputSchema { text, json_fields }
 }
 
-fn read_field(reader: &mut Reader, node: &Node, path: &str, is_named: bool) -> Option<Field> {
-    let section = reader.section(node, path, &["name", "type", "items", "description"])?;
-    let name = if is_named || section.get("name").is_some() {
-        Some(reader.required_text(&section, "name")?.to_owned())
-    } else {
-        None
-    };
-    reader.parsed(&section, "description", |text| Ok(text.to_owned()));
+fn read_field(reader: &mut Reader, node: &Node, path: &str, keys: &[Key]) -> Option<Field> {
+    let section = reader.object(node, path, keys)?;
+    let text = |text: &str| Ok(text.to_owned());
+    let name = reader.parsed(&section, "name", text);
+    reader.parsed(&section, "description", text);
     let value_type = read_type(reader, &section);
     let items = section.get("items").map(|items| {
         let path = section.path("items");
         if value_type.is_some_and(|value_type| value_type != ValueType::Array) {
             reader.invalid(items, &path, "belongs to an array alone");
         }
-        read_field(reader, items, &path, false)
+        read_field(reader, items, &path, &keys::ITEMS)
     });
     Some(Field { name, value_type: value_type?, items: items.flatten().map(Box::new) })
 }
@@ -355,7 +320,7 @@ fn read_fallback(reader: &mut Reader, top: &Section<'_>, own: Option<&str>) -> O
 
 /// How many failures in a row, and for how long: as `breakers` in `config.yaml` says it otherwise.
 fn read_breaker(reader: &mut Reader, node: &Node) -> Option<BreakerRule> {
-    let section = reader.section(node, "circuit_breaker", &["failures", "recovery"])?;
+    let section = reader.object(node, "circuit_breaker", &keys::BREAKER)?;
     let usual = BreakerRule::default();
     let failures = read_count(reader, &section, "failures", 1..=BreakerRule::FAILURES_MAX.into());
     let second = Duration::from_secs(1);
@@ -373,7 +338,6 @@ fn read_breaker(reader: &mut Reader, node: &Node) -> Option<BreakerRule> {
 }
 
 fn read_cache(reader: &mut Reader, node: &Node) -> Option<Duration> {
-    let section = reader.section(node, "cache", &["ttl"])?;
-    reader.required(&section, "ttl")?;
-    read_span(reader, &section, "ttl", Duration::from_millis(1)..=CACHE_TTL_MAX)
+    let section = reader.object(node, "cache", &keys::CACHE)?;
+    read_span(reader, &section, "ttl", keys::CACHE_TTL_MIN..=keys::CACHE_TTL_MAX)
 }

@@ -3,13 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::read::word;
-use super::{Argument, Flag, Run, Template};
+use super::{Argument, Flag, Run, Template, keys};
 use crate::manifest::check_file;
 use crate::reader::{Reader, Section};
 use crate::yaml::{Kind, Node};
-
-/// The methods of a request.
-const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
 /// Reads how a tool with these arguments and flags runs.
 pub(super) fn read_run(
@@ -53,11 +50,9 @@ fn usual_argv(arguments: &[Argument], stdin: Option<&Template>) -> Vec<Template>
 }
 
 fn read_request(reader: &mut Reader, node: &Node) -> Option<Run> {
-    const KEYS: [&str; 5] = ["method", "url", "query", "headers", "body"];
-    let section = reader.section(node, "run.request", &KEYS)?;
-    let methods = METHODS.map(|name| (name, name));
+    let section = reader.object(node, "run.request", &keys::REQUEST)?;
+    let methods = keys::METHODS.map(|name| (name, name));
     let method = reader.parsed(&section, "method", |text| word(text, &methods)).unwrap_or("GET");
-    reader.required(&section, "url")?;
     let url = reader.parsed(&section, "url", |text| {
         let is_http = text.starts_with("https://") || text.starts_with("http://");
         let fixed = is_http || text.starts_with('{');

@@ -1,17 +1,18 @@
 //! Finds the manifests that paths mean: files by their names, folders by all that is below them.
+//!
+//! A component is found by its own name only.
 
 use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use apflow_model::validate::{Kind, Source};
+use apflow_model::validate::{Beside, Kind, MANIFEST_BYTES_MAX, Source, is_component};
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, File};
 
 use super::super::error::CliError;
+use super::beside;
 
-/// The largest manifest that is read, in bytes: 1 MiB.
-const MANIFEST_BYTES_MAX: u64 = 1 << 20;
 /// Folders of other programs, which hold no manifests of one's own.
 const FOLDERS_SKIPPED: [&str; 2] = ["node_modules", "target"];
 /// How deep folders may be nested.
@@ -56,7 +57,7 @@ fn expand(path: &str, files: &mut BTreeSet<PathBuf>) -> Result<(), CliError> {
             unusable(&path, error.into())
         })?;
         if Dir::open_ambient_dir(&entry, ambient_authority()).is_ok()
-            || Kind::of(&entry.display().to_string()).is_some()
+            || is_named(&entry.display().to_string())
         {
             add(&entry, files)?;
         }
@@ -96,16 +97,25 @@ fn walk(folder: &Dir, at: &Path, depth: usize, files: &mut BTreeSet<PathBuf>) ->
     Ok(())
 }
 
+/// Whether a file is a manifest or a component by its name.
+fn is_named(path: &str) -> bool {
+    Kind::of(path).is_some() || is_component(path)
+}
+
+/// Reads a manifest, one byte more than it may have, and looks at the component that it names; or
+/// looks at a component.
 fn read(path: &Path) -> Result<Source, CliError> {
+    let shown = path.display().to_string();
+    let is_component = is_component(&shown);
+    let bytes_max = if is_component { u64::MAX } else { MANIFEST_BYTES_MAX + 1 };
     let mut bytes = Vec::new();
     File::open_ambient(path, ambient_authority())
-        .and_then(|file| file.take(MANIFEST_BYTES_MAX + 1).read_to_end(&mut bytes))
+        .and_then(|file| file.take(bytes_max).read_to_end(&mut bytes))
         .map_err(|source| unusable(path, source))?;
-    let shown = path.display().to_string();
-    if bytes.len() as u64 > MANIFEST_BYTES_MAX {
-        return Err(CliError::Usage(format!("{shown} has more than 1 MiB, so it is no manifest")));
+    if is_component {
+        let component = beside::inspect(&bytes);
+        return Ok(Source { path: shown, bytes: Vec::new(), component });
     }
-    let text = String::from_utf8(bytes)
-        .map_err(|_| CliError::Usage(format!("{shown} is not UTF-8 text")))?;
-    Ok(Source { path: shown, text })
+    let source = Source { path: shown, bytes, component: Beside::Unknown };
+    Ok(Source { component: beside::look(&source)?, ..source })
 }

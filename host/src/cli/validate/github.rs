@@ -5,15 +5,19 @@
 use apflow_model::reader::FileFault;
 use apflow_model::validate::Report;
 
-/// A workflow command for each fault and warning.
-pub(super) fn write(reports: &[Report]) -> String {
+use super::finding::{Level, findings};
+
+/// A workflow command for each finding.
+pub(super) fn write(reports: &[Report], allow_more: bool) -> String {
     let mut text = String::new();
     for report in reports {
-        for fault in &report.faults {
-            text.push_str(&command("error", &report.path, fault));
-        }
-        for warning in &report.warnings {
-            text.push_str(&command("warning", &report.path, warning));
+        for finding in findings(report, allow_more) {
+            let command_name = match finding.level {
+                Level::Error => "error",
+                Level::Warning => "warning",
+                Level::Note => "notice",
+            };
+            text.push_str(&command(command_name, &report.path, finding.at));
         }
     }
     text
@@ -45,8 +49,8 @@ mod tests {
     #[test]
     fn nothing_in_a_manifest_can_end_a_command() {
         let text = "name: \"a\\n::error::%\"\n".to_owned();
-        let reports = check(&[Source { path: "a,b:c/tool.yaml".to_owned(), text }]);
-        let written = write(&reports);
+        let reports = check(&[Source::new("a,b:c/tool.yaml", text)]);
+        let written = write(&reports, false);
         let first = written.lines().find(|line| line.contains("line=1,")).unwrap();
         assert!(first.starts_with("::error file=a%2Cb%3Ac/tool.yaml,line=1,"), "{first}");
         assert_eq!(written.lines().count(), reports[0].faults.len());

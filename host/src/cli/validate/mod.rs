@@ -1,17 +1,20 @@
 //! `validate`: checks manifests, for people and for CI.
 
+mod beside;
 mod find;
+mod finding;
 mod github;
 mod sarif;
 mod text;
 
-use apflow_model::validate::{Report, check};
+use apflow_model::validate::{Report, against, check};
 use serde_json::json;
 
 use super::arguments::{Format, Validate};
 use super::error::CliError;
 use super::exit::Exit;
 use super::output::Output;
+use finding::Level;
 
 /// Checks every manifest that the paths mean.
 pub(crate) fn run(validate: &Validate, output: &Output) -> Result<Exit, CliError> {
@@ -20,16 +23,22 @@ pub(crate) fn run(validate: &Validate, output: &Output) -> Result<Exit, CliError
     if validate.strict {
         reports.iter_mut().for_each(make_strict);
     }
+    if let Some(old) = &validate.against {
+        let old = find::find(std::slice::from_ref(old))?;
+        against::compare(&old, &sources, &mut reports);
+    }
     let report = json!({ "files": &reports });
+    let allow_more = validate.allow_more;
     let text = match validate.format {
-        Format::Text => text::write(&sources, &reports),
+        Format::Text => text::write(&sources, &reports, allow_more),
         Format::Json => format!("{report:#}"),
-        Format::Github => github::write(&reports),
-        Format::Sarif => format!("{:#}", sarif::write(&reports)),
+        Format::Github => github::write(&reports, allow_more),
+        Format::Sarif => format!("{:#}", sarif::write(&reports, allow_more)),
     };
     output.document(&report, &text);
-    let is_valid = reports.iter().all(|report| report.valid);
-    Ok(if is_valid { Exit::Ok } else { Exit::Failed })
+    let is_error = |finding: &finding::Finding<'_>| finding.level == Level::Error;
+    let fails = |report| finding::findings(report, allow_more).iter().any(is_error);
+    Ok(if reports.iter().any(fails) { Exit::Failed } else { Exit::Ok })
 }
 
 /// Makes a fault of whatever is odd.

@@ -8,15 +8,21 @@ use apflow_model::reader::FileFault;
 use apflow_model::validate::Report;
 use serde_json::{Value, json};
 
-/// One run of one tool, with a result for each fault and warning.
-pub(super) fn write(reports: &[Report]) -> Value {
+use super::finding::{Level, findings};
+
+/// One run of one tool, with a result for each finding.
+pub(super) fn write(reports: &[Report], allow_more: bool) -> Value {
     let mut codes = BTreeSet::new();
     let mut results = Vec::new();
     for report in reports {
-        let faults = report.faults.iter().map(|fault| ("error", fault));
-        for (level, fault) in faults.chain(report.warnings.iter().map(|fault| ("warning", fault))) {
-            codes.insert(fault.code);
-            results.push(result(level, &report.path, fault));
+        for finding in findings(report, allow_more) {
+            let level = match finding.level {
+                Level::Error => "error",
+                Level::Warning => "warning",
+                Level::Note => "note",
+            };
+            codes.insert(finding.at.code);
+            results.push(result(level, &report.path, finding.at));
         }
     }
     let rules: Vec<_> = codes.into_iter().map(|code| json!({ "id": code })).collect();
@@ -67,8 +73,8 @@ mod tests {
     #[test]
     fn each_fault_is_a_result_with_its_place_and_rule() {
         let text = "name: a\n".to_owned();
-        let reports = check(&[Source { path: "my tools/a/tool.yaml".to_owned(), text }]);
-        let written = write(&reports);
+        let reports = check(&[Source::new("my tools/a/tool.yaml", text)]);
+        let written = write(&reports, false);
         let run = &written["runs"][0];
         assert_eq!(run["results"].as_array().unwrap().len(), reports[0].faults.len());
         assert_eq!(run["tool"]["driver"]["rules"], json!([{ "id": "missing-field" }]));

@@ -2,16 +2,19 @@
 //!
 //! Every key that is accepted here is enforced by the sandbox; any other is refused, never ignored.
 
-use std::ops::RangeInclusive;
-use std::time::Duration;
+pub(crate) mod amount;
+pub(crate) mod keys;
+pub(crate) mod limits;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::capability::{Capabilities, Folders, check_secret_name};
-use crate::limit::{Bytes, Limits, Span};
-use crate::pace::Pace;
+use crate::limit::Limits;
 use crate::reader::{self, FileFault, Reader, Section};
-use crate::yaml::{Kind, Node};
+use crate::schema;
+use crate::yaml::Node;
+use amount::read_size;
 
 /// The longest name of a plugin.
 pub const NAME_CHARACTERS_MAX: usize = 64;
@@ -36,9 +39,6 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    const KEYS: [&str; 7] =
-        ["name", "version", "description", "component", "license", "capabilities", "limits"];
-
     /// Reads the text of a `plugin.yaml`.
     ///
     /// # Errors
@@ -46,6 +46,12 @@ impl Manifest {
     /// All faults of the file at once, in its order.
     pub fn parse(text: &str) -> Result<Self, Vec<FileFault>> {
         reader::parse(text, read)
+    }
+
+    /// The JSON Schema (2020-12) of a `plugin.yaml`. What it accepts may still be refused by
+    /// [`parse`](Self::parse), for what a schema cannot say; what it refuses always is.
+    pub fn schema() -> Value {
+        schema::of_file("plugin", "What a plugin is, what it asks for, and its limits.", &keys::TOP)
     }
 }
 
@@ -71,17 +77,15 @@ pub fn is_name_character(c: char) -> bool {
 }
 
 fn read(reader: &mut Reader, node: &Node) -> Option<Manifest> {
-    let top = reader.section(node, "", &Manifest::KEYS)?;
-    let name = reader.required_text(&top, "name").map(str::to_owned);
-    reader.parsed(&top, "name", check_name);
-    let version = reader.required_text(&top, "version").is_some();
-    let version = version.then(|| reader.parsed(&top, "version", parse_version)).flatten();
-    let description = reader.required_text(&top, "description").map(str::to_owned);
-    let component = reader.required_text(&top, "component").is_some();
-    let component = component.then(|| reader.parsed(&top, "component", check_file)).flatten();
-    let license = reader.parsed(&top, "license", |text| Ok(text.to_owned()));
+    let top = reader.object(node, "", &keys::TOP)?;
+    let text = |text: &str| Ok(text.to_owned());
+    let name = reader.parsed(&top, "name", check_name);
+    let version = reader.parsed(&top, "version", parse_version);
+    let description = reader.parsed(&top, "description", text);
+    let component = reader.parsed(&top, "component", check_file);
+    let license = reader.parsed(&top, "license", text);
     let capabilities = top.get("capabilities").map(|node| read_capabilities(reader, node));
-    let limits = top.get("limits").map(|node| read_limits(reader, node));
+    let limits = top.get("limits").map(|node| limits::read(reader, node));
     Some(Manifest {
         name: name?,
         version: version?,
@@ -108,9 +112,7 @@ pub(crate) fn check_file(text: &str) -> Result<String, String> {
 
 /// Reads what is asked for, of a plugin or a tool.
 pub(crate) fn read_capabilities(reader: &mut Reader, node: &Node) -> Capabilities {
-    const KEYS: [&str; 9] =
-        ["http", "tcp", "sockets", "fs", "env", "secrets", "secret_values", "clocks", "random"];
-    let Some(section) = reader.section(node, "capabilities", &KEYS) else {
+    let Some(section) = reader.object(node, "capabilities", &keys::CAPABILITIES) else {
         return Capabilities::default();
     };
     let name = |text: &str| Ok(text.to_owned());
@@ -145,7 +147,7 @@ fn read_list<T>(
 }
 
 fn read_folders(reader: &mut Reader, node: &Node) -> Folders {
-    let Some(section) = reader.section(node, "capabilities.fs", &["in", "out", "scratch"]) else {
+    let Some(section) = reader.object(node, "capabilities.fs", &keys::FOLDERS) else {
         return Folders::default();
     };
     let mut mode = |key: &str, word: &str, why: &str| {
@@ -165,159 +167,13 @@ fn read_folders(reader: &mut Reader, node: &Node) -> Folders {
     }
 }
 
-const LIMIT_KEYS: [&str; 22] = [
-    "memory",
-    "tables",
-    "handles",
-    "timeout",
-    "cancel_grace",
-    "fuel",
-    "output",
-    "stdout",
-    "stderr",
-    "log",
-    "host_call",
-    "http_requests",
-    "http_body",
-    "http_headers",
-    "connections",
-    "tcp_bytes",
-    "connect_timeout",
-    "idle_timeout",
-    "out",
-    "files",
-    "concurrency",
-    "starts_per_minute",
-];
-
-/// Reads what one attempt may use, of a plugin or a tool.
-pub(crate) fn read_limits(reader: &mut Reader, node: &Node) -> Limits {
-    let default = Limits::default();
-    let Some(section) = reader.section(node, "limits", &LIMIT_KEYS) else { return default };
-    let mut bytes = |key: &str, preset: u64, range: RangeInclusive<u64>| {
-        read_size(reader, &section, key, range).unwrap_or(preset)
-    };
-    let text_bytes_max = 64 << 20;
-    let sized = Limits {
-        memory_bytes: bytes("memory", default.memory_bytes, 64 << 10..=Limits::MEMORY_BYTES_MAX),
-        output_bytes: bytes("output", default.output_bytes, 0..=text_bytes_max),
-        stdout_bytes: bytes("stdout", default.stdout_bytes, 0..=text_bytes_max),
-        stderr_bytes: bytes("stderr", default.stderr_bytes, 0..=text_bytes_max),
-        log_bytes: bytes("log", default.log_bytes, 0..=text_bytes_max),
-        host_call_bytes: bytes("host_call", default.host_call_bytes, 4 << 10..=text_bytes_max),
-        http_body_bytes: bytes("http_body", default.http_body_bytes, 0..=1 << 30),
-        http_header_bytes: bytes("http_headers", default.http_header_bytes, 1 << 10..=1 << 20),
-        tcp_bytes: bytes("tcp_bytes", default.tcp_bytes, 0..=1 << 30),
-        out_bytes: bytes("out", default.out_bytes, 0..=1 << 30),
-        ..default
-    };
-    let mut count = |key: &str, preset: u64, range: RangeInclusive<u64>| {
-        read_count(reader, &section, key, range).unwrap_or(preset)
-    };
-    let counted = Limits {
-        table_elements: count("tables", default.table_elements, 0..=Limits::TABLE_ELEMENTS_MAX),
-        handles: count("handles", default.handles, 8..=4096),
-        http_requests: count("http_requests", default.http_requests, 0..=u64::MAX),
-        connections: count("connections", default.connections, 0..=256),
-        files: count("files", default.files, 0..=100_000),
-        ..sized
-    };
-    let mut span = |key: &str, preset: Duration, range: RangeInclusive<Duration>| {
-        read_span(reader, &section, key, range).unwrap_or(preset)
-    };
-    let up_to = |most| Duration::from_millis(1)..=most;
-    Limits {
-        timeout: span("timeout", default.timeout, up_to(Limits::TIMEOUT_MAX)),
-        cancel_grace: span(
-            "cancel_grace",
-            default.cancel_grace,
-            Duration::ZERO..=Limits::CANCEL_GRACE_MAX,
-        ),
-        connect_timeout: span(
-            "connect_timeout",
-            default.connect_timeout,
-            up_to(Limits::CONNECT_TIMEOUT_MAX),
-        ),
-        idle_timeout: span("idle_timeout", default.idle_timeout, up_to(Limits::TIMEOUT_MAX)),
-        fuel: read_fuel(reader, &section),
-        running_max: read_small(reader, &section, "concurrency", 1_000_000),
-        starts_per_minute: read_small(reader, &section, "starts_per_minute", Pace::PER_MINUTE_MAX),
-        ..counted
-    }
-}
-
-/// Reads a number from 1 to `most`.
-fn read_small(reader: &mut Reader, section: &Section<'_>, key: &str, most: u32) -> Option<u32> {
-    let number = read_count(reader, section, key, 1..=most.into())?;
-    u32::try_from(number).ok()
-}
-
-fn read_size(
-    reader: &mut Reader,
-    section: &Section<'_>,
-    key: &str,
-    range: RangeInclusive<u64>,
-) -> Option<u64> {
-    reader.parsed(section, key, |text| {
-        let size = Bytes::parse(text)?;
-        if range.contains(&size.0) {
-            return Ok(size.0);
-        }
-        let (least, most) = (Bytes(*range.start()), Bytes(*range.end()));
-        Err(format!("is {size}, but must be from {least} to {most}"))
-    })
-}
-
-pub(crate) fn read_count(
-    reader: &mut Reader,
-    section: &Section<'_>,
-    key: &str,
-    range: RangeInclusive<u64>,
-) -> Option<u64> {
-    let number = reader.number(section, key)?;
-    if range.contains(&number) {
-        return Some(number);
-    }
-    let (least, most) = (range.start(), range.end());
-    if let Some(node) = section.get(key) {
-        let message = format!("is {number}, but must be from {least} to {most}");
-        reader.invalid(node, &section.path(key), message);
-    }
-    None
-}
-
-pub(crate) fn read_span(
-    reader: &mut Reader,
-    section: &Section<'_>,
-    key: &str,
-    range: RangeInclusive<Duration>,
-) -> Option<Duration> {
-    reader.parsed(section, key, |text| {
-        let span = Span::parse(text)?;
-        if range.contains(&span.0) {
-            return Ok(span.0);
-        }
-        let (least, most) = (Span(*range.start()), Span(*range.end()));
-        Err(format!("is {text}, but must be from {least} to {most}"))
-    })
-}
-
-fn read_fuel(reader: &mut Reader, section: &Section<'_>) -> Option<u64> {
-    match section.get("fuel")?.kind() {
-        Kind::Text(text) if text == "none" => None,
-        Kind::Null
-        | Kind::Bool(_)
-        | Kind::Number(_)
-        | Kind::Text(_)
-        | Kind::List(_)
-        | Kind::Map(_) => reader.number(section, "fuel"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::limit::Breach;
+    use limits::LIMITS;
 
     const GOOD: &str = "\
 name: rest_executor
@@ -441,7 +297,7 @@ limits: { memory: 32MiB, timeout: 5s, fuel: none, http_requests: 3 }
             starts_per_minute: Some(13),
         };
         assert_eq!(limits, expected);
-        assert_eq!(LIMIT_KEYS.len(), all.split(',').count(), "every key was read");
+        assert_eq!(LIMITS.len(), all.split(',').count(), "every key was read");
     }
 
     #[test]
@@ -477,7 +333,7 @@ limits: { memory: 32MiB, timeout: 5s, fuel: none, http_requests: 3 }
             "starts_per_minute",
         ];
         let is_got_over = |key: &str| got_over.contains(&key);
-        for key in LIMIT_KEYS {
+        for key in LIMITS.map(|limit| limit.name) {
             assert_ne!(texts.contains(&format!("`limits.{key}`")), is_got_over(key), "{key}");
         }
     }
@@ -510,6 +366,17 @@ limits: { memory: 32MiB, timeout: 5s, fuel: none, http_requests: 3 }
             let text = format!("license: {}{}\n", open.repeat(5_000), close.repeat(5_000));
             assert_eq!(faults(&text)[0].code, "invalid-yaml");
         }
+    }
+
+    #[test]
+    fn aliases_are_refused_before_they_are_a_million_values() {
+        let lists: Vec<String> = (1..9)
+            .map(|level| format!("&a{level} [{}]", vec![format!("*a{}", level - 1); 10].join(", ")))
+            .collect();
+        let text = format!("license: [&a0 [x], {}]\n", lists.join(", "));
+        assert_eq!(faults(&text)[0].code, "invalid-yaml");
+        let text = GOOD.replace("[LANG]", "[&lang LANG]\n  secrets: [*lang]");
+        assert_eq!(Manifest::parse(&text).unwrap().capabilities.secrets, ["LANG"]);
     }
 
     #[test]

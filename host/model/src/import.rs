@@ -1,11 +1,16 @@
 //! What a component can import, by what it gives.
+//!
+//! It reads no component: the sandbox does.
 
 use std::fmt;
 
-use apflow_model::capability::Capabilities;
+use serde::Serialize;
+
+use crate::capability::Capabilities;
 
 /// What an import gives its component.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Family {
     /// The own package: the task's checkpoints, budget, log and control.
     Task,
@@ -31,7 +36,8 @@ pub enum Family {
 }
 
 impl Family {
-    pub(crate) fn of(interface: &str) -> Self {
+    /// What an interface gives, by its name with or without a version.
+    pub fn of(interface: &str) -> Self {
         let package = interface.split('@').next().unwrap_or(interface);
         match package {
             "wasi:random/insecure-seed" => Self::Base,
@@ -54,7 +60,8 @@ impl Family {
         }
     }
 
-    pub(crate) fn is_asked(self, asked: &Capabilities) -> bool {
+    /// Whether a component that imports it has asked for enough.
+    pub fn is_asked(self, asked: &Capabilities) -> bool {
         match self {
             Self::Task | Self::Base => true,
             Self::Clocks => asked.clocks,
@@ -68,32 +75,41 @@ impl Family {
         }
     }
 
-    /// What to write in the manifest, or why there is nothing to write.
-    fn remedy(self) -> &'static str {
+    /// Whether every component has it without asking.
+    pub fn is_free(self) -> bool {
+        matches!(self, Self::Task | Self::Base)
+    }
+
+    /// What to write below `capabilities` to have it. None when there is nothing to write.
+    pub fn key(self) -> Option<&'static str> {
         match self {
-            Self::Task | Self::Base => "needs nothing",
-            Self::Clocks => "needs `capabilities: { clocks: true }`",
-            Self::Random => "needs `capabilities: { random: true }`",
-            Self::Files => "needs `capabilities: { fs: { in: read } }`",
-            Self::Http => "needs `capabilities: { http: [\"https://…\"] }`",
-            Self::Tcp => "needs `capabilities: { tcp: [\"HOST:PORT\"] }`",
-            Self::Secrets => "needs `capabilities: { secrets: [NAME] }`",
-            Self::Sockets => {
-                "needs `capabilities: { sockets: [\"ADDRESS:PORT\"] }`, or better `tcp` and \
-                 `apflow:plugin/dial`"
-            }
-            Self::Unknown => "is not known to this host",
+            Self::Clocks => Some("clocks: true"),
+            Self::Random => Some("random: true"),
+            Self::Files => Some("fs: { in: read }"),
+            Self::Http => Some("http: [\"https://…\"]"),
+            Self::Tcp => Some("tcp: [\"HOST:PORT\"]"),
+            Self::Secrets => Some("secrets: [NAME]"),
+            Self::Sockets => Some("sockets: [\"ADDRESS:PORT\"]"),
+            Self::Task | Self::Base | Self::Unknown => None,
         }
     }
 }
 
 /// An interface that a component imports functions of.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Import {
     /// The interface with its version, for example `wasi:clocks/monotonic-clock@0.2.6`.
     pub interface: String,
     /// What it gives.
     pub family: Family,
+}
+
+impl Import {
+    /// The import of this interface.
+    pub fn new(interface: impl Into<String>) -> Self {
+        let interface = interface.into();
+        Self { family: Family::of(&interface), interface }
+    }
 }
 
 /// An import that the manifest does not ask for.
@@ -102,6 +118,36 @@ pub struct ExcessImport(pub Import);
 
 impl fmt::Display for ExcessImport {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "`{}` {}", self.0.interface, self.0.family.remedy())
+        let Import { interface, family } = &self.0;
+        match family.key() {
+            Some(key) => write!(formatter, "`{interface}` needs `capabilities: {{ {key} }}`")?,
+            None => write!(formatter, "`{interface}` is not known to this host")?,
+        }
+        if *family == Family::Sockets {
+            write!(formatter, ", or better `tcp` and `apflow:plugin/dial`")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn imports_belong_to_families() {
+        for (interface, family) in [
+            ("wasi:random/insecure-seed@0.2.6", Family::Base),
+            ("wasi:random/random@0.2.6", Family::Random),
+            ("wasi:cli/environment@0.2.0", Family::Base),
+            ("wasi:sockets/tcp@0.2.6", Family::Sockets),
+            ("wasi:http/outgoing-handler@0.2.0", Family::Http),
+            ("wasi:http/incoming-handler@0.2.0", Family::Unknown),
+            ("apflow:plugin/log@0.1.0", Family::Task),
+            ("apflow:plugin/dial@0.1.0", Family::Tcp),
+            ("acme:own/thing", Family::Unknown),
+        ] {
+            assert_eq!(Family::of(interface), family, "{interface}");
+        }
     }
 }

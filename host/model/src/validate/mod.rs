@@ -1,26 +1,24 @@
 //! Checks manifests, each for itself and all together, as CI does before they are merged.
 //!
-//! It reads no files: their texts are handed in.
+//! It reads no files: their bytes are handed in, and what a component is as well.
+
+pub mod against;
+mod component;
+mod place;
+mod source;
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::manifest::Manifest;
 use crate::reader::FileFault;
 use crate::tool::Tool;
 use crate::tool::fallback::{self, Trouble};
+use against::Change;
+pub use source::{Beside, Inspected, MANIFEST_BYTES_MAX, Source, is_component};
+use source::{Parsed, folder};
 
-/// A manifest to be checked.
-#[derive(Debug, Clone)]
-pub struct Source {
-    /// Where it is, with `/` between folders: the last name says which kind of manifest it is.
-    pub path: String,
-    /// Its text.
-    pub text: String,
-}
-
-/// What became of one manifest.
+/// What became of one file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// Where it is.
@@ -33,6 +31,12 @@ pub struct Report {
     pub faults: Vec<FileFault>,
     /// What is odd about it.
     pub warnings: Vec<FileFault>,
+    /// What its component is, if somebody looked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub component: Option<Inspected>,
+    /// How it differs from an older version, if there was one to compare with.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Change>,
 }
 
 /// What a manifest describes, by the name of its file.
@@ -58,27 +62,43 @@ impl Kind {
 /// Checks every manifest, and then what only shows when all are seen: names that are there twice,
 /// fallbacks that are nowhere, and circles of them.
 ///
-/// A file that is no `plugin.yaml` by its name is read as a tool. A circle and a fallback that is
-/// nowhere are warnings: each tool runs by itself, and a run that comes round is refused.
+/// A file that is no `plugin.yaml` by its name is read as a tool, unless it is a component by its
+/// name. A circle and a fallback that is nowhere are warnings: each tool runs by itself, and a run
+/// that comes round is refused. So is a component that is not there: it may not be built yet.
+///
+/// # Examples
+///
+/// ```
+/// use apflow_model::validate::{Source, check};
+///
+/// let text = "name: hello\nversion: 1.0.0\ndescription: Says it.\ncategory: musik\n";
+/// let reports = check(&[Source::new("tools/hello/tool.yaml", text)]);
+/// let fault = &reports[0].faults[0];
+/// assert_eq!((fault.line, fault.column, fault.code), (4, 11, "invalid-value"));
+/// println!("{}:{fault}", reports[0].path);
+/// ```
+///
+/// With the component beside the manifest, which `apflow_sandbox::inspect` reads, its imports are
+/// compared with what the manifest asks for:
+///
+/// ```
+/// use apflow_model::import::Import;
+/// use apflow_model::plugin::World;
+/// use apflow_model::validate::{Beside, Inspected, Source, check};
+///
+/// let text = "name: hello\nversion: 1.0.0\ndescription: Says it.\ncomponent: hello.wasm\n";
+/// let imports = vec![Import::new("wasi:http/outgoing-handler@0.2.6")];
+/// let component = Beside::Found(Inspected { bytes: 70_000, world: World::Executor, imports });
+/// let source = Source { component, ..Source::new("hello/plugin.yaml", text) };
+/// assert_eq!(check(&[source])[0].faults[0].code, "excess-import");
+/// ```
 pub fn check(sources: &[Source]) -> Vec<Report> {
     let mut tools = Vec::new();
     let mut reports = Vec::with_capacity(sources.len());
     for source in sources {
-        let (faults, runnable) = match Kind::of(&source.path) {
-            Some(Kind::Plugin) => (Manifest::parse(&source.text).err().unwrap_or_default(), true),
-            Some(Kind::Tool) | None => match Tool::parse(&source.text, folder(&source.path)) {
-                Ok(tool) => {
-                    let runnable = tool.run.is_some();
-                    tools.push((reports.len(), tool));
-                    (Vec::new(), runnable)
-                }
-                Err(faults) => (faults, false),
-            },
-        };
-        let valid = faults.is_empty();
-        let runnable = valid && runnable;
-        let path = source.path.clone();
-        reports.push(Report { path, valid, runnable, faults, warnings: Vec::new() });
+        let (report, tool) = check_one(source);
+        tools.extend(tool.map(|tool| (reports.len(), tool)));
+        reports.push(report);
     }
     find_twins(&tools, &mut reports);
     if sources.len() > 1 {
@@ -87,10 +107,40 @@ pub fn check(sources: &[Source]) -> Vec<Report> {
     reports
 }
 
-/// The folder of a tool, when its file has the usual name: it names the tool.
-fn folder(path: &str) -> Option<&str> {
-    Kind::of(path)?;
-    path.rsplit('/').nth(1).filter(|name| !name.is_empty() && *name != "." && *name != "..")
+/// Checks a file by itself. The tool that it is comes as well.
+fn check_one(source: &Source) -> (Report, Option<Tool>) {
+    let component = match &source.component {
+        Beside::Found(component) => Some(component.clone()),
+        Beside::Unknown | Beside::Missing | Beside::Refused(_) => None,
+    };
+    let mut report = Report {
+        path: source.path.clone(),
+        valid: true,
+        runnable: true,
+        faults: Vec::new(),
+        warnings: Vec::new(),
+        component,
+        changes: Vec::new(),
+    };
+    let mut tool = None;
+    if source.is_component() {
+        report.faults = component::check_alone(&source.component);
+    } else {
+        match source.parse() {
+            Ok(parsed) => {
+                let found = component::check(source, &parsed);
+                (report.faults, report.warnings) = (found.faults, found.warnings);
+                report.runnable = parsed.is_runnable();
+                if let Parsed::Tool(own) = parsed {
+                    tool = Some(own);
+                }
+            }
+            Err(faults) => report.faults = faults,
+        }
+    }
+    report.valid = report.faults.is_empty();
+    report.runnable &= report.valid;
+    (report, tool)
 }
 
 /// Two tools of one name cannot both be found.
@@ -154,7 +204,7 @@ mod tests {
             "name: {name}\nversion: \"1.0.0\"\ndescription: x\ncategory: data\n\
              fallback_tool: {fallback}\n"
         );
-        Source { path: path.to_owned(), text }
+        Source::new(path, text)
     }
 
     fn codes(faults: &[FileFault]) -> Vec<(u64, &str)> {
@@ -190,7 +240,7 @@ mod tests {
     #[test]
     fn a_plugin_is_known_by_the_name_of_its_file() {
         let text = "name: a\nversion: 1.0.0\ndescription: x\ncomponent: a.wasm\n".to_owned();
-        let reports = check(&[Source { path: "a/plugin.yaml".to_owned(), text }]);
+        let reports = check(&[Source::new("a/plugin.yaml", text)]);
         assert!(reports[0].valid && reports[0].runnable);
     }
 }
