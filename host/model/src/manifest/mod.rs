@@ -269,7 +269,8 @@ limits: { memory: 32MiB, timeout: 5s, fuel: none, http_requests: 3 }
         let all = "memory: 1MiB, tables: 1, handles: 8, timeout: 1s, fuel: 5, output: 1B, stdout: 2B, \
                    stderr: 3B, log: 4B, host_call: 4KiB, http_requests: 6, http_body: 7B, \
                    http_headers: 1KiB, connections: 8, tcp_bytes: 9B, connect_timeout: 2s, \
-                   idle_timeout: 3s, out: 10B, files: 11, cancel_grace: 4s, concurrency: 12, starts_per_minute: 13";
+                   idle_timeout: 3s, out: 10B, files: 11, cancel_grace: 4s, concurrency: 12, \
+                   starts_per_minute: 13";
         let text = GOOD.replace("memory: 32MiB, timeout: 5s, fuel: none, http_requests: 3", all);
         let limits = Manifest::parse(&text).unwrap().limits;
         let expected = Limits {

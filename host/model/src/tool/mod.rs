@@ -371,7 +371,7 @@ limits: { concurrency: 4 }
         assert_eq!(of("failures: 3", "failures: 0"), [(16, 30, "invalid-value")]);
         assert_eq!(of("recovery: 90s", "recovery: 2d"), [(16, 43, "invalid-value")]);
         assert_eq!(of("recovery: 90s", "reset: 90s"), [(16, 33, "unknown-field")]);
-        assert_eq!(of("concurrency: 4", "concurrency: 0"), [(17, 23, "invalid-value")]);
+        assert_eq!(of("concurrency: 4", "concurrency: 0"), [(17, 24, "invalid-value")]);
     }
 
     #[test]
