@@ -8,7 +8,7 @@ use std::path::Path;
 use tidy::manifests::packages;
 use tidy::modules::Modules;
 use tidy::tree::{Tree, Violation};
-use tidy::{circles, floors, manifests, markdown, shape};
+use tidy::{circles, floors, manifests, markdown, parity, shape};
 
 mod tidy {
     //! The checks. Nested here so that their files stand in `tests/tidy/`.
@@ -19,6 +19,7 @@ mod tidy {
     pub(crate) mod manifests;
     pub(crate) mod markdown;
     pub(crate) mod modules;
+    pub(crate) mod parity;
     pub(crate) mod rust;
     pub(crate) mod shape;
     pub(crate) mod tree;
@@ -52,6 +53,11 @@ fn versions_stand_only_in_the_workspace() {
 #[test]
 fn no_file_is_longer_than_it_may_be() {
     holds(shape::check_lengths);
+}
+
+#[test]
+fn every_test_that_the_page_of_parity_names_is_there() {
+    holds(parity::check);
 }
 
 #[test]

@@ -12,8 +12,8 @@ pub(crate) const NAME: &str = "^[a-z][a-z0-9_-]{0,63}$";
 pub(crate) const VERSION: &str = r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(?:-((?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(?:\.(?:0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*))?(?:\+([0-9a-zA-Z-]+(?:\.[0-9a-zA-Z-]+)*))?$";
 /// The name of a file without a folder.
 pub(crate) const FILE: &str = r"^[^/\\]+$";
-const SECRET: Shape = Shape::Form("^[A-Za-z][A-Za-z0-9_]{0,63}$");
-const HTTP: Shape = Shape::Form("^([A-Z,-]+ )?https?://[^/?#@ ]+(/[^ ?#]*)?$");
+const SECRET: Shape = Shape::Form(r"^([A-Za-z][A-Za-z0-9_]{0,63}|\*)$");
+const HTTP: Shape = Shape::Form(r"^([A-Z,-]+ )?https?(\+insecure)?://[^/?#@ ]+(/[^ ?#]*)?$");
 /// A destination and its port.
 const PORT: Shape = Shape::Form("^[^ ]+:[^ ]+$");
 
