@@ -148,31 +148,29 @@ impl Engine {
         installed: &Installed,
     ) -> Result<Vec<HealthIssue>, EngineError> {
         let apis = installed.plugin.tool.iter().flat_map(|tool| &tool.apis);
-        let asked: Vec<_> = apis
-            .filter_map(|api| Some((api, api.health_endpoint.clone()?)))
-            .map(|(api, url)| (api.clone(), url))
-            .collect();
-        if asked.is_empty() {
+        let reachable = apis.filter_map(|api| Some((api.clone(), api.health_endpoint.clone()?)));
+        let reachable: Vec<_> = reachable.collect();
+        if reachable.is_empty() {
             return Ok(Vec::new());
         }
         let manifest = installed.plugin.manifest.clone();
-        let asker = match self.asker(manifest).await? {
-            Ok(asker) => asker,
+        let client = match self.client(manifest).await? {
+            Ok(client) => client,
             Err(why) => return Ok(vec![HealthIssue::degraded("api", why)]),
         };
         let granted: Arc<[Grant]> = installed.grants.iter().cloned().collect();
         let mut issues = Vec::new();
-        for (api, url) in asked {
+        for (api, url) in reachable {
             issues.extend(match missing_grant(&url, installed) {
                 Some(why) => Some(HealthIssue::degraded("api", format!("`{}` {why}", api.name))),
-                None => self.ask(&asker, &api, url, Arc::clone(&granted)).await,
+                None => self.ask(&client, &api, url, Arc::clone(&granted)).await,
             });
         }
         Ok(issues)
     }
 
     /// The program that makes requests, with what the tool may do. Says why there is none.
-    async fn asker(
+    async fn client(
         self: &Arc<Self>,
         manifest: Manifest,
     ) -> Result<Result<Linked, String>, EngineError> {
@@ -196,12 +194,12 @@ impl Engine {
 
     async fn ask(
         &self,
-        asker: &Linked,
+        client: &Linked,
         api: &ServiceApi,
         url: String,
         granted: Arc<[Grant]>,
     ) -> Option<HealthIssue> {
-        let (sandbox, program) = (Arc::clone(&self.sandbox), asker.clone());
+        let (sandbox, program) = (Arc::clone(&self.sandbox), client.clone());
         let input = json!({"url": url, "method": "GET"});
         let asking = self.sandbox.spawn(async move {
             let call = Call {

@@ -30,7 +30,7 @@ use crate::lanes::{self, Round, Rounds};
 use crate::row;
 use crate::sessions::SessionId;
 use crate::store::Store;
-use crate::tool_rules;
+use crate::tool_rules::{self, Heeded};
 use crate::write::{Turn, Write};
 
 /// The most scheduled tasks that one claim makes ready. A claim that leaves some behind makes
@@ -290,30 +290,17 @@ impl Write for Claim {
                 *allowed = most.min(*allowed);
             }
         }
-        let is_gated = is_ruled && tool_rules::heed(connection, &mut limits).await?;
-        let mut parked = 0;
-        let mut rounds = self.rounds.lock().await;
-        let mut round = Round::from(rounds.after);
-        loop {
-            let got = u32::try_from(handed.tasks.len()).unwrap_or(u32::MAX);
-            let free = self.free.saturating_sub(got);
-            if free == 0 || round.is_done || parked >= PARKED_PER_CLAIM_MAX {
-                return Ok(handed);
-            }
-            let mut chosen = self.choose(connection, &limits, (&mut *rounds, &mut round), free).await?;
-            if is_gated {
-                let new = approvals::park(connection, &chosen, self.now).await?;
-                if !new.tasks.is_empty() {
-                    chosen.retain(|task| !new.tasks.contains(task));
-                    parked += new.tasks.len();
-                    handed.parked.extend(new.jobs);
-                    events::append(connection, new.drafts).await?;
-                    // Once more: their places are free again.
-                    round = Round::from(rounds.after);
-                }
-            }
-            handed.tasks.extend(self.take(connection, &chosen).await?);
+        let mut heeded = Heeded::default();
+        if is_ruled {
+            heeded = tool_rules::heed(connection, &mut limits, self.now).await?;
         }
+        self.hand_out(connection, &limits, heeded.is_gated, &mut handed).await?;
+        if is_ruled {
+            let executors = handed.tasks.iter().map(|taken| row::column(&taken.row, "executor"));
+            let executors = executors.collect::<Result<Vec<&str>, _>>()?;
+            tool_rules::start(connection, &heeded, &executors, self.now).await?;
+        }
+        Ok(handed)
     }
 }
 
@@ -337,6 +324,40 @@ struct Taken {
 }
 
 impl Claim {
+    /// Hands tasks out until no place is free or every lane was looked at.
+    async fn hand_out(
+        &self,
+        connection: &mut Connection<'_>,
+        limits: &Limits,
+        is_gated: bool,
+        handed: &mut Handed,
+    ) -> Result<(), StoreError> {
+        let mut parked = 0;
+        let mut rounds = self.rounds.lock().await;
+        let mut round = Round::from(rounds.after);
+        loop {
+            let got = u32::try_from(handed.tasks.len()).unwrap_or(u32::MAX);
+            let free = self.free.saturating_sub(got);
+            if free == 0 || round.is_done || parked >= PARKED_PER_CLAIM_MAX {
+                return Ok(());
+            }
+            let mut chosen =
+                self.choose(connection, limits, (&mut *rounds, &mut round), free).await?;
+            if is_gated {
+                let new = approvals::park(connection, &chosen, self.now).await?;
+                if !new.tasks.is_empty() {
+                    chosen.retain(|task| !new.tasks.contains(task));
+                    parked += new.tasks.len();
+                    handed.parked.extend(new.jobs);
+                    events::append(connection, new.drafts).await?;
+                    // Once more: their places are free again.
+                    round = Round::from(rounds.after);
+                }
+            }
+            handed.tasks.extend(self.take(connection, &chosen).await?);
+        }
+    }
+
     /// Makes due tasks ready.
     async fn promote(&self, connection: &mut Connection<'_>) -> Result<Vec<Draft>, StoreError> {
         let mut due: Vec<(i64, i64)> = query(PROMOTE)

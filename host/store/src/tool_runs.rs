@@ -48,9 +48,9 @@ impl Store {
     /// [`StoreError::Database`] and [`StoreError::Corrupt`].
     pub async fn tool_metrics(&self, tool: &str) -> Result<ToolMetrics, StoreError> {
         let counted = self.readers().fetch_optional(query(SHOW).bind(tool)).await?;
-        let took: Vec<(i64,)> = self.readers().read_all(query(SHOW_RUNS).bind(tool)).await?;
-        let took = took.into_iter().map(|(us,)| Duration::from_micros(us.unsigned_abs()));
-        let metrics = ToolMetrics::of_runs(took.collect());
+        let times: Vec<(i64,)> = self.readers().read_all(query(SHOW_RUNS).bind(tool)).await?;
+        let times = times.into_iter().map(|(us,)| Duration::from_micros(us.unsigned_abs()));
+        let metrics = ToolMetrics::of_runs(times.collect());
         counted.as_ref().map_or(Ok(metrics), |row| read(row, metrics))
     }
 }
