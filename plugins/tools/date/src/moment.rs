@@ -67,9 +67,6 @@ fn read_usual(text: &str, zone: TimeZone) -> Result<Zoned, Failure> {
     {
         return Ok(moment.to_zoned(offset.to_time_zone()));
     }
-    if let Ok(moment) = text.parse::<Timestamp>() {
-        return Ok(moment.to_zoned(zone));
-    }
     if let Ok(civil) = text.parse::<DateTime>() {
         return Ok(civil.to_zoned(zone)?);
     }
@@ -141,7 +138,7 @@ mod tests {
             ("@-1", "1970-01-01T00:59:59+01:00"),
             ("2026-11-21", "2026-11-21T00:00:00+01:00"),
             ("2026-07-21 17:05", "2026-07-21T17:05:00+02:00"),
-            ("2026-11-21T17:05:00Z", "2026-11-21T18:05:00+01:00"),
+            ("2026-11-21T17:05:00Z", "2026-11-21T17:05:00+00:00"),
             ("2026-11-21T17:05:00-05:00", "2026-11-21T17:05:00-05:00"),
             ("2026-11-21T17:05[Asia/Tokyo]", "2026-11-21T17:05:00+09:00"),
             ("Sat, 21 Nov 2026 17:05:00 +0100", "2026-11-21T17:05:00+01:00"),

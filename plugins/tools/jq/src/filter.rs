@@ -27,6 +27,7 @@ impl Default for Style {
     fn default() -> Self {
         let mut writer = Writer::default();
         writer.pp.indent = Some("  ".to_owned());
+        writer.pp.sep_space = true;
         Self { from: None, is_slurp: false, is_null_input: false, writer }
     }
 }
@@ -169,6 +170,7 @@ mod tests {
         let yaml = "a:\n  - 1\n  - b: ~\n";
         let mut compact = style(Format::Yaml, Format::Json);
         compact.writer.pp.indent = None;
+        compact.writer.pp.sep_space = false;
         assert_eq!(filtered(".", yaml, &compact).unwrap(), "{\"a\":[1,{\"b\":null}]}\n");
         let toml = filtered(".", "{\"a\": {\"b\": 1}}", &style(Format::Json, Format::Toml));
         assert!(toml.as_ref().unwrap().contains("b = 1"), "{toml:?}");

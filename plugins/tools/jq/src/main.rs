@@ -55,6 +55,9 @@ fn jq(mut arguments: Parser, output: &mut Output) -> Result<(), Failure> {
         }
     }
     style.writer.format = to.unwrap_or_default();
+    // YAML needs the space after a colon, even where it is compact.
+    let is_yaml = matches!(style.writer.format, Format::Yaml);
+    style.writer.pp.sep_space = is_yaml || style.writer.pp.indent.is_some();
     let filter = filter.ok_or_else(|| Failure::new("there is no filter"))?;
     let filter = Filter::compile(&filter, variables)?;
     Input::all(names).iter().try_for_each(|input| filter.run(input, &style, output))
