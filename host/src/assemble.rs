@@ -162,5 +162,5 @@ pub(crate) fn address(config: &Config) -> Result<Address, StoreError> {
 
 fn builtins() -> Result<Vec<Builtin>, EngineError> {
     let installed = first_party::INSTALLED.iter();
-    installed.map(|plugin| Builtin::new(plugin.component, plugin.manifest)).collect()
+    installed.map(|plugin| Builtin::new(plugin.component, &plugin.definition())).collect()
 }

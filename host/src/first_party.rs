@@ -1,11 +1,20 @@
 //! The plugins that come with the host, as `build.rs` built them.
 
+use apflow_model::plugin::DefinitionText;
+
 /// A plugin inside this binary.
 pub(crate) struct FirstParty {
     /// The bytes of its component.
     pub(crate) component: &'static [u8],
     /// The text of its `plugin.yaml`.
     pub(crate) manifest: &'static str,
+}
+
+impl FirstParty {
+    /// Its manifest, as it is installed by.
+    pub(crate) fn definition(&self) -> DefinitionText {
+        DefinitionText::Plugin(self.manifest.to_owned())
+    }
 }
 
 macro_rules! first_party {

@@ -65,6 +65,8 @@ codes! {
     ScheduleTaken = "schedule-taken" 409;
     /// There is no such plugin.
     UnknownPlugin = "unknown-plugin" 404;
+    /// There is no such tool.
+    UnknownTool = "unknown-tool" 404;
     /// The plugin came with the host.
     BuiltinPlugin = "builtin-plugin" 409;
     /// The manifest has faults.

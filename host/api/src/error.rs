@@ -81,6 +81,7 @@ impl ApiError {
                 EngineError::UnknownTask { .. } => Code::UnknownTask,
                 EngineError::JobNotEnded { .. } => Code::JobNotEnded,
                 EngineError::UnknownPlugin(_) => Code::UnknownPlugin,
+                EngineError::UnknownTool(_) => Code::UnknownTool,
                 EngineError::TooManyTasks(_) => Code::TooManyTasks,
                 EngineError::BuiltinPlugin(_) => Code::BuiltinPlugin,
                 EngineError::InvalidManifest { .. } => Code::InvalidManifest,

@@ -16,6 +16,7 @@ mod remote;
 mod schedules;
 mod table;
 mod tasks;
+mod tools;
 
 pub use api::Api;
 pub use breakers::{BreakerList, ListBreakers, ResetAll, ResetBreaker, ResetBreakers, ResetOne};
@@ -43,5 +44,6 @@ pub use tasks::{
     CancelTask, CheckpointList, FindTask, ListCheckpoints, ListTasks, RetryTask, ShownCheckpoint,
     StateFilter, TaskList,
 };
+pub use tools::{ListTools, RunTool, ShowTool, ToolList};
 
 pub use apflow_engine::{Approval, Diagnosis, Events, Piece, SystemClock, Watch, chain};

@@ -19,6 +19,7 @@ use crate::schedules::{
     TriggerSchedule,
 };
 use crate::tasks::{CancelTask, FindTask, ListCheckpoints, ListTasks, RetryTask};
+use crate::tools::{ListTools, RunTool, ShowTool};
 
 /// A verb without its type, for doors that treat all alike.
 #[derive(Clone, Copy)]
@@ -69,6 +70,9 @@ pub const TABLE: &[Entry] = &[
     entry::<ShowPlugin>(),
     entry::<RemovePlugin>(),
     entry::<ReleasePlugin>(),
+    entry::<ListTools>(),
+    entry::<ShowTool>(),
+    entry::<RunTool>(),
     entry::<ListSchedules>(),
     entry::<PutSchedule>(),
     entry::<ShowSchedule>(),

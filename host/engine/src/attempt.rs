@@ -19,7 +19,7 @@ use crate::error::{EngineError, chain};
 use crate::port::Port;
 use crate::registry::ReadyPlugin;
 use crate::workplace::{Handed, Workplace, upload_path};
-use crate::{quarantine, schema, settle};
+use crate::{quarantine, schema, settle, tools};
 
 /// How often what has happened in a running attempt is stored, so that watchers see it.
 const STORE_EVERY: Duration = Duration::from_millis(250);
@@ -117,11 +117,12 @@ async fn prepare(engine: &Arc<Engine>, claimed: &Claimed) -> Result<Prepared, Fa
     if asked.is_in_read {
         handed = hand(engine, claimed, &mut inputs).await?;
     }
-    let inputs = resolve(engine, claimed, inputs).await?;
+    let inputs = tools::complete(&plugin.plugin, resolve(engine, claimed, inputs).await?);
     if let Some((at, message)) = schema::violation(&plugin.input, &inputs) {
         let message = format!("inputs{at}: {message}");
         return Err(Fault::new(FaultCode::InvalidInput, message));
     }
+    let inputs = tools::call(&plugin.plugin, inputs)?;
     let granted = granted(engine, claimed, &plugin.plugin)?;
     let workplace = Workplace::make(&engine.files, claimed, asked, handed).await;
     let workplace =
@@ -253,7 +254,7 @@ async fn call(
     let mut look = tokio::time::interval_at(Instant::now() + STORE_EVERY, STORE_EVERY);
     loop {
         tokio::select! {
-            ended = &mut guest => return Some(check_output(plugin, ended?)),
+            ended = &mut guest => return Some(check_output(plugin, tools::returned(&plugin.plugin, ended?))),
             _ = look.tick() => port.check_hold().await,
             () = port.is_full() => {}
         }

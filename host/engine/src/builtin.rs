@@ -1,29 +1,34 @@
 //! Plugins that come with the host.
 
-use apflow_model::manifest::Manifest;
-use apflow_model::plugin::Digest;
+use apflow_model::plugin::{Definition, DefinitionText, Digest};
 
 use crate::error::EngineError;
+use crate::tools::bound_to;
 
 /// A plugin that comes with the host.
 pub struct Builtin {
     pub(crate) component: &'static [u8],
     pub(crate) digest: Digest,
-    pub(crate) manifest: Manifest,
+    pub(crate) bound_to: Digest,
+    pub(crate) definition: Definition,
 }
 
 impl Builtin {
-    /// Makes a plugin of the bytes of its component and the text of its `plugin.yaml`.
+    /// Makes a plugin of the bytes of its component and the text of its `plugin.yaml` or `tool.yaml`.
     ///
     /// # Errors
     ///
     /// [`EngineError::InvalidManifest`] when the text has faults.
-    pub fn new(component: &'static [u8], manifest: &str) -> Result<Self, EngineError> {
-        let manifest =
-            Manifest::parse(manifest).map_err(|faults| EngineError::InvalidManifest {
-                file: "the manifest of a plugin that came with the host".to_owned(),
-                faults,
-            })?;
-        Ok(Self { component, digest: apflow_sandbox::digest(component), manifest })
+    pub fn new(component: &'static [u8], text: &DefinitionText) -> Result<Self, EngineError> {
+        let definition = text.read().map_err(|faults| EngineError::InvalidManifest {
+            file: format!("a {} that came with the host", text.file()),
+            faults,
+        })?;
+        let digest = apflow_sandbox::digest(component);
+        Ok(Self { component, digest, bound_to: bound_to(digest, text), definition })
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.definition.manifest.name
     }
 }

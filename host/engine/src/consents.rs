@@ -74,14 +74,15 @@ impl Consents {
         seen.read.clone().map_err(|faults| EngineError::InvalidLock { file: FILE.into(), faults })
     }
 
-    /// What a plugin is granted now: what the lock says of its name and its component, together.
+    /// What a plugin is granted now: what the lock says of its name and what its grants are bound to,
+    /// together.
     ///
     /// # Errors
     ///
     /// As [`Consents::current`].
     pub(crate) fn granted(&self, plugin: &Plugin) -> Result<Vec<Grant>, EngineError> {
         let lock = self.current().inspect_err(|error| self.tell(error))?;
-        let consent = lock.find(&plugin.manifest.name, &plugin.digest);
+        let consent = lock.find(&plugin.manifest.name, &plugin.bound_to);
         Ok(consent.map(|consent| consent.grants.clone()).unwrap_or_default())
     }
 

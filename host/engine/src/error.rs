@@ -62,6 +62,9 @@ pub enum EngineError {
     /// There is no plugin of this name.
     #[error("there is no plugin `{0}`: `apflow-host plugins list` shows what is installed")]
     UnknownPlugin(String),
+    /// There is no tool of this name.
+    #[error("{0}")]
+    UnknownTool(String),
     /// More tasks would be open than may be. Nothing was stored.
     #[error(transparent)]
     TooManyTasks(StoreError),

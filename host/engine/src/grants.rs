@@ -34,7 +34,8 @@ pub enum Approval {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asking<'a> {
     pub(crate) manifest: &'a Manifest,
-    pub(crate) digest: Digest,
+    /// What the grants are bound to.
+    pub(crate) bound_to: Digest,
     /// How the operator named it, to be repeated in a command.
     pub(crate) typed: &'a str,
 }
@@ -86,7 +87,7 @@ fn keep(
 ) -> Result<Vec<Grant>, EngineError> {
     let Some(earlier) = earlier else { return Ok(Vec::new()) };
     let (before, asked) = (&earlier.manifest.capabilities, &asking.manifest.capabilities);
-    let consent = lock.find(&earlier.manifest.name, &earlier.digest);
+    let consent = lock.find(&earlier.manifest.name, &earlier.bound_to);
     let kept = consent.iter().flat_map(|consent| &consent.grants);
     let kept: Vec<Grant> = kept.filter(|grant| grant.is_asked(asked)).cloned().collect();
     if before.covers(asked) {
@@ -135,12 +136,12 @@ fn locked(asking: Asking<'_>, file: String, text: &str) -> Result<Vec<Grant>, En
     };
     let name = &asking.manifest.name;
     let not_locked = |why| EngineError::NotLocked { file, plugin: name.clone(), why };
-    let Some(consent) = lock.find(name, &asking.digest) else {
+    let Some(consent) = lock.find(name, &asking.bound_to) else {
         let known: Vec<String> = lock.digests(name).map(|digest| digest.to_string()).collect();
         let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
         return Err(not_locked(format!(
             "it has the sha256 {}, and the lock knows {known}",
-            asking.digest
+            asking.bound_to
         )));
     };
     let difference = Difference::between(&consent.asks, &asking.manifest.capabilities.lines());
@@ -189,6 +190,7 @@ mod tests {
     fn earlier(asks: &str) -> Plugin {
         Plugin {
             digest: OLD,
+            bound_to: OLD,
             world: World::Executor,
             manifest: manifest(asks),
             descriptor: Descriptor {
@@ -200,6 +202,7 @@ mod tests {
                 output_schema: json!(true),
                 tags: Vec::new(),
             },
+            tool: None,
             builtin: false,
             loaded_at: Timestamp::from_unix_ms(0),
             quarantined_at: None,
@@ -225,7 +228,7 @@ mod tests {
         before: &str,
         lock: &GrantLock,
     ) -> Result<Vec<Grant>, String> {
-        let asking = Asking { manifest: &manifest(now), digest: NEW, typed: "./my own" };
+        let asking = Asking { manifest: &manifest(now), bound_to: NEW, typed: "./my own" };
         let decided = approval.decide(asking, Some(&earlier(before)), lock);
         decided.map(|consent| consent.grants).map_err(|error| error.to_string())
     }

@@ -39,6 +39,7 @@ mod streams;
 mod submit;
 mod tail;
 mod tasks;
+mod tools;
 mod unstored;
 mod upload;
 mod watch;

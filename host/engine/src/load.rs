@@ -6,7 +6,10 @@ use std::time::Duration;
 use apflow_model::breaker::BreakerKey;
 use apflow_model::consent::{Consent, GrantLock};
 use apflow_model::manifest::Manifest;
-use apflow_model::plugin::{Digest, Installed, Plugin};
+use apflow_model::plugin::{
+    Definition, DefinitionText, Descriptor, Digest, Installed, Plugin, World,
+};
+use apflow_model::tool::Run;
 use apflow_sandbox::{Compiled, Linked, SandboxError};
 
 use crate::builtin::Builtin;
@@ -14,15 +17,16 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::grants::{Approval, Asking};
 use crate::registry::ReadyPlugin;
+use crate::tools;
 
 /// A plugin to be installed.
 pub struct LoadPlugin {
-    /// The bytes of the component.
+    /// The bytes of the component. Those of a tool that is a request are the host's own.
     pub component: Vec<u8>,
     /// What to call the component in messages, for example its path.
     pub component_file: String,
     /// The text of the manifest.
-    pub manifest: String,
+    pub manifest: DefinitionText,
     /// What to call the manifest in messages.
     pub manifest_file: String,
     /// How the operator consents to what it asks for.
@@ -57,22 +61,27 @@ impl Engine {
     /// and [`EngineError::InvalidLock`] for a consent that does not suffice, and
     /// [`EngineError::Store`] or [`EngineError::DataDir`] when it cannot be kept.
     pub async fn load(self: &Arc<Self>, load: LoadPlugin) -> Result<Loaded, EngineError> {
-        let manifest = Manifest::parse(&load.manifest).map_err(|faults| {
-            EngineError::InvalidManifest { file: load.manifest_file.clone(), faults }
+        let definition = load.manifest.read().map_err(|faults| EngineError::InvalidManifest {
+            file: load.manifest_file.clone(),
+            faults,
         })?;
-        if self.is_builtin(&manifest.name) {
-            return Err(EngineError::BuiltinPlugin(manifest.name));
+        if self.is_builtin(&definition.manifest.name) {
+            return Err(EngineError::BuiltinPlugin(definition.manifest.name));
         }
-        let component: Arc<[u8]> = load.component.into();
+        let (definition, own) = self.completed(definition)?;
+        let manifest = &definition.manifest;
+        let component: Arc<[u8]> = own.map_or_else(|| load.component.into(), Into::into);
         let digest = apflow_sandbox::digest(&component);
+        let bound_to = tools::bound_to(digest, &load.manifest);
         let earlier = self.store.find_plugin(&manifest.name).await?;
-        let asking = Asking { manifest: &manifest, digest, typed: &load.typed };
+        let asking = Asking { manifest, bound_to, typed: &load.typed };
         let lock = self.consents.current()?;
         let consent = load.approval.decide(asking, earlier.as_ref(), &lock)?;
         let file = load.component_file;
-        let (compiled, program) = self.prepare(Arc::clone(&component), &file, &manifest).await?;
-        let plugin = self.describe(&compiled, &program, manifest).await;
+        let (compiled, program) = self.prepare(Arc::clone(&component), &file, manifest).await?;
+        let plugin = self.describe(&compiled, &program, definition).await;
         let plugin = plugin.map_err(|source| EngineError::of_component(&file, source))?;
+        let plugin = Plugin { bound_to, ..plugin };
         let ready = ReadyPlugin::new(plugin.clone(), program)?;
         let engine = Arc::clone(self);
         tokio::task::spawn_blocking(move || engine.components.write(&digest, &component)).await??;
@@ -108,7 +117,8 @@ impl Engine {
             return Ok(None);
         }
         let Some(plugin) = self.store.find_plugin(name).await? else { return Ok(None) };
-        let asking = Asking { manifest: &plugin.manifest, digest: plugin.digest, typed: name };
+        let (manifest, bound_to) = (&plugin.manifest, plugin.bound_to);
+        let asking = Asking { manifest, bound_to, typed: name };
         let lock = self.consents.current()?;
         let consent = approval.decide(asking, Some(&plugin), &lock)?;
         let grants = consent.grants.clone();
@@ -151,20 +161,25 @@ impl Engine {
     pub async fn install_builtins(self: &Arc<Self>, replace: bool) -> Result<(), EngineError> {
         let installed = self.store.list_plugins().await?;
         for builtin in &self.registry.builtins {
-            let manifest = builtin.manifest.clone();
+            let (definition, _) = self.completed(builtin.definition.clone())?;
+            let manifest = &definition.manifest;
             let earlier = installed.iter().find(|plugin| plugin.manifest.name == manifest.name);
             let stays = |plugin: &&Plugin| {
-                let is_same = plugin.digest == builtin.digest && plugin.manifest == manifest;
+                let is_same = plugin.bound_to == builtin.bound_to && plugin.manifest == *manifest;
                 is_same || !replace || !plugin.builtin
             };
             if earlier.is_some_and(|plugin| stays(&plugin)) {
                 continue;
             }
+            let consent = self.renewed_consent(builtin, manifest, earlier)?;
+            if let Some(plugin) = self.builtin_tool(builtin, definition.clone()) {
+                self.put(plugin, consent).await?;
+                continue;
+            }
             let file = format!("the component of `{}`", manifest.name);
             let (compiled, program) =
-                self.prepare(builtin.component.into(), &file, &manifest).await?;
-            let consent = self.renewed_consent(builtin, earlier)?;
-            let plugin = self.describe(&compiled, &program, manifest).await;
+                self.prepare(builtin.component.into(), &file, manifest).await?;
+            let plugin = self.describe(&compiled, &program, definition).await;
             let plugin = plugin.map_err(|source| EngineError::of_component(&file, source))?;
             let plugin = Plugin { builtin: true, ..plugin };
             self.put(plugin.clone(), consent).await?;
@@ -177,10 +192,10 @@ impl Engine {
     fn renewed_consent(
         &self,
         builtin: &Builtin,
+        manifest: &Manifest,
         earlier: Option<&Plugin>,
     ) -> Result<Consent, EngineError> {
-        let Builtin { manifest, digest, .. } = builtin;
-        let asking = Asking { manifest, digest: *digest, typed: &manifest.name };
+        let asking = Asking { manifest, bound_to: builtin.bound_to, typed: &manifest.name };
         match Approval::Unsaid.decide(asking, earlier, &*self.consents.current()?) {
             Err(error @ EngineError::ConsentNeeded { .. }) => {
                 tracing::warn!("{error}");
@@ -196,15 +211,15 @@ impl Engine {
     /// For a moment the lock knows two components of the name, so that whichever the row names has
     /// its own grants and no task is refused in between.
     async fn put(self: &Arc<Self>, plugin: Plugin, consent: Consent) -> Result<(), EngineError> {
-        let (name, digest) = (plugin.manifest.name.clone(), plugin.digest);
-        let before = self.consents.current()?.find(&name, &digest).cloned();
+        let (name, bound_to) = (plugin.manifest.name.clone(), plugin.bound_to);
+        let before = self.consents.current()?.find(&name, &bound_to).cloned();
         let named = name.clone();
-        self.change_consents(move |lock| lock.put(&named, digest, Some(consent))).await?;
+        self.change_consents(move |lock| lock.put(&named, bound_to, Some(consent))).await?;
         if let Err(error) = self.store.put_plugin(plugin).await {
-            self.change_consents(move |lock| lock.put(&name, digest, before)).await?;
+            self.change_consents(move |lock| lock.put(&name, bound_to, before)).await?;
             return Err(error.into());
         }
-        self.change_consents(move |lock| lock.keep_only(&name, Some(digest))).await
+        self.change_consents(move |lock| lock.keep_only(&name, Some(bound_to))).await
     }
 
     /// Changes the lock on a thread where blocking is fine.
@@ -217,7 +232,7 @@ impl Engine {
     }
 
     fn is_builtin(&self, name: &str) -> bool {
-        self.registry.builtins.iter().any(|builtin| builtin.manifest.name == name)
+        self.registry.builtins.iter().any(|builtin| builtin.name() == name)
     }
 
     /// Compiles and links on a thread where blocking is fine.
@@ -236,17 +251,30 @@ impl Engine {
         preparing.await?.map_err(|source| EngineError::of_component(file, source))
     }
 
-    /// Asks a plugin what it is, and makes the row that is stored of it.
+    /// Asks a plugin what it is, or reads it where it is a tool, and makes the row that is stored of
+    /// it.
     async fn describe(
         &self,
         compiled: &Compiled,
         program: &Linked,
-        manifest: Manifest,
+        Definition { manifest, tool }: Definition,
     ) -> Result<Plugin, SandboxError> {
+        let descriptor = match &tool {
+            Some(tool) => {
+                let is_command = matches!(tool.run, Some(Run::Command { .. }));
+                if is_command && compiled.world != World::Command {
+                    return Err(SandboxError::NoCommand);
+                }
+                Descriptor::of_tool(tool)
+            }
+            None => self.sandbox.describe(program, &manifest).await?,
+        };
         Ok(Plugin {
             digest: compiled.digest,
+            bound_to: compiled.digest,
             world: compiled.world,
-            descriptor: self.sandbox.describe(program, &manifest).await?,
+            descriptor,
+            tool,
             manifest,
             builtin: false,
             loaded_at: self.now(),
@@ -254,10 +282,11 @@ impl Engine {
         })
     }
 
-    /// Removes the file of a component, unless another plugin is the same component.
+    /// Removes the file of a component, unless another plugin is the same component. The components
+    /// of those that came with the host are in no file.
     async fn drop_component(self: &Arc<Self>, digest: Digest) -> Result<(), EngineError> {
         let plugins = self.store.list_plugins().await?;
-        if plugins.iter().any(|plugin| plugin.digest == digest) {
+        if plugins.iter().any(|plugin| plugin.digest == digest && !plugin.builtin) {
             return Ok(());
         }
         let engine = Arc::clone(self);

@@ -8,7 +8,6 @@ use apflow_model::file;
 use apflow_model::id::JobId;
 use apflow_model::idempotency::IdempotencyKey;
 use apflow_model::job::{Job, JobSpec, SpecFault, TaskSpec};
-use apflow_model::likeness::nearest;
 use apflow_model::plugin::Digest;
 use apflow_store::{NewJob, Once, StoreError, Submitted};
 use serde_json::Value;
@@ -18,9 +17,6 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::registry::ReadyPlugin;
 use crate::{grants, schema};
-
-/// How alike two names must be for one to be suggested for the other, from 0 to 1.
-const LIKENESS_MIN: f64 = 0.75;
 
 /// A job as a caller hands it in.
 pub struct NewSubmission {
@@ -164,28 +160,21 @@ impl Engine {
     ) -> Result<HashMap<String, Arc<ReadyPlugin>>, EngineError> {
         let mut plugins = HashMap::new();
         for (index, task) in spec.tasks.iter().enumerate() {
-            let name = &task.executor;
-            if plugins.contains_key(name) {
-                continue;
+            let (name, is_tool) = (&task.executor, task.is_tool);
+            if !plugins.contains_key(name)
+                && let Some(plugin) = self.ready_plugin(name).await?
+            {
+                plugins.insert(name.clone(), plugin);
             }
-            let Some(plugin) = self.ready_plugin(name).await? else {
-                let at = format!("{}/executor", path(index));
-                let message = self.unknown(name).await?;
+            let is_named_right = |ready: &Arc<ReadyPlugin>| ready.plugin.tool.is_some() == is_tool;
+            if !plugins.get(name).is_some_and(is_named_right) {
+                let key = if is_tool { "tool" } else { "executor" };
+                let at = format!("{}/{key}", path(index));
+                let message = self.unknown(name, is_tool).await?;
                 return Err(EngineError::UnknownExecutor(SpecFault::new(at, message)));
-            };
-            plugins.insert(name.clone(), plugin);
+            }
         }
         Ok(plugins)
-    }
-
-    async fn unknown(&self, name: &str) -> Result<String, EngineError> {
-        let installed = self.store.list_plugins().await?;
-        let names = installed.iter().map(|plugin| plugin.manifest.name.as_str());
-        let hint = match nearest(name, names, LIKENESS_MIN) {
-            Some(other) => format!("did you mean `{other}`?"),
-            None => "`apflow-host plugins list` shows what is installed".to_owned(),
-        };
-        Ok(format!("there is no executor `{name}`: {hint}"))
     }
 }
 

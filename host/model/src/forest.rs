@@ -114,17 +114,16 @@ impl Links<'_> {
     fn check(&self, reference: String, raw: RawTask) -> Result<TaskSpec, SpecFault> {
         check_name(&self.at("name"), raw.name.as_deref())?;
         check_name(&self.at("model"), raw.model.as_deref())?;
-        let executor = match (raw.executor, raw.tool) {
-            (Some(executor), None) => executor,
-            (None, Some(tool)) => {
-                let message =
-                    format!("there is no tool `{tool}`: name a plugin as `executor` instead");
-                return Err(self.fault("tool", message));
-            }
+        let (executor, is_tool) = match (raw.executor, raw.tool) {
+            (Some(executor), None) => (executor, false),
+            (None, Some(tool)) => (tool, true),
             (Some(_), Some(_)) => {
                 return Err(self.fault("tool", "a task has an `executor` or a `tool`, not both"));
             }
-            (None, None) => return Err(self.fault("executor", "is missing")),
+            (None, None) => {
+                let message = "is missing: a task has an `executor` or a `tool`";
+                return Err(self.fault("executor", message));
+            }
         };
         if raw.priority > 3 {
             let message = format!("is {}, but goes from 0 (urgent) to 3 (low)", raw.priority);
@@ -148,6 +147,7 @@ impl Links<'_> {
             reference,
             name: raw.name,
             executor,
+            is_tool,
             parent,
             dependencies,
             priority: raw.priority,

@@ -38,6 +38,8 @@ pub struct TaskSpec {
     pub name: Option<String>,
     /// The plugin that runs it.
     pub executor: String,
+    /// Whether the caller named it as a tool.
+    pub is_tool: bool,
     /// Its input, perhaps with `$from` references.
     pub inputs: Value,
     /// The task it is shown under, by its place in the job.
@@ -145,6 +147,9 @@ pub struct Task {
     pub name: Option<String>,
     /// The plugin that runs it.
     pub executor: String,
+    /// The tools that failed before it took their place, first to last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fallback_from: Vec<String>,
     /// Where it stands.
     pub state: TaskState,
     /// The task it is shown under.

@@ -105,7 +105,8 @@ pub(crate) fn check_file(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-fn read_capabilities(reader: &mut Reader, node: &Node) -> Capabilities {
+/// Reads what is asked for, of a plugin or a tool.
+pub(crate) fn read_capabilities(reader: &mut Reader, node: &Node) -> Capabilities {
     const KEYS: [&str; 9] =
         ["http", "tcp", "sockets", "fs", "env", "secrets", "secret_values", "clocks", "random"];
     let Some(section) = reader.section(node, "capabilities", &KEYS) else {
@@ -186,7 +187,8 @@ const LIMIT_KEYS: [&str; 20] = [
     "files",
 ];
 
-fn read_limits(reader: &mut Reader, node: &Node) -> Limits {
+/// Reads what one attempt may use, of a plugin or a tool.
+pub(crate) fn read_limits(reader: &mut Reader, node: &Node) -> Limits {
     let default = Limits::default();
     let Some(section) = reader.section(node, "limits", &LIMIT_KEYS) else { return default };
     let mut bytes = |key: &str, preset: u64, range: RangeInclusive<u64>| {

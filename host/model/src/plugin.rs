@@ -9,6 +9,8 @@ use serde_json::Value;
 use crate::capability::{Capabilities, Grant};
 use crate::clock::Timestamp;
 use crate::manifest::Manifest;
+use crate::reader::FileFault;
+use crate::tool::{Run, Tool};
 
 /// The sha256 of some bytes. That of a component is what a plugin *is*, whatever it is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -87,17 +89,98 @@ pub struct Descriptor {
     pub tags: Vec<String>,
 }
 
+impl Descriptor {
+    /// What a tool says of itself in its `tool.yaml`: its component is not asked.
+    pub fn of_tool(tool: &Tool) -> Self {
+        Self {
+            id: tool.name.clone(),
+            name: tool.name.clone(),
+            description: tool.description.clone(),
+            version: tool.version.to_string(),
+            input_schema: tool.input_schema(),
+            output_schema: tool.output_schema(),
+            tags: tool.tags.clone(),
+        }
+    }
+}
+
+/// What the file beside a component says: a `plugin.yaml`, or a `tool.yaml` that can run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Definition {
+    /// The plugin.
+    pub manifest: Manifest,
+    /// The tool that it is, if it is one.
+    pub tool: Option<Tool>,
+}
+
+/// The text of that file, unread.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DefinitionText {
+    /// Of a `plugin.yaml`.
+    Plugin(String),
+    /// Of a `tool.yaml`.
+    Tool {
+        /// The text.
+        text: String,
+        /// The name of the folder that it stands in, which is the tool's. None when it is in none.
+        folder: Option<String>,
+    },
+}
+
+impl DefinitionText {
+    /// Reads it.
+    ///
+    /// # Errors
+    ///
+    /// All faults of the file at once, in its order. A tool that does not say how it runs has a
+    /// fault here, since it cannot be installed.
+    pub fn read(&self) -> Result<Definition, Vec<FileFault>> {
+        let (text, folder) = match self {
+            Self::Plugin(text) => {
+                return Ok(Definition { manifest: Manifest::parse(text)?, tool: None });
+            }
+            Self::Tool { text, folder } => (text, folder.as_deref()),
+        };
+        let tool = Tool::parse(text, folder)?;
+        let manifest = tool.manifest().ok_or_else(|| {
+            vec![FileFault {
+                line: 1,
+                column: 1,
+                path: "run".to_owned(),
+                code: "missing-field",
+                message: "is missing, so the tool cannot run here".to_owned(),
+                fix: "add `run: { command: … }` or `run: { request: … }`".to_owned(),
+            }]
+        })?;
+        Ok(Definition { manifest, tool: Some(tool) })
+    }
+
+    /// The usual name of the file.
+    pub const fn file(&self) -> &'static str {
+        match self {
+            Self::Plugin(_) => "plugin.yaml",
+            Self::Tool { .. } => "tool.yaml",
+        }
+    }
+}
+
 /// An installed plugin.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plugin {
     /// The sha256 of the component.
     pub digest: Digest,
+    /// What grants are bound to: the sha256 of the component, or for a tool that of the component's
+    /// and its `tool.yaml` together.
+    pub bound_to: Digest,
     /// Which kind of program it is.
     pub world: World,
     /// What its manifest says.
     pub manifest: Manifest,
     /// What it says of itself.
     pub descriptor: Descriptor,
+    /// The tool that it is, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool: Option<Tool>,
     /// Whether it came with the host.
     pub builtin: bool,
     /// When it was loaded.
@@ -105,6 +188,17 @@ pub struct Plugin {
     /// Since when its component is not run, because hosts ended while it ran. None as a rule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quarantined_at: Option<Timestamp>,
+}
+
+impl Plugin {
+    /// The word for what it is: the kind of a tool, or the world of its component.
+    pub fn kind(&self) -> &'static str {
+        match self.tool.as_ref().and_then(|tool| tool.run.as_ref()) {
+            Some(Run::Command { .. }) => "command tool",
+            Some(Run::Request { .. }) => "request tool",
+            None => self.world.name(),
+        }
+    }
 }
 
 /// An installed plugin, and what the operator allows it.

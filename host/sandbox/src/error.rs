@@ -64,6 +64,9 @@ pub enum SandboxError {
         /// What it exports instead, as a list.
         found: String,
     },
+    /// The component of a tool's command is an executor.
+    #[error("it is an executor, but a tool runs a command: load it with a plugin.yaml")]
+    NoCommand,
     /// The component was built against a version of the world that this host does not run.
     #[error("it exports `{found}`, but this host runs `{expected}` and earlier versions of 0.1")]
     OtherVersion {

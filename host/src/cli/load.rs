@@ -1,32 +1,25 @@
-//! `load`: check, compile and install a plugin.
+//! `load`: check, compile and install a plugin, or a folder of tools.
 
-use std::io::Read;
-use std::path::Path;
 use std::time::Duration;
 
-use apflow_api::{ApiError, Approval, GrantPlugin, ListPlugins, LoadPlugin, LoadedPlugin};
+use apflow_api::{Approval, GrantPlugin, ListPlugins, LoadPlugin, LoadedPlugin};
 use apflow_model::limit::Span;
 use apflow_model::manifest::Manifest;
 use apflow_model::plugin::Installed;
-use cap_std::ambient_authority;
-use cap_std::fs::{Dir, File};
 
 use super::arguments::Load;
 use super::error::CliError;
 use super::exit::Exit;
+use super::found::{self, Found};
 use super::operator::invoke;
 use super::output::Output;
 use super::{asked, grant};
 use crate::config::Config;
 
-const MANIFEST: &str = "plugin.yaml";
-/// Where cargo leaves a component, from the folder of its package.
-const BUILD_FOLDERS: [&str; 2] = ["target/wasm32-wasip2/release", "target/wasm32-wasip2/debug"];
-
 pub(crate) async fn run(config: &Config, load: Load, output: &Output) -> Result<Exit, CliError> {
     let approval = approval(&load)?;
-    let files = match find(&load.path) {
-        Ok(files) => files,
+    let found = match found::find(&load.path) {
+        Ok(found) => found,
         Err(missing) => {
             // Only a name that is no path can mean a plugin that came with the host.
             if !missing.is_not_found() || !is_builtin(config, &load.path).await? {
@@ -38,17 +31,18 @@ pub(crate) async fn run(config: &Config, load: Load, output: &Output) -> Result<
             return Ok(Exit::Ok);
         }
     };
-    let loading = LoadPlugin {
-        component: files.component,
-        component_file: files.component_file,
-        manifest: files.manifest,
-        manifest_file: files.manifest_file,
-        approval,
-        typed: load.path,
-    };
-    let loaded = invoke(config, loading).await?;
-    asked::warn(config, &loaded.plugin.grants, output);
-    output.result(&loaded, || describe(&loaded.plugin, &how(&loaded)));
+    // One after the other: what was loaded before one that is refused is told, and stays.
+    let is_one = found.len() == 1;
+    for found in found {
+        let Found { component, component_file, manifest, manifest_file, typed } = found;
+        let approval = approval.clone();
+        let loading =
+            LoadPlugin { component, component_file, manifest, manifest_file, approval, typed };
+        let loaded = invoke(config, loading).await?;
+        asked::warn(config, &loaded.plugin.grants, output);
+        let text = || describe(&loaded.plugin, &how(&loaded));
+        if is_one { output.result(&loaded, text) } else { output.line(&loaded, text) }
+    }
     Ok(Exit::Ok)
 }
 
@@ -56,7 +50,7 @@ pub(crate) async fn run(config: &Config, load: Load, output: &Output) -> Result<
 fn approval(load: &Load) -> Result<Approval, CliError> {
     if let Some(path) = &load.locked {
         let file = path.display().to_string();
-        return Ok(Approval::Locked { text: read_text(path)?, file });
+        return Ok(Approval::Locked { text: found::read_text(path)?, file });
     }
     Ok(match grant::all(load.grants.clone())? {
         None if !load.yes => Approval::Unsaid,
@@ -72,85 +66,6 @@ async fn is_builtin(config: &Config, name: &str) -> Result<bool, CliError> {
     }))
 }
 
-/// What `load` found on disk.
-struct Files {
-    component: Vec<u8>,
-    component_file: String,
-    manifest: Option<String>,
-    manifest_file: String,
-}
-
-/// Finds the component and the manifest that a path means.
-fn find(path: &str) -> Result<Files, CliError> {
-    let at = Path::new(path);
-    let is_folder = Dir::open_ambient_dir(at, ambient_authority()).is_ok();
-    let parent = at.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let folder = if is_folder { at } else { parent.unwrap_or(Path::new(".")) };
-    let is_manifest = at.extension().is_some_and(|extension| extension == "yaml");
-    let manifest_at = if is_manifest { at.to_owned() } else { folder.join(MANIFEST) };
-    let manifest_file = manifest_at.display().to_string();
-    if !is_folder && !is_manifest {
-        // A component by its own name: its bytes count, whatever the manifest calls them.
-        let (component, component_file) = (read(at)?, path.to_owned());
-        let manifest = match read_text(&manifest_at) {
-            Err(error) if error.is_not_found() => None,
-            manifest => Some(manifest?),
-        };
-        return Ok(Files { component, component_file, manifest, manifest_file });
-    }
-    let manifest = match read_text(&manifest_at) {
-        Err(error) if is_folder && error.is_not_found() => {
-            return Err(ApiError::MissingManifest(format!(
-                "there is no {MANIFEST} in {path}; load its component by name to see one that would \
-                 do"
-            ))
-            .into());
-        }
-        manifest => manifest?,
-    };
-    // A manifest with faults names no component; the verb reports its faults.
-    let Ok(parsed) = Manifest::parse(&manifest) else {
-        let component_file = String::new();
-        return Ok(Files {
-            component: Vec::new(),
-            component_file,
-            manifest: Some(manifest),
-            manifest_file,
-        });
-    };
-    let (component, component_file) = read_component(folder, &parsed.component)?;
-    Ok(Files { component, component_file, manifest: Some(manifest), manifest_file })
-}
-
-/// Reads the component beside its manifest, or where cargo has just built it.
-fn read_component(folder: &Path, name: &str) -> Result<(Vec<u8>, String), CliError> {
-    let beside = folder.join(name);
-    let built = BUILD_FOLDERS.iter().map(|build| folder.join(build).join(name));
-    let mut missing = None;
-    for candidate in std::iter::once(beside).chain(built) {
-        match read(&candidate) {
-            Ok(bytes) => return Ok((bytes, candidate.display().to_string())),
-            Err(error) => {
-                missing.get_or_insert(error);
-            }
-        }
-    }
-    Err(missing.unwrap_or_else(|| CliError::NotFound(name.to_owned())))
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, CliError> {
-    let mut bytes = Vec::new();
-    File::open_ambient(path, ambient_authority())
-        .and_then(|mut file| file.read_to_end(&mut bytes))
-        .map_err(|source| CliError::Io { what: path.display().to_string(), source })?;
-    Ok(bytes)
-}
-
-fn read_text(path: &Path) -> Result<String, CliError> {
-    String::from_utf8(read(path)?)
-        .map_err(|_| CliError::Usage(format!("{} is not UTF-8 text", path.display())))
-}
-
 fn how(loaded: &LoadedPlugin) -> String {
     let from = if loaded.is_cached { "from the code cache" } else { "compiled" };
     format!("loaded, {from} in {}", Span(Duration::from_micros(loaded.compile_us)))
@@ -161,5 +76,5 @@ fn describe(installed: &Installed, how: &str) -> String {
     let Manifest { name, version, .. } = &plugin.manifest;
     let table = asked::table(installed);
     let lines = table.lines().map(|line| format!("\n  {line}"));
-    format!("{name} {version} ({}) {how}{}", plugin.world.name(), lines.collect::<String>())
+    format!("{name} {version} ({}) {how}{}", plugin.kind(), lines.collect::<String>())
 }

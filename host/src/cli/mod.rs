@@ -10,6 +10,7 @@ mod error;
 mod exit;
 mod explain;
 mod files;
+mod found;
 mod grant;
 mod jobs;
 mod json;

@@ -314,6 +314,7 @@ fn plan_task(job: JobId, id: i64, spec: &TaskSpec, ids: &[i64], now: Timestamp) 
         reference: spec.reference.clone(),
         name: spec.name.clone(),
         executor: spec.executor.clone(),
+        fallback_from: Vec::new(),
         state,
         parent: spec.parent.map(|place| TaskId(ids[place])),
         dependencies,

@@ -91,6 +91,8 @@ fn read(row: &Row) -> Result<Plugin, StoreError> {
         world: row::column(row, "world")?,
         manifest: row::column(row, "manifest")?,
         descriptor: row::column(row, "descriptor")?,
+        tool: row::column(row, "tool")?,
+        bound_to: row::column(row, "bound_to")?,
     };
     let read = texts.read(row::column(row, "builtin")?, row::moment(row, "loaded_at")?)?;
     Ok(Plugin { quarantined_at: row::perhaps_moment(row, "quarantined_at")?, ..read })
@@ -102,6 +104,8 @@ struct Texts<T> {
     world: T,
     manifest: T,
     descriptor: T,
+    tool: Option<T>,
+    bound_to: Option<T>,
 }
 
 impl Texts<String> {
@@ -111,6 +115,8 @@ impl Texts<String> {
             world: plugin.world.name().to_owned(),
             manifest: row::text(&plugin.manifest)?,
             descriptor: row::text(&plugin.descriptor)?,
+            tool: plugin.tool.as_ref().map(row::text).transpose()?,
+            bound_to: (plugin.bound_to != plugin.digest).then(|| plugin.bound_to.to_string()),
         })
     }
 }
@@ -119,12 +125,16 @@ impl<T: AsRef<str>> Texts<T> {
     fn read(&self, builtin: bool, loaded_at: Timestamp) -> Result<Plugin, StoreError> {
         // Its words are its serde form, so that a new world needs no change here.
         let world = serde_json::Value::from(self.world.as_ref());
+        let digest = |text: &T| text.as_ref().parse().map_err(StoreError::corrupt);
+        let tool = self.tool.as_ref().map(|tool| row::parse(tool.as_ref(), "tool"));
         Ok(Plugin {
-            digest: self.digest.as_ref().parse().map_err(StoreError::corrupt)?,
+            digest: digest(&self.digest)?,
+            bound_to: digest(self.bound_to.as_ref().unwrap_or(&self.digest))?,
             world: serde_json::from_value(world)
                 .map_err(|error| StoreError::corrupt(format!("`world`: {error}")))?,
             manifest: row::parse(self.manifest.as_ref(), "manifest")?,
             descriptor: row::parse(self.descriptor.as_ref(), "descriptor")?,
+            tool: tool.transpose()?,
             builtin,
             loaded_at,
             quarantined_at: None,
@@ -158,13 +168,14 @@ impl Write for Put {
 
     async fn apply(&self, connection: &mut Connection<'_>) -> Result<(), StoreError> {
         const SQL: &str = "INSERT INTO plugin (name, version, digest, world, manifest, \
-                           descriptor, builtin, loaded_at) \
-                           VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
+                           descriptor, builtin, loaded_at, tool, bound_to) \
+                           VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
                            ON CONFLICT (name) DO UPDATE SET version = excluded.version, \
                            digest = excluded.digest, world = excluded.world, \
                            manifest = excluded.manifest, descriptor = excluded.descriptor, \
                            builtin = excluded.builtin, \
-                           loaded_at = excluded.loaded_at";
+                           loaded_at = excluded.loaded_at, \
+                           tool = excluded.tool, bound_to = excluded.bound_to";
         query(SQL)
             .bind(&self.name)
             .bind(&self.version)
@@ -174,6 +185,8 @@ impl Write for Put {
             .bind(&self.texts.descriptor)
             .bind(self.builtin)
             .bind(self.loaded_at.unix_ms())
+            .bind(self.texts.tool.clone())
+            .bind(self.texts.bound_to.clone())
             .execute(connection)
             .await?;
         quarantine::know(connection, &self.texts.digest).await

@@ -118,6 +118,7 @@ pub(crate) fn read_task(row: &Row) -> Result<Task, StoreError> {
         reference: row::column(row, "reference")?,
         name: row::column(row, "name")?,
         executor: row::column(row, "executor")?,
+        fallback_from: row::perhaps_json(row, "fallback_from")?.unwrap_or_default(),
         state: row::state(row, "state")?,
         parent: row::column::<Option<i64>>(row, "parent_id")?.map(TaskId),
         dependencies: Vec::new(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use apflow_engine::{Approval, Engine, LoadPlugin as Load};
 use apflow_model::access::{Permission, Principal};
-use apflow_model::plugin::Installed;
+use apflow_model::plugin::{DefinitionText, Installed};
 use serde::Serialize;
 
 use crate::error::ApiError;
@@ -16,8 +16,9 @@ pub struct LoadPlugin {
     pub component: Vec<u8>,
     /// What to call the component in messages.
     pub component_file: String,
-    /// The text of its `plugin.yaml`. None: there is none, and the error holds one to paste.
-    pub manifest: Option<String>,
+    /// The text of its `plugin.yaml` or `tool.yaml`. None: there is none, and the error holds one to
+    /// paste.
+    pub manifest: Option<DefinitionText>,
     /// What to call the manifest in messages.
     pub manifest_file: String,
     /// How the operator consents to what it asks for.

@@ -1,11 +1,19 @@
 //! `tool.yaml`: a name with typed arguments, bound to a command or to a request.
 //!
-//! It runs nothing. Faults of one file are [`FileFault`]s; what only shows among several tools, a
-//! circle of fallbacks or one that is nowhere, is found by [`fallback::check`].
+//! It runs nothing: it says what a component is called with, and what its answer means. Faults of
+//! one file are [`FileFault`]s; what only shows among several tools, a circle of fallbacks or one
+//! that is nowhere, is found by [`fallback::check`].
 
+mod command_line;
 pub mod fallback;
+mod input;
+mod output;
 mod read;
+mod read_run;
+mod request;
+mod schema;
 mod template;
+mod words;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,8 +21,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::capability::Capabilities;
+use crate::limit::Limits;
+use crate::manifest::Manifest;
 use crate::reader::{self, FileFault};
 pub use template::Template;
+
+/// The executor whose component makes the requests of tools.
+pub const REQUEST_EXECUTOR: &str = "rest_executor";
 
 /// A `tool.yaml` that holds no fault.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -49,6 +63,12 @@ pub struct Tool {
     pub cache_ttl: Option<Duration>,
     /// Whether somebody must approve each run.
     pub requires_approval: bool,
+    /// What it asks for. A request whose address is fixed asks for that origin, if it says nothing.
+    #[serde(default)]
+    pub capabilities: Capabilities,
+    /// What one attempt may use.
+    #[serde(default)]
+    pub limits: Limits,
 }
 
 /// What a tool is for.
@@ -168,6 +188,13 @@ pub struct Flag {
     pub has_argument: bool,
 }
 
+impl Flag {
+    /// Its name among the inputs of a task: `--dry-run` is `dry_run`.
+    pub fn key(&self) -> String {
+        self.flag.trim_start_matches('-').replace('-', "_")
+    }
+}
+
 /// What a tool returns.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutputSchema {
@@ -237,6 +264,25 @@ impl Tool {
     /// All faults of the file at once, in its order.
     pub fn parse(text: &str, folder: Option<&str>) -> Result<Self, Vec<FileFault>> {
         reader::parse(text, |reader, node| read::read(reader, node, folder))
+    }
+
+    /// The tool as a plugin's manifest. None when it does not say how it runs.
+    ///
+    /// The component of a request is named as a file too, though it is not beside the manifest.
+    pub fn manifest(&self) -> Option<Manifest> {
+        let component = match self.run.as_ref()? {
+            Run::Command { component, .. } => component.clone(),
+            Run::Request { .. } => format!("{REQUEST_EXECUTOR}.wasm"),
+        };
+        Some(Manifest {
+            name: self.name.clone(),
+            version: self.version.clone(),
+            description: self.description.clone(),
+            component,
+            license: None,
+            capabilities: self.capabilities.clone(),
+            limits: self.limits,
+        })
     }
 }
 

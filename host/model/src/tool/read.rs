@@ -1,19 +1,20 @@
 //! Reads a `tool.yaml`, key by key, and notes every fault.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::Value;
 
+use super::read_run::read_run;
 use super::{
-    Argument, Category, Fallback, Field, Flag, OutputSchema, Run, ServiceApi, Template, Tool,
-    ValueType,
+    Argument, Category, Fallback, Field, Flag, OutputSchema, Run, ServiceApi, Tool, ValueType,
 };
-use crate::manifest::{check_file, check_name, parse_version};
+use crate::capability::Capabilities;
+use crate::manifest::{check_name, parse_version, read_capabilities, read_limits};
 use crate::reader::{Reader, Section};
 use crate::yaml::{Kind, Node};
 
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 16] = [
     "name",
     "version",
     "description",
@@ -28,10 +29,10 @@ const KEYS: [&str; 14] = [
     "run",
     "cache",
     "requires_approval",
+    "capabilities",
+    "limits",
 ];
 
-/// The methods of a request.
-const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 /// How services take credentials.
 const AUTH_TYPES: [&str; 5] = ["none", "api_key", "bearer", "basic", "oauth2"];
 /// The longest that a result may be given again: 30 days.
@@ -46,10 +47,7 @@ pub(super) fn read(reader: &mut Reader, node: &Node, folder: Option<&str>) -> Op
     let description = reader.required_text(&top, "description").map(str::to_owned);
     let categories = read_categories(reader, &top);
     let (arguments, flags) = read_input(reader, &top);
-    let run = top.get("run").and_then(|node| read_run(reader, node));
-    if let Some(node) = top.get("run") {
-        check_places(reader, node, &taken(&arguments, &flags));
-    }
+    let run = top.get("run").and_then(|node| read_run(reader, node, &arguments, &flags));
     let fallback = read_fallback(reader, &top, name.as_deref());
     let tags = names(reader, &top, "tags");
     let system_dependencies = read_dependencies(reader, &top);
@@ -58,6 +56,11 @@ pub(super) fn read(reader: &mut Reader, node: &Node, folder: Option<&str>) -> Op
     let output = read_output(reader, &top);
     let cache_ttl = top.get("cache").and_then(|node| read_cache(reader, node));
     let requires_approval = reader.flag(&top, "requires_approval");
+    let capabilities = match top.get("capabilities") {
+        Some(node) => read_capabilities(reader, node),
+        None => run.as_ref().map(unsaid_capabilities).unwrap_or_default(),
+    };
+    let limits = top.get("limits").map(|node| read_limits(reader, node)).unwrap_or_default();
     // Only now may one be missing: every fault is found at once.
     Some(Tool {
         name: name?,
@@ -75,7 +78,18 @@ pub(super) fn read(reader: &mut Reader, node: &Node, folder: Option<&str>) -> Op
         run,
         cache_ttl,
         requires_approval,
+        capabilities,
+        limits,
     })
+}
+
+/// What a tool asks for that does not say so: the origin of its request, when it is fixed.
+fn unsaid_capabilities(run: &Run) -> Capabilities {
+    let origin = match run {
+        Run::Request { url, .. } => url.origin().and_then(|origin| origin.parse().ok()),
+        Run::Command { .. } => None,
+    };
+    Capabilities { http: origin.into_iter().collect(), ..Capabilities::default() }
 }
 
 fn check_own_name(name: &str, folder: Option<&str>) -> Result<(), String> {
@@ -89,7 +103,7 @@ fn check_own_name(name: &str, folder: Option<&str>) -> Result<(), String> {
 }
 
 /// Reads a text that is one of these words.
-fn word<T: Copy>(text: &str, all: &[(&str, T)]) -> Result<T, String> {
+pub(super) fn word<T: Copy>(text: &str, all: &[(&str, T)]) -> Result<T, String> {
     if let Some((_, value)) = all.iter().find(|(name, _)| *name == text) {
         return Ok(*value);
     }
@@ -183,16 +197,25 @@ fn read_input(reader: &mut Reader, top: &Section<'_>) -> (Vec<Argument>, Vec<Fla
     let arguments_at = section.get("arguments").unwrap_or(node);
     let flags_at = section.get("flags").unwrap_or(node);
     twice(reader, arguments_at, "input_schema.arguments", arguments.iter().map(|one| &one.name));
-    twice(reader, flags_at, "input_schema.flags", flags.iter().map(|one| &one.flag));
+    let mut taken: BTreeSet<String> = arguments.iter().map(|one| one.name.clone()).collect();
+    for key in flags.iter().map(Flag::key) {
+        if !taken.insert(key.clone()) {
+            let message = format!("`{key}` is there twice: a task names a flag without its dashes");
+            reader.fault(flags_at.place(), "input_schema.flags", DUPLICATE, message, RENAME);
+        }
+    }
     (arguments, flags)
 }
+
+const DUPLICATE: &str = "duplicate-name";
+const RENAME: &str = "rename one of them";
 
 fn twice<'a>(reader: &mut Reader, at: &Node, path: &str, names: impl Iterator<Item = &'a String>) {
     let mut seen = BTreeSet::new();
     for name in names {
         if !seen.insert(name) {
             let message = format!("`{name}` is there twice");
-            reader.fault(at.place(), path, "duplicate-name", message, "rename one of them");
+            reader.fault(at.place(), path, DUPLICATE, message, RENAME);
         }
     }
 }
@@ -328,93 +351,4 @@ fn read_cache(reader: &mut Reader, node: &Node) -> Option<Duration> {
     let section = reader.section(node, "cache", &["ttl"])?;
     reader.required(&section, "ttl")?;
     crate::manifest::read_span(reader, &section, "ttl", Duration::from_millis(1)..=CACHE_TTL_MAX)
-}
-
-fn read_run(reader: &mut Reader, node: &Node) -> Option<Run> {
-    let section = reader.section(node, "run", &["command", "argv", "stdin", "request"])?;
-    if let Some(request) = section.get("request") {
-        for other in ["command", "argv", "stdin"] {
-            if let Some(node) = section.get(other) {
-                let message = "does not go with `request`: a tool runs one or the other";
-                reader.invalid(node, &section.path(other), message);
-            }
-        }
-        return read_request(reader, request);
-    }
-    reader.required(&section, "command")?;
-    let component = reader.parsed(&section, "command", check_file);
-    let argv = reader.texts(&section, "argv");
-    let argv = argv.into_iter().map(|(_, text)| Template::from(text.to_owned())).collect();
-    let stdin = template(reader, &section, "stdin");
-    Some(Run::Command { component: component?, argv, stdin })
-}
-
-fn read_request(reader: &mut Reader, node: &Node) -> Option<Run> {
-    const KEYS: [&str; 5] = ["method", "url", "query", "headers", "body"];
-    let section = reader.section(node, "run.request", &KEYS)?;
-    let methods = METHODS.map(|name| (name, name));
-    let method = reader.parsed(&section, "method", |text| word(text, &methods)).unwrap_or("GET");
-    reader.required(&section, "url")?;
-    let url = reader.parsed(&section, "url", |text| {
-        let is_http = text.starts_with("https://") || text.starts_with("http://");
-        let fixed = is_http || text.starts_with('{');
-        let expected = || format!("is `{text}`, but must begin with `https://` or `http://`");
-        fixed.then(|| Template::from(text.to_owned())).ok_or_else(expected)
-    });
-    let query = templates(reader, &section, "query");
-    let headers = templates(reader, &section, "headers");
-    let body = template(reader, &section, "body");
-    Some(Run::Request { method: method.to_owned(), url: url?, query, headers, body })
-}
-
-fn template(reader: &mut Reader, section: &Section<'_>, key: &str) -> Option<Template> {
-    reader.parsed(section, key, |text| Ok(Template::from(text.to_owned())))
-}
-
-fn templates(reader: &mut Reader, section: &Section<'_>, key: &str) -> BTreeMap<String, Template> {
-    let Some(node) = section.get(key) else { return BTreeMap::new() };
-    let path = section.path(key);
-    let mut all = BTreeMap::new();
-    for (name, _, node) in reader.named(node, &path) {
-        if let Some(text) = reader.text(node, &format!("{path}.{name}")) {
-            all.insert(name.to_owned(), Template::from(text.to_owned()));
-        }
-    }
-    all
-}
-
-/// The names that a template may use: a flag `--dry-run` is `{dry_run}`.
-fn taken(arguments: &[Argument], flags: &[Flag]) -> BTreeSet<String> {
-    let flags = flags.iter().map(|flag| flag.flag.trim_start_matches('-').replace('-', "_"));
-    arguments.iter().map(|argument| argument.name.clone()).chain(flags).collect()
-}
-
-/// Every place in the templates is that of something that the tool takes.
-fn check_places(reader: &mut Reader, node: &Node, taken: &BTreeSet<String>) {
-    match node.kind() {
-        Kind::Text(text) => {
-            let template = Template::from(text.clone());
-            let unknown: BTreeSet<&str> =
-                template.arguments().filter(|name| !taken.contains(*name)).collect();
-            for name in unknown {
-                let message = format!("uses `{{{name}}}`, which the tool does not take");
-                let fix = format!(
-                    "declare `{name}` under `input_schema.arguments`, or write `{{{{{name}}}}}` for \
-                     the text itself"
-                );
-                reader.fault(node.place(), "run", "undeclared-argument", message, fix);
-            }
-        }
-        Kind::List(items) => {
-            for item in items {
-                check_places(reader, item, taken);
-            }
-        }
-        Kind::Map(entries) => {
-            for (_, value) in entries {
-                check_places(reader, value, taken);
-            }
-        }
-        Kind::Null | Kind::Bool(_) | Kind::Number(_) => {}
-    }
 }

@@ -30,8 +30,41 @@ impl Template {
         })
     }
 
+    /// The template that is the place of one argument and nothing else.
+    pub(super) fn only_place(name: &str) -> Self {
+        Self { text: format!("{{{name}}}"), parts: vec![Part::Argument(name.to_owned())] }
+    }
+
+    /// The argument that it is the place of, when it is nothing else.
+    pub(super) fn place(&self) -> Option<&str> {
+        match self.parts.as_slice() {
+            [Part::Argument(name)] => Some(name),
+            _ => None,
+        }
+    }
+
+    /// Whether it is the place of the flags that a caller gives.
+    pub(super) fn is_flags(&self) -> bool {
+        self.place() == Some("flags")
+    }
+
+    /// Whether it begins with what a caller gives.
+    pub(super) fn begins_with_place(&self) -> bool {
+        matches!(self.parts.first(), Some(Part::Argument(_)))
+    }
+
+    /// The scheme, host and port of an address, when none of them is in the place of an argument.
+    pub(super) fn origin(&self) -> Option<&str> {
+        let Some(Part::Text(fixed)) = self.parts.first() else { return None };
+        let host = fixed.find("://")? + "://".len();
+        match fixed[host..].find(['/', '?', '#']) {
+            Some(end) => Some(&fixed[..host + end]),
+            None => (self.parts.len() == 1).then_some(fixed),
+        }
+    }
+
     /// The text with every argument in its place. None as soon as one has no value.
-    pub fn fill(&self, value_of: impl Fn(&str) -> Option<String>) -> Option<String> {
+    pub fn fill(&self, mut value_of: impl FnMut(&str) -> Option<String>) -> Option<String> {
         let fill = |part: &Part| match part {
             Part::Text(text) => Some(text.clone()),
             Part::Argument(name) => value_of(name),
@@ -68,7 +101,9 @@ fn parse(text: &str) -> Vec<Part> {
             plain.extend(["{", name, "}"]);
             rest = after;
         } else if let Some((name, after)) = name_in(rest, "{", "}") {
-            parts.push(Part::Text(std::mem::take(&mut plain)));
+            if !plain.is_empty() {
+                parts.push(Part::Text(std::mem::take(&mut plain)));
+            }
             parts.push(Part::Argument(name.to_owned()));
             rest = after;
         } else {
@@ -77,7 +112,9 @@ fn parse(text: &str) -> Vec<Part> {
         }
     }
     plain.push_str(rest);
-    parts.push(Part::Text(plain));
+    if !plain.is_empty() {
+        parts.push(Part::Text(plain));
+    }
     parts
 }
 
@@ -115,6 +152,17 @@ mod tests {
     #[test]
     fn doubled_braces_are_the_text_itself() {
         assert_eq!(fill("{{city}} {city}").unwrap(), "{city} <city>");
+    }
+
+    #[test]
+    fn the_origin_of_an_address_is_what_no_caller_can_change() {
+        let origin = |text: &str| Template::from(text.to_owned()).origin().map(str::to_owned);
+        assert_eq!(origin("https://a.example:81/{x}").unwrap(), "https://a.example:81");
+        assert_eq!(origin("https://a.example?q={x}").unwrap(), "https://a.example");
+        assert_eq!(origin("https://a.example").unwrap(), "https://a.example");
+        for open in ["https://a.{x}/b", "https://a.example{x}", "{x}/b", "https://{x}"] {
+            assert_eq!(origin(open), None, "{open}");
+        }
     }
 
     #[test]

@@ -136,7 +136,7 @@ async fn install(config: &Config) -> Result<(), CliError> {
         let load = LoadPlugin {
             component: NOOP.component.to_vec(),
             component_file: "noop_executor.wasm".to_owned(),
-            manifest: Some(NOOP.manifest.to_owned()),
+            manifest: Some(NOOP.definition()),
             manifest_file: "plugin.yaml".to_owned(),
             approval: Approval::Unsaid,
             typed: "noop_executor".to_owned(),

@@ -8,6 +8,7 @@ use apflow_api::{
 use apflow_model::event::{Event, Happening};
 use apflow_model::job::Job;
 use apflow_model::limit::Limits;
+use apflow_model::plugin::DefinitionText;
 use serde_json::{Value, json};
 
 use super::case::{Case, Holds};
@@ -67,9 +68,9 @@ async fn load(api: &Api, guest: Guest, case: &Case) -> Result<Limits, ApiError> 
     let load = LoadPlugin {
         component: guest.component().to_vec(),
         component_file: format!("{name}.wasm"),
-        manifest: Some(format!(
+        manifest: Some(DefinitionText::Plugin(format!(
             "name: {name}\nversion: 1.0.0\ndescription: A guest.\ncomponent: {name}.wasm\n{asks}\n"
-        )),
+        ))),
         manifest_file: "plugin.yaml".to_owned(),
         approval: Approval::Said {
             grants: grants.map_err(|error: apflow_model::capability::InvalidGrant| {

@@ -2,6 +2,7 @@
 
 use apflow_model::manifest::Manifest;
 use apflow_model::plugin::{Descriptor, Digest, Plugin, World};
+use apflow_model::tool::Tool;
 use apflow_store::StoreError;
 use serde_json::json;
 
@@ -14,6 +15,7 @@ pub(crate) fn plugin(name: &str, version: &str) -> Plugin {
     );
     Plugin {
         digest: Digest([7; 32]),
+        bound_to: Digest([7; 32]),
         world: World::Executor,
         manifest: Manifest::parse(&manifest).unwrap(),
         descriptor: Descriptor {
@@ -25,6 +27,7 @@ pub(crate) fn plugin(name: &str, version: &str) -> Plugin {
             output_schema: json!(true),
             tags: vec!["a".into()],
         },
+        tool: None,
         builtin: false,
         loaded_at: at(1),
         quarantined_at: None,
@@ -43,6 +46,37 @@ async fn a_plugin_is_found_as_it_was_put() {
     assert_eq!(host.store.find_plugin("c").await.unwrap(), None);
     let listed = host.store.list_plugins().await.unwrap();
     assert_eq!(listed, [plugin("a_executor", "1.0.0"), command]);
+}
+
+/// A tool that is a command.
+pub(crate) fn tool(name: &str) -> Plugin {
+    let text = format!(
+        "name: {name}\nversion: 1.0.0\ndescription: Does it.\ncategory: data\n\
+         input_schema: {{ arguments: [{{ name: a, type: string }}] }}\n\
+         run: {{ command: a.wasm, argv: [\"={{a}}\"] }}\ncache: {{ ttl: 5m }}\n"
+    );
+    let tool = Tool::parse(&text, None).unwrap();
+    let manifest = tool.manifest().unwrap();
+    let descriptor = Descriptor::of_tool(&tool);
+    let own = Some(tool);
+    let bound_to = Digest([9; 32]);
+    Plugin {
+        world: World::Command,
+        bound_to,
+        manifest,
+        descriptor,
+        tool: own,
+        ..plugin("x", "1.0.0")
+    }
+}
+
+#[tokio::test]
+async fn a_tool_is_found_as_it_was_put_and_can_become_a_plugin_again() {
+    let host = Host::start().await;
+    host.store.put_plugin(tool("a")).await.unwrap();
+    assert_eq!(host.store.find_plugin("a").await.unwrap(), Some(tool("a")));
+    host.store.put_plugin(plugin("a", "1.0.0")).await.unwrap();
+    assert_eq!(host.store.find_plugin("a").await.unwrap(), Some(plugin("a", "1.0.0")));
 }
 
 #[tokio::test]

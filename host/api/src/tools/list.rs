@@ -1,0 +1,42 @@
+//! `tools.list`: the tools that are installed.
+
+use std::sync::Arc;
+
+use apflow_engine::Engine;
+use apflow_model::access::{Permission, Principal};
+use apflow_model::plugin::Installed;
+use serde::Serialize;
+
+use crate::error::ApiError;
+use crate::operation::Operation;
+use crate::remote::{Input, Method, Remote};
+
+/// Lists the installed tools by name.
+#[derive(Debug)]
+pub struct ListTools;
+
+/// The installed tools.
+#[derive(Debug, Serialize)]
+pub struct ToolList {
+    /// The tools by name.
+    pub tools: Vec<Installed>,
+}
+
+impl Operation for ListTools {
+    const NAME: &'static str = "tools.list";
+    const PERMISSION: Permission = Permission::PluginsRead;
+    type Output = ToolList;
+
+    async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<ToolList, ApiError> {
+        Ok(ToolList { tools: engine.list_tools().await? })
+    }
+}
+
+impl Remote for ListTools {
+    const METHOD: Method = Method::Get;
+    const PATH: &'static str = "/api/v1/tools";
+
+    fn read(_: &mut Input) -> Result<Self, ApiError> {
+        Ok(Self)
+    }
+}

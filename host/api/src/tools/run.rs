@@ -1,0 +1,69 @@
+//! `tools.run`: one task of a tool.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use apflow_engine::Engine;
+use apflow_model::access::{Permission, Principal};
+use serde_json::{Value, json};
+
+use crate::error::ApiError;
+use crate::jobs::{SubmitJob, SubmittedJob};
+use crate::operation::Operation;
+use crate::remote::{Headers, Input, Method, Remote};
+
+/// How long a caller waits that does not say.
+const WAIT_USUAL: Duration = Duration::from_secs(30);
+
+/// Runs a tool: submits a job of one task.
+#[derive(Debug)]
+pub struct RunTool {
+    /// Its name.
+    pub name: String,
+    /// The job: the fields of the task, without its tool.
+    pub submit: SubmitJob,
+}
+
+impl Operation for RunTool {
+    const NAME: &'static str = "tools.run";
+    const PERMISSION: Permission = Permission::JobsSubmit;
+    type Output = SubmittedJob;
+
+    async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<SubmittedJob, ApiError> {
+        // The name stands in the path, so it is told as what is not there.
+        engine.find_tool(&self.name).await?;
+        let mut submit = self.submit;
+        submit.job["tool"] = self.name.into();
+        submit.run(engine, caller).await
+    }
+}
+
+impl Remote for RunTool {
+    const METHOD: Method = Method::Post;
+    const PATH: &'static str = "/api/v1/tools/{name}/run";
+
+    fn read(input: &mut Input) -> Result<Self, ApiError> {
+        let name = input.require("name")?;
+        let job = input.body.get_or_insert_with(|| json!({}));
+        let task = job.as_object();
+        let is_one = |task: &serde_json::Map<String, Value>| {
+            !["tasks", "tool", "executor"].iter().any(|key| task.contains_key(*key))
+        };
+        if !task.is_some_and(is_one) {
+            let message = "the body is an object with the fields of one task, such as `inputs`; its \
+                           tool stands in the path";
+            return Err(ApiError::InvalidRequest(message.to_owned()));
+        }
+        let mut submit = SubmitJob::read(input)?;
+        submit.wait = Some(submit.wait.unwrap_or(WAIT_USUAL));
+        Ok(Self { name, submit })
+    }
+
+    fn status(submitted: &SubmittedJob) -> u16 {
+        SubmitJob::status(submitted)
+    }
+
+    fn headers(submitted: &SubmittedJob) -> Headers {
+        SubmitJob::headers(submitted)
+    }
+}
