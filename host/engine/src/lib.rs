@@ -20,6 +20,7 @@ mod doctor;
 mod draft;
 mod engine;
 mod error;
+mod fallback;
 mod files;
 mod grants;
 mod hub;

@@ -12,6 +12,7 @@ use apflow_store::{Claimed, End, NewEvent, NewTaskFile, Settled, Settlement, Sto
 
 use crate::engine::Engine;
 use crate::error::chain;
+use crate::fallback;
 
 /// How long to wait before storing an end again, at first and at most. Nothing else can end the
 /// task, so the end is not given up; and the wait is short, so that it comes before the lease is
@@ -25,7 +26,7 @@ pub(crate) async fn settle(
     claimed: &Claimed,
     ended: Ended,
     files: Vec<NewTaskFile>,
-    events: Vec<NewEvent>,
+    mut events: Vec<NewEvent>,
 ) {
     let now = engine.now();
     let result = ended.result.map_err(|fault| at_deadline(claimed, now, fault));
@@ -34,7 +35,7 @@ pub(crate) async fn settle(
         Err(fault) if fault.code == FaultCode::Cancelled => End::Cancelled { fault },
         Err(fault) => match after(claimed, &fault) {
             Retry::After(wait) => End::Retry { fault, run_at: now.after(wait) },
-            Retry::GiveUp => End::Failed { fault },
+            Retry::GiveUp => fallback::end(engine, claimed, fault, now, &mut events).await,
         },
     };
     let (task, attempt) = (claimed.task, claimed.attempt);

@@ -38,6 +38,13 @@ pub enum Happening {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         fault: Option<Fault>,
     },
+    /// The tool failed for good, and another takes its place.
+    Fallback {
+        /// The tool that failed.
+        from: String,
+        /// The tool that is tried now.
+        to: String,
+    },
     /// A schedule submitted the job.
     Fired(Origin),
     /// Somebody cancelled the task while an attempt was running, which ends soon.
@@ -96,6 +103,7 @@ impl Happening {
             Self::Checkpoint { .. } => "checkpoint",
             Self::Denied { .. } => "denied",
             Self::Held { .. } => "held",
+            Self::Fallback { .. } => "fallback",
             Self::Fired(_) => "fired",
             Self::Cancelling => "cancelling",
             Self::CancelTooLate => "cancel_too_late",
@@ -114,6 +122,7 @@ impl Happening {
             Self::Progress { message, .. } | Self::Denied { message } => message.len(),
             Self::Checkpoint { step, .. } => step.len(),
             Self::Held { destination, .. } => destination.len(),
+            Self::Fallback { from, to } => from.len() + to.len(),
             Self::Fired(origin) => origin.schedule.len(),
             Self::Cancelling | Self::CancelTooLate => 0,
         }

@@ -64,12 +64,17 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
-    /// Check, compile and install a plugin.
+    /// Check, compile and install a plugin, a tool, or a folder of tools.
     Load(Load),
     /// List, show, remove and release installed plugins.
     Plugins {
         #[command(subcommand)]
         verb: PluginsVerb,
+    },
+    /// List, show and run installed tools.
+    Tools {
+        #[command(subcommand)]
+        verb: ToolsVerb,
     },
     /// Check manifests, as CI does: plugin.yaml and tool.yaml.
     Validate(Validate),
@@ -137,8 +142,8 @@ pub(crate) enum Verb {
 
 #[derive(Debug, Args)]
 pub(crate) struct Load {
-    /// A folder with a plugin.yaml, a plugin.yaml, a component beside one, or the name of a plugin
-    /// that came with the host.
+    /// A folder with a plugin.yaml or a tool.yaml, a folder of such folders, one of these files, a
+    /// component beside a plugin.yaml, or the name of a plugin that came with the host.
     pub(crate) path: String,
     /// What to allow it: http=https://api.example.com, tcp=HOST:PORT, fs.in=PATH, env=NAME and more.
     /// `none` for nothing. Can be repeated.
@@ -173,17 +178,45 @@ pub(crate) enum PluginsVerb {
     },
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum ToolsVerb {
+    /// List the installed tools.
+    List,
+    /// Show one tool: how it is called, what it asks for and what it is granted.
+    Show {
+        /// The name of the tool.
+        name: String,
+    },
+    /// Run one tool now.
+    Run {
+        /// The name of the tool.
+        name: String,
+        #[command(flatten)]
+        task: RunTask,
+    },
+}
+
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Run {
     #[command(subcommand)]
     pub(crate) batch: Option<RunVerb>,
-    /// The executor.
+    /// The executor or the tool.
     #[arg(required = true)]
-    pub(crate) executor: Option<String>,
-    /// Its input: JSON, @FILE, or - for standard input.
-    #[arg(long, value_name = "JSON|@FILE|-", default_value = "{}")]
-    pub(crate) input: json::Source,
+    pub(crate) name: Option<String>,
+    #[command(flatten)]
+    pub(crate) task: RunTask,
+}
+
+/// What a task is run with.
+#[derive(Debug, Args)]
+pub(crate) struct RunTask {
+    /// The arguments and flags of a tool, or of a command. Flags come after `--`.
+    #[arg(conflicts_with = "input")]
+    pub(crate) words: Vec<String>,
+    /// Its input: JSON, @FILE, or - for standard input. `{}` if left out.
+    #[arg(long, value_name = "JSON|@FILE|-")]
+    pub(crate) input: Option<json::Source>,
     /// What to allow this run alone. Can be repeated.
     #[arg(long = "grant", value_name = "KIND=VALUE")]
     pub(crate) grants: Vec<Grant>,

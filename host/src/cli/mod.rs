@@ -26,6 +26,7 @@ mod selftest;
 mod serve;
 mod signals;
 mod tasks;
+mod tools;
 mod tree;
 mod validate;
 mod watch;
@@ -89,6 +90,7 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         Verb::Plugins { verb: PluginsVerb::Remove { name } } => {
             plugins::remove(&config()?, name, output).await
         }
+        Verb::Tools { verb } => tools::run(&config()?, verb, output).await,
         Verb::Validate(verb) => validate::run(&verb, output),
         Verb::Plugins { verb: PluginsVerb::Release { name } } => {
             plugins::release(&config()?, name, output).await

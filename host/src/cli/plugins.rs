@@ -16,24 +16,27 @@ const DESCRIPTION_CHARACTERS_MAX: usize = 60;
 
 pub(crate) async fn list(config: &Config, output: &Output) -> Result<Exit, CliError> {
     let listed = invoke(config, ListPlugins).await?;
-    output.result(&listed, || {
-        let row = |installed: &Installed| {
-            let Installed { plugin, grants, .. } = installed;
-            let manifest = &plugin.manifest;
-            vec![
-                manifest.name.clone(),
-                manifest.version.to_string(),
-                plugin.world.name().to_owned(),
-                if plugin.builtin { "host" } else { "loaded" }.to_owned(),
-                if plugin.quarantined_at.is_some() { "quarantined" } else { "ready" }.to_owned(),
-                asked::list(grants),
-                shorten(&manifest.description, DESCRIPTION_CHARACTERS_MAX),
-            ]
-        };
-        let rows = listed.plugins.iter().map(row).collect();
-        columns(&["NAME", "VERSION", "WORLD", "FROM", "STATE", "GRANTED", "DESCRIPTION"], rows, &[])
-    });
+    output.result(&listed, || table(&listed.plugins));
     Ok(Exit::Ok)
+}
+
+/// Plugins or tools, each on a line.
+pub(super) fn table(listed: &[Installed]) -> String {
+    let row = |installed: &Installed| {
+        let Installed { plugin, grants, .. } = installed;
+        let manifest = &plugin.manifest;
+        vec![
+            manifest.name.clone(),
+            manifest.version.to_string(),
+            plugin.kind().to_owned(),
+            if plugin.builtin { "host" } else { "loaded" }.to_owned(),
+            if plugin.quarantined_at.is_some() { "quarantined" } else { "ready" }.to_owned(),
+            asked::list(grants),
+            shorten(&manifest.description, DESCRIPTION_CHARACTERS_MAX),
+        ]
+    };
+    let rows = listed.iter().map(row).collect();
+    columns(&["NAME", "VERSION", "KIND", "FROM", "STATE", "GRANTED", "DESCRIPTION"], rows, &[])
 }
 
 pub(crate) async fn show(config: &Config, name: String, output: &Output) -> Result<Exit, CliError> {
@@ -76,9 +79,10 @@ fn detail(installed: &Installed) -> String {
         ("name", manifest.name.clone()),
         ("version", manifest.version.to_string()),
         ("description", plugin.descriptor.description.clone()),
-        ("world", plugin.world.name().to_owned()),
+        ("kind", plugin.kind().to_owned()),
         ("from", if plugin.builtin { "the host" } else { "load" }.to_owned()),
         ("sha256", plugin.digest.to_string()),
+        ("grants for", plugin.bound_to.to_string()),
         ("state", state),
         ("memory", Bytes(limits.memory_bytes).to_string()),
         ("timeout", Span(limits.timeout).to_string()),

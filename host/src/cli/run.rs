@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use apflow_api::{ApiError, CancelJob, FindJob, SubmitJob, WatchJob};
-use apflow_model::capability::Grant;
+use apflow_api::{ApiError, CancelJob, Code, FindJob, ShowPlugin, ShowTool, SubmitJob, WatchJob};
 use apflow_model::id::JobId;
-use apflow_model::idempotency::IdempotencyKey;
 use apflow_model::job::{Job, Task};
+use apflow_model::plugin::World;
 use serde_json::{Value, json};
 
-use super::arguments::{Batch, Run, RunVerb};
+use super::arguments::{Batch, Run, RunTask, RunVerb};
 use super::error::CliError;
 use super::exit::Exit;
 use super::operator::operator;
@@ -26,15 +25,35 @@ pub(crate) async fn run(config: &Config, run: Run, output: &Output) -> Result<Ex
     if let Some(RunVerb::Batch(batch)) = run.batch {
         return run_batch(config, batch, output).await;
     }
-    let input = run.input.read()?;
-    let task = json!({
-        "id": "task",
-        "executor": run.executor,
-        "inputs": input,
-        "max_attempts": 1,
-        "allow": grant::all(run.allow)?,
-    });
-    let submit = submit(task, run.grants, run.idempotency_key)?;
+    let name = run.name.unwrap_or_default();
+    run_task(config, Named { name, is_tool: false }, run.task, output).await
+}
+
+/// What is to be run.
+pub(crate) struct Named {
+    pub(crate) name: String,
+    /// Whether it must be a tool.
+    pub(crate) is_tool: bool,
+}
+
+/// Runs one task of an executor or a tool.
+pub(crate) async fn run_task(
+    config: &Config,
+    named: Named,
+    task: RunTask,
+    output: &Output,
+) -> Result<Exit, CliError> {
+    let RunTask { words, input, grants, idempotency_key, allow } = task;
+    let input = input.map(|input| input.read()).transpose()?;
+    let mut job = json!({ "id": "task", "max_attempts": 1, "allow": grant::all(allow)? });
+    let grants = grant::resolve(grants)?;
+    asked::warn(config, &grants, output);
+    let submit = async |host: &Host| {
+        let (key, inputs) = inputs(host, &named, input, &words).await?;
+        job[key] = named.name.clone().into();
+        job["inputs"] = inputs;
+        Ok(SubmitJob { job, grants, wait: None, idempotency_key })
+    };
     let job = run_job(config, submit, output, false).await?;
     let exit = Exit::of_job(&job);
     let Some(task) = job.tasks.into_iter().next() else { return Ok(exit) };
@@ -42,21 +61,51 @@ pub(crate) async fn run(config: &Config, run: Run, output: &Output) -> Result<Ex
     Ok(exit)
 }
 
+/// How a task names what it runs, and its inputs: words are those of the tool, or of the command.
+async fn inputs(
+    host: &Host,
+    Named { name, is_tool }: &Named,
+    input: Option<Value>,
+    words: &[String],
+) -> Result<(&'static str, Value), CliError> {
+    let name = name.clone();
+    let found = if *is_tool {
+        Some(host.api.invoke(ShowTool { name }, &operator()).await?.plugin)
+    } else {
+        match host.api.invoke(ShowPlugin { name }, &operator()).await {
+            Ok(installed) => Some(installed.plugin),
+            // The submission is refused with what may have been meant.
+            Err(error) if error.code() == Code::UnknownPlugin => None,
+            Err(error) => return Err(error.into()),
+        }
+    };
+    let tool = found.as_ref().and_then(|plugin| plugin.tool.as_ref());
+    let key = if tool.is_some() { "tool" } else { "executor" };
+    let inputs = match (input, tool) {
+        (Some(input), _) => input,
+        (None, Some(tool)) => tool.read_command_line(words).map_err(CliError::Usage)?.into(),
+        (None, None) if words.is_empty() => json!({}),
+        (None, None) => match found.map(|plugin| plugin.world) {
+            Some(World::Executor) => {
+                let message = "an executor takes JSON, not words: give it with `--input`";
+                return Err(CliError::Usage(message.to_owned()));
+            }
+            Some(World::Command) | None => json!({ "args": words }),
+        },
+    };
+    Ok((key, inputs))
+}
+
 async fn run_batch(config: &Config, batch: Batch, output: &Output) -> Result<Exit, CliError> {
     let tasks = batch.tasks.read()?;
     let job = if tasks.is_array() { json!({ "tasks": tasks }) } else { tasks };
-    let submit = submit(job, batch.grants, batch.idempotency_key)?;
+    let grants = grant::resolve(batch.grants)?;
+    asked::warn(config, &grants, output);
+    let idempotency_key = batch.idempotency_key;
+    let submit = async |_: &Host| Ok(SubmitJob { job, grants, wait: None, idempotency_key });
     let job = run_job(config, submit, output, output.is_live()).await?;
     output.result(&job, || tree::draw(&job));
     Ok(Exit::of_job(&job))
-}
-
-fn submit(
-    job: Value,
-    grants: Vec<Grant>,
-    idempotency_key: Option<IdempotencyKey>,
-) -> Result<SubmitJob, CliError> {
-    Ok(SubmitJob { job, grants: grant::resolve(grants)?, wait: None, idempotency_key })
 }
 
 /// Prints the task: its output on standard output, or its fault on standard error.
@@ -74,17 +123,17 @@ fn report(task: &Task, output: &Output) {
 /// Runs a job to its end, and shows what happens on the way.
 async fn run_job(
     config: &Config,
-    submit: SubmitJob,
+    submit: impl AsyncFnOnce(&Host) -> Result<SubmitJob, CliError>,
     output: &Output,
     is_tree: bool,
 ) -> Result<Job, CliError> {
-    asked::warn(config, &submit.grants, output);
     let signals = Signals::listen();
     let mut signals = signals
         .map_err(|source| CliError::Io { what: "the process's signals".to_owned(), source })?;
     Host::with(config, async |host| {
         // Before the job is stored: where another host works, this one stores nothing.
         host.start().await?;
+        let submit = submit(host).await?;
         let id = host.api.invoke(submit, &operator()).await?.job.id;
         let ended = tokio::select! {
             ended = follow(host, id, output, is_tree) => ended?,

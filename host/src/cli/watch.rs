@@ -46,7 +46,8 @@ fn line(event: &Event, names: &HashMap<TaskId, String>) -> String {
         | Happening::Stderr { .. }
         | Happening::Progress { .. }
         | Happening::Denied { .. }
-        | Happening::Held { .. }) => said(what).unwrap_or_default(),
+        | Happening::Held { .. }
+        | Happening::Fallback { .. }) => said(what).unwrap_or_default(),
         Happening::Fired(origin) => format!(" fired by {} for {}", origin.schedule, origin.tick),
         Happening::Cancelling => "       is being cancelled".to_owned(),
         Happening::CancelTooLate => "       completed before it could be cancelled".to_owned(),
@@ -54,7 +55,7 @@ fn line(event: &Event, names: &HashMap<TaskId, String>) -> String {
     format!("{:>6} {} {task} {what}", event.n, event.at)
 }
 
-/// What a guest said or was refused, as lines. None for what the host did.
+/// What a guest said or was refused, as lines, and which other is tried. None for the rest.
 pub(super) fn said(what: &Happening) -> Option<String> {
     Some(match what {
         Happening::Log(line) => {
@@ -73,6 +74,7 @@ pub(super) fn said(what: &Happening) -> Option<String> {
         Happening::Held { destination, wait_ms } => {
             format!("   held {destination} is left alone for {wait_ms} ms more")
         }
+        Happening::Fallback { from, to } => format!("       {from} failed: {to} is tried"),
         Happening::State { .. }
         | Happening::Fired(_)
         | Happening::Cancelling

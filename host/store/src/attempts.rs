@@ -34,6 +34,18 @@ pub enum End {
         /// What there is to say of it.
         fault: Fault,
     },
+    /// Badly, with another tool to take its place: the task is `ready`, and has as many attempts as at
+    /// first.
+    Fallback {
+        /// Why the tool failed.
+        fault: Fault,
+        /// The tools that have failed, first to last.
+        from: Vec<String>,
+        /// The tool that is tried now.
+        to: String,
+        /// Not before this moment, which is not in the future.
+        run_at: Timestamp,
+    },
     /// Badly, with another attempt to come: the task is `scheduled`, or `ready` when `run_at` is
     /// not in the future.
     Retry {
@@ -112,22 +124,23 @@ impl End {
             Self::Failed { .. } => TaskState::Failed,
             Self::Cancelled { .. } => TaskState::Cancelled,
             Self::Retry { run_at, .. } if *run_at > now => TaskState::Scheduled,
-            Self::Retry { .. } => TaskState::Ready,
+            Self::Retry { .. } | Self::Fallback { .. } => TaskState::Ready,
         }
     }
 
     pub(crate) fn fault(&self) -> Option<&Fault> {
         match self {
             Self::Completed { .. } => None,
-            Self::Failed { fault } | Self::Cancelled { fault } | Self::Retry { fault, .. } => {
-                Some(fault)
-            }
+            Self::Failed { fault }
+            | Self::Cancelled { fault }
+            | Self::Fallback { fault, .. }
+            | Self::Retry { fault, .. } => Some(fault),
         }
     }
 
     pub(crate) fn run_at(&self) -> Option<Timestamp> {
         match self {
-            Self::Retry { run_at, .. } => Some(*run_at),
+            Self::Retry { run_at, .. } | Self::Fallback { run_at, .. } => Some(*run_at),
             Self::Completed { .. } | Self::Failed { .. } | Self::Cancelled { .. } => None,
         }
     }

@@ -26,6 +26,7 @@ mod dependents;
 
 mod checkpoints;
 mod events;
+mod fallbacks;
 mod files;
 
 mod hearing;

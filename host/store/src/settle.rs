@@ -16,6 +16,7 @@ use crate::dependents::{self, Moved};
 use crate::dialect::{Sql, sql};
 use crate::error::StoreError;
 use crate::events::{self, Draft};
+use crate::fallbacks;
 use crate::files;
 use crate::row;
 use crate::write::{Answers, Turn, WriteGroup};
@@ -142,6 +143,7 @@ async fn settle(
         return Ok(endings.iter().map(|_| Err(StoreError::AttemptLost)).collect());
     }
     end_attempts(connection, &held).await?;
+    fallbacks::replace(connection, held.iter().map(|held| held.ending)).await?;
     store_outputs(connection, &held).await?;
     let moved = move_dependents(connection, &held).await?;
     let jobs_ended = change_jobs(connection, &held, &moved).await?;

@@ -25,6 +25,8 @@ mod doctor;
 #[cfg(test)]
 mod events;
 #[cfg(test)]
+mod fallbacks;
+#[cfg(test)]
 mod files;
 #[cfg(test)]
 mod floor;
