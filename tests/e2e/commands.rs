@@ -148,7 +148,7 @@ fn a_component_that_imports_sockets_is_refused_unless_its_manifest_asks_for_them
 }
 
 /// The program of others, built once.
-fn jsonxf() -> Vec<u8> {
+pub(crate) fn jsonxf() -> Vec<u8> {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let built = BUILT.get_or_init(|| {
         let target = target_dir().join("plugins");

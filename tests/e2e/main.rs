@@ -53,6 +53,7 @@ mod retries;
 mod schedules;
 mod secrets;
 mod sockets;
+mod tools;
 mod validating;
 mod watching;
 mod words;

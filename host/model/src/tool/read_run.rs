@@ -105,9 +105,15 @@ fn check_places(reader: &mut Reader, node: &Node, taken: &BTreeSet<String>) {
                 reader.fault(node.place(), "run", "undeclared-argument", message, fix);
             }
         }
-        Kind::List(items) => items.iter().for_each(|item| check_places(reader, item, taken)),
+        Kind::List(items) => {
+            for item in items {
+                check_places(reader, item, taken);
+            }
+        }
         Kind::Map(entries) => {
-            entries.iter().for_each(|(_, value)| check_places(reader, value, taken));
+            for (_, value) in entries {
+                check_places(reader, value, taken);
+            }
         }
         Kind::Null | Kind::Bool(_) | Kind::Number(_) => {}
     }

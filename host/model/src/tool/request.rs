@@ -20,7 +20,7 @@ pub(super) fn url(template: &Template, values: Values<'_>) -> Result<String, Str
         let is_base = std::mem::take(&mut begins);
         let value = values.text(name);
         if value.is_none() {
-            missing = name.to_owned();
+            name.clone_into(&mut missing);
         }
         value.map(|value| if is_base { value } else { percent_encoded(&value) })
     });
@@ -111,15 +111,12 @@ fn fill_json(json: Value, values: Values<'_>) -> Option<Value> {
 
 /// A text as one part of an address (RFC 3986, section 2.3).
 fn percent_encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
+    let encode = |byte: u8| match byte {
+        b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+        _ if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(encode).collect()
 }
 
 /// Whether the path of an address has a step that leads up, or nowhere.
