@@ -79,7 +79,7 @@ fn every_tool_does_what_its_page_says() {
     let outputs = run_all(&TestHost::new(), &tasks, &[]);
     for (Example { page, task, text }, output) in examples.iter().zip(outputs) {
         let (page, found) = (page.display(), output["text"].as_str().unwrap());
-        assert_eq!(found.trim_end_matches('\n'), text.trim_end_matches('\n'), "{page}: {task}");
+        assert_eq!(found.trim_matches('\n'), text.trim_matches('\n'), "{page}: {task}");
     }
 }
 

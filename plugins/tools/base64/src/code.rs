@@ -84,18 +84,22 @@ impl Lines<'_> {
 }
 
 impl Write for Lines<'_> {
+    /// Writes all at once: the encoder would tell of a part as if nothing had been written.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.wrap == 0 {
-            return self.output.write(bytes);
+        let mut rest = bytes;
+        while self.wrap > 0 && !rest.is_empty() {
+            if self.column == self.wrap {
+                self.output.write_all(b"\n")?;
+                self.column = 0;
+            }
+            let room = usize::try_from(self.wrap - self.column).unwrap_or(usize::MAX);
+            let line;
+            (line, rest) = rest.split_at(rest.len().min(room));
+            self.output.write_all(line)?;
+            self.column += line.len() as u64;
         }
-        if self.column == self.wrap {
-            self.output.write_all(b"\n")?;
-            self.column = 0;
-        }
-        let room = usize::try_from(self.wrap - self.column).unwrap_or(usize::MAX);
-        let written = self.output.write(&bytes[..bytes.len().min(room)])?;
-        self.column += written as u64;
-        Ok(written)
+        self.output.write_all(rest)?;
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -139,7 +143,7 @@ mod tests {
 
     fn encoded(text: &str, alphabet: Alphabet, wrap: u64) -> String {
         let mut output = Vec::new();
-        let mut input = BufReader::with_capacity(2, text.as_bytes());
+        let mut input = BufReader::with_capacity(2_000, text.as_bytes());
         encode(&mut input, &mut output, alphabet, wrap).unwrap();
         String::from_utf8(output).unwrap()
     }
@@ -166,6 +170,13 @@ mod tests {
         assert_eq!(encoded("foobar", Alphabet::Standard, 4), "Zm9v\nYmFy\n");
         assert_eq!(encoded("foobar", Alphabet::Standard, 5), "Zm9vY\nmFy\n");
         assert_eq!(encoded("", Alphabet::Standard, 4), "");
+    }
+
+    #[test]
+    fn a_long_text_has_many_lines() {
+        let code = encoded(&"abc".repeat(5_000), Alphabet::Standard, 76);
+        assert!(code.lines().all(|line| line.len() <= 76));
+        assert_eq!(decoded(&code, Alphabet::Standard, false).unwrap(), "abc".repeat(5_000));
     }
 
     #[test]
