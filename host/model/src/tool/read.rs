@@ -11,7 +11,7 @@ use super::{
 };
 use crate::capability::Capabilities;
 use crate::manifest::{check_name, parse_version, read_capabilities, read_limits};
-use crate::reader::{Reader, Section};
+use crate::reader::{Reader, Section, word};
 use crate::yaml::{Kind, Node};
 
 const KEYS: [&str; 16] = [
@@ -100,15 +100,6 @@ fn check_own_name(name: &str, folder: Option<&str>) -> Result<(), String> {
         )),
         _ => Ok(()),
     }
-}
-
-/// Reads a text that is one of these words.
-pub(super) fn word<T: Copy>(text: &str, all: &[(&str, T)]) -> Result<T, String> {
-    if let Some((_, value)) = all.iter().find(|(name, _)| *name == text) {
-        return Ok(*value);
-    }
-    let names: Vec<&str> = all.iter().map(|(name, _)| *name).collect();
-    Err(format!("is `{text}`, but must be one of {}", names.join(", ")))
 }
 
 /// One category, or a list of them.

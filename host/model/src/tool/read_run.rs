@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::read::word;
 use super::{Argument, Flag, Run, Template};
 use crate::manifest::check_file;
-use crate::reader::{Reader, Section};
+use crate::reader::{Reader, Section, word};
 use crate::yaml::{Kind, Node};
 
 /// The methods of a request.
