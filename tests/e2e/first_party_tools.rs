@@ -255,7 +255,7 @@ fn files_are_read_below_the_granted_folder() {
     let host = TestHost::new();
     let outputs = run_all(&host, &tasks, &[&grant]);
     let texts: Vec<&str> = outputs.iter().map(|output| output["text"].as_str().unwrap()).collect();
-    assert_eq!(texts, [" 1 /in/a.yaml\n 2 /in/b.csv\n 3 total\n", "1\n", "n\n2\n", ""]);
+    assert_eq!(texts, ["1 /in/a.yaml\n2 /in/b.csv\n3 total\n", "1\n", "n\n2\n", ""]);
     // As people type it.
     let typed = host.run(&["run", "head", "--grant", &grant, "--", "--lines", "1", "/in/b.csv"]);
     assert_eq!(typed.succeeds().json()["text"], "n\n");

@@ -40,21 +40,21 @@ pub(crate) fn write(
 /// The objects of all values that are read; those of an array as well.
 fn rows(input: impl Read) -> Result<Vec<Map<String, Value>>, Failure> {
     let mut rows = Vec::new();
-    let mut add = |value: Value, place: &dyn fmt::Display| match value {
-        Value::Object(row) => {
-            rows.push(row);
-            Ok(())
-        }
-        other => Err(Failure::new(format!("{place} is no object, so it makes no row: {other}"))),
+    let mut add = |value: Value, place: &dyn fmt::Display| {
+        let Value::Object(row) = value else {
+            return Err(Failure::new(format!("{place} is no object, so it makes no row: {value}")));
+        };
+        rows.push(row);
+        Ok(())
     };
     for (index, value) in Deserializer::from_reader(input).into_iter().enumerate() {
-        match value? {
-            Value::Array(values) => {
-                for (index, value) in values.into_iter().enumerate() {
-                    add(value, &format_args!("item {index}"))?;
-                }
-            }
-            value => add(value, &format_args!("value {index}"))?,
+        let value = value?;
+        let Value::Array(values) = value else {
+            add(value, &format_args!("value {index}"))?;
+            continue;
+        };
+        for (index, value) in values.into_iter().enumerate() {
+            add(value, &format_args!("item {index}"))?;
         }
     }
     Ok(rows)
@@ -65,7 +65,9 @@ fn cell(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => String::new(),
         Some(Value::String(text)) => text.clone(),
-        Some(other) => other.to_string(),
+        Some(other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_))) => {
+            other.to_string()
+        }
     }
 }
 

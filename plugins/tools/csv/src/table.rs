@@ -61,12 +61,12 @@ impl Table {
             let all = names.into_iter().enumerate();
             return Ok(all.map(|(index, name)| Column { index, name }).collect());
         }
-        let find = |name: &String| match names.iter().position(|known| known == name) {
-            Some(index) => Ok(Column { index, name: name.clone() }),
-            None => {
+        let find = |name: &String| {
+            let index = names.iter().position(|known| known == name).ok_or_else(|| {
                 let known = names.join("`, `");
-                Err(Failure::new(format!("there is no column `{name}`; there are `{known}`")))
-            }
+                Failure::new(format!("there is no column `{name}`; there are `{known}`"))
+            })?;
+            Ok(Column { index, name: name.clone() })
         };
         self.columns.iter().map(find).collect()
     }

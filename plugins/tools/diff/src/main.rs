@@ -37,15 +37,12 @@ fn diff(mut arguments: Parser, output: &mut Output) -> Result<(), Failure> {
     }
     let (mut names, mut labels) = (names.into_iter(), labels.into_iter());
     let mut side = |text: Option<String>, usual: &str| -> Result<Side, Failure> {
-        let (name, text) = match text {
-            Some(text) => (usual.to_owned(), text),
-            None => {
-                let name = names.next().ok_or_else(|| {
-                    Failure::new(format!("there is no {usual} text: name two files, or give it"))
-                })?;
-                let input = Input::from(name);
-                (input.to_string(), input.read_text()?)
-            }
+        let (name, text) = if let Some(text) = text {
+            (usual.to_owned(), text)
+        } else {
+            let missing = || format!("there is no {usual} text: name two files, or give it");
+            let input = names.next().map(Input::from).ok_or_else(|| Failure::new(missing()))?;
+            (input.to_string(), input.read_text()?)
         };
         Ok(Side { name: labels.next().unwrap_or(name), text })
     };

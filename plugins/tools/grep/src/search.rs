@@ -7,7 +7,6 @@ use regex::bytes::Regex;
 
 /// What is looked for and how it is shown.
 #[derive(Debug, Clone, Copy, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Search {
     /// Whether the lines that do not match are meant.
     pub(crate) is_inverted: bool,

@@ -68,30 +68,28 @@ impl Filter {
     ) -> Result<(), Failure> {
         let from = style.from.or_else(|| Format::determine(Path::new(&input.to_string())));
         let from = from.unwrap_or_default();
-        let mut source = input.open()?;
-        let text = read::read_string(from, &mut source)
-            .map_err(|error| Failure::new(format!("{input}: {error}")))?;
-        self.run_over(from, source, &text, &input.to_string(), style, output)
+        self.run_over(from, &mut *input.open()?, &input.to_string(), style, output)
     }
 
-    /// `text` is the whole input where it is a format that is not read piece by piece.
     fn run_over(
         &self,
         from: Format,
-        source: impl BufRead,
-        text: &str,
+        source: &mut dyn BufRead,
         name: &str,
         style: &Style,
         output: &mut dyn Write,
     ) -> Result<(), Failure> {
-        let values = read::read(from, source, text, style.is_slurp);
+        let malformed = |error: String| Failure::new(format!("{name}: {error}"));
+        // All of it, of a format that is not read piece by piece.
+        let text = read::read_string(from, &mut *source);
+        let text = text.map_err(|error| malformed(error.to_string()))?;
+        let values = read::read(from, source, &text, style.is_slurp);
         let runner = Runner { null_input: style.is_null_input, ..Runner::default() };
         let variables = Vars::new(self.variables.iter().cloned());
-        let malformed = |error: String| Failure::new(format!("{name}: {error}"));
         // A value at a time, since what writes it would also send it off.
         let mut line = Vec::new();
-        let name = Val::from(name.to_owned());
-        data::run(&runner, &self.code, variables, (&name, values), malformed, |value| {
+        let named = Val::from(name.to_owned());
+        data::run(&runner, &self.code, variables, (&named, values), malformed, |value| {
             let value = unwrap_valr(value)
                 .map_err(|error| Failure::new(format!("the filter failed: {error}")))?;
             line.clear();
@@ -125,9 +123,9 @@ pub(crate) fn object(text: &str) -> Result<Vec<(String, Val)>, Failure> {
     let Val::Obj(entries) = json(text)? else {
         return Err(Failure::new(format!("`variables` is `{text}`, but must be an object")));
     };
-    let name = |name: &Val| match name {
-        Val::TStr(name) => String::from_utf8_lossy(name).into_owned(),
-        other => other.to_string(),
+    let name = |name: &Val| {
+        let Val::TStr(text) = name else { return name.to_string() };
+        String::from_utf8_lossy(text).into_owned()
     };
     Ok(entries.iter().map(|(key, value)| (name(key), value.clone())).collect())
 }
@@ -139,9 +137,8 @@ mod tests {
     fn filtered(filter: &str, text: &str, style: &Style) -> Result<String, Failure> {
         let filter = Filter::compile(filter, object(r#"{"least": 2}"#)?)?;
         let from = style.from.unwrap_or_default();
-        let whole = read::read_string(from, text.as_bytes())?;
         let mut output = Vec::new();
-        filter.run_over(from, text.as_bytes(), &whole, "-", style, &mut output)?;
+        filter.run_over(from, &mut text.as_bytes(), "-", style, &mut output)?;
         Ok(String::from_utf8(output).unwrap())
     }
 

@@ -2,7 +2,7 @@
 
 use apflow_command::Failure;
 
-use crate::order::Order;
+use crate::order::{Order, blanks, is_blank};
 
 /// A part of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,28 +99,16 @@ impl Place {
     }
 }
 
-/// How many blanks a text begins with.
-pub(crate) fn blanks(text: &[u8]) -> usize {
-    text.iter().take_while(|byte| is_blank(**byte)).count()
-}
-
-fn is_blank(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t')
-}
-
 /// Where a field, counted from 1, begins and ends. Without a separator, the blanks before a field
 /// belong to it. One that is not there is empty, at the end.
 fn field(line: &[u8], number: usize, separator: Option<u8>) -> (usize, usize) {
     let mut start = 0;
     for left in (0..number).rev() {
-        let end = match separator {
-            Some(separator) => {
-                line[start..].iter().position(|byte| *byte == separator).map(|at| start + at)
-            }
-            None => {
-                let word = start + blanks(&line[start..]);
-                line[word..].iter().position(|byte| is_blank(*byte)).map(|at| word + at)
-            }
+        let end = if let Some(separator) = separator {
+            line[start..].iter().position(|byte| *byte == separator).map(|at| start + at)
+        } else {
+            let word = start + blanks(&line[start..]);
+            line[word..].iter().position(|byte| is_blank(*byte)).map(|at| word + at)
         };
         match end {
             _ if left == 0 => return (start, end.unwrap_or(line.len())),

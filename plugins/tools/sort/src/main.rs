@@ -1,7 +1,8 @@
 //! The tool `sort`: sorts the lines of all its files together.
 //!
-//! This file reads the command line; keys are in `key.rs`, their order in `order.rs`.
+//! This file reads the command line; the order of lines is in `compare.rs`.
 
+mod compare;
 mod key;
 mod order;
 
@@ -12,8 +13,8 @@ use std::process::ExitCode;
 use apflow_command::Arg::{Long, Short, Value};
 use apflow_command::{Failure, Input, Output, Parser, ValueExt, run};
 
+use crate::compare::Compare;
 use crate::key::Key;
-use crate::order::{Compare, Order};
 
 fn main() -> ExitCode {
     run("sort", sort)
@@ -73,6 +74,8 @@ fn write(text: &[u8], compare: &Compare, output: &mut dyn Write) -> Result<(), F
 
 #[cfg(test)]
 mod tests {
+    use crate::order::Order;
+
     use super::*;
 
     fn sorted(text: &str, keys: &[&str], letters: &str, is_unique: bool) -> String {
