@@ -1,5 +1,5 @@
-//! Builds the first-party plugins and the hostile guests from source, so that the binary can hold
-//! them, and writes the list of the guests.
+//! Builds the first-party plugins and tools and the hostile guests from source, so that the binary
+//! can hold them, and writes the list of the guests.
 //!
 //! It runs a second cargo for `wasm32-wasip2` in a target directory of its own, and adds that
 //! target with rustup when it is missing.
@@ -18,6 +18,23 @@ use std::process::Command;
 /// The plugins, by the name of their package. `noop_executor` is there for the benchmarks.
 const PLUGINS: [&str; 4] =
     ["aggregate_results_executor", "noop_executor", "rest_executor", "transform_executor"];
+/// The command tools, by the name of their program. Their packages are called `NAME_tool`.
+const TOOLS: [&str; 14] = [
+    "base64",
+    "csv",
+    "date",
+    "diff",
+    "grep",
+    "head",
+    "jq",
+    "markdown",
+    "qr",
+    "sha256sum",
+    "sort",
+    "tail",
+    "uniq",
+    "wc",
+];
 const TARGET: &str = "wasm32-wasip2";
 const PROFILE: &str = "plugin";
 /// Where the guests are: one program or one component in the text format a file.
@@ -30,6 +47,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let workspace = package.parent().ok_or("the package is not inside the workspace")?;
     for source in [
         "plugins",
+        "sdk/command/src",
+        "sdk/command/Cargo.toml",
         "sdk/src",
         "sdk/macros/src",
         "sdk/Cargo.toml",
@@ -46,9 +65,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         add_target()?;
     }
     build(workspace, &target_dir, PROFILE, &PLUGINS)?;
+    // By themselves: together, each would be built with the features that the others want of their
+    // common dependencies.
+    let tools = TOOLS.map(|tool| format!("{tool}_tool"));
+    build(workspace, &target_dir, PROFILE, &tools)?;
     build(workspace, &target_dir, GUESTS_PROFILE, &[GUESTS_PACKAGE])?;
     let built = target_dir.join(TARGET);
-    for plugin in PLUGINS {
+    for plugin in PLUGINS.into_iter().chain(TOOLS) {
         let component = format!("{plugin}.wasm");
         std::fs::copy(built.join(PROFILE).join(&component), out.join(&component))?;
     }
@@ -159,7 +182,7 @@ fn build(
     workspace: &Path,
     target_dir: &Path,
     profile: &str,
-    packages: &[&str],
+    packages: &[impl AsRef<str>],
 ) -> Result<(), Box<dyn Error>> {
     let mut cargo = Command::new(env::var_os("CARGO").ok_or("not run by cargo")?);
     cargo.current_dir(workspace).args([
@@ -172,7 +195,7 @@ fn build(
     ]);
     cargo.arg("--target-dir").arg(target_dir);
     for package in packages {
-        cargo.args(["--package", package]);
+        cargo.args(["--package", package.as_ref()]);
     }
     // What the outer build was told about the host's own machine must not reach the inner one.
     for name in ["RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_TARGET"] {
@@ -182,6 +205,7 @@ fn build(
     if cargo.status()?.success() {
         return Ok(());
     }
+    let packages: Vec<&str> = packages.iter().map(AsRef::as_ref).collect();
     Err(format!("{} do not build for {TARGET}: see above", packages.join(", ")).into())
 }
 

@@ -162,6 +162,6 @@ pub(crate) fn address(config: &Config) -> Result<Address, StoreError> {
 }
 
 fn builtins() -> Result<Vec<Builtin>, EngineError> {
-    let installed = first_party::INSTALLED.iter();
+    let installed = first_party::INSTALLED.iter().chain(&first_party::TOOLS);
     installed.map(|plugin| Builtin::new(plugin.component, &plugin.definition())).collect()
 }

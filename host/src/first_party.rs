@@ -6,14 +6,20 @@ use apflow_model::plugin::DefinitionText;
 pub(crate) struct FirstParty {
     /// The bytes of its component.
     pub(crate) component: &'static [u8],
-    /// The text of its `plugin.yaml`.
+    /// The text of its `plugin.yaml` or `tool.yaml`.
     pub(crate) manifest: &'static str,
+    /// The folder of a tool, which bears its name. None for an executor.
+    tool: Option<&'static str>,
 }
 
 impl FirstParty {
     /// Its manifest, as it is installed by.
     pub(crate) fn definition(&self) -> DefinitionText {
-        DefinitionText::Plugin(self.manifest.to_owned())
+        let text = self.manifest.to_owned();
+        match self.tool {
+            Some(name) => DefinitionText::Tool { text, folder: Some(name.to_owned()) },
+            None => DefinitionText::Plugin(text),
+        }
     }
 }
 
@@ -22,15 +28,44 @@ macro_rules! first_party {
         FirstParty {
             component: include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".wasm")),
             manifest: include_str!(concat!("../../plugins/", $name, "/plugin.yaml")),
+            tool: None,
         }
     };
 }
 
-/// The plugins that every data directory has.
+macro_rules! tool {
+    ($name:literal) => {
+        FirstParty {
+            component: include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".wasm")),
+            manifest: include_str!(concat!("../../plugins/tools/", $name, "/tool.yaml")),
+            tool: Some($name),
+        }
+    };
+}
+
+/// The executors that every data directory has.
 pub(crate) const INSTALLED: [FirstParty; 3] = [
     first_party!("aggregate_results_executor"),
     first_party!("rest_executor"),
     first_party!("transform_executor"),
+];
+
+/// The tools that every data directory has.
+pub(crate) const TOOLS: [FirstParty; 14] = [
+    tool!("base64"),
+    tool!("csv"),
+    tool!("date"),
+    tool!("diff"),
+    tool!("grep"),
+    tool!("head"),
+    tool!("jq"),
+    tool!("markdown"),
+    tool!("qr"),
+    tool!("sha256sum"),
+    tool!("sort"),
+    tool!("tail"),
+    tool!("uniq"),
+    tool!("wc"),
 ];
 
 /// The plugin that does nothing, for measuring what the sandbox itself costs.

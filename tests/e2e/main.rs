@@ -40,6 +40,7 @@ mod doctor;
 mod door;
 mod egress;
 mod files;
+mod first_party_tools;
 mod hostile;
 mod idempotency;
 mod jobs;

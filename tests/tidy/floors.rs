@@ -10,7 +10,7 @@ use crate::tidy::tree::{Tree, Violation};
 const FIX: &str = "turn the arrow round: let the upper floor call, and pass it what it needs";
 
 /// Packages from the ground up, each with those of the project it may depend on.
-const FLOORS: [(&str, &[&str]); 9] = [
+const FLOORS: [(&str, &[&str]); 10] = [
     ("apflow-model", &[]),
     ("apflow-store", &["apflow-model"]),
     ("apflow-sandbox", &["apflow-model"]),
@@ -20,13 +20,14 @@ const FLOORS: [(&str, &[&str]); 9] = [
         "apflow-host",
         &["apflow-model", "apflow-store", "apflow-sandbox", "apflow-engine", "apflow-api"],
     ),
+    ("apflow-command", &[]),
     ("apflow-sdk-macros", &[]),
     ("apflow-sdk", &["apflow-sdk-macros"]),
     ("apflow-guests", &["apflow-sdk"]),
 ];
 
 /// What a plugin may depend on.
-const PLUGIN: &[&str] = &["apflow-sdk"];
+const PLUGIN: &[&str] = &["apflow-command", "apflow-sdk"];
 
 /// The tests are no floor: they see all.
 const TESTS: [&str; 3] = ["apflow-tests", "apflow-fuzz", "apflow-mutations"];

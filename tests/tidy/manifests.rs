@@ -58,11 +58,7 @@ pub(crate) fn packages(tree: &Tree) -> Vec<Package> {
     for member in members(root) {
         for (path, text) in tree.with_ending("toml") {
             let Some(folder) = path.strip_suffix("/Cargo.toml") else { continue };
-            let is_member = match member.strip_suffix("/*") {
-                Some(parent) => folder.rsplit_once('/').is_some_and(|(above, _)| above == parent),
-                None => folder == member,
-            };
-            if is_member {
+            if is_member(folder, &member) {
                 packages.push(package(folder, text));
             }
         }
@@ -85,6 +81,13 @@ pub(crate) fn check_versions(tree: &Tree) -> Vec<Violation> {
         }
     }
     violations
+}
+
+/// Whether a folder is one of `members`, in which `*` stands for any name or part of one.
+fn is_member(folder: &str, member: &str) -> bool {
+    let Some((start, end)) = member.split_once('*') else { return folder == member };
+    let rest = folder.strip_prefix(start).and_then(|rest| rest.strip_suffix(end));
+    rest.is_some_and(|rest| !rest.is_empty() && !rest.contains('/'))
 }
 
 /// The strings of the `members` list.
@@ -155,14 +158,14 @@ fn unquoted(text: &str) -> String {
 mod tests {
     use super::*;
 
-    const ROOT: &str = "[workspace]\nmembers = [\n  \"host\",\n  \"plugins/*\",\n]\n";
+    const ROOT: &str = "[workspace]\nmembers = [\n  \"host\",\n  \"plugins/*_executor\",\n]\n";
 
     #[test]
     fn members_are_found_by_name_and_by_star() {
         let tree = Tree::of(&[
             ("Cargo.toml", ROOT),
             ("host/Cargo.toml", "[package]\nname = \"apflow-host\"\n"),
-            ("plugins/rest/Cargo.toml", "[package]\nname = \"rest\"\n"),
+            ("plugins/rest_executor/Cargo.toml", "[package]\nname = \"rest\"\n"),
             ("other/Cargo.toml", "[package]\nname = \"other\"\n"),
         ]);
         let names: Vec<_> = packages(&tree).into_iter().map(|package| package.name).collect();

@@ -96,6 +96,8 @@ fn read(argument: &Argument, word: &str) -> Result<Value, String> {
         return Ok(word.into());
     }
     let read = serde_json::from_str(word).ok().filter(|value| expected.accepts(value));
+    // Of what may be anything, what is not JSON is a text.
+    let read = read.or_else(|| (expected == ValueType::Any).then(|| word.into()));
     read.ok_or_else(|| format!("`{name}` is {word:?}, but must be of the type {}", expected.name()))
 }
 
@@ -111,7 +113,10 @@ version: 1.0.0
 description: The first lines.
 category: utility
 input_schema:
-  arguments: [{ name: skip, type: integer, required: true }, { name: files, type: array }]
+  arguments:
+    - { name: skip, type: integer, required: true }
+    - { name: value, type: any }
+    - { name: files, type: array }
   flags: [{ flag: -n, has_argument: true }, { flag: --quiet }, { flag: zero }]
 ";
 
@@ -122,13 +127,16 @@ input_schema:
 
     #[test]
     fn words_are_arguments_in_order_and_flags_by_name() {
-        let inputs = line(&["-n", "-5", "-1", "--quiet", "a", "-b"]);
+        let inputs = line(&["-n", "-5", "-1", "--quiet", "[1]", "a", "-b"]);
         assert_eq!(
             inputs,
-            Ok(json!({ "n": "-5", "skip": -1, "quiet": true, "files": ["a", "-b"] }))
+            Ok(json!({ "n": "-5", "skip": -1, "quiet": true, "value": [1], "files": ["a", "-b"] }))
         );
-        let inputs = line(&["-n=3", "--zero", "--", "7", "--quiet"]);
-        assert_eq!(inputs, Ok(json!({ "n": "3", "zero": true, "skip": 7, "files": ["--quiet"] })));
+        let inputs = line(&["-n=3", "--zero", "--", "7", "any", "--quiet"]);
+        assert_eq!(
+            inputs,
+            Ok(json!({ "n": "3", "zero": true, "skip": 7, "value": "any", "files": ["--quiet"] }))
+        );
     }
 
     #[test]
@@ -138,6 +146,6 @@ input_schema:
         assert_eq!(line(&["-n"]).unwrap_err(), "`-n` needs a value");
         assert_eq!(line(&["--quiet=1"]).unwrap_err(), "`--quiet` takes no value");
         let usage = Tool::parse(TOOL, None).unwrap().usage();
-        assert_eq!(usage, "head [-n VALUE] [--quiet] [zero] SKIP [FILES…]");
+        assert_eq!(usage, "head [-n VALUE] [--quiet] [zero] SKIP [VALUE] [FILES…]");
     }
 }

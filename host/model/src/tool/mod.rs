@@ -125,10 +125,10 @@ pub struct ServiceApi {
     pub auth_type: Option<String>,
 }
 
-/// The type of an argument or of a field.
+/// The type of an argument or of a field: one of JSON Schema, or any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "they are those of JSON Schema")]
+#[expect(missing_docs, reason = "the names say it")]
 pub enum ValueType {
     String,
     Number,
@@ -136,17 +136,19 @@ pub enum ValueType {
     Boolean,
     Array,
     Object,
+    Any,
 }
 
 impl ValueType {
     /// Every type, with its word.
-    pub const ALL: [(&'static str, Self); 6] = [
+    pub const ALL: [(&'static str, Self); 7] = [
         ("string", Self::String),
         ("number", Self::Number),
         ("integer", Self::Integer),
         ("boolean", Self::Boolean),
         ("array", Self::Array),
         ("object", Self::Object),
+        ("any", Self::Any),
     ];
 
     /// The word for it.
@@ -164,6 +166,7 @@ impl ValueType {
             Self::Boolean => value.is_boolean(),
             Self::Array => value.is_array(),
             Self::Object => value.is_object(),
+            Self::Any => true,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Argument, Field, Flag, Run, Tool};
+use super::{Argument, Field, Flag, Run, Tool, ValueType};
 
 impl Tool {
     /// The JSON Schema of its inputs: an object of its arguments and flags by name.
@@ -48,7 +48,7 @@ impl Tool {
 }
 
 fn argument(argument: &Argument) -> Value {
-    let mut schema = json!({ "type": argument.value_type.name() });
+    let mut schema = of_type(argument.value_type);
     if let Some(description) = &argument.description {
         schema["description"] = description.as_str().into();
     }
@@ -75,9 +75,21 @@ fn field(field: &Field) -> Value {
 }
 
 fn item(field: &Field) -> Value {
-    let mut schema = json!({ "type": field.value_type.name() });
+    let mut schema = of_type(field.value_type);
     if let Some(items) = &field.items {
         schema["items"] = item(items);
     }
     schema
+}
+
+fn of_type(value_type: ValueType) -> Value {
+    match value_type {
+        ValueType::Any => json!({}),
+        ValueType::String
+        | ValueType::Number
+        | ValueType::Integer
+        | ValueType::Boolean
+        | ValueType::Array
+        | ValueType::Object => json!({ "type": value_type.name() }),
+    }
 }
