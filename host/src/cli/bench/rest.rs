@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 use super::engine::{Place, started};
 use super::report::Report;
 use super::samples::Samples;
+use super::store;
 use crate::cli::arguments::Bench;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
@@ -46,6 +47,7 @@ pub(crate) async fn rest(config: &Config, bench: Bench, output: &Output) -> Resu
 }
 
 async fn measure(config: &Config, rounds: u32) -> Result<Samples, CliError> {
+    store::check_is_empty(config).await?;
     let server = Server::start().await.map_err(failed)?;
     let mut samples = Samples::default();
     started(config, async |api| {
