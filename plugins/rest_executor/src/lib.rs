@@ -23,6 +23,7 @@ use apflow_sdk::log::{self, Level};
 use apflow_sdk::{Fault, Task, checkpoint, secret};
 
 use crate::answer::{Content, Head, Output, Pages, address};
+use crate::body::BodyError;
 use crate::input::{Input, Paginate};
 use crate::pages::{Page, Progress};
 use crate::plan::{Plan, PlanError};
@@ -152,8 +153,9 @@ fn head(incoming: &Incoming) -> Head {
 impl From<PlanError> for Fault {
     fn from(error: PlanError) -> Self {
         match error {
-            PlanError::Secret(error) | PlanError::Body(body::BodyError::Secret(error)) => {
-                error.into()
+            PlanError::Secret(error) | PlanError::Body(BodyError::Secret(error)) => error.into(),
+            PlanError::Body(error @ BodyError::Unreadable { .. }) => {
+                Self::permanent(error.to_string())
             }
             error => Self::invalid_input(error.to_string()),
         }
