@@ -248,6 +248,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::unnecessary_wraps, reason = "the type of all that give secrets")]
     fn secret(name: &str) -> Result<String, apflow_sdk::secret::Error> {
         Ok(format!("<{name}>"))
     }

@@ -57,7 +57,7 @@ fn one_answer(plan: Plan, rules: &Rules<'_>) -> Result<Output, Fault> {
     let (plan, mut incoming) = send(plan, rules, rules.bytes_max)?;
     let head = head(&incoming);
     let content = if let Some(name) = rules.file_of(head.status) {
-        let next = || incoming.next().map_err(|error| rules.lost(&plan, error));
+        let next = || incoming.chunk().map_err(|error| rules.lost(&plan, error));
         Content::File(save::save(Path::new(OUT), name, next)?)
     } else {
         let content_type = incoming.header("content-type").map(str::to_owned);
@@ -152,12 +152,17 @@ fn head(incoming: &Incoming) -> Head {
 
 impl From<PlanError> for Fault {
     fn from(error: PlanError) -> Self {
+        let message = error.to_string();
         match error {
             PlanError::Secret(error) | PlanError::Body(BodyError::Secret(error)) => error.into(),
-            PlanError::Body(error @ BodyError::Unreadable { .. }) => {
-                Self::permanent(error.to_string())
-            }
-            error => Self::invalid_input(error.to_string()),
+            PlanError::Body(BodyError::Unreadable { .. }) => Self::permanent(message),
+            PlanError::Url(_)
+            | PlanError::Scheme(_)
+            | PlanError::Userinfo
+            | PlanError::NoTls
+            | PlanError::Timeout(_)
+            | PlanError::Username
+            | PlanError::Body(_) => Self::invalid_input(message),
         }
     }
 }

@@ -211,6 +211,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::unnecessary_wraps, reason = "the type of all that give secrets")]
     fn placeholder(name: &str) -> Result<String, secret::Error> {
         Ok(format!("<{name}>"))
     }

@@ -161,7 +161,11 @@ impl<'a> Rules<'a> {
                 address(&plan.url),
                 self.bytes_max
             )),
-            error => error.into(),
+            http::Error::Denied(_)
+            | http::Error::Timeout(_)
+            | http::Error::Connect(_)
+            | http::Error::Invalid(_)
+            | http::Error::Protocol(_) => error.into(),
         }
     }
 }
@@ -178,7 +182,7 @@ fn not_again(message: &str, plan: &Plan) -> Fault {
 pub(crate) fn beginning(incoming: &mut Incoming, bytes_max: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     while bytes.len() < bytes_max
-        && let Ok(Some(piece)) = incoming.next()
+        && let Ok(Some(piece)) = incoming.chunk()
     {
         bytes.extend(piece);
     }

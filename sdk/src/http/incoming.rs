@@ -39,20 +39,20 @@ impl Incoming {
     ///
     /// [`Error::TooLarge`] when the body grows beyond what the request allows, the other cases of
     /// [`Error`] when it does not come to its end.
-    pub fn next(&mut self) -> Result<Option<Vec<u8>>, Error> {
-        wait::block_on(self.next_async())
+    pub fn chunk(&mut self) -> Result<Option<Vec<u8>>, Error> {
+        wait::block_on(self.chunk_async())
     }
 
-    /// As [`next`](Self::next); other futures of the executor go on while it waits.
+    /// As [`chunk`](Self::chunk); other futures of the executor go on while it waits.
     ///
     /// # Errors
     ///
-    /// As [`next`](Self::next).
+    /// As [`chunk`](Self::chunk).
     ///
     /// # Cancel safety
     ///
     /// No bytes are lost when the future is dropped.
-    pub async fn next_async(&mut self) -> Result<Option<Vec<u8>>, Error> {
+    pub async fn chunk_async(&mut self) -> Result<Option<Vec<u8>>, Error> {
         let Some(piece) = self.body.next().await? else { return Ok(None) };
         self.bytes = self.bytes.saturating_add(piece.len());
         if self.bytes > self.bytes_max {
@@ -65,7 +65,7 @@ impl Incoming {
     ///
     /// # Errors
     ///
-    /// As [`next`](Self::next).
+    /// As [`chunk`](Self::chunk).
     pub fn collect(self) -> Result<Response, Error> {
         wait::block_on(self.collect_async())
     }
@@ -74,10 +74,10 @@ impl Incoming {
     ///
     /// # Errors
     ///
-    /// As [`next`](Self::next).
+    /// As [`chunk`](Self::chunk).
     pub async fn collect_async(mut self) -> Result<Response, Error> {
         let mut body = Vec::new();
-        while let Some(piece) = self.next_async().await? {
+        while let Some(piece) = self.chunk_async().await? {
             if body.is_empty() {
                 body = piece;
             } else {

@@ -120,7 +120,7 @@ fn a_body_can_be_read_piece_by_piece() {
         let mut incoming = Request::get(URL).open().unwrap();
         assert_eq!((incoming.status(), incoming.header("ETag")), (200, Some("7")));
         let mut body = Vec::new();
-        while let Some(piece) = incoming.next().unwrap() {
+        while let Some(piece) = incoming.chunk().unwrap() {
             body.extend(piece);
         }
         assert_eq!(body, b"hello");

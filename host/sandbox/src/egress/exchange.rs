@@ -62,7 +62,7 @@ pub(super) async fn exchange(
         Some(connection) => {
             match ask(egress, connection, request, patience).await {
                 Ok(answered) => return Ok(answered.keeping(idle, purpose)),
-                Err(Unanswered::Unsent(request)) => request,
+                Err(Unanswered::Unsent(request)) => *request,
                 Err(Unanswered::Lost(_)) => match repeated {
                     Some(repeated) => repeated.request(egress),
                     // That its server closed a connection says nothing against it.
@@ -92,7 +92,7 @@ struct Answered {
 /// Why there is no answer.
 enum Unanswered {
     /// The connection was closed before anything was sent.
-    Unsent(Outgoing),
+    Unsent(Box<Outgoing>),
     /// The connection was closed before an answer came.
     Lost(hyper::Error),
     /// Another connection would not make a difference.
@@ -114,7 +114,7 @@ async fn ask(
 
 fn unanswered(egress: &Egress, mut error: TrySendError<Outgoing>) -> Unanswered {
     if let Some(request) = error.take_message() {
-        return Unanswered::Unsent(request);
+        return Unanswered::Unsent(Box::new(request));
     }
     let error = error.into_error();
     if error.is_parse_too_large() {
