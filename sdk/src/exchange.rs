@@ -21,7 +21,6 @@ pub(crate) struct Call {
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
     pub(crate) timeout: Duration,
-    pub(crate) body_bytes_max: usize,
 }
 
 impl Call {

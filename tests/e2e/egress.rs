@@ -186,34 +186,6 @@ fn a_request_over_the_limit_is_not_sent() {
 }
 
 #[test]
-fn a_body_over_the_limit_fails_the_task() {
-    let server = Server::start(|_| Reply::text(200, vec![b'x'; 9 << 20]));
-    let host = TestHost::new();
-    let input = json!({ "url": server.url("/") });
-    let task = request(&host, &input, &[&server.origin()]).exits(1).json();
-    assert_eq!(task["fault"]["code"], "limit-exceeded");
-    let message = task["fault"]["message"].as_str().unwrap();
-    assert!(message.contains("8 MiB") && message.contains("limits.http_body"), "{message}");
-    let received = task["usage"]["http_body_bytes"].as_u64().unwrap();
-    assert!(received <= 9 << 20, "{received}");
-}
-
-#[test]
-fn a_request_body_over_the_limit_fails_the_task() {
-    let server = Server::start(|_| Reply::status(204));
-    let body = "x".repeat(9 << 20);
-    let input = json!({ "url": server.url("/"), "method": "PUT", "body": body });
-    let folder = tempfile::TempDir::new().unwrap();
-    let file = folder.path().join("input.json");
-    std::fs::write(&file, input.to_string()).unwrap();
-    let (at, grant) = (format!("@{}", file.display()), format!("http={}", server.origin()));
-    let arguments = ["run", "rest_executor", "--json", "--input", &at, "--grant", &grant];
-    let task = TestHost::new().run(&arguments).exits(1).json();
-    assert_eq!(task["fault"]["code"], "limit-exceeded", "{task:#}");
-    assert!(server.hits().iter().all(|hit| hit.body.len() <= 8 << 20), "it was sent");
-}
-
-#[test]
 fn an_answer_with_more_headers_than_are_read_fails_the_task() {
     let host = TestHost::new();
     for (count, bytes) in [(200, 10), (1, 200 << 10), (100, 2 << 10), (90, 1 << 10)] {

@@ -48,6 +48,7 @@ mod quickstart;
 mod redrive;
 mod refused_jobs;
 mod refused_plugins;
+mod rest;
 mod retention;
 mod retries;
 mod schedules;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -62,6 +63,7 @@ type Answer = dyn Fn(&Hit) -> Reply + Send + Sync;
 pub(crate) struct Server {
     address: SocketAddr,
     hits: Arc<Hits>,
+    connections: Arc<AtomicUsize>,
 }
 
 #[derive(Default)]
@@ -71,20 +73,39 @@ struct Hits {
 }
 
 impl Server {
-    /// Starts a server that answers each request by this function.
+    /// Starts a server that answers each request by this function, and hangs up.
     pub(crate) fn start(answer: impl Fn(&Hit) -> Reply + Send + Sync + 'static) -> Self {
+        Self::start_with(false, answer)
+    }
+
+    /// Starts a server that answers one request after another on each connection.
+    pub(crate) fn start_lasting(answer: impl Fn(&Hit) -> Reply + Send + Sync + 'static) -> Self {
+        Self::start_with(true, answer)
+    }
+
+    fn start_with(
+        is_lasting: bool,
+        answer: impl Fn(&Hit) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let hits = Arc::<Hits>::default();
+        let (hits, connections) = (Arc::<Hits>::default(), Arc::<AtomicUsize>::default());
         let (seen, answer): (_, Arc<Answer>) = (Arc::clone(&hits), Arc::new(answer));
+        let connected = Arc::clone(&connections);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
+                connected.fetch_add(1, Ordering::SeqCst);
                 let (seen, answer) = (Arc::clone(&seen), Arc::clone(&answer));
                 // A client that goes away early is no fault of the server.
-                std::thread::spawn(move || drop(serve(stream, &seen, &*answer)));
+                std::thread::spawn(move || drop(serve(stream, is_lasting, &seen, &*answer)));
             }
         });
-        Self { address, hits }
+        Self { address, hits, connections }
+    }
+
+    /// How often somebody connected.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
     }
 
     /// Its port.
@@ -116,14 +137,33 @@ impl Server {
     }
 }
 
-fn serve(stream: TcpStream, hits: &Hits, answer: &Answer) -> std::io::Result<()> {
+fn serve(stream: TcpStream, is_lasting: bool, hits: &Hits, answer: &Answer) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
-    let hit = read(&mut reader)?;
-    hits.list.lock().unwrap().push(hit.clone());
-    hits.came.notify_all();
-    let reply = answer(&hit);
     let mut writer = stream;
-    write!(writer, "HTTP/1.1 {} Said\r\nConnection: close\r\n", reply.status)?;
+    loop {
+        let hit = read(&mut reader)?;
+        if is_lasting && hit.method.is_empty() {
+            return Ok(());
+        }
+        hits.list.lock().unwrap().push(hit.clone());
+        hits.came.notify_all();
+        write_reply(&mut writer, is_lasting, &hit, &answer(&hit))?;
+        if !is_lasting {
+            return Ok(());
+        }
+    }
+}
+
+fn write_reply(
+    writer: &mut TcpStream,
+    is_lasting: bool,
+    hit: &Hit,
+    reply: &Reply,
+) -> std::io::Result<()> {
+    write!(writer, "HTTP/1.1 {} Said\r\n", reply.status)?;
+    if !is_lasting {
+        write!(writer, "Connection: close\r\n")?;
+    }
     for (name, value) in &reply.headers {
         write!(writer, "{name}: {value}\r\n")?;
     }

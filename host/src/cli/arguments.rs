@@ -418,6 +418,8 @@ pub(crate) enum BenchVerb {
     Neighbours(Bench),
     /// How many durable tasks a second there are, beside the least that their rows can cost.
     Engine(BenchEngine),
+    /// What a durable task costs that calls an HTTP API, beside a bare client.
+    Rest(Bench),
 }
 
 #[derive(Debug, Args)]

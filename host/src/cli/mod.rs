@@ -138,6 +138,9 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         Verb::Bench { verb: BenchVerb::Neighbours(bench) } => {
             bench::neighbours(bench, output).await
         }
+        Verb::Bench { verb: BenchVerb::Rest(bench) } => {
+            bench::rest(&config()?, bench, output).await
+        }
         Verb::Bench { verb: BenchVerb::Engine(bench) } => {
             bench::engine(&config()?, &bench, output).await
         }

@@ -5,11 +5,15 @@
 use std::collections::BTreeMap;
 
 use apflow_sdk::{JsonSchema, schemars};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde_json::Value;
 use url::Url;
 
+use crate::input::Format;
 use crate::plan::Plan;
+use crate::save::Saved;
 
 /// How much of a body a fault quotes, in characters.
 const EXCERPT_CHARACTERS_MAX: usize = 300;
@@ -17,29 +21,86 @@ const EXCERPT_CHARACTERS_MAX: usize = 300;
 /// The answer.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Output {
-    /// The status code.
+    /// The status code; of the last page, if there were several.
     #[schemars(range(min = 100, max = 999))]
     pub status: u16,
     /// The headers by lower-case name. Repeated ones are joined by `, `.
     pub headers: BTreeMap<String, String>,
-    /// The body, when its content type is JSON and it is.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub json: Option<Value>,
-    /// The body, when it is UTF-8 text and not given as `json`. A body of other bytes is left out.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub text: Option<String>,
+    /// The body.
+    #[serde(flatten)]
+    pub content: Content,
     /// Where the answer came from, after all redirects.
     pub url: String,
+    /// How many pages there were. Only with `paginate`.
+    #[serde(flatten)]
+    pub pages: Option<Pages>,
+}
+
+/// The body of an answer, under the name of what became of it.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Content {
+    /// The body as JSON; the items of all pages in one list, if there were several.
+    Json(Value),
+    /// The body as text.
+    Text(String),
+    /// The body in Base64.
+    Base64(String),
+    /// The file that the body was written to.
+    File(Saved),
+}
+
+/// What is to say of several pages.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct Pages {
+    /// How many were read, by all attempts of the task together.
+    pub pages: u32,
+    /// Whether there are more than `max_pages`.
+    pub truncated: bool,
+}
+
+/// The status and the headers of an answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Head {
+    /// The status code.
+    pub status: u16,
+    /// The headers in the order they came.
+    pub headers: Vec<(String, String)>,
 }
 
 impl Output {
     /// Makes the output of an answer that came from `url`.
-    pub fn new(status: u16, headers: Vec<(String, String)>, body: Vec<u8>, url: &Url) -> Self {
-        let headers = join_headers(headers);
-        let is_json = headers.get("content-type").is_some_and(|text| is_json(text));
-        let json = is_json.then(|| serde_json::from_slice(&body).ok()).flatten();
-        let text = if json.is_none() { String::from_utf8(body).ok() } else { None };
-        Self { status, headers, json, text, url: url.to_string() }
+    pub fn new(head: Head, content: Content, url: &Url) -> Self {
+        let headers = join_headers(head.headers);
+        Self { status: head.status, headers, content, url: url.to_string(), pages: None }
+    }
+}
+
+impl Content {
+    /// Reads a body in this form.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with JSON.
+    pub fn read(
+        format: Format,
+        content_type: Option<&str>,
+        body: Vec<u8>,
+    ) -> Result<Self, serde_json::Error> {
+        Ok(match format {
+            Format::Json => Self::Json(serde_json::from_slice(&body)?),
+            Format::Text => Self::Text(String::from_utf8_lossy(&body).into_owned()),
+            Format::Base64 => Self::Base64(STANDARD.encode(&body)),
+            Format::Auto => {
+                let json = content_type.is_some_and(is_json);
+                let json = json.then(|| serde_json::from_slice(&body).ok()).flatten();
+                match json.ok_or(body).map_err(String::from_utf8) {
+                    Ok(json) => Self::Json(json),
+                    Err(Ok(text)) => Self::Text(text),
+                    Err(Err(error)) => Self::Base64(STANDARD.encode(error.as_bytes())),
+                }
+            }
+        })
     }
 }
 
@@ -104,9 +165,8 @@ mod tests {
 
     use super::*;
 
-    fn output(content_type: &str, body: &[u8]) -> Output {
-        let headers = vec![("Content-Type".to_owned(), content_type.to_owned())];
-        Output::new(200, headers, body.to_vec(), &Url::parse("https://example.com/").unwrap())
+    fn read(format: Format, content_type: &str, body: &[u8]) -> Value {
+        json!(Content::read(format, Some(content_type), body.to_vec()).unwrap())
     }
 
     #[test]
@@ -114,29 +174,29 @@ mod tests {
         for content_type in
             ["application/json", "Application/JSON; charset=utf-8", "application/problem+json"]
         {
-            let output = output(content_type, b"{\"a\":1}");
-            assert_eq!((output.json, output.text), (Some(json!({ "a": 1 })), None));
+            let content = read(Format::Auto, content_type, b"{\"a\":1}");
+            assert_eq!(content, json!({ "json": { "a": 1 } }));
         }
-        let plain = output("text/plain", b"{}");
-        assert_eq!((plain.json, plain.text.as_deref()), (None, Some("{}")));
+        assert_eq!(read(Format::Auto, "text/plain", b"{}"), json!({ "text": "{}" }));
     }
 
     #[test]
-    fn json_that_is_none_is_given_as_text() {
-        let output = output("application/json", b"<html>");
-        assert_eq!((output.json, output.text.as_deref()), (None, Some("<html>")));
+    fn what_is_no_json_is_text_and_what_is_no_text_is_base64() {
+        assert_eq!(read(Format::Auto, "application/json", b"<html>"), json!({ "text": "<html>" }));
+        let content = read(Format::Auto, "image/png", &[0x89, 0x50, 0xff]);
+        assert_eq!(content, json!({ "base64": "iVD/" }));
+        assert_eq!(read(Format::Auto, "application/json", b"null"), json!({ "json": null }));
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_left_out() {
-        let output = json!(output("image/png", &[0x89, 0x50, 0xff]));
-        assert!(output.get("text").is_none() && output.get("json").is_none(), "{output}");
-    }
-
-    #[test]
-    fn the_json_null_is_an_answer() {
-        assert_eq!(json!(output("application/json", b"null"))["json"], json!(null));
-        assert!(json!(output("application/json", b"null")).get("json").is_some());
+    fn the_caller_says_what_the_body_becomes() {
+        assert_eq!(read(Format::Json, "text/plain", b"[1]"), json!({ "json": [1] }));
+        assert!(Content::read(Format::Json, None, b"<html>".to_vec()).is_err());
+        assert_eq!(
+            read(Format::Text, "application/json", b"1\xff"),
+            json!({ "text": "1\u{fffd}" })
+        );
+        assert_eq!(read(Format::Base64, "text/plain", b"hello"), json!({ "base64": "aGVsbG8=" }));
     }
 
     #[test]
@@ -150,7 +210,9 @@ mod tests {
     #[test]
     fn a_fault_says_what_was_asked_and_answered_but_not_the_query() {
         let input = json!({ "url": "https://example.com/a?key=secret" });
-        let plan = Plan::new(serde_json::from_value(input).unwrap(), "").unwrap();
+        let input = serde_json::from_value(input).unwrap();
+        let name = |name: &str| Ok(name.to_owned());
+        let plan = Plan::new(&input, "", std::path::Path::new("/"), &name).unwrap();
         assert_eq!(
             describe(&plan, 404, b"no such\n\titem \0"),
             "GET https://example.com/a was answered with status 404: no such item"

@@ -2,9 +2,8 @@
 //!
 //! It does not ask whether the new place is granted: the host does, for every request.
 
-use url::Url;
-
-use crate::plan::{Method, Plan, PlanError, check_url};
+use crate::input::Method;
+use crate::plan::{Plan, PlanError, check_url};
 
 /// How many redirects are followed.
 pub const REDIRECTS_MAX: usize = 5;
@@ -24,10 +23,10 @@ const HARMLESS: [&str; 9] = [
 ];
 
 /// A redirect leads nowhere.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum RedirectError {
     /// `Location` is not an address.
-    #[error("it redirects to `{location}`, which is not an address: {reason}")]
+    #[error("it leads to `{location}`, which is not an address: {reason}")]
     Location {
         /// What the header says.
         location: String,
@@ -35,7 +34,7 @@ pub enum RedirectError {
         reason: url::ParseError,
     },
     /// `Location` is an address that must not be called.
-    #[error("it redirects to an address that is not called: {0}")]
+    #[error("it leads to an address that is not called: {0}")]
     Refused(PlanError),
 }
 
@@ -56,13 +55,7 @@ pub fn next(
     let Some(location) = location.filter(|_| is_followed(plan.method, status)) else {
         return Ok(None);
     };
-    let mut url = plan
-        .url
-        .join(location)
-        .map_err(|reason| RedirectError::Location { location: location.to_owned(), reason })?;
-    check_url(&url).map_err(RedirectError::Refused)?;
-    url.set_fragment(None);
-    let mut next = Plan { url, ..plan.clone() };
+    let mut next = follow(plan, location)?;
     if !matches!(plan.method, Method::Get | Method::Head) {
         next.method = Method::Get;
         next.body = None;
@@ -72,11 +65,30 @@ pub fn next(
         };
         next.headers.retain(|(name, _)| !speaks_of_body(name));
     }
-    if !is_same_origin(&plan.url, &next.url) {
+    Ok(Some(next))
+}
+
+/// Plans the same request to another address, which may be relative to that of `plan`. What goes to
+/// another origin keeps only headers that hold no secret, and its certificate is verified.
+///
+/// # Errors
+///
+/// A [`RedirectError`] when it is no address that may be called.
+pub fn follow(plan: &Plan, location: &str) -> Result<Plan, RedirectError> {
+    let mut url = plan
+        .url
+        .join(location)
+        .map_err(|reason| RedirectError::Location { location: location.to_owned(), reason })?;
+    check_url(&url).map_err(RedirectError::Refused)?;
+    url.set_fragment(None);
+    let mut next = Plan { url, ..plan.clone() };
+    if plan.url.origin() != next.url.origin() {
         let is_harmless = |name: &str| HARMLESS.iter().any(|own| name.eq_ignore_ascii_case(own));
         next.headers.retain(|(name, _)| is_harmless(name));
+        next.key = None;
+        next.verify_tls = true;
     }
-    Ok(Some(next))
+    Ok(next)
 }
 
 /// Whether `status` says that the resource is elsewhere.
@@ -88,25 +100,26 @@ const fn is_followed(method: Method, status: u16) -> bool {
     is_redirect(status) && (matches!(method, Method::Get | Method::Head) || status == 303)
 }
 
-fn is_same_origin(left: &Url, right: &Url) -> bool {
-    left.origin() == right.origin()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use serde_json::{Value, json};
 
     use super::*;
 
     fn plan(input: Value) -> Plan {
-        Plan::new(serde_json::from_value(input).unwrap(), "key").unwrap()
+        let input = serde_json::from_value(input).unwrap();
+        Plan::new(&input, "key", Path::new("/"), &|name| Ok(name.to_owned())).unwrap()
     }
 
     fn get(url: &str) -> Plan {
         let headers = json!({
             "Authorization": "Bearer s", "Cookie": "s", "X-Api-Key": "s", "Accept": "text/html",
         });
-        plan(json!({ "url": url, "headers": headers }))
+        let key = json!({ "api_key": { "name": "key", "value": "s", "in": "query" } });
+        let is_http = url.starts_with("http:");
+        plan(json!({ "url": url, "headers": headers, "auth": key, "verify_tls": is_http }))
     }
 
     fn names(plan: &Plan) -> Vec<String> {
@@ -132,7 +145,8 @@ mod tests {
     fn within_an_origin_every_header_is_kept() {
         let from = get("https://example.com/");
         let next = next(&from, 301, Some("https://EXAMPLE.com:443/b")).unwrap().unwrap();
-        assert_eq!(next.headers, from.headers);
+        assert_eq!((next.headers, next.key), (from.headers, from.key));
+        assert!(!next.verify_tls);
     }
 
     #[test]
@@ -142,6 +156,7 @@ mod tests {
         {
             let next = next(&get("https://example.com/"), 307, Some(location)).unwrap().unwrap();
             assert_eq!(names(&next), ["accept", "user-agent"], "{location}");
+            assert_eq!((next.key, next.verify_tls), (None, true), "{location}");
         }
     }
 
@@ -157,7 +172,7 @@ mod tests {
     fn a_body_is_never_sent_to_a_place_that_the_caller_has_not_named() {
         let from = plan(json!({ "url": "https://example.com/", "method": "POST", "json": {} }));
         for status in [301, 302, 307, 308] {
-            assert_eq!(next(&from, status, Some("/elsewhere")), Ok(None));
+            assert!(matches!(next(&from, status, Some("/elsewhere")), Ok(None)));
         }
     }
 
@@ -174,7 +189,7 @@ mod tests {
         for (status, location) in
             [(200, Some("/b")), (201, Some("/b")), (300, Some("/b")), (304, None), (302, None)]
         {
-            assert_eq!(next(&from, status, location), Ok(None), "{status}");
+            assert!(matches!(next(&from, status, location), Ok(None)), "{status}");
         }
     }
 

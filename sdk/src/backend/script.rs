@@ -18,7 +18,7 @@ use std::rc::Rc;
 
 pub use self::answer::{Answer, Sent};
 pub use self::dial::Peer;
-pub(crate) use self::http::exchange;
+pub(crate) use self::http::{Body, open};
 pub(crate) use self::state::{Expected, State, Written};
 pub(crate) use self::time::{sleep, sleep_until_something_is_ready};
 

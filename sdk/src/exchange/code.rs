@@ -14,8 +14,8 @@ impl From<ErrorCode> for Error {
             ErrorCode::DestinationIpProhibited => {
                 Self::Denied("the address is private or otherwise off limits".into())
             }
-            ErrorCode::DnsTimeout => Self::Timeout("the name was not resolved in time".into()),
-            ErrorCode::ConnectionTimeout => Self::Timeout("nobody answered in time".into()),
+            ErrorCode::DnsTimeout => Self::Connect("the name was not resolved in time".into()),
+            ErrorCode::ConnectionTimeout => Self::Connect("nobody answered in time".into()),
             ErrorCode::ConnectionReadTimeout | ErrorCode::HttpResponseTimeout => {
                 Self::Timeout("the answer took too long".into())
             }
@@ -30,7 +30,6 @@ impl From<ErrorCode> for Error {
             | ErrorCode::DestinationUnavailable
             | ErrorCode::DestinationIpUnroutable
             | ErrorCode::ConnectionRefused
-            | ErrorCode::ConnectionTerminated
             | ErrorCode::ConnectionLimitReached) => Self::Connect(words(&code)),
             code @ (ErrorCode::HttpRequestBodySize(_)
             | ErrorCode::HttpRequestUriTooLong
@@ -47,7 +46,8 @@ impl From<ErrorCode> for Error {
             | ErrorCode::HttpRequestMethodInvalid
             | ErrorCode::HttpRequestUriInvalid) => Self::Invalid(words(&code)),
             ErrorCode::InternalError(Some(text)) => Self::Protocol(text),
-            code @ (ErrorCode::TlsProtocolError
+            code @ (ErrorCode::ConnectionTerminated
+            | ErrorCode::TlsProtocolError
             | ErrorCode::TlsCertificateError
             | ErrorCode::TlsAlertReceived(_)
             | ErrorCode::HttpResponseIncomplete
@@ -90,10 +90,18 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_lateness_is_a_timeout() {
+    fn what_was_never_sent_is_told_from_what_may_have_been() {
         for code in [
             ErrorCode::DnsTimeout,
             ErrorCode::ConnectionTimeout,
+            ErrorCode::DestinationUnavailable,
+            ErrorCode::ConnectionRefused,
+        ] {
+            assert!(matches!(Error::from(code), Error::Connect(_)));
+        }
+        let lost = Error::from(ErrorCode::ConnectionTerminated);
+        assert_eq!(lost, Error::Protocol("connection terminated".to_owned()));
+        for code in [
             ErrorCode::ConnectionReadTimeout,
             ErrorCode::ConnectionWriteTimeout,
             ErrorCode::HttpResponseTimeout,

@@ -10,15 +10,17 @@ use std::fmt;
 pub enum Error {
     /// The host does not let the request out; its job history names the grant that would.
     Denied(String),
-    /// The connection or the answer took too long.
+    /// The exchange took too long. The server may have acted on the request.
     Timeout(String),
-    /// The server was not reached: no such name, nobody listening, connection lost.
+    /// The server was not reached, so nothing was sent: no such name, nobody listening, nobody there
+    /// in time, or the host leaves it alone for a while.
     Connect(String),
     /// A body or a header section is larger than allowed, on either side.
     TooLarge(String),
     /// The request is malformed. Nothing was sent.
     Invalid(String),
-    /// The server, or TLS on the way to it, did not speak the protocol.
+    /// The server, or TLS on the way to it, did not speak the protocol, or the connection was lost.
+    /// The server may have acted on the request.
     Protocol(String),
 }
 

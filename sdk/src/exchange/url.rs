@@ -1,12 +1,31 @@
 //! The few parts of a URL that a request needs (RFC 3986). It resolves nothing and knows only
-//! `http` and `https`.
+//! `http` and `https`, the latter with and without verification.
 
 use std::fmt::Write;
+
+/// How a server is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    Http,
+    Https,
+    /// Over TLS, whoever answers.
+    HttpsInsecure,
+}
+
+impl Scheme {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+            Self::HttpsInsecure => "https+insecure",
+        }
+    }
+}
 
 /// An absolute URL without user and fragment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Url {
-    pub(crate) is_https: bool,
+    pub(crate) scheme: Scheme,
     pub(crate) authority: String,
     pub(crate) path_and_query: String,
 }
@@ -21,11 +40,11 @@ impl Url {
         let Some((scheme, rest)) = text.split_once("://") else {
             return Err("the URL does not start with `http://` or `https://`".to_owned());
         };
-        let is_https = match scheme.to_ascii_lowercase().as_str() {
-            "https" => true,
-            "http" => false,
-            _ => return Err(format!("scheme `{scheme}` is neither `http` nor `https`")),
-        };
+        let own = scheme.to_ascii_lowercase();
+        let scheme = [Scheme::Http, Scheme::Https, Scheme::HttpsInsecure]
+            .into_iter()
+            .find(|known| known.name() == own)
+            .ok_or_else(|| format!("scheme `{scheme}` is neither `http` nor `https`"))?;
         let rest = rest.split_once('#').map_or(rest, |(before, _)| before);
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, path_and_query) = rest.split_at(end);
@@ -34,7 +53,7 @@ impl Url {
             None if path_and_query.is_empty() => "/".to_owned(),
             None => encoded(path_and_query, is_in_url),
         };
-        Ok(Self { is_https, authority: checked_authority(authority)?, path_and_query })
+        Ok(Self { scheme, authority: checked_authority(authority)?, path_and_query })
     }
 
     /// Adds `name=value` to the query.
@@ -51,8 +70,7 @@ impl Url {
 
     /// The scheme and the authority, without anything that could be a secret.
     pub(crate) fn origin(&self) -> String {
-        let scheme = if self.is_https { "https" } else { "http" };
-        format!("{scheme}://{}", self.authority)
+        format!("{}://{}", self.scheme.name(), self.authority)
     }
 }
 
@@ -117,6 +135,7 @@ mod tests {
             "https://example.com:8443/a/b?c=d"
         );
         assert_eq!(parsed("HTTP://Example.com"), "http://example.com/");
+        assert_eq!(parsed("https+insecure://a:8443"), "https+insecure://a:8443/");
         assert_eq!(parsed("http://[::1]:80?x"), "http://[::1]:80/?x");
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::incoming::Incoming;
 use crate::exchange::{Call, Error, Response, Url, header};
 use crate::{backend, wait};
 
@@ -50,7 +51,8 @@ pub struct Request {
 }
 
 impl Request {
-    /// Starts a request; `url` is absolute, `http` or `https`.
+    /// Starts a request; `url` is absolute, `http` or `https`. With `https+insecure` the certificate
+    /// of the server is not verified, which needs a grant of its own.
     pub fn new(method: impl AsRef<str>, url: impl AsRef<str>) -> Self {
         Self {
             method: method.as_ref().to_ascii_uppercase(),
@@ -158,8 +160,32 @@ impl Request {
     ///
     /// Dropping the future drops the connection; the server may have acted on the request.
     pub async fn send_async(self) -> Result<Response, Error> {
-        let call = Call::try_from(self)?;
-        backend::exchange(call).await
+        self.open_async().await?.collect_async().await
+    }
+
+    /// Sends the request and waits for the head of the answer; the body is read from what is
+    /// returned, piece by piece.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn open(self) -> Result<Incoming, Error> {
+        wait::block_on(self.open_async())
+    }
+
+    /// As [`open`](Self::open); other futures of the executor go on while it waits.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`send_async`](Self::send_async).
+    pub async fn open_async(self) -> Result<Incoming, Error> {
+        let bytes_max = self.body_bytes_max;
+        let (head, body) = backend::open(Call::try_from(self)?).await?;
+        Ok(Incoming::new(head, body, bytes_max))
     }
 }
 
@@ -167,7 +193,7 @@ impl TryFrom<Request> for Call {
     type Error = Error;
 
     fn try_from(request: Request) -> Result<Self, Error> {
-        let Request { method, url, query, headers, body, timeout, body_bytes_max } = request;
+        let Request { method, url, query, headers, body, timeout, body_bytes_max: _ } = request;
         if !is_token(&method) {
             return Err(Error::Invalid(format!("`{method}` is not a method")));
         }
@@ -179,7 +205,7 @@ impl TryFrom<Request> for Call {
             url.add_query(name, value);
         }
         let body = body.map_err(Error::Invalid)?;
-        Ok(Self { method, url, headers, body, timeout, body_bytes_max })
+        Ok(Self { method, url, headers, body, timeout })
     }
 }
 

@@ -112,3 +112,24 @@ fn a_request_that_nobody_expected_fails_the_test() {
 fn a_request_without_a_host_says_what_is_missing() {
     drop(Request::get(URL).send());
 }
+
+#[test]
+fn a_body_can_be_read_piece_by_piece() {
+    let host = Host::new().expect("GET", URL, Answer::text(200, "hello").header("etag", "7"));
+    host.within(|| {
+        let mut incoming = Request::get(URL).open().unwrap();
+        assert_eq!((incoming.status(), incoming.header("ETag")), (200, Some("7")));
+        let mut body = Vec::new();
+        while let Some(piece) = incoming.chunk().unwrap() {
+            body.extend(piece);
+        }
+        assert_eq!(body, b"hello");
+    });
+}
+
+#[test]
+fn a_request_to_whoever_answers_has_its_own_scheme() {
+    let url = "https+insecure://10.0.0.5:8443/";
+    let host = Host::new().expect("GET", url, Answer::status(204));
+    assert_eq!(host.within(|| Request::get(url).send()).unwrap().status, 204);
+}

@@ -7,6 +7,9 @@ use super::socket::SocketPattern;
 use super::tcp::TcpPattern;
 use crate::limit::Bytes;
 
+/// What stands among the names of secrets for any of them: each must be granted by its name.
+pub const ANY_SECRET: &str = "*";
+
 /// The longest name of a secret.
 const SECRET_NAME_CHARACTERS_MAX: usize = 64;
 
@@ -25,7 +28,7 @@ pub struct Capabilities {
     pub fs: Folders,
     /// Environment variables.
     pub env: Vec<String>,
-    /// Secrets that the host fills in on the way out.
+    /// Secrets that the host fills in on the way out, by name, or [`ANY_SECRET`].
     pub secrets: Vec<String>,
     /// Secrets whose value the plugin wants to hold itself.
     pub secret_values: Vec<String>,
@@ -110,6 +113,11 @@ impl Capabilities {
         fs.is_in_read || !is_none || !secrets.is_empty() || !secret_values.is_empty()
     }
 
+    /// Whether this secret, to be filled in by the host, is asked for.
+    pub fn asks_secret(&self, name: &str) -> bool {
+        self.secrets.iter().any(|asked| asked == ANY_SECRET || asked == name)
+    }
+
     /// Whether this asks for all that the other does: who consented to this need not be asked about
     /// the other.
     pub fn covers(&self, other: &Self) -> bool {
@@ -121,7 +129,7 @@ impl Capabilities {
             && all_covered(&self.tcp, &other.tcp, TcpPattern::covers)
             && all_covered(&self.sockets, &other.sockets, SocketPattern::covers)
             && all_covered(&self.env, &other.env, String::eq)
-            && all_covered(&self.secrets, &other.secrets, String::eq)
+            && other.secrets.iter().all(|name| self.asks_secret(name))
             && all_covered(&self.secret_values, &other.secret_values, String::eq)
             && (self.clocks || !other.clocks)
             && (self.random || !other.random)
@@ -130,6 +138,15 @@ impl Capabilities {
 
 fn all_covered<T>(asked: &[T], other: &[T], covers: impl Fn(&T, &T) -> bool) -> bool {
     other.iter().all(|other| asked.iter().any(|asked| covers(asked, other)))
+}
+
+/// Checks what a manifest asks for under `secrets`: the name of one, or any.
+///
+/// # Errors
+///
+/// A sentence that says what is accepted.
+pub fn check_asked_secret(name: &str) -> Result<String, String> {
+    if name == ANY_SECRET { Ok(name.to_owned()) } else { check_secret_name(name) }
 }
 
 /// Checks the name of a secret: letters, digits and `_`, beginning with a letter, like the name of
@@ -197,6 +214,13 @@ mod tests {
         ] {
             assert!(!all.covers(&asks(more)), "{more}");
         }
+    }
+
+    #[test]
+    fn any_secret_covers_each_and_none_covers_any() {
+        let any = asks("{ secrets: [\"*\"] }");
+        assert!(any.covers(&asks("{ secrets: [key] }")) && any.covers(&any));
+        assert!(!asks("{ secrets: [key] }").covers(&any));
     }
 
     #[test]

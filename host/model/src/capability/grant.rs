@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::asked::{Capabilities, check_secret_name};
+use super::asked::{ANY_SECRET, Capabilities, check_secret_name};
 use super::http::HttpPattern;
 use super::net::NetPattern;
 use super::socket::SocketPattern;
@@ -12,7 +12,8 @@ use super::tcp::TcpPattern;
 /// One thing that the operator allows a plugin, written `KIND=VALUE`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Grant {
-    /// HTTP requests that match: `http=https://*.example.com`.
+    /// HTTP requests that match: `http=https://*.example.com`. With the scheme `https+insecure` the
+    /// certificate of the server is not verified.
     Http(HttpPattern),
     /// TCP connections by name, made and secured by the host: `tcp=smtp.example.com:587`.
     Tcp(TcpPattern),
@@ -42,19 +43,20 @@ impl Grant {
             Self::Net(_) => !asked.http.is_empty() || !asked.tcp.is_empty(),
             Self::FsIn(_) => asked.fs.is_in_read,
             Self::Env(name) => asked.env.contains(name),
-            Self::Secret(name) => asked.secrets.contains(name),
+            Self::Secret(name) => asked.asks_secret(name),
             Self::SecretValue(name) => asked.secret_values.contains(name),
         }
     }
 
-    /// The grants that would allow all that is asked for, but a folder for `/in`: only the operator
-    /// knows which.
+    /// The grants that would allow all that is asked for, but a folder for `/in` and [any
+    /// secret](ANY_SECRET): only the operator knows which.
     pub fn all_of(asked: &Capabilities) -> Vec<Self> {
         let mut grants: Vec<Self> = asked.http.iter().cloned().map(Self::Http).collect();
         grants.extend(asked.tcp.iter().cloned().map(Self::Tcp));
         grants.extend(asked.sockets.iter().cloned().map(Self::Sockets));
         grants.extend(asked.env.iter().cloned().map(Self::Env));
-        grants.extend(asked.secrets.iter().cloned().map(Self::Secret));
+        let named = asked.secrets.iter().filter(|name| *name != ANY_SECRET);
+        grants.extend(named.cloned().map(Self::Secret));
         grants.extend(asked.secret_values.iter().cloned().map(Self::SecretValue));
         grants
     }
@@ -68,6 +70,10 @@ impl Grant {
             Self::SecretValue(_) => Some(
                 "the plugin holds the value of the secret, and may send it wherever it may send \
                  anything",
+            ),
+            Self::Http(pattern) if pattern.is_insecure() => Some(
+                "the certificate of the server is not verified: whoever is on the way can read and \
+                 change everything",
             ),
             Self::Http(_)
             | Self::Tcp(_)
@@ -145,6 +151,7 @@ mod tests {
     fn a_grant_is_written_as_it_was_read() {
         for text in [
             "http=GET https://example.com/v1",
+            "http=https+insecure://10.0.0.5:8443",
             "tcp=smtp.example.com:587",
             "sockets=10.0.0.0/8:5432",
             "net=127.0.0.1",
@@ -178,6 +185,21 @@ mod tests {
             ["env=LANG", "secret=key"]
         );
         assert!(all.iter().all(|grant| grant.is_asked(&asked)));
+    }
+
+    #[test]
+    fn any_secret_is_asked_for_and_each_granted_by_its_name() {
+        let asked = Capabilities { secrets: vec!["*".to_owned()], ..Capabilities::default() };
+        assert_eq!(Grant::all_of(&asked), []);
+        assert!("secret=key".parse::<Grant>().unwrap().is_asked(&asked));
+        assert!("secret=*".parse::<Grant>().is_err());
+    }
+
+    #[test]
+    fn what_gives_away_more_than_it_seems_is_warned_of() {
+        let warned = |text: &str| text.parse::<Grant>().unwrap().warning().is_some();
+        assert!(warned("http=https+insecure://10.0.0.5") && warned("secret-value=key"));
+        assert!(!warned("http=https://10.0.0.5") && !warned("secret=key"));
     }
 
     #[test]

@@ -12,8 +12,10 @@ use super::port::PortPattern;
 pub enum Scheme {
     /// In the clear.
     Http,
-    /// Over TLS.
+    /// Over TLS, with a certificate that is verified.
     Https,
+    /// Over TLS, whoever answers: the certificate is not verified.
+    HttpsInsecure,
 }
 
 impl Scheme {
@@ -22,6 +24,7 @@ impl Scheme {
         match self {
             Self::Http => "http",
             Self::Https => "https",
+            Self::HttpsInsecure => "https+insecure",
         }
     }
 
@@ -29,8 +32,13 @@ impl Scheme {
     pub const fn port(self) -> u16 {
         match self {
             Self::Http => 80,
-            Self::Https => 443,
+            Self::Https | Self::HttpsInsecure => 443,
         }
+    }
+
+    /// Reads the word before `://`.
+    pub fn find(name: &str) -> Option<Self> {
+        [Self::Http, Self::Https, Self::HttpsInsecure].into_iter().find(|own| own.name() == name)
     }
 }
 
@@ -50,7 +58,11 @@ pub struct HttpTarget {
 }
 
 /// A set of HTTP requests: `https://api.example.com`, `https://*.example.com`,
-/// `http://127.0.0.1:8080`, `http://[::1]`, `http://*:*`, `GET,HEAD https://api.example.com/v1/`.
+/// `http://127.0.0.1:8080`, `http://[::1]`, `http://*:*`, `GET,HEAD https://api.example.com/v1/`,
+/// `https+insecure://10.0.0.5:8443`.
+///
+/// Schemes do not hold one another: who may ask for `https` may not leave out the verification of
+/// the certificate, and who may do that may not ask for `https`.
 ///
 /// A host is a name, an address, `*.` and a name (any name below it), or `*` (any host). An IPv6
 /// address stands in brackets, and nothing else does. Without a port it is the scheme's own; `:*`
@@ -108,6 +120,11 @@ impl HttpPattern {
         matches!(&self.host, HostPattern::Exactly(name) if name == host)
     }
 
+    /// Whether it holds requests to whoever answers.
+    pub fn is_insecure(&self) -> bool {
+        self.scheme == Scheme::HttpsInsecure
+    }
+
     /// Whether some request is in both sets.
     pub fn overlaps(&self, other: &Self) -> bool {
         let methods = match (&self.methods, &other.methods) {
@@ -147,11 +164,9 @@ impl FromStr for HttpPattern {
         let example =
             "expected [METHODS ]SCHEME://HOST[:PORT][/PATH], like `https://*.example.com`";
         let (scheme, rest) = url.split_once("://").ok_or(format!("`{text}`: {example}"))?;
-        let scheme = match scheme {
-            "http" => Scheme::Http,
-            "https" => Scheme::Https,
-            _ => return Err(format!("`{scheme}` is not a scheme: expected http or https")),
-        };
+        let scheme = Scheme::find(scheme).ok_or_else(|| {
+            format!("`{scheme}` is not a scheme: expected http, https or https+insecure")
+        })?;
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         if authority.contains(['?', '#', '@', ' ']) {
             return Err(format!("`{text}`: {example}"));
@@ -226,6 +241,21 @@ mod tests {
     }
 
     #[test]
+    fn verification_is_left_out_by_its_own_scheme_alone() {
+        let insecure = pattern("https+insecure://*:*");
+        assert!(insecure.reaches(Scheme::HttpsInsecure, "10.0.0.5", 8443));
+        assert!(!insecure.reaches(Scheme::Https, "10.0.0.5", 8443));
+        let verified = pattern("https://*:*");
+        assert!(!verified.reaches(Scheme::HttpsInsecure, "10.0.0.5", 8443));
+        assert!(!verified.covers(&insecure) && !verified.overlaps(&insecure));
+        assert!(pattern("https+insecure://a.example").reaches(
+            Scheme::HttpsInsecure,
+            "a.example",
+            443
+        ));
+    }
+
+    #[test]
     fn a_star_stands_for_names_below_and_not_for_the_name_itself() {
         let below = pattern("https://*.example.com");
         assert!(below.reaches(Scheme::Https, "a.b.example.com", 443));
@@ -264,6 +294,7 @@ mod tests {
             "http://[::1]:8080",
             "https://*.example.com:8443",
             "GET,HEAD https://example.com/v1/",
+            "https+insecure://10.0.0.5:8443",
         ] {
             assert_eq!(pattern(text).to_string(), text);
         }
@@ -317,7 +348,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_pattern_that_parses_reads_back_as_written(
-            text in r"(GET |GET,PUT )?https?://(\*\.|\[|\[\*\.)?[a-cA-C0-9.:_*-]{0,9}\]?(:(\*|[0-9]{1,5}))?(/|/v1|/v1/)?"
+            text in r"(GET |GET,PUT )?http(s|s\+insecure)?://(\*\.|\[|\[\*\.)?[a-cA-C0-9.:_*-]{0,9}\]?(:(\*|[0-9]{1,5}))?(/|/v1|/v1/)?"
         ) {
             prop_assert!(text.parse::<HttpPattern>().is_err() || reads_back(&text));
         }

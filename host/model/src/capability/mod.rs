@@ -16,7 +16,7 @@ mod socket;
 mod tcp;
 mod text;
 
-pub use asked::{Capabilities, Folders, check_secret_name};
+pub use asked::{ANY_SECRET, Capabilities, Folders, check_asked_secret, check_secret_name};
 pub use grant::{Grant, InvalidGrant};
 pub use http::{HttpPattern, HttpTarget, Scheme};
 pub use net::NetPattern;

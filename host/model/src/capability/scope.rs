@@ -196,7 +196,7 @@ impl Scope {
         self.admit(
             format!("the secret `{name}`"),
             "capabilities.secrets",
-            self.asked.secrets.iter().any(|asked| asked == name),
+            self.asked.asks_secret(name),
             || Grant::Secret(name.to_owned()).to_string(),
             |grant| matches!(grant, Grant::Secret(granted) if granted == name),
         )

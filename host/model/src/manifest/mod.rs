@@ -9,7 +9,7 @@ pub(crate) mod limits;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::capability::{Capabilities, Folders, check_secret_name};
+use crate::capability::{Capabilities, Folders, check_asked_secret, check_secret_name};
 use crate::limit::Limits;
 use crate::reader::{self, FileFault, Reader, Section};
 use crate::schema;
@@ -122,7 +122,7 @@ pub(crate) fn read_capabilities(reader: &mut Reader, node: &Node) -> Capabilitie
         sockets: read_list(reader, &section, "sockets", str::parse),
         fs: section.get("fs").map(|node| read_folders(reader, node)).unwrap_or_default(),
         env: read_list(reader, &section, "env", name),
-        secrets: read_list(reader, &section, "secrets", check_secret_name),
+        secrets: read_list(reader, &section, "secrets", check_asked_secret),
         secret_values: read_list(reader, &section, "secret_values", check_secret_name),
         clocks: reader.flag(&section, "clocks"),
         random: reader.flag(&section, "random"),

@@ -112,7 +112,7 @@ impl Egress {
         }
     }
 
-    fn admit_address(&self, to: Destination<'_>, address: IpAddr) -> Result<(), Denial> {
+    pub(super) fn admit_address(&self, to: Destination<'_>, address: IpAddr) -> Result<(), Denial> {
         if is_public(address) {
             return Ok(());
         }

@@ -128,20 +128,18 @@ impl From<Unreached> for Undialed {
 mod tests {
     use std::net::SocketAddr;
 
+    use rustls::RootCertStore;
+    use rustls::pki_types::CertificateDer;
     use rustls::pki_types::pem::PemObject;
-    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-    use rustls::{RootCertStore, ServerConfig};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::{TcpListener, TcpStream};
-    use tokio_rustls::TlsAcceptor;
+    use tokio::net::TcpListener;
 
     use super::*;
-    use crate::egress::{Outside, tls::Tls};
+    use crate::egress::Outside;
+    use crate::egress::tls::{self, Tls};
     use crate::fixture;
 
     const AUTHORITY: &[u8] = include_bytes!("../../../../tests/certificates/authority.pem");
-    const CERTIFICATE: &[u8] = include_bytes!("../../../../tests/certificates/server.pem");
-    const KEY: &[u8] = include_bytes!("../../../../tests/certificates/server.key.pem");
 
     /// An egress for which every name leads to this server, and this authority is trusted.
     fn egress(server: &TcpListener, authority: Option<&[u8]>) -> (Egress, u16) {
@@ -161,21 +159,6 @@ mod tests {
         TcpListener::bind("127.0.0.1:0").await.unwrap()
     }
 
-    async fn accept_tls(
-        stream: TcpStream,
-    ) -> std::io::Result<tokio_rustls::server::TlsStream<TcpStream>> {
-        let certificate = CertificateDer::from_pem_slice(CERTIFICATE).unwrap();
-        let key = PrivateKeyDer::from_pem_slice(KEY).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate], key)
-            .unwrap();
-        TlsAcceptor::from(Arc::new(config)).accept(stream).await
-    }
-
     #[tokio::test]
     async fn clear_words_go_on_in_tls_without_what_was_slipped_in_before() {
         let server = listen().await;
@@ -183,7 +166,7 @@ mod tests {
         let serving = async {
             let (mut stream, _) = server.accept().await.unwrap();
             stream.write_all(b"go ahead\nslipped in").await.unwrap();
-            let mut secured = accept_tls(stream).await.unwrap();
+            let mut secured = tls::accept(stream).await.unwrap();
             let mut said = [0; 5];
             secured.read_exact(&mut said).await.unwrap();
             secured.write_all(b"bye").await.unwrap();
@@ -215,7 +198,7 @@ mod tests {
             let (egress, port) = egress(&server, authority);
             let serving = async {
                 let (stream, _) = server.accept().await.unwrap();
-                accept_tls(stream).await
+                tls::accept(stream).await
             };
             let calling = async {
                 let connection = egress.dial(name, port).await.unwrap();

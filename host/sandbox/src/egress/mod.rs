@@ -1,13 +1,16 @@
 //! The only way out: every request and connection of every guest is checked and counted here.
 //!
 //! The name is resolved once, the addresses are checked, and the connection goes to exactly an
-//! address that was checked, for HTTP and for TCP by the same function. The host follows no
-//! redirect: a guest that does sends a new request.
+//! address that was checked, for HTTP and for TCP by the same function. A connection of HTTP serves
+//! further requests of its plugin. The host follows no redirect: a guest that does sends a new
+//! request.
 
 mod address;
 mod body;
 mod connect;
 mod dial;
+mod exchange;
+mod idle;
 mod outside;
 mod rewritten;
 mod secret;
@@ -102,11 +105,7 @@ pub fn target<B>(request: &Request<B>) -> Result<HttpTarget, Error> {
     if authority.as_str().contains('@') {
         return Err(Error::HttpRequestUriInvalid);
     }
-    let scheme = match uri.scheme_str() {
-        Some("http") => Scheme::Http,
-        Some("https") => Scheme::Https,
-        _ => return Err(Error::HttpRequestUriInvalid),
-    };
+    let scheme = uri.scheme_str().and_then(Scheme::find).ok_or(Error::HttpRequestUriInvalid)?;
     let host = host(authority.host()).ok_or(Error::HttpRequestUriInvalid)?;
     let port = match authority.port_u16() {
         Some(port) if port > 0 => port,
@@ -208,7 +207,14 @@ impl WasiHttpHooks for Egress {
         if let Err(error) = self.count_request() {
             return Box::new(async { Err(error) });
         }
-        Box::new(send::send(self.clone(), to, request, options.unwrap_or_default()))
+        let sending = send::send(self.clone(), to, request, options.unwrap_or_default());
+        // The body drives its connection itself.
+        let io: Io = Box::new(std::future::ready(Ok(())));
+        Box::new(async { Ok((sending.await?, io)) })
+    }
+
+    fn is_supported_scheme(&mut self, scheme: &http::uri::Scheme) -> bool {
+        Scheme::find(scheme.as_str()).is_some()
     }
 
     // The guest gets these as values, and its task says them: they are no news for the host's log,
@@ -255,6 +261,8 @@ mod tests {
         assert_eq!((to.host.as_str(), to.port), ("api.example.com", 80));
         let to = read("https://[::1]:8443/").unwrap();
         assert_eq!((to.host.as_str(), to.port), ("::1", 8443));
+        assert_eq!(read("https+insecure://a.example/").unwrap().scheme, Scheme::HttpsInsecure);
+        assert!(read("ftp://a.example/").is_err());
         assert!(read("http://allowed@evil.example/").is_err());
         assert!(read("/only/a/path").is_err());
     }

@@ -1,4 +1,5 @@
-//! What the connections of all guests share: a gate, TLS, and turns at looking up names.
+//! What the connections of all guests share: a gate, TLS, connections that wait, and turns at
+//! looking up names.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -6,6 +7,7 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
+use super::idle::Idle;
 use super::tls::Tls;
 use crate::gate::{Gate, NoGate};
 
@@ -20,6 +22,7 @@ type Resolver = dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync;
 pub(crate) struct Outside {
     pub(super) tls: Tls,
     pub(super) gate: Arc<dyn Gate>,
+    pub(super) idle: Arc<Idle>,
     resolver: Arc<Resolver>,
     lookups: Arc<Semaphore>,
 }
@@ -37,7 +40,8 @@ impl Outside {
         resolver: impl Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static,
     ) -> Self {
         let lookups = Arc::new(Semaphore::new(LOOKUPS_MAX));
-        Self { tls, gate: Arc::new(NoGate), resolver: Arc::new(resolver), lookups }
+        let (gate, idle) = (Arc::new(NoGate), Arc::default());
+        Self { tls, gate, idle, resolver: Arc::new(resolver), lookups }
     }
 
     /// The way out through a gate.

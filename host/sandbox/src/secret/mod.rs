@@ -9,10 +9,10 @@ mod needles;
 mod port;
 mod source;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use apflow_model::capability::{HttpPattern, HttpTarget, Scope, check_secret_name};
+use apflow_model::capability::{Grant, HttpPattern, HttpTarget, Scope, check_secret_name};
 use apflow_model::fault::Fault;
 use apflow_model::secret::Secret;
 use serde_json::Value;
@@ -71,10 +71,11 @@ impl Secrets {
         if asked.secrets.is_empty() && asked.secret_values.is_empty() {
             return Self::default();
         }
-        let is_given = |name: &&String| {
+        let granted: BTreeSet<&String> = scope.granted.iter().filter_map(secret_of).collect();
+        let is_given = |name: &&&String| {
             scope.admit_secret(name).is_ok() && source.destinations(name).is_some()
         };
-        let placeholders = asked.secrets.iter().filter(is_given);
+        let placeholders = granted.iter().filter(is_given);
         let placeholders = placeholders.filter_map(|name| Placeholder::new(name)).collect();
         Self(Some(Arc::new(Kept {
             scope: scope.clone(),
@@ -132,8 +133,9 @@ impl Secrets {
     /// The variables that carry the secrets to programs which know no import.
     pub(crate) fn variables(&self) -> BTreeMap<String, String> {
         let Some(kept) = &self.0 else { return BTreeMap::new() };
-        let asked = kept.scope.asked.secrets.iter().chain(&kept.scope.asked.secret_values);
-        asked.filter_map(|name| Some((name.clone(), self.get(name).ok()?))).collect()
+        let filled = kept.placeholders.iter().map(|placeholder| &placeholder.name);
+        let names = filled.chain(&kept.scope.asked.secret_values);
+        names.filter_map(|name| Some((name.clone(), self.get(name).ok()?))).collect()
     }
 
     /// What may be filled in.
@@ -234,6 +236,20 @@ impl Placeholder {
             .iter()
             .fold("apflow-secret-".to_owned(), |text, byte| format!("{text}{byte:02x}"));
         Some(Self { name: name.to_owned(), text })
+    }
+}
+
+/// The secret that a grant lets the host fill in.
+fn secret_of(grant: &Grant) -> Option<&String> {
+    match grant {
+        Grant::Secret(name) => Some(name),
+        Grant::Http(_)
+        | Grant::Tcp(_)
+        | Grant::Sockets(_)
+        | Grant::Net(_)
+        | Grant::FsIn(_)
+        | Grant::Env(_)
+        | Grant::SecretValue(_) => None,
     }
 }
 
@@ -348,6 +364,17 @@ mod tests {
         assert_eq!(attempt.variables()["key"], attempt.get("key").unwrap());
         assert!(matches!(secrets(&asked, &[]).get("key"), Err(NoSecret::Denied(_))));
         assert!(matches!(attempt.get("not a name"), Err(NoSecret::Denied(_))));
+    }
+
+    #[test]
+    fn who_asks_for_any_secret_has_those_that_are_granted() {
+        let asked = Capabilities { secrets: vec!["*".to_owned()], ..Capabilities::default() };
+        let attempt = secrets(&asked, &["secret=key", "secret=other", "secret=key"]);
+        let names: Vec<&str> =
+            attempt.placeholders().iter().map(|placeholder| &*placeholder.name).collect();
+        assert_eq!(names, ["key", "other"]);
+        assert!(attempt.get("key").is_ok());
+        assert!(matches!(attempt.get("third"), Err(NoSecret::Denied(_))));
     }
 
     #[tokio::test]

@@ -55,14 +55,14 @@ pub(crate) async fn engine(
 }
 
 /// A data directory of the benchmark's own, below the true one: on the disk that the host uses.
-struct Place {
-    config: Config,
+pub(super) struct Place {
+    pub(super) config: Config,
     parent: PathBuf,
     name: String,
 }
 
 impl Place {
-    fn make(config: &Config) -> Result<Self, CliError> {
+    pub(super) fn make(config: &Config) -> Result<Self, CliError> {
         let parent = config.data_dir.clone();
         let name = format!("bench-{}", std::process::id());
         let mut config = config.clone();
@@ -75,7 +75,7 @@ impl Place {
         Ok(Self { config, parent, name })
     }
 
-    fn remove(&self) {
+    pub(super) fn remove(&self) {
         let remove = |parent: &Path, name: &str| -> io::Result<()> {
             Dir::open_ambient_dir(parent, ambient_authority())?.remove_dir_all(name)
         };
@@ -148,7 +148,7 @@ async fn install(config: &Config) -> Result<(), CliError> {
 }
 
 /// Does something with a host that runs tasks.
-async fn started(
+pub(super) async fn started(
     config: &Config,
     work: impl AsyncFnOnce(&Api) -> Result<(), CliError>,
 ) -> Result<(), CliError> {

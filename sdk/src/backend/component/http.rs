@@ -7,7 +7,7 @@ use wasip2::http::types::{
     Fields, FutureIncomingResponse, HeaderError, IncomingBody, IncomingResponse, Method,
     OutgoingBody, OutgoingRequest, RequestOptions, Scheme, http_error_code,
 };
-use wasip2::io::streams::StreamError;
+use wasip2::io::streams::{InputStream, StreamError};
 
 use super::control::deadline;
 use super::poll::ready;
@@ -15,18 +15,56 @@ use crate::exchange::{Call, Error, Response};
 
 const CHUNK_BYTES: u64 = 64 * 1024;
 
-/// Sends `call` and reads the whole answer.
-pub(crate) async fn exchange(call: Call) -> Result<Response, Error> {
-    let clock = Clock { deadline_at_start_ms: deadline(), timeout: call.timeout };
-    let origin = call.url.origin();
-    let answer = exchange_by(&clock, call).await;
-    answer.map_err(|error| error.about(&origin))
+/// The body of an answer, as it comes. It gives its parts back in this order.
+#[derive(Debug)]
+pub(crate) struct Body {
+    stream: InputStream,
+    _body: IncomingBody,
+    _answer: IncomingResponse,
+    clock: Clock,
+    origin: String,
 }
 
-async fn exchange_by(clock: &Clock, call: Call) -> Result<Response, Error> {
+impl Body {
+    /// Waits for the next bytes; none when the body has ended.
+    pub(crate) async fn next(&mut self) -> Result<Option<Vec<u8>>, Error> {
+        loop {
+            match self.stream.read(CHUNK_BYTES) {
+                Ok(piece) if piece.is_empty() => ready(self.stream.subscribe()).await,
+                Ok(piece) => return Ok(Some(piece)),
+                Err(StreamError::Closed) => return Ok(None),
+                Err(StreamError::LastOperationFailed(error)) => {
+                    let error = match http_error_code(&error) {
+                        Some(code) => code.into(),
+                        None => Error::Protocol(error.to_debug_string()),
+                    };
+                    return Err(error.about(&self.origin));
+                }
+            }
+            self.clock.check().map_err(|error| error.about(&self.origin))?;
+        }
+    }
+}
+
+/// Sends `call` and waits for the head of its answer. The response that is returned has no body yet.
+pub(crate) async fn open(call: Call) -> Result<(Response, Body), Error> {
+    let clock = Clock { deadline_at_start_ms: deadline(), timeout: call.timeout };
+    let origin = call.url.origin();
+    let opened = open_by(&clock, call).await.and_then(|answer| {
+        let taken = |()| Error::Protocol("the body was taken twice".to_owned());
+        let head =
+            Response { status: answer.status(), headers: headers(&answer), body: Vec::new() };
+        let body = answer.consume().map_err(taken)?;
+        Ok((head, body.stream().map_err(taken)?, body, answer))
+    });
+    let (head, stream, body, answer) = opened.map_err(|error| error.about(&origin))?;
+    Ok((head, Body { stream, _body: body, _answer: answer, clock, origin }))
+}
+
+async fn open_by(clock: &Clock, call: Call) -> Result<IncomingResponse, Error> {
     let request = OutgoingRequest::new(fields(&call)?);
     request.set_method(&method(&call.method)).map_err(|()| unfit("method"))?;
-    request.set_scheme(Some(&scheme(call.url.is_https))).map_err(|()| unfit("scheme"))?;
+    request.set_scheme(Some(&scheme(call.url.scheme.name()))).map_err(|()| unfit("scheme"))?;
     request.set_authority(Some(&call.url.authority)).map_err(|()| unfit("authority"))?;
     request.set_path_with_query(Some(&call.url.path_and_query)).map_err(|()| unfit("path"))?;
 
@@ -46,13 +84,11 @@ async fn exchange_by(clock: &Clock, call: Call) -> Result<Response, Error> {
     }
     let answer = receive(answer).await?;
     clock.check()?;
-    let headers = headers(&answer);
-    let status = answer.status();
-    let body = read(&answer, call.body_bytes_max, clock).await?;
-    Ok(Response { status, headers, body })
+    Ok(answer)
 }
 
 /// Measures the whole exchange without asking for a clock: the attempt's own deadline runs anyway.
+#[derive(Debug)]
 struct Clock {
     deadline_at_start_ms: u64,
     timeout: Duration,
@@ -105,8 +141,12 @@ fn method(name: &str) -> Method {
     }
 }
 
-fn scheme(is_https: bool) -> Scheme {
-    if is_https { Scheme::Https } else { Scheme::Http }
+fn scheme(name: &str) -> Scheme {
+    match name {
+        "http" => Scheme::Http,
+        "https" => Scheme::Https,
+        other => Scheme::Other(other.to_owned()),
+    }
 }
 
 /// Writes the body. A server may answer and hang up before it has read everything: what it said is
@@ -152,34 +192,4 @@ async fn receive(answer: FutureIncomingResponse) -> Result<IncomingResponse, Err
 fn headers(answer: &IncomingResponse) -> Vec<(String, String)> {
     let entries = answer.headers().entries().into_iter();
     entries.map(|(name, value)| (name, String::from_utf8_lossy(&value).into_owned())).collect()
-}
-
-async fn read(
-    answer: &IncomingResponse,
-    bytes_max: usize,
-    clock: &Clock,
-) -> Result<Vec<u8>, Error> {
-    let taken = |()| Error::Protocol("the body was taken twice".to_owned());
-    let body: IncomingBody = answer.consume().map_err(taken)?;
-    let stream = body.stream().map_err(taken)?;
-    let mut bytes = Vec::new();
-    loop {
-        match stream.read(CHUNK_BYTES) {
-            Ok(chunk) if chunk.is_empty() => ready(stream.subscribe()).await,
-            Ok(chunk) => {
-                if bytes.len() + chunk.len() > bytes_max {
-                    return Err(Error::TooLarge(format!("the body has over `{bytes_max}` bytes")));
-                }
-                bytes.extend_from_slice(&chunk);
-            }
-            Err(StreamError::Closed) => return Ok(bytes),
-            Err(StreamError::LastOperationFailed(error)) => {
-                return Err(match http_error_code(&error) {
-                    Some(code) => code.into(),
-                    None => Error::Protocol(error.to_debug_string()),
-                });
-            }
-        }
-        clock.check()?;
-    }
 }
