@@ -6,7 +6,9 @@ use std::io;
 
 use super::{Script, installed};
 
-pub(crate) use crate::bindings::apflow::plugin::dial::Error;
+pub(crate) use crate::bindings::apflow::plugin::dial::{
+    Error, Mechanism, SmtpError, SmtpLogin, SmtpReply,
+};
 
 /// A server on the other side of a connection: what it says, and what it waits to hear, in order.
 ///
@@ -22,6 +24,8 @@ enum Step {
     Sends(Vec<u8>),
     Expects(Vec<u8>),
     Secures(Result<(), String>),
+    Authenticates { user: String, password: String },
+    Refuses(u16, String),
 }
 
 impl Peer {
@@ -54,6 +58,20 @@ impl Peer {
         self.then(Step::Secures(Err(reason.to_owned())))
     }
 
+    /// Takes the login of this user. `password` is what the plugin holds of it. The greeting, EHLO and
+    /// AUTH are the host's, and not among the steps.
+    #[must_use]
+    pub fn authenticates(self, user: &str, password: &str) -> Self {
+        let (user, password) = (user.to_owned(), password.to_owned());
+        self.then(Step::Authenticates { user, password })
+    }
+
+    /// Refuses the next login with this answer.
+    #[must_use]
+    pub fn refuses_login(self, code: u16, text: &str) -> Self {
+        self.then(Step::Refuses(code, text.to_owned()))
+    }
+
     fn then(mut self, step: Step) -> Self {
         self.steps.push_back(step);
         self
@@ -68,6 +86,22 @@ impl Peer {
         match self.steps.pop_front() {
             Some(Step::Secures(secured)) => secured.map_err(Error::Tls),
             other => mistaken(&format!("wants TLS, but the peer {}", words(other.as_ref()))),
+        }
+    }
+
+    fn authenticate(&mut self, login: &SmtpLogin) -> Result<(), SmtpError> {
+        match self.steps.pop_front() {
+            Some(Step::Authenticates { user, password })
+                if (&user, &password) == (&login.user, &login.password) =>
+            {
+                Ok(())
+            }
+            Some(Step::Refuses(code, text)) => Err(SmtpError::Rejected(SmtpReply { code, text })),
+            other => {
+                let SmtpLogin { user, password, .. } = login;
+                let words = words(other.as_ref());
+                mistaken(&format!("logs in as {user:?} with {password:?}, but the peer {words}"))
+            }
         }
     }
 
@@ -116,6 +150,10 @@ fn words(step: Option<&Step>) -> String {
         Some(Step::Sends(bytes)) => format!("says {}", text(bytes)),
         Some(Step::Expects(bytes)) => format!("expects {}", text(bytes)),
         Some(Step::Secures(_)) => "waits for TLS".to_owned(),
+        Some(Step::Authenticates { user, password }) => {
+            format!("waits for {user:?} with {password:?}")
+        }
+        Some(Step::Refuses(..)) => "waits for a login".to_owned(),
         None => "has hung up".to_owned(),
     }
 }
@@ -166,6 +204,11 @@ pub(crate) struct Connection {
 impl Connection {
     pub(crate) fn secure(self) -> Result<Self, Error> {
         self.with(Peer::secure)?;
+        Ok(self)
+    }
+
+    pub(crate) fn authenticate_smtp(self, login: &SmtpLogin) -> Result<Self, SmtpError> {
+        self.with(|peer| peer.authenticate(login))?;
         Ok(self)
     }
 
