@@ -23,6 +23,7 @@ pub struct Peer {
 enum Step {
     Sends(Vec<u8>),
     Expects(Vec<u8>),
+    HearsUntil { end: Vec<u8>, heard: Vec<u8> },
     Secures(Result<(), String>),
     Authenticates { user: String, password: String },
     Refuses(u16, String),
@@ -44,6 +45,12 @@ impl Peer {
     #[must_use]
     pub fn expects(self, bytes: impl AsRef<[u8]>) -> Self {
         self.then(Step::Expects(bytes.as_ref().to_vec()))
+    }
+
+    /// Hears whatever comes, until it ends with this.
+    #[must_use]
+    pub fn hears_until(self, end: impl AsRef<[u8]>) -> Self {
+        self.then(Step::HearsUntil { end: end.as_ref().to_vec(), heard: Vec::new() })
     }
 
     /// Goes on in TLS when the plugin does.
@@ -125,22 +132,42 @@ impl Peer {
     fn hear(&mut self, heard: &[u8]) {
         let mut rest = heard;
         while !rest.is_empty() {
-            let is_waiting = |step: &Step| matches!(step, Step::Expects(_));
-            let at = self.steps.iter().position(is_waiting);
-            let Some((at, Step::Expects(bytes))) =
-                at.and_then(|at| Some((at, self.steps.get_mut(at)?)))
-            else {
+            let is_waiting =
+                |step: &Step| matches!(step, Step::Expects(_) | Step::HearsUntil { .. });
+            let Some(at) = self.steps.iter().position(is_waiting) else {
                 mistaken(&format!("says {}, but the peer hears no more", text(rest)));
             };
-            let length = bytes.len().min(rest.len());
-            if bytes[..length] != rest[..length] {
-                mistaken(&format!("says {}, but the peer expects {}", text(rest), text(bytes)));
-            }
-            bytes.drain(..length);
-            if bytes.is_empty() {
+            let (length, is_over) = hear_step(&mut self.steps[at], rest);
+            if is_over {
                 self.steps.remove(at);
             }
             rest = &rest[length..];
+        }
+    }
+}
+
+/// Lets a step hear words. Says how many of them it took, and whether it is over.
+fn hear_step(step: &mut Step, words: &[u8]) -> (usize, bool) {
+    match step {
+        Step::Expects(bytes) => {
+            let length = bytes.len().min(words.len());
+            if bytes[..length] != words[..length] {
+                mistaken(&format!("says {}, but the peer expects {}", text(words), text(bytes)));
+            }
+            bytes.drain(..length);
+            (length, bytes.is_empty())
+        }
+        Step::HearsUntil { end, heard } => {
+            for (index, byte) in words.iter().enumerate() {
+                heard.push(*byte);
+                if heard.ends_with(end) {
+                    return (index + 1, true);
+                }
+            }
+            (words.len(), false)
+        }
+        Step::Sends(_) | Step::Secures(_) | Step::Authenticates { .. } | Step::Refuses(..) => {
+            (0, false)
         }
     }
 }
@@ -149,6 +176,7 @@ fn words(step: Option<&Step>) -> String {
     match step {
         Some(Step::Sends(bytes)) => format!("says {}", text(bytes)),
         Some(Step::Expects(bytes)) => format!("expects {}", text(bytes)),
+        Some(Step::HearsUntil { end, .. }) => format!("hears until {}", text(end)),
         Some(Step::Secures(_)) => "waits for TLS".to_owned(),
         Some(Step::Authenticates { user, password }) => {
             format!("waits for {user:?} with {password:?}")
