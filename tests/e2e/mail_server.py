@@ -10,6 +10,7 @@ import email
 import email.policy
 import hashlib
 import json
+import logging
 import ssl
 import sys
 
@@ -79,4 +80,6 @@ async def serve(mode, certificate, key, user=None, password=None):
     await loop.run_in_executor(None, sys.stdin.read)
 
 
+# It warns of logins in the clear, which is what some tests are about.
+logging.disable(logging.WARNING)
 asyncio.run(serve(*sys.argv[1:]))

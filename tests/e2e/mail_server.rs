@@ -54,7 +54,7 @@ impl MailServer {
         let here = project().join("tests");
         let certificate = |name: &str| here.join("certificates").join(name);
         let mut command = Command::new(python);
-        command.arg(here.join("e2e/mail_server.py")).arg(mode.argument());
+        command.args(["-W", "ignore"]).arg(here.join("e2e/mail_server.py")).arg(mode.argument());
         command.args([certificate("server.pem"), certificate("server.key.pem")]);
         command.args(password.iter().flat_map(|password| [USER, password]));
         let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();

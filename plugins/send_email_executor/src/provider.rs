@@ -16,7 +16,7 @@ use crate::input::{HttpInput, Mail};
 use crate::progress::{self, Before, Output};
 
 /// How long a provider has to answer.
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 /// How long a provider remembers a key: what Resend says.
 const KEY_LIFETIME_S: u64 = 24 * 60 * 60;
 /// How much of an answer a message repeats.

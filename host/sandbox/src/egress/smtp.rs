@@ -210,8 +210,8 @@ impl Talk<'_> {
         is_expected: impl Fn(u16) -> bool,
     ) -> Result<String, Unauthenticated> {
         let line = format!("{line}\r\n");
-        self.stream.write_all(line.as_bytes()).await.map_err(lost)?;
-        self.stream.flush().await.map_err(lost)?;
+        self.stream.write_all(line.as_bytes()).await.map_err(|error| lost(&error))?;
+        self.stream.flush().await.map_err(|error| lost(&error))?;
         self.hear(is_expected).await
     }
 
@@ -241,7 +241,7 @@ impl Talk<'_> {
     async fn line(&mut self) -> Result<String, Unauthenticated> {
         let mut line = Vec::new();
         loop {
-            match self.stream.read_u8().await.map_err(lost)? {
+            match self.stream.read_u8().await.map_err(|error| lost(&error))? {
                 b'\n' => break,
                 byte => line.push(byte),
             }
@@ -254,7 +254,7 @@ impl Talk<'_> {
     }
 }
 
-fn lost(error: io::Error) -> Unauthenticated {
+fn lost(error: &io::Error) -> Unauthenticated {
     if error.kind() == io::ErrorKind::UnexpectedEof {
         return Unauthenticated::Broken("the server hung up".to_owned());
     }
