@@ -98,8 +98,8 @@ mod tests {
         let read_one = |name| read(listed("a.txt", name), folder.path()).unwrap().remove(0);
         assert_eq!((read_one(None).name.as_str(), read_one(None).bytes), ("a.txt", b"text".into()));
         assert_eq!(read_one(Some("b.txt")).name, "b.txt");
-        let large = std::fs::File::create(folder.path().join("large")).unwrap();
-        large.set_len(BYTES_MAX - 3).unwrap();
+        let large = vec![0; usize::try_from(BYTES_MAX - 3).unwrap()];
+        std::fs::write(folder.path().join("large"), large).unwrap();
         let both = [listed("a.txt", None), listed("large", None)].concat();
         let refused = read(both, folder.path()).unwrap_err().to_string();
         assert!(refused.contains("more than 20971520 bytes together"), "{refused}");

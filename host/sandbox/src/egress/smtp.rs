@@ -329,7 +329,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_server_is_shown_the_value_and_the_guest_holds_a_placeholder() {
-        let plain = format!("AUTH PLAIN {}", STANDARD.encode("\0me\01234567890"));
+        let plain = format!("AUTH PLAIN {}", STANDARD.encode("\0me\x001234567890"));
         let taken = [GREETING, OFFER, (&plain, "235 welcome")];
         assert!(log_in(&taken, None, None, "KEY").await.is_ok());
         let (user, password) = (STANDARD.encode("me"), STANDARD.encode(OneSecret::VALUE));
@@ -345,7 +345,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_a_server_repeats_of_a_password_is_not_told() {
-        let plain = format!("AUTH PLAIN {}", STANDARD.encode("\0me\01234567890"));
+        let plain = format!("AUTH PLAIN {}", STANDARD.encode("\0me\x001234567890"));
         let refused = [GREETING, OFFER, (&plain, "535-wrong\r\n535 1234567890")];
         let refused = log_in(&refused, None, None, "KEY").await.err().unwrap();
         let text = "wrong\n[secret key]".to_owned();
