@@ -16,8 +16,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The plugins, by the name of their package. `noop_executor` is there for the benchmarks.
-const PLUGINS: [&str; 4] =
-    ["aggregate_results_executor", "noop_executor", "rest_executor", "transform_executor"];
+const PLUGINS: [&str; 5] = [
+    "aggregate_results_executor",
+    "noop_executor",
+    "rest_executor",
+    "send_email_executor",
+    "transform_executor",
+];
 /// The command tools, by the name of their program. Their packages are called `NAME_tool`.
 const TOOLS: [&str; 14] = [
     "base64",

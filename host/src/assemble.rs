@@ -10,8 +10,7 @@ use apflow_engine::{
     Breakers, Builtin, Components, Consents, DataDir, DispatchLock, Engine, EngineError, Files,
     Settings, SystemClock,
 };
-use apflow_model::capability::HttpPattern;
-use apflow_model::secret::Secret;
+use apflow_model::secret::{Destinations, Secret};
 use apflow_sandbox::{CodeCache, CompileIn, CompileLimits, PortFuture, Sandbox, SecretSource};
 use apflow_store::{Address, Store, StoreError};
 use cap_std::ambient_authority;
@@ -132,8 +131,8 @@ fn name() -> String {
 struct Source(Vault);
 
 impl SecretSource for Source {
-    fn destinations(&self, name: &str) -> Option<&[HttpPattern]> {
-        self.0.find(name).map(|rule| rule.http.as_slice())
+    fn destinations(&self, name: &str) -> Option<&Destinations> {
+        self.0.find(name).map(|rule| &rule.to)
     }
 
     fn read<'a>(&'a self, name: &'a str) -> PortFuture<'a, Result<Secret, String>> {

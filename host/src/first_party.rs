@@ -44,9 +44,10 @@ macro_rules! tool {
 }
 
 /// The executors that every data directory has.
-pub(crate) const INSTALLED: [FirstParty; 3] = [
+pub(crate) const INSTALLED: [FirstParty; 4] = [
     first_party!("aggregate_results_executor"),
     first_party!("rest_executor"),
+    first_party!("send_email_executor"),
     first_party!("transform_executor"),
 ];
 

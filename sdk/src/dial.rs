@@ -24,6 +24,8 @@
 //! assert_eq!(host.within(greet).unwrap(), "good day\n");
 //! ```
 
+pub mod smtp;
+
 use std::fmt;
 use std::io::{self, Read, Write};
 
@@ -65,6 +67,20 @@ impl Connection {
             Ok(raw) => Ok(Self { raw, address }),
             Err(error) => Err(Error::new(error, &address)),
         }
+    }
+
+    /// Logs in to a mail server: reads its greeting, unless STARTTLS came before, and says EHLO and
+    /// AUTH. Nothing else goes on meanwhile.
+    ///
+    /// Do this before anything is read or written, right after [`connect`] or [`tls`](Self::tls).
+    /// The connection must be in TLS, or lead to the host's own machine.
+    ///
+    /// # Errors
+    ///
+    /// [`smtp::Error`] says why the login was not taken. The connection is closed then.
+    pub fn authenticate_smtp(self, login: &smtp::Login) -> Result<Self, smtp::Error> {
+        let Self { raw, address } = self;
+        Ok(Self { raw: raw.authenticate_smtp(&login.into())?, address })
     }
 
     /// Reads what has come, at most as much as `buffer` holds; other futures of the executor go on

@@ -169,6 +169,21 @@ impl From<dial::Error> for Fault {
     }
 }
 
+impl From<dial::smtp::Error> for Fault {
+    fn from(error: dial::smtp::Error) -> Self {
+        use dial::smtp::Error;
+        match error {
+            Error::Unavailable(_) | Error::Broken(_) | Error::Rejected { code: 400..=499, .. } => {
+                Self::retryable(error.to_string())
+            }
+            Error::Denied(_)
+            | Error::Invalid(_)
+            | Error::Unsupported(_)
+            | Error::Rejected { .. } => Self::Permanent(error.to_string()),
+        }
+    }
+}
+
 impl From<secret::Error> for Fault {
     fn from(error: secret::Error) -> Self {
         match error {

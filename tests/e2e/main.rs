@@ -16,6 +16,8 @@
 mod echo;
 mod guests;
 mod host;
+mod mail_server;
+mod mailbox;
 #[path = "../postgres.rs"]
 mod postgres;
 mod server;
@@ -39,6 +41,8 @@ mod dial;
 mod doctor;
 mod door;
 mod egress;
+mod email;
+mod email_once;
 mod files;
 mod first_party_tools;
 mod hostile;

@@ -11,7 +11,7 @@ use crate::host::{Ended, TestHost};
 use crate::server::{Hit, Reply, Server};
 
 /// The value of every secret here. It has what JSON, URLs and Base64 write in other ways.
-const VALUE: &str = "s3cr3t/Value+with\"quotes\" & 100%";
+pub(crate) const VALUE: &str = "s3cr3t/Value+with\"quotes\" & 100%";
 const ASKS: &str = "capabilities: { http: [\"http://127.0.0.1:*\"], secrets: [api_key, other_key], \
                     secret_values: [held_key] }";
 
@@ -255,7 +255,7 @@ fn is_told(hit: &Hit) -> bool {
 }
 
 /// Looks through every file below a folder, and says how many there were.
-fn walk(folder: &Path) -> usize {
+pub(crate) fn walk(folder: &Path) -> usize {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let count = |path: std::path::PathBuf| {
         if path.is_dir() {
@@ -270,7 +270,7 @@ fn walk(folder: &Path) -> usize {
 /// Fails when the value, or a part of it that could be told apart, is in these bytes in any of the
 /// usual encodings.
 #[track_caller]
-fn is_clean(place: &str, bytes: &[u8]) {
+pub(crate) fn is_clean(place: &str, bytes: &[u8]) {
     let hex = |text: &str| text.bytes().fold(String::new(), |hex, b| format!("{hex}{b:02x}"));
     let part = &VALUE[..12];
     let mut forms = vec![part.to_owned(), hex(part), hex(part).to_uppercase()];

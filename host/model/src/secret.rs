@@ -3,9 +3,10 @@
 //! It reads no value: the host does, from where [`Origin`] says.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::capability::{HttpPattern, check_secret_name};
+use crate::capability::{HttpPattern, TcpPattern, check_secret_name};
 use crate::reader::{self, FileFault, Reader, Section};
 use crate::yaml::{Kind, Node};
 
@@ -63,8 +64,25 @@ pub struct SecretRule {
     pub name: String,
     /// Where its value is.
     pub from: Origin,
-    /// The requests it may be filled into. Never empty.
+    /// Where it may be filled in.
+    pub to: Destinations,
+}
+
+/// Where a secret may be filled in. Never without any.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Destinations {
+    /// The requests whose head or body may carry it.
     pub http: Vec<HttpPattern>,
+    /// The servers that the host may show it to when it authenticates.
+    pub tcp: Vec<TcpPattern>,
+}
+
+impl Destinations {
+    /// Each of them as `secrets.yaml` writes it.
+    pub fn texts(&self) -> impl Iterator<Item = String> {
+        let http = self.http.iter().map(HttpPattern::to_string);
+        http.chain(self.tcp.iter().map(TcpPattern::to_string))
+    }
 }
 
 /// Where the value of a secret is.
@@ -110,22 +128,41 @@ pub fn parse_rules(text: &str) -> Result<Vec<SecretRule>, Vec<FileFault>> {
 }
 
 fn read_rule(reader: &mut Reader, name: &str, node: &Node) -> Option<SecretRule> {
-    let section = read_section(reader, node, name, &["from", "http"])?;
+    let section = read_section(reader, node, name, &["from", "http", "tcp"])?;
     let from = reader.required(&section, "from");
     let from = from.and_then(|node| read_origin(reader, node, &section.path("from")));
-    let listed = reader.required(&section, "http")?;
-    let mut http = Vec::new();
-    for (item, text) in reader.texts(&section, "http") {
+    let to = Destinations {
+        http: read_patterns(reader, &section, "http"),
+        tcp: read_patterns(reader, &section, "tcp"),
+    };
+    if section.get("http").or(section.get("tcp")).is_none() {
+        let message = "needs `http: [PATTERN]` or `tcp: [\"HOST:PORT\"]`: without a destination it \
+                       could never be filled in";
+        reader.invalid(node, name, message);
+    }
+    Some(SecretRule { name: name.to_owned(), from: from?, to })
+}
+
+/// Reads the destinations under a key, which has some or is not there.
+fn read_patterns<P: FromStr<Err = String>>(
+    reader: &mut Reader,
+    section: &Section<'_>,
+    key: &str,
+) -> Vec<P> {
+    let mut patterns = Vec::new();
+    let Some(listed) = section.get(key) else { return patterns };
+    let texts = reader.texts(section, key);
+    if texts.is_empty() {
+        let message = "names no destination, so it could never be filled in";
+        reader.invalid(listed, &section.path(key), message);
+    }
+    for (item, text) in texts {
         match text.parse() {
-            Ok(pattern) => http.push(pattern),
-            Err(expected) => reader.invalid(item, &section.path("http"), expected),
+            Ok(pattern) => patterns.push(pattern),
+            Err(expected) => reader.invalid(item, &section.path(key), expected),
         }
     }
-    if http.is_empty() {
-        let message = "names no destination, so it could never be filled in";
-        reader.invalid(listed, &section.path("http"), message);
-    }
-    Some(SecretRule { name: name.to_owned(), from: from?, http })
+    patterns
 }
 
 fn read_origin(reader: &mut Reader, node: &Node, path: &str) -> Option<Origin> {
@@ -178,6 +215,7 @@ api_key:
 token:
   from: { command: [pass, show, token] }
   http: [\"https://a.example\"]
+  tcp: [\"a.example:25\"]
 ";
 
     fn faults(text: &str) -> Vec<String> {
@@ -189,7 +227,8 @@ token:
         let rules = parse_rules(&GOOD.replace("env: STRIPE_KEY", "file: /run/key")).unwrap();
         assert_eq!(rules[0].name, "api_key");
         assert_eq!(rules[0].from, Origin::File("/run/key".to_owned()));
-        assert_eq!(rules[0].http.len(), 2);
+        assert_eq!(rules[0].to.http.len(), 2);
+        assert_eq!(rules[1].to.texts().collect::<Vec<_>>(), ["https://a.example", "a.example:25"]);
         assert_eq!(rules[1].from.kind(), "command");
         assert_eq!(parse_rules(GOOD).unwrap()[0].from, Origin::Env("STRIPE_KEY".to_owned()));
     }
@@ -203,9 +242,14 @@ token:
     #[test]
     fn a_secret_that_belongs_nowhere_is_refused_with_its_place() {
         let found = faults("api_key:\n  from: { env: KEY }\n");
-        assert!(found[0].starts_with("2:3: `api_key.http` is missing"), "{found:?}");
-        let found = faults("api_key:\n  from: { env: KEY }\n  http: []\n");
-        assert!(found[0].starts_with("3:9: `api_key.http` names no destination"), "{found:?}");
+        assert!(found[0].starts_with("2:3: `api_key` needs `http: [PATTERN]`"), "{found:?}");
+        for (key, column) in [("http", 9), ("tcp", 8)] {
+            let found = faults(&format!("api_key:\n  from: {{ env: KEY }}\n  {key}: []\n"));
+            let expected = format!("3:{column}: `api_key.{key}` names no destination");
+            assert!(found[0].starts_with(&expected), "{found:?}");
+        }
+        let found = faults("api_key:\n  from: { env: KEY }\n  tcp: [a.example]\n");
+        assert!(found[0].contains("has no port"), "{found:?}");
     }
 
     #[test]

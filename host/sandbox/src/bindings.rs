@@ -10,6 +10,7 @@ wasmtime::component::bindgen!({
         "apflow:plugin/log": async | trappable,
         "apflow:plugin/dial.connect": async | trappable,
         "apflow:plugin/dial.[static]connection.secure": async | trappable,
+        "apflow:plugin/dial.[static]connection.authenticate-smtp": async | trappable,
         default: trappable,
     },
     exports: { default: async },

@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 
 use apflow_model::event::{LogLine, Stream};
 use apflow_model::manifest::Manifest;
+use apflow_model::secret::{Destinations, Secret};
 
 use crate::egress::{Egress, Outside};
 use crate::plan::Plan;
 use crate::port::{Checkpoint, CheckpointError, PortFuture, TaskPort};
+use crate::secret::{SecretSource, Secrets};
 use crate::state::State;
 use crate::stop::Stop;
 
@@ -51,6 +53,42 @@ pub(crate) fn egress(lines: &str, grants: &[&str], outside: Outside) -> Egress {
     let scope = plan.scope(granted, None);
     let port = Arc::new(Lines::default());
     Egress::new(scope, plan.limits, port, Arc::new(outside), Stop::new())
+}
+
+/// The same with a secret of these destinations, whatever its name.
+pub(crate) fn egress_with_secret(
+    lines: &str,
+    grants: &[&str],
+    outside: Outside,
+    secret: OneSecret,
+) -> Egress {
+    let mut egress = egress(lines, grants, outside);
+    let source: Arc<dyn SecretSource> = Arc::new(secret);
+    egress.secrets = Secrets::new(egress.scope(), &source);
+    egress
+}
+
+/// One secret, whatever its name.
+pub(crate) struct OneSecret(Destinations);
+
+impl OneSecret {
+    /// What is kept secret.
+    pub(crate) const VALUE: &str = "1234567890";
+
+    /// A secret that belongs to this server.
+    pub(crate) fn to_tcp(pattern: &str) -> Self {
+        Self(Destinations { http: Vec::new(), tcp: vec![pattern.parse().unwrap()] })
+    }
+}
+
+impl SecretSource for OneSecret {
+    fn destinations(&self, _: &str) -> Option<&Destinations> {
+        Some(&self.0)
+    }
+
+    fn read<'a>(&'a self, _: &'a str) -> PortFuture<'a, Result<Secret, String>> {
+        Box::pin(std::future::ready(Secret::parse(Self::VALUE.as_bytes())))
+    }
 }
 
 fn plan(lines: &str) -> Arc<Plan> {

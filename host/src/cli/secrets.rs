@@ -1,6 +1,5 @@
 //! `secrets list`: what the operator named, and whether it can be read now. Never a value.
 
-use apflow_model::capability::HttpPattern;
 use apflow_model::secret::Secret;
 use serde_json::json;
 
@@ -21,7 +20,8 @@ pub(crate) async fn list(config: &Config, output: &Output) -> Result<Exit, CliEr
             json!({
                 "name": rule.name,
                 "from": rule.from.kind(),
-                "http": rule.http,
+                "http": rule.to.http,
+                "tcp": rule.to.tcp,
                 "is_readable": unreadable.is_none(),
                 "reason": unreadable,
             })
@@ -30,9 +30,9 @@ pub(crate) async fn list(config: &Config, output: &Output) -> Result<Exit, CliEr
     output.result(&json!({ "secrets": value }), || {
         let row = |(rule, unreadable): &(&_, Option<String>)| {
             let rule: &apflow_model::secret::SecretRule = rule;
-            let http: Vec<String> = rule.http.iter().map(HttpPattern::to_string).collect();
+            let to: Vec<String> = rule.to.texts().collect();
             let readable = unreadable.clone().unwrap_or_else(|| "yes".to_owned());
-            vec![rule.name.clone(), rule.from.kind().to_owned(), http.join(", "), readable]
+            vec![rule.name.clone(), rule.from.kind().to_owned(), to.join(", "), readable]
         };
         columns(&["NAME", "FROM", "BELONGS TO", "READABLE"], listed.iter().map(row).collect(), &[])
     });

@@ -18,9 +18,23 @@ const UNSENT_BYTES_MAX: usize = 64 << 10;
 /// A connection that a guest holds. Dropping it, and the streams taken from it, closes it.
 #[expect(unreachable_pub, reason = "the generated bindings export it again")]
 pub struct Connection {
-    host: String,
+    to: Peer,
     wire: Wire,
-    is_taken: bool,
+    /// Whether its streams were taken since it was made or secured.
+    pub(super) is_taken: bool,
+}
+
+/// Who is on the other side of a connection, and how it is spoken to.
+#[derive(Debug, Clone)]
+pub(super) struct Peer {
+    /// In lower case, without brackets.
+    pub(super) host: String,
+    pub(super) port: u16,
+    /// Whether it is this machine.
+    pub(super) is_loopback: bool,
+    pub(super) is_secured: bool,
+    /// Whether something was said before, in the clear or by the host.
+    pub(super) has_begun: bool,
 }
 
 /// Why there is no connection, or none in TLS.
@@ -70,8 +84,11 @@ impl Egress {
                 return Err(Undialed::TimedOut);
             }
         };
+        let is_loopback =
+            stream.peer_addr().is_ok_and(|peer| peer.ip().to_canonical().is_loopback());
         let stream = Metered::new(stream, &self.limits, Arc::clone(&self.ledger));
-        Ok(Connection::new(host, Box::new(stream)))
+        let to = Peer { host, port, is_loopback, is_secured: false, has_begun: false };
+        Ok(Connection::new(to, Box::new(stream)))
     }
 
     /// Goes on in TLS, for the name that was connected to.
@@ -80,14 +97,13 @@ impl Egress {
     ///
     /// Dropping the future closes the connection.
     pub(crate) async fn secure(&self, connection: Connection) -> Result<Connection, Undialed> {
-        let Connection { host, wire, .. } = connection;
-        let stream = wire.take().ok_or(Undialed::Refused)?;
-        let securing = self.outside.tls.connect(&host, stream);
+        let (to, stream) = connection.into_parts().ok_or(Undialed::Refused)?;
+        let securing = self.outside.tls.connect(&to.host, stream);
         let secured = timeout(self.limits.connect_timeout, securing)
             .await
             .map_err(|_| Undialed::TimedOut)?
             .map_err(|error| Undialed::Tls(error.to_string()))?;
-        Ok(Connection::new(host, Box::new(secured)))
+        Ok(Connection::new(Peer { is_secured: true, ..to }, Box::new(secured)))
     }
 
     /// Counts a connection that is admitted, or says how many there may be when there are no more.
@@ -99,8 +115,14 @@ impl Egress {
 }
 
 impl Connection {
-    fn new(host: String, stream: Box<dyn Stream>) -> Self {
-        Self { host, wire: Wire::new(stream), is_taken: false }
+    pub(super) fn new(to: Peer, stream: Box<dyn Stream>) -> Self {
+        Self { to, wire: Wire::new(stream), is_taken: false }
+    }
+
+    /// Takes the stream away from all who share it. None when it was taken before.
+    pub(super) fn into_parts(self) -> Option<(Peer, Box<dyn Stream>)> {
+        let has_begun = self.to.has_begun || self.is_taken;
+        Some((Peer { has_begun, ..self.to }, self.wire.take()?))
     }
 
     /// The two ways through it, once.

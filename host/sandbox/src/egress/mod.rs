@@ -15,6 +15,7 @@ mod outside;
 mod rewritten;
 mod secret;
 mod send;
+mod smtp;
 pub(crate) mod sockets;
 mod tls;
 mod visit;
@@ -42,6 +43,7 @@ pub use address::is_public;
 pub use dial::Connection;
 pub(crate) use dial::Undialed;
 pub(crate) use outside::Outside;
+pub(crate) use smtp::{Login, Mechanism, Unauthenticated};
 
 /// The egress of one attempt.
 #[derive(Clone)]
@@ -145,6 +147,11 @@ impl Egress {
     ) -> Self {
         let (secrets, ledger) = (Secrets::default(), Arc::default());
         Self { scope, limits, port, outside, stop, secrets, ledger }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn scope(&self) -> &Scope {
+        &self.scope
     }
 
     /// Notes that the guest was refused something, and gives back the words for it.

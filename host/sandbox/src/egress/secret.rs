@@ -256,14 +256,7 @@ impl Stop {
 
 /// Says that a secret does not belong to a destination.
 fn stray(secrets: &Secrets, name: &str, to: &HttpTarget) -> String {
-    let wanted = HttpPattern::exactly(to.scheme, &to.host, to.port);
-    let belongs: Vec<String> =
-        secrets.destinations(name).iter().map(|pattern| format!("`{pattern}`")).collect();
-    format!(
-        "the secret `{name}` was not sent to {wanted}: it belongs to {}; `{name}.http` in the \
-         operator's secrets.yaml says where it may go",
-        belongs.join(", ")
-    )
+    secrets.stray(name, &HttpPattern::exactly(to.scheme, &to.host, to.port).to_string())
 }
 
 /// What is to be hidden in an answer.

@@ -4,8 +4,10 @@ use wasmtime::Result;
 use wasmtime::component::Resource;
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream};
 
-use crate::bindings::apflow::plugin::dial::{Error, Host, HostConnection};
-use crate::egress::{Connection, Undialed};
+use crate::bindings::apflow::plugin::dial::{
+    Error, Host, HostConnection, Mechanism, SmtpError, SmtpLogin, SmtpReply,
+};
+use crate::egress::{self, Connection, Login, Unauthenticated, Undialed};
 use crate::state::State;
 
 impl Host for State {
@@ -44,6 +46,20 @@ impl HostConnection for State {
         self.keep(secured)
     }
 
+    async fn authenticate_smtp(
+        &mut self,
+        connection: Resource<Connection>,
+        login: SmtpLogin,
+    ) -> Result<Result<Resource<Connection>, SmtpError>> {
+        self.stop.check()?;
+        let connection = self.table.delete(connection)?;
+        let authenticated = self.egress.authenticate(connection, login.into()).await;
+        Ok(match authenticated {
+            Ok(connection) => Ok(self.table.push(connection)?),
+            Err(refused) => Err(refused.into()),
+        })
+    }
+
     fn drop(&mut self, connection: Resource<Connection>) -> Result<()> {
         self.table.delete(connection)?;
         Ok(())
@@ -72,6 +88,30 @@ impl From<Undialed> for Error {
             Undialed::TimedOut => Self::TimedOut,
             Undialed::Tls(text) => Self::Tls(text),
             Undialed::TooMany(most) => Self::TooMany(most),
+        }
+    }
+}
+
+impl From<SmtpLogin> for Login {
+    fn from(login: SmtpLogin) -> Self {
+        let SmtpLogin { client, mechanism, user, password } = login;
+        let mechanism = mechanism.map(|mechanism| match mechanism {
+            Mechanism::Plain => egress::Mechanism::Plain,
+            Mechanism::Login => egress::Mechanism::Login,
+        });
+        Self { client, mechanism, user, password }
+    }
+}
+
+impl From<Unauthenticated> for SmtpError {
+    fn from(refused: Unauthenticated) -> Self {
+        match refused {
+            Unauthenticated::Denied(text) => Self::Denied(text),
+            Unauthenticated::Unavailable(text) => Self::Unavailable(text),
+            Unauthenticated::Invalid(text) => Self::Invalid(text),
+            Unauthenticated::Unsupported(text) => Self::Unsupported(text),
+            Unauthenticated::Rejected { code, text } => Self::Rejected(SmtpReply { code, text }),
+            Unauthenticated::Broken(text) => Self::Broken(text),
         }
     }
 }

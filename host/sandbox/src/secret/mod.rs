@@ -12,9 +12,9 @@ mod source;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use apflow_model::capability::{Grant, HttpPattern, HttpTarget, Scope, check_secret_name};
+use apflow_model::capability::{Grant, HttpTarget, Scope, check_secret_name};
 use apflow_model::fault::Fault;
-use apflow_model::secret::Secret;
+use apflow_model::secret::{Destinations, Secret};
 use serde_json::Value;
 
 use crate::port::TaskPort;
@@ -144,13 +144,29 @@ impl Secrets {
     }
 
     /// Where a secret belongs.
-    pub(crate) fn destinations(&self, name: &str) -> &[HttpPattern] {
-        self.0.as_ref().and_then(|kept| kept.source.destinations(name)).unwrap_or_default()
+    pub(crate) fn destinations(&self, name: &str) -> Option<&Destinations> {
+        self.0.as_ref().and_then(|kept| kept.source.destinations(name))
     }
 
     /// Whether a secret may be filled into this request.
     pub(crate) fn belongs(&self, name: &str, to: &HttpTarget) -> bool {
-        self.destinations(name).iter().any(|pattern| pattern.matches(to))
+        self.destinations(name).is_some_and(|own| own.http.iter().any(|one| one.matches(to)))
+    }
+
+    /// Whether a secret may be shown to this server. `host` is lower case, without brackets.
+    pub(crate) fn belongs_at(&self, name: &str, host: &str, port: u16) -> bool {
+        self.destinations(name).is_some_and(|own| own.tcp.iter().any(|one| one.matches(host, port)))
+    }
+
+    /// Says that a secret does not belong where it was wanted.
+    pub(crate) fn stray(&self, name: &str, wanted: &str) -> String {
+        let belongs = self.destinations(name).into_iter().flat_map(Destinations::texts);
+        let belongs: Vec<String> = belongs.map(|text| format!("`{text}`")).collect();
+        format!(
+            "the secret `{name}` was not sent to {wanted}: it belongs to {}; `{name}` in the \
+             operator's secrets.yaml says where it may go",
+            belongs.join(", ")
+        )
     }
 
     /// Reads a value. From now on it is found in every text that is kept of this attempt.
@@ -308,23 +324,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::fixture::Lines;
-    use crate::port::{CheckpointError, PortFuture};
+    use crate::fixture::{Lines, OneSecret};
+    use crate::port::CheckpointError;
 
-    const VALUE: &str = "1234567890";
-
-    /// One secret, whatever its name.
-    struct One(Vec<HttpPattern>);
-
-    impl SecretSource for One {
-        fn destinations(&self, _: &str) -> Option<&[HttpPattern]> {
-            Some(&self.0)
-        }
-
-        fn read<'a>(&'a self, _: &'a str) -> PortFuture<'a, Result<Secret, String>> {
-            Box::pin(std::future::ready(Secret::parse(VALUE.as_bytes())))
-        }
-    }
+    const VALUE: &str = OneSecret::VALUE;
 
     fn secrets(asked: &Capabilities, granted: &[&str]) -> Secrets {
         let scope = Scope {
@@ -333,8 +336,7 @@ mod tests {
             granted: granted.iter().map(|text| text.parse().unwrap()).collect(),
             narrowed: None,
         };
-        let source: Arc<dyn SecretSource> =
-            Arc::new(One(vec!["https://a.example".parse().unwrap()]));
+        let source: Arc<dyn SecretSource> = Arc::new(OneSecret::to_tcp("a.example:25"));
         Secrets::new(&scope, &source)
     }
 

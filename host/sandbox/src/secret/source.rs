@@ -3,15 +3,14 @@
 //! The trait is declared here and implemented by the host, so that the sandbox knows no file and no
 //! variable of the operator's.
 
-use apflow_model::capability::HttpPattern;
-use apflow_model::secret::Secret;
+use apflow_model::secret::{Destinations, Secret};
 
 use crate::port::PortFuture;
 
 /// The operator's secrets.
 pub trait SecretSource: Send + Sync {
-    /// The requests that a secret may be filled into. None when there is no such secret.
-    fn destinations(&self, name: &str) -> Option<&[HttpPattern]>;
+    /// Where a secret may be filled in. None when there is no such secret.
+    fn destinations(&self, name: &str) -> Option<&Destinations>;
 
     /// Reads the value of a secret as it is now.
     ///
@@ -26,7 +25,7 @@ pub trait SecretSource: Send + Sync {
 pub struct NoSecrets;
 
 impl SecretSource for NoSecrets {
-    fn destinations(&self, _: &str) -> Option<&[HttpPattern]> {
+    fn destinations(&self, _: &str) -> Option<&Destinations> {
         None
     }
 

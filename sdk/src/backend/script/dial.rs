@@ -6,7 +6,9 @@ use std::io;
 
 use super::{Script, installed};
 
-pub(crate) use crate::bindings::apflow::plugin::dial::Error;
+pub(crate) use crate::bindings::apflow::plugin::dial::{
+    Error, Mechanism, SmtpError, SmtpLogin, SmtpReply,
+};
 
 /// A server on the other side of a connection: what it says, and what it waits to hear, in order.
 ///
@@ -21,7 +23,10 @@ pub struct Peer {
 enum Step {
     Sends(Vec<u8>),
     Expects(Vec<u8>),
+    HearsUntil { end: Vec<u8>, heard: Vec<u8> },
     Secures(Result<(), String>),
+    Authenticates { user: String, password: String },
+    Refuses(u16, String),
 }
 
 impl Peer {
@@ -42,6 +47,12 @@ impl Peer {
         self.then(Step::Expects(bytes.as_ref().to_vec()))
     }
 
+    /// Hears whatever comes, until it ends with this.
+    #[must_use]
+    pub fn hears_until(self, end: impl AsRef<[u8]>) -> Self {
+        self.then(Step::HearsUntil { end: end.as_ref().to_vec(), heard: Vec::new() })
+    }
+
     /// Goes on in TLS when the plugin does.
     #[must_use]
     pub fn starts_tls(self) -> Self {
@@ -52,6 +63,20 @@ impl Peer {
     #[must_use]
     pub fn fails_tls(self, reason: &str) -> Self {
         self.then(Step::Secures(Err(reason.to_owned())))
+    }
+
+    /// Takes the login of this user. `password` is what the plugin holds of it. The greeting, EHLO and
+    /// AUTH are the host's, and not among the steps.
+    #[must_use]
+    pub fn authenticates(self, user: &str, password: &str) -> Self {
+        let (user, password) = (user.to_owned(), password.to_owned());
+        self.then(Step::Authenticates { user, password })
+    }
+
+    /// Refuses the next login with this answer.
+    #[must_use]
+    pub fn refuses_login(self, code: u16, text: &str) -> Self {
+        self.then(Step::Refuses(code, text.to_owned()))
     }
 
     fn then(mut self, step: Step) -> Self {
@@ -68,6 +93,22 @@ impl Peer {
         match self.steps.pop_front() {
             Some(Step::Secures(secured)) => secured.map_err(Error::Tls),
             other => mistaken(&format!("wants TLS, but the peer {}", words(other.as_ref()))),
+        }
+    }
+
+    fn authenticate(&mut self, login: &SmtpLogin) -> Result<(), SmtpError> {
+        match self.steps.pop_front() {
+            Some(Step::Authenticates { user, password })
+                if (&user, &password) == (&login.user, &login.password) =>
+            {
+                Ok(())
+            }
+            Some(Step::Refuses(code, text)) => Err(SmtpError::Rejected(SmtpReply { code, text })),
+            other => {
+                let SmtpLogin { user, password, .. } = login;
+                let words = words(other.as_ref());
+                mistaken(&format!("logs in as {user:?} with {password:?}, but the peer {words}"))
+            }
         }
     }
 
@@ -91,22 +132,42 @@ impl Peer {
     fn hear(&mut self, heard: &[u8]) {
         let mut rest = heard;
         while !rest.is_empty() {
-            let is_waiting = |step: &Step| matches!(step, Step::Expects(_));
-            let at = self.steps.iter().position(is_waiting);
-            let Some((at, Step::Expects(bytes))) =
-                at.and_then(|at| Some((at, self.steps.get_mut(at)?)))
-            else {
+            let is_waiting =
+                |step: &Step| matches!(step, Step::Expects(_) | Step::HearsUntil { .. });
+            let Some(at) = self.steps.iter().position(is_waiting) else {
                 mistaken(&format!("says {}, but the peer hears no more", text(rest)));
             };
-            let length = bytes.len().min(rest.len());
-            if bytes[..length] != rest[..length] {
-                mistaken(&format!("says {}, but the peer expects {}", text(rest), text(bytes)));
-            }
-            bytes.drain(..length);
-            if bytes.is_empty() {
+            let (length, is_over) = hear_step(&mut self.steps[at], rest);
+            if is_over {
                 self.steps.remove(at);
             }
             rest = &rest[length..];
+        }
+    }
+}
+
+/// Lets a step hear words. Says how many of them it took, and whether it is over.
+fn hear_step(step: &mut Step, words: &[u8]) -> (usize, bool) {
+    match step {
+        Step::Expects(bytes) => {
+            let length = bytes.len().min(words.len());
+            if bytes[..length] != words[..length] {
+                mistaken(&format!("says {}, but the peer expects {}", text(words), text(bytes)));
+            }
+            bytes.drain(..length);
+            (length, bytes.is_empty())
+        }
+        Step::HearsUntil { end, heard } => {
+            for (index, byte) in words.iter().enumerate() {
+                heard.push(*byte);
+                if heard.ends_with(end) {
+                    return (index + 1, true);
+                }
+            }
+            (words.len(), false)
+        }
+        Step::Sends(_) | Step::Secures(_) | Step::Authenticates { .. } | Step::Refuses(..) => {
+            (0, false)
         }
     }
 }
@@ -115,7 +176,12 @@ fn words(step: Option<&Step>) -> String {
     match step {
         Some(Step::Sends(bytes)) => format!("says {}", text(bytes)),
         Some(Step::Expects(bytes)) => format!("expects {}", text(bytes)),
+        Some(Step::HearsUntil { end, .. }) => format!("hears until {}", text(end)),
         Some(Step::Secures(_)) => "waits for TLS".to_owned(),
+        Some(Step::Authenticates { user, password }) => {
+            format!("waits for {user:?} with {password:?}")
+        }
+        Some(Step::Refuses(..)) => "waits for a login".to_owned(),
         None => "has hung up".to_owned(),
     }
 }
@@ -166,6 +232,11 @@ pub(crate) struct Connection {
 impl Connection {
     pub(crate) fn secure(self) -> Result<Self, Error> {
         self.with(Peer::secure)?;
+        Ok(self)
+    }
+
+    pub(crate) fn authenticate_smtp(self, login: &SmtpLogin) -> Result<Self, SmtpError> {
+        self.with(|peer| peer.authenticate(login))?;
         Ok(self)
     }
 
