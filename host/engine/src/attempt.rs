@@ -208,12 +208,11 @@ async fn resolve(engine: &Engine, claimed: &Claimed, inputs: Value) -> Result<Va
     if !has_references {
         return Ok(inputs);
     }
-    let outputs = engine.store.dependency_outputs(claimed.task).await.map_err(|error| {
+    let outcomes = engine.store.dependency_outcomes(claimed.task).await.map_err(|error| {
         tracing::error!(task = %claimed.task, error = chain(&error), "no outputs");
         Fault::new(FaultCode::Retryable, "the host could not read the outputs of dependencies")
     })?;
-    let output = |task: &str| outputs.get(task).and_then(Option::as_ref);
-    reference::resolve(inputs, &output)
+    reference::resolve(inputs, &|task| outcomes.get(task))
         .map_err(|fault| Fault::new(FaultCode::ReferenceUnresolved, format!("inputs{fault}")))
 }
 
