@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;
 
+use apflow_model::hops;
 use serde_json::Value;
 
 use crate::error::ApiError;
@@ -64,7 +65,7 @@ pub struct Input {
 
 impl Input {
     /// The headers that verbs read, in small letters.
-    pub const HEADERS: [&'static str; 1] = ["idempotency-key"];
+    pub const HEADERS: [&'static str; 2] = ["idempotency-key", hops::HEADER];
 
     /// Takes a header out.
     ///

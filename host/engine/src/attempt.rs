@@ -229,6 +229,7 @@ async fn call(
     let narrowed = claimed.allow.clone().map(Arc::from);
     let (task_id, job_id) = (claimed.task.to_string(), claimed.job.to_string());
     let (attempt, model) = (claimed.attempt, claimed.model.clone());
+    let hops = claimed.hops.through(engine.store.host());
     let until_deadline = claimed.deadline.map(|deadline| deadline.since(engine.now()));
     let timeout = claimed.timeout.into_iter().chain(until_deadline).min();
     let task_port: Arc<dyn TaskPort> = Arc::clone(port) as Arc<dyn TaskPort>;
@@ -244,6 +245,7 @@ async fn call(
             granted: given.granted,
             narrowed,
             mounts: given.mounts,
+            hops,
             stop,
         };
         sandbox.run(&program.program, call, task_port).await

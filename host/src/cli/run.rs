@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use apflow_api::{ApiError, CancelJob, FindJob, SubmitJob, WatchJob};
 use apflow_model::capability::Grant;
+use apflow_model::hops::Hops;
 use apflow_model::id::JobId;
 use apflow_model::idempotency::IdempotencyKey;
 use apflow_model::job::{Job, Task};
@@ -56,7 +57,8 @@ fn submit(
     grants: Vec<Grant>,
     idempotency_key: Option<IdempotencyKey>,
 ) -> Result<SubmitJob, CliError> {
-    Ok(SubmitJob { job, grants: grant::resolve(grants)?, wait: None, idempotency_key })
+    let (grants, hops) = (grant::resolve(grants)?, Hops::default());
+    Ok(SubmitJob { job, grants, wait: None, idempotency_key, hops })
 }
 
 /// Prints the task: its output on standard output, or its fault on standard error.

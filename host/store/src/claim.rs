@@ -10,6 +10,7 @@ use apflow_model::capability::Grant;
 use apflow_model::clock::Timestamp;
 use apflow_model::fair::{Division, Limits};
 use apflow_model::fault::{Fault, FaultCode};
+use apflow_model::hops::Hops;
 use apflow_model::id::{JobId, TaskId};
 use apflow_model::retry::Backoff;
 use apflow_model::state::{JobState, TaskState};
@@ -73,6 +74,8 @@ pub struct Claimed {
     pub allow: Option<Vec<Grant>>,
     /// What its earlier attempts used together.
     pub used: Usage,
+    /// The hosts that the job came through.
+    pub hops: Hops,
 }
 
 /// What a claim handed out, and what it ended.
@@ -199,7 +202,7 @@ const SHOW_CLAIMED: Sql = sql!(
     SELECT task.id, task.job_id, task.attempt, task.reference, task.executor, task.timeout_ms, \
            task.deadline, task.attempts_max, task.attempts_before, task.backoff, task.token_budget, task.model, task.allow, \
            task_input.body, job.principal, job.grants, \
-           EXISTS (SELECT 1 FROM dependency WHERE task_id = task.id) AS has_dependencies \
+           job.hops, EXISTS (SELECT 1 FROM dependency WHERE task_id = task.id) AS has_dependencies \
     FROM task JOIN job ON job.id = task.job_id LEFT JOIN task_input ON task_input.task_id = task.id \
     WHERE task.id IN (SELECT CAST(value AS BIGINT) FROM ",
     ROWS,
@@ -406,6 +409,7 @@ fn read_claimed(row: &Row) -> Result<Claimed, StoreError> {
         has_dependencies: row::column(row, "has_dependencies")?,
         allow: row::perhaps_json(row, "allow")?,
         used: Usage::default(),
+        hops: row::hops(row, "hops")?,
     })
 }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use apflow_model::clock::Timestamp;
 use apflow_model::concurrency::Admission;
+use apflow_model::hops::HostId;
 use apflow_model::id::IdSource;
 
 use crate::address::Address;
@@ -62,6 +63,7 @@ pub struct Store {
     admission: Admission,
     rounds: Arc<tokio::sync::Mutex<Rounds>>,
     hearing: Arc<Hearing>,
+    host: HostId,
 }
 
 impl Store {
@@ -77,6 +79,7 @@ impl Store {
         let mut own = connect::writer(address).await.map_err(StoreError::unopened(address))?;
         schema::upgrade(&mut own.connection()).await?;
         let ids = continue_ids(&mut own.connection()).await?;
+        let host = read_host(&mut own.connection()).await?;
         let readers = connect::readers(address).await.map_err(StoreError::unopened(address))?;
         let hearing = Hearing::new();
         let writer = Writer::start(Link::new(address.clone(), own, Arc::clone(&hearing)));
@@ -89,6 +92,7 @@ impl Store {
             admission: Admission::default(),
             rounds: Arc::default(),
             hearing,
+            host,
         })
     }
 
@@ -103,6 +107,11 @@ impl Store {
     #[must_use]
     pub fn admitting(self, admission: Admission) -> Self {
         Self { admission, ..self }
+    }
+
+    /// Who this host is: the same for every process of the database, for as long as that is there.
+    pub fn host(&self) -> &HostId {
+        &self.host
     }
 
     /// Whether other hosts may run tasks of the same database: it is on a server.
@@ -171,6 +180,11 @@ impl Store {
         let mut source = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
         (0..count).map(|_| source.next(now)).collect()
     }
+}
+
+async fn read_host(connection: &mut Connection<'_>) -> Result<HostId, StoreError> {
+    let (host,): (String,) = query("SELECT id FROM host").read_one(connection).await?;
+    host.parse().map_err(StoreError::corrupt)
 }
 
 /// A source of ids above all that are in the database, even when the clock went back.

@@ -61,7 +61,8 @@ impl Store {
         let rows = self.readers().fetch_all(query(SQL).bind(task.0)).await?;
         let read = |row| {
             let state = row::state(row, "state")?;
-            let (output, fault) = (row::perhaps_json(row, "body")?, row::perhaps_json(row, "fault")?);
+            let (output, fault) =
+                (row::perhaps_json(row, "body")?, row::perhaps_json(row, "fault")?);
             Ok((row::column(row, "reference")?, Outcome { state, output, fault }))
         };
         rows.iter().map(read).collect()
