@@ -16,8 +16,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The plugins, by the name of their package. `noop_executor` is there for the benchmarks.
-const PLUGINS: [&str; 4] =
-    ["aggregate_results_executor", "noop_executor", "rest_executor", "transform_executor"];
+const PLUGINS: [&str; 5] = [
+    "aggregate_results_executor",
+    "apflow_api_executor",
+    "noop_executor",
+    "rest_executor",
+    "transform_executor",
+];
 const TARGET: &str = "wasm32-wasip2";
 const PROFILE: &str = "plugin";
 /// Where the guests are: one program or one component in the text format a file.

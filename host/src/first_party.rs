@@ -18,8 +18,9 @@ macro_rules! first_party {
 }
 
 /// The plugins that every data directory has.
-pub(crate) const INSTALLED: [FirstParty; 3] = [
+pub(crate) const INSTALLED: [FirstParty; 4] = [
     first_party!("aggregate_results_executor"),
+    first_party!("apflow_api_executor"),
     first_party!("rest_executor"),
     first_party!("transform_executor"),
 ];

@@ -71,9 +71,6 @@ impl Operation for SubmitJob {
     }
 }
 
-/// The longest that a caller may wait, in seconds.
-const WAIT_SECONDS_MAX: f64 = 300.0;
-
 impl Remote for SubmitJob {
     const METHOD: Method = Method::Post;
     const PATH: &'static str = "/api/v1/jobs";
@@ -81,17 +78,7 @@ impl Remote for SubmitJob {
     fn read(input: &mut Input) -> Result<Self, ApiError> {
         let missing = || ApiError::InvalidRequest("a job is expected as the body".to_owned());
         let job = input.body.take().ok_or_else(missing)?;
-        let wait = match input.take::<f64>("wait")? {
-            None => None,
-            Some(seconds) if (0.0..=WAIT_SECONDS_MAX).contains(&seconds) => {
-                Some(Duration::from_secs_f64(seconds))
-            }
-            Some(seconds) => {
-                return Err(ApiError::InvalidRequest(format!(
-                    "`wait` is {seconds}: expected 0 to {WAIT_SECONDS_MAX} seconds"
-                )));
-            }
-        };
+        let wait = input.take_wait()?;
         let idempotency_key = input.take_header("idempotency-key")?;
         let hops = input.take_header(hops::HEADER)?.unwrap_or_default();
         Ok(Self { job, grants: Vec::new(), wait, idempotency_key, hops })
