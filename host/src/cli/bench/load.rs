@@ -31,7 +31,7 @@ pub(crate) async fn load(bench: Bench, output: &Output) -> Result<Exit, CliError
 }
 
 fn measure(rounds: u32) -> Result<Vec<Row>, CliError> {
-    let [_, _, transform] = &INSTALLED;
+    let [_, _, _, transform] = &INSTALLED;
     let mut rows = Vec::new();
     for (component, compile_name, cached_name) in [
         (NOOP.component, "compile_noop", "cached_noop"),
