@@ -17,6 +17,8 @@ const TOKEN: &str = "apf_0123456789abcdef0123456789abcdef0123456789abcdef";
 /// A host that may call the others.
 fn host() -> TestHost {
     let host = TestHost::new().with_settings(&format!("admin_token: {TOKEN}\n"));
+    // Each is a copy of one that was started before, and a copy would be taken for the same host.
+    host.spoil(&["UPDATE host SET id = 'h_' || lower(hex(randomblob(8)))"]);
     let folder = host.config_file().parent().unwrap().to_owned();
     let key = folder.join("key");
     fs::write(&key, TOKEN).unwrap();
