@@ -187,7 +187,15 @@ fn plugins_are_listed_and_shown() {
         .iter()
         .map(|plugin| plugin["manifest"]["name"].as_str().unwrap())
         .collect();
-    assert_eq!(names, ["aggregate_results_executor", "apflow_api_executor", "rest_executor", "transform_executor"]);
+    assert_eq!(
+        names,
+        [
+            "aggregate_results_executor",
+            "apflow_api_executor",
+            "rest_executor",
+            "transform_executor"
+        ]
+    );
     let shown = serving.get("/api/v1/plugins/rest_executor").is(200).json();
     assert_eq!(shown["descriptor"]["input_schema"]["required"], json!(["url"]));
     assert_eq!(shown["grants"], json!([]));

@@ -70,7 +70,7 @@ impl Filter {
     pub fn compile(
         text: &str,
         mut variables: BTreeMap<String, Value>,
-        args: Vec<Value>,
+        args: &[Value],
     ) -> Result<Self, FilterError> {
         if text.len() > FILTER_BYTES_MAX {
             return Err(FilterError::TooLong(text.len()));
@@ -229,7 +229,7 @@ mod tests {
     use crate::value::to_json;
 
     fn filter(text: &str) -> Result<Filter, FilterError> {
-        Filter::compile(text, BTreeMap::new(), Vec::new())
+        Filter::compile(text, BTreeMap::new(), &[])
     }
 
     fn all(text: &str, input: Value) -> Result<Value, FilterError> {
@@ -268,12 +268,12 @@ mod tests {
     #[test]
     fn variables_are_found_by_their_names() {
         let variables = BTreeMap::from([("b_2".to_owned(), json!([2])), ("a".into(), json!("x"))]);
-        let filter = Filter::compile("{$a, b: $b_2[0], c: .}", variables, Vec::new());
+        let filter = Filter::compile("{$a, b: $b_2[0], c: .}", variables, &[]);
         let value = all_of(&filter.ok().unwrap(), json!(3), &|_| ());
         assert_eq!(value, Ok(json!([{ "a": "x", "b": 2, "c": 3 }])));
         for name in ["", "1a", "a-b", "$a"] {
             let variables = BTreeMap::from([(name.to_owned(), Value::Null)]);
-            let error = Filter::compile(".", variables, Vec::new()).err();
+            let error = Filter::compile(".", variables, &[]).err();
             assert_eq!(error, Some(FilterError::Name(name.to_owned())));
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! This file only binds the other files to the host; it decides nothing.
 
+mod files;
 pub mod filter;
 pub mod lines;
 mod natives;

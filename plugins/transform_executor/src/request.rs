@@ -12,6 +12,7 @@ use serde_json::Value;
 /// What to transform, and how.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "they are switches of jq, each on its own")]
 pub struct Input {
     /// The filter, in the jq language.
     pub filter: String,

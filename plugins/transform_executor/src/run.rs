@@ -56,7 +56,7 @@ pub fn run(
 ) -> Result<(Value, Tally), RunError> {
     let (source, target) = (input.source()?, input.target()?);
     let variables = std::mem::take(&mut input.variables);
-    let filter = Filter::compile(&input.filter, variables, std::mem::take(&mut input.args))?;
+    let filter = Filter::compile(&input.filter, variables, &input.args)?;
     let tally = Tally::default();
     let feed = Feed::open(source, folders.input, input.slurp, input.on_error, &tally)?;
     let mut taker = Taker::open(target, folders.output)?;

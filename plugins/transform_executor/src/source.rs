@@ -1,7 +1,6 @@
 //! Opens what the filter's values come from: the input, or a file of the folder at `/in`.
 
 use std::cell::{Cell, RefCell};
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -9,6 +8,7 @@ use jaq_json::Val;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::files;
 use crate::lines::{LineError, Lines};
 use crate::request::{Format, OnError, Source};
 use crate::value::from_json;
@@ -129,7 +129,7 @@ pub struct Feed<'a> {
 
 enum Values {
     Rest(Option<Value>),
-    Lines(Box<Lines<File>>),
+    Lines(Lines<Box<dyn Read>>),
 }
 
 impl<'a> Feed<'a> {
@@ -219,15 +219,10 @@ fn open(path: &Path, folder: &Path, format: Format, slurp: bool) -> Result<Value
         }
     };
     let malformed = |message| SourceError::Malformed { path: path.to_owned(), message };
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a plugin sees no folder but those that it was given"
-    )]
-    let file = File::open(path).map_err(unreadable)?;
+    let (file, bytes) = files::open(path).map_err(unreadable)?;
     if format == Format::Lines && !slurp {
-        return Ok(Values::Lines(Box::new(Lines::new(file))));
+        return Ok(Values::Lines(Lines::new(file)));
     }
-    let bytes = file.metadata().map_err(unreadable)?.len();
     if bytes > WHOLE_BYTES_MAX {
         return Err(SourceError::TooLarge { path: path.to_owned(), bytes });
     }

@@ -1,12 +1,12 @@
 //! Takes what the filter yields, and makes the output of it.
 
-use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use jaq_json::Val;
 use serde_json::{Value, json};
 
+use crate::files;
 use crate::request::{OUT, Target};
 use crate::source::Tally;
 use crate::value::{ValueError, to_json};
@@ -68,7 +68,7 @@ pub enum Taker {
 pub struct Writing {
     /// As the caller wrote it, below `/out`.
     name: PathBuf,
-    file: BufWriter<File>,
+    file: BufWriter<Box<dyn Write>>,
     is_raw: bool,
     line: Vec<u8>,
     values: u64,
@@ -87,7 +87,7 @@ impl Taker {
             Target::All => Self::All(Vec::new()),
             Target::Text => Self::Text(Vec::new()),
             Target::File { path: name, is_raw } => {
-                let file = create(&folder.join(&name))
+                let file = files::create(&folder.join(&name))
                     .map_err(|reason| TargetError::Unwritable { path: name.clone(), reason })?;
                 let file = BufWriter::with_capacity(BUFFER_BYTES, file);
                 let line = Vec::new();
@@ -158,17 +158,6 @@ impl Writing {
     fn unwritable(&self, reason: io::Error) -> TargetError {
         TargetError::Unwritable { path: Path::new(OUT).join(&self.name), reason }
     }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a plugin sees no folder but those that it was given"
-)]
-fn create(path: &Path) -> io::Result<File> {
-    if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent)?;
-    }
-    File::create(path)
 }
 
 fn write_line(line: &mut Vec<u8>, value: &Val, is_raw: bool) -> Result<(), TargetError> {

@@ -71,7 +71,7 @@ mod tests {
     /// Each filter yields `true` for `null`.
     pub(super) fn holds(filters: &[&str]) {
         for text in filters {
-            let filter = Filter::compile(text, BTreeMap::new(), Vec::new()).ok().unwrap();
+            let filter = Filter::compile(text, BTreeMap::new(), &[]).ok().unwrap();
             let inputs = RcIter::new(std::iter::empty());
             let mut values = Vec::new();
             let ran = filter.run(Val::Null, &inputs, &|_| (), |value| {

@@ -1,6 +1,7 @@
 //! The whole path from a source to a target, on folders of the test.
 
 #![expect(clippy::disallowed_methods, reason = "the files that the tests read and write")]
+#![expect(clippy::needless_pass_by_value, reason = "`json!` makes values")]
 
 use std::fs;
 
