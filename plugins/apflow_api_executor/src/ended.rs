@@ -50,9 +50,8 @@ pub fn output(url: &str, job: Job) -> Output {
 /// tried it as often as the job allows, so it is not tried again.
 pub fn fault(url: &str, job: &Job) -> Fault {
     let Job { id, state, tasks } = job;
-    let failed = tasks.iter().filter(|task| task.state == "failed");
-    let Some((task, fault)) = failed.filter_map(|task| Some((task, task.fault.as_ref()?))).next()
-    else {
+    let mut failed = tasks.iter().filter(|task| task.state == "failed");
+    let Some((task, fault)) = failed.find_map(|task| Some((task, task.fault.as_ref()?))) else {
         return Fault::permanent(format!("the job `{id}` on {url} ended {state}"));
     };
     let (reference, RemoteFault { code, message }) = (&task.reference, fault);
