@@ -44,8 +44,9 @@ macro_rules! tool {
 }
 
 /// The executors that every data directory has.
-pub(crate) const INSTALLED: [FirstParty; 4] = [
+pub(crate) const INSTALLED: [FirstParty; 5] = [
     first_party!("aggregate_results_executor"),
+    first_party!("apflow_api_executor"),
     first_party!("rest_executor"),
     first_party!("send_email_executor"),
     first_party!("transform_executor"),

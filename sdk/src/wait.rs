@@ -59,6 +59,29 @@ pub async fn join<A: Future, B: Future>(a: A, b: B) -> (A::Output, B::Output) {
     .await
 }
 
+/// Which of two came first, with its output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum First<A, B> {
+    /// The first of the two.
+    A(A),
+    /// The second.
+    B(B),
+}
+
+/// Waits until one of them is done, and drops the other. When both are, `a` came first.
+///
+/// # Cancel safety
+///
+/// Dropping the future drops both parts.
+pub async fn race<A: Future, B: Future>(a: A, b: B) -> First<A::Output, B::Output> {
+    let (mut a, mut b) = (pin!(a), pin!(b));
+    poll_fn(|context| match a.as_mut().poll(context) {
+        Poll::Ready(output) => Poll::Ready(First::A(output)),
+        Poll::Pending => b.as_mut().poll(context).map(First::B),
+    })
+    .await
+}
+
 /// Waits until all are done; the outputs are in the order of `futures`.
 ///
 /// # Cancel safety

@@ -189,6 +189,7 @@ fn plugins_are_listed_and_shown() {
         .collect();
     let expected = [
         "aggregate_results_executor",
+        "apflow_api_executor",
         "rest_executor",
         "send_email_executor",
         "transform_executor",

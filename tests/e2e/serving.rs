@@ -34,16 +34,21 @@ impl<'host> Serving<'host> {
     pub(crate) fn start_with(host: &'host TestHost, environment: &[(&str, &str)]) -> Self {
         let mut command = host.command();
         command.envs(environment.iter().copied());
-        Self::start_as(host, command, &[])
+        Self::start_as(host, command, &["--port", "0"])
+    }
+
+    /// Starts `serve` on the port that an earlier one had.
+    pub(crate) fn start_at(host: &'host TestHost, port: u16) -> Self {
+        Self::start_as(host, host.command(), &["--port", &port.to_string()])
     }
 
     /// Starts a host that takes jobs in and leaves them to workers.
     pub(crate) fn start_idle(host: &'host TestHost) -> Self {
-        Self::start_as(host, host.command(), &["--no-dispatch"])
+        Self::start_as(host, host.command(), &["--port", "0", "--no-dispatch"])
     }
 
     fn start_as(host: &'host TestHost, mut command: Command, more: &[&str]) -> Self {
-        command.args(["serve", "--port", "0", "--json", "--log", "warn"]).args(more);
+        command.args(["serve", "--json", "--log", "warn"]).args(more);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let mut said = String::new();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
@@ -64,6 +69,16 @@ impl<'host> Serving<'host> {
     /// The number of its process.
     pub(crate) fn process(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Where it answers, such as `http://127.0.0.1:8000`.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The port that it answers on.
+    pub(crate) fn port(&self) -> u16 {
+        self.address.rsplit(':').next().unwrap().parse().unwrap()
     }
 
     /// The operator's token.

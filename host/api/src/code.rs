@@ -45,6 +45,8 @@ codes! {
     UnknownExecutor = "unknown-executor" 422;
     /// An idempotency key was used for another submission.
     IdempotencyConflict = "idempotency-conflict" 409;
+    /// The job came through this host before, or through too many.
+    JobLoop = "job-loop" 422;
     /// More is being submitted than can be taken in.
     Busy = "busy" 429;
     /// There is no such job.

@@ -72,6 +72,7 @@ impl ApiError {
                 EngineError::InvalidJob(_) => Code::InvalidJob,
                 EngineError::InvalidInput(_) => Code::InvalidInput,
                 EngineError::UnknownExecutor(_) => Code::UnknownExecutor,
+                EngineError::JobLoop(_) => Code::JobLoop,
                 EngineError::IdempotencyConflict(_) => Code::IdempotencyConflict,
                 EngineError::RemovedJob(_) => Code::UnknownJob,
                 EngineError::Busy => Code::Busy,

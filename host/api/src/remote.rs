@@ -3,11 +3,16 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;
+use std::time::Duration;
 
+use apflow_model::hops;
 use serde_json::Value;
 
 use crate::error::ApiError;
 use crate::operation::Operation;
+
+/// The longest that a caller may wait, in seconds.
+const WAIT_SECONDS_MAX: f64 = 300.0;
 
 /// A verb that can be called from afar.
 pub trait Remote: Operation {
@@ -64,7 +69,7 @@ pub struct Input {
 
 impl Input {
     /// The headers that verbs read, in small letters.
-    pub const HEADERS: [&'static str; 1] = ["idempotency-key"];
+    pub const HEADERS: [&'static str; 2] = ["idempotency-key", hops::HEADER];
 
     /// Takes a header out.
     ///
@@ -92,6 +97,23 @@ impl Input {
     {
         let Some(text) = self.fields.remove(name) else { return Ok(None) };
         text.parse().map(Some).map_err(|error| invalid(name, &text, &error))
+    }
+
+    /// Takes out `wait`: how long the answer may be waited for, in seconds.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::InvalidRequest`] when it is no number from 0 to 300.
+    pub fn take_wait(&mut self) -> Result<Option<Duration>, ApiError> {
+        match self.take::<f64>("wait")? {
+            None => Ok(None),
+            Some(seconds) if (0.0..=WAIT_SECONDS_MAX).contains(&seconds) => {
+                Ok(Some(Duration::from_secs_f64(seconds)))
+            }
+            Some(seconds) => Err(ApiError::InvalidRequest(format!(
+                "`wait` is {seconds}: expected 0 to {WAIT_SECONDS_MAX} seconds"
+            ))),
+        }
     }
 
     /// Takes out a field that is a word or a moment of the JSON shapes.

@@ -256,12 +256,11 @@ async fn resolve(engine: &Engine, claimed: &Claimed, inputs: Value) -> Result<Va
     if !has_references {
         return Ok(inputs);
     }
-    let outputs = engine.store.dependency_outputs(claimed.task).await.map_err(|error| {
+    let outcomes = engine.store.dependency_outcomes(claimed.task).await.map_err(|error| {
         tracing::error!(task = %claimed.task, error = chain(&error), "no outputs");
         Fault::new(FaultCode::Retryable, "the host could not read the outputs of dependencies")
     })?;
-    let output = |task: &str| outputs.get(task).and_then(Option::as_ref);
-    reference::resolve(inputs, &output)
+    reference::resolve(inputs, &|task| outcomes.get(task))
         .map_err(|fault| Fault::new(FaultCode::ReferenceUnresolved, format!("inputs{fault}")))
 }
 
@@ -278,6 +277,7 @@ async fn call(
     let narrowed = claimed.allow.clone().map(Arc::from);
     let (task_id, job_id) = (claimed.task.to_string(), claimed.job.to_string());
     let (attempt, model) = (claimed.attempt, claimed.model.clone());
+    let hops = claimed.hops.through(engine.store.host());
     let until_deadline = claimed.deadline.map(|deadline| deadline.since(engine.now()));
     let timeout = claimed.timeout.into_iter().chain(until_deadline).min();
     let task_port: Arc<dyn TaskPort> = Arc::clone(port) as Arc<dyn TaskPort>;
@@ -293,6 +293,7 @@ async fn call(
             granted: given.granted,
             narrowed,
             mounts: given.mounts,
+            hops,
             stop,
         };
         sandbox.run(&program.program, call, task_port).await

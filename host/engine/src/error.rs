@@ -5,6 +5,7 @@
 use apflow_model::approval::Decided;
 use apflow_model::capability::Grant;
 use apflow_model::consent::Difference;
+use apflow_model::hops::HopFault;
 use apflow_model::id::{JobId, TaskId};
 use apflow_model::idempotency::IdempotencyKey;
 use apflow_model::job::SpecFault;
@@ -26,6 +27,9 @@ pub enum EngineError {
     /// A task names an executor that is not installed. Nothing was stored.
     #[error("{0}")]
     UnknownExecutor(SpecFault),
+    /// The job came through this host before, or through too many. Nothing was stored.
+    #[error("{0}")]
+    JobLoop(HopFault),
     /// The key stands for another submission. Nothing was stored.
     #[error("the idempotency key `{0}` was used for another submission: use a new one")]
     IdempotencyConflict(IdempotencyKey),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apflow_model::capability::Grant;
+use apflow_model::hops::Hops;
 use apflow_model::job::{Job, SpecFault};
 use apflow_model::manifest;
 use apflow_model::schedule::{Schedule, ScheduleSpec, TickFault};
@@ -56,6 +57,7 @@ impl Engine {
             job: spec.job.clone(),
             principal: principal.clone(),
             grants: grants.clone(),
+            hops: Hops::default(),
         };
         self.checked(job).await.map_err(|error| error.below("/job"))?;
         let new = NewSchedule { name: name.clone(), principal, spec, grants };
@@ -118,7 +120,8 @@ impl Engine {
         known(name, self.store.pause_schedule(name, owner, is_paused, self.now()).await?)
     }
 
-    /// Submits the job of a schedule now, whether it is paused or not.
+    /// Submits the job of a schedule now, whether it is paused or not. `hops` are the hosts that the
+    /// wish for it came through.
     ///
     /// # Errors
     ///
@@ -128,9 +131,10 @@ impl Engine {
         self: &Arc<Self>,
         name: &str,
         owner: Option<&str>,
+        hops: Hops,
     ) -> Result<Job, EngineError> {
         let schedule = self.show_schedule(name, owner).await?;
-        let job = self.job_of(&schedule).await?;
+        let job = self.job_of(&schedule, hops).await?;
         let stored = self.store.trigger_schedule(&schedule, job, self.now()).await;
         let job = known(name, stored.map_err(EngineError::of_submission)?)?;
         self.bell.notify_one();
@@ -138,11 +142,16 @@ impl Engine {
     }
 
     /// The job of a schedule, checked as one that is submitted now: a plugin may be gone.
-    async fn job_of(self: &Arc<Self>, schedule: &Schedule) -> Result<NewJob, EngineError> {
+    async fn job_of(
+        self: &Arc<Self>,
+        schedule: &Schedule,
+        hops: Hops,
+    ) -> Result<NewJob, EngineError> {
         let job = NewSubmission {
             job: schedule.spec.job.clone(),
             principal: schedule.principal.clone(),
             grants: schedule.grants.clone(),
+            hops,
         };
         self.checked(job).await.map_err(|error| error.below("/job"))
     }
@@ -153,7 +162,7 @@ impl Engine {
         let step = schedule.spec.step(due, self.now());
         let job = match step.tick {
             None => None,
-            Some(tick) => match self.job_of(&schedule).await {
+            Some(tick) => match self.job_of(&schedule, Hops::default()).await {
                 Ok(job) => Some(Ok(job)),
                 // Trouble of the host is no fault of the job: the tick stays due.
                 Err(error) if error.is_own() => return Err(error),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use apflow_model::capability::Grant;
 use apflow_model::file;
+use apflow_model::hops::Hops;
 use apflow_model::id::JobId;
 use apflow_model::idempotency::IdempotencyKey;
 use apflow_model::job::{Job, JobSpec, SpecFault, TaskSpec};
@@ -26,6 +27,8 @@ pub struct NewSubmission {
     pub principal: String,
     /// What the operator allows this job alone.
     pub grants: Vec<Grant>,
+    /// The hosts that it came through, when a guest submits it.
+    pub hops: Hops,
 }
 
 /// A job that was taken in.
@@ -42,10 +45,10 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// [`EngineError::InvalidJob`], [`EngineError::UnknownExecutor`], [`EngineError::InvalidInput`] and
-    /// [`EngineError::GrantNotAsked`] for a job that is refused, [`EngineError::TooManyTasks`] while
-    /// too many others have not ended, [`EngineError::Busy`] and [`EngineError::Store`]. Nothing is
-    /// stored then.
+    /// [`EngineError::InvalidJob`], [`EngineError::UnknownExecutor`], [`EngineError::InvalidInput`],
+    /// [`EngineError::GrantNotAsked`] and [`EngineError::JobLoop`] for a job that is refused,
+    /// [`EngineError::TooManyTasks`] while too many others have not ended, [`EngineError::Busy`] and
+    /// [`EngineError::Store`]. Nothing is stored then.
     pub async fn submit(self: &Arc<Self>, submission: NewSubmission) -> Result<Job, EngineError> {
         let job = self.checked(submission).await?;
         let stored = self.store.submit(job, self.now()).await;
@@ -105,7 +108,9 @@ impl Engine {
         submission: NewSubmission,
     ) -> Result<NewJob, EngineError> {
         let is_forest = submission.job.get("tasks").is_some();
-        let spec = JobSpec::parse(submission.job).map_err(EngineError::InvalidJob)?;
+        submission.hops.admit(self.store.host()).map_err(EngineError::JobLoop)?;
+        let mut spec = JobSpec::parse(submission.job).map_err(EngineError::InvalidJob)?;
+        spec.hops = submission.hops;
         let path = |index| if is_forest { format!("/tasks/{index}") } else { String::new() };
         let plugins = self.plugins_of(&spec, path).await?;
         for (index, task) in spec.tasks.iter().enumerate() {
@@ -194,7 +199,13 @@ mod tests {
 
     fn of(job: &str) -> Digest {
         let job = serde_json::from_str(job).unwrap();
-        hash(&NewSubmission { job, principal: "ada".to_owned(), grants: Vec::new() }).unwrap()
+        let submission = NewSubmission {
+            job,
+            principal: "ada".to_owned(),
+            grants: Vec::new(),
+            hops: Hops::default(),
+        };
+        hash(&submission).unwrap()
     }
 
     #[test]

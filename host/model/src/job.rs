@@ -13,6 +13,7 @@ use crate::capability::Grant;
 use crate::clock::Timestamp;
 use crate::concurrency::ConcurrencyKey;
 use crate::fault::Fault;
+use crate::hops::Hops;
 use crate::id::{JobId, TaskId};
 use crate::retry::Backoff;
 use crate::state::{JobState, TaskState};
@@ -28,6 +29,8 @@ pub struct JobSpec {
     pub name: Option<String>,
     /// Its tasks, as the caller listed them.
     pub tasks: Vec<TaskSpec>,
+    /// The hosts that it came through. No part of the JSON: whoever takes it in knows.
+    pub hops: Hops,
 }
 
 /// A task as it was submitted, checked.
@@ -121,6 +124,9 @@ pub struct Job {
     /// The schedule that it comes from. None for one that a caller submitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
+    /// The hosts that it came through, when a guest submitted it.
+    #[serde(default, skip_serializing_if = "Hops::is_empty")]
+    pub hops: Hops,
     /// How many tasks it has.
     pub task_count: u64,
     /// Its tasks, in the order they were listed. Left out of lists.

@@ -19,6 +19,7 @@ pub mod fair;
 pub mod fault;
 pub mod file;
 mod forest;
+pub mod hops;
 pub mod id;
 pub mod idempotency;
 pub mod import;

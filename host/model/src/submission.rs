@@ -7,6 +7,7 @@ use serde_path_to_error::Segment;
 use crate::clock::Timestamp;
 use crate::draft::RawTask;
 use crate::forest;
+use crate::hops::Hops;
 use crate::job::{JobSpec, SpecFault, TASKS_MAX};
 use crate::pointer;
 
@@ -39,7 +40,7 @@ impl JobSpec {
         let path =
             |index: usize| if base.is_empty() { String::new() } else { format!("{base}{index}") };
         let tasks = forest::link(raws, deadline, &path)?;
-        Ok(Self { name, tasks })
+        Ok(Self { name, tasks, hops: Hops::default() })
     }
 }
 

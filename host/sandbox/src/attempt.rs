@@ -47,6 +47,7 @@ pub(crate) async fn run(
     let input = call.input.to_string();
     let mut usage = Usage { input_bytes: input.len() as u64, ..Usage::default() };
     store.data_mut().set_secrets(secrets.clone());
+    store.data_mut().egress.set_hops(&call.hops);
     let (deadline, mut worked) = (store.data().deadline, Duration::ZERO);
     let calling = async {
         secrets.prepare().await;
@@ -302,6 +303,8 @@ fn receipt(usage: &mut Usage, store: &Store<State>) {
 mod tests {
     use std::collections::BTreeMap;
 
+    use apflow_model::hops::Hops;
+
     use super::*;
     use crate::child::CompileIn;
     use crate::fixture;
@@ -345,6 +348,7 @@ mod tests {
                 granted: Arc::default(),
                 narrowed: None,
                 mounts: Mounts::default(),
+                hops: Hops::default(),
                 stop,
             };
             running.run(&linked, call, Arc::new(fixture::Lines::default())).await

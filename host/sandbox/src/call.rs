@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use apflow_model::capability::Grant;
 use apflow_model::fault::Fault;
+use apflow_model::hops::Hops;
 use apflow_model::usage::Usage;
 use serde_json::Value;
 
@@ -31,6 +32,8 @@ pub struct Call<'a> {
     pub narrowed: Option<Arc<[Grant]>>,
     /// The task's own folders.
     pub mounts: Mounts,
+    /// The hosts that the task came through, this one last.
+    pub hops: Hops,
     /// What ends it from outside.
     pub stop: Stop,
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use apflow_api::{ApiError, CancelJob, Code, FindJob, ShowPlugin, ShowTool, SubmitJob, WatchJob};
+use apflow_model::hops::Hops;
 use apflow_model::id::JobId;
 use apflow_model::job::{Job, Task};
 use apflow_model::plugin::World;

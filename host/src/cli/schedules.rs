@@ -9,6 +9,7 @@ use apflow_api::{
 use apflow_model::capability::Grant;
 use apflow_model::clock::{Clock, Timestamp};
 use apflow_model::cron::Cron;
+use apflow_model::hops::Hops;
 use apflow_model::schedule::{Missed, Overlap, Schedule, ScheduleSpec};
 use apflow_model::tick;
 use apflow_model::zone::Zone;
@@ -130,7 +131,7 @@ pub(crate) async fn run(
         }
         SchedulesVerb::Show { name } => return show(&config()?, name, output).await,
         SchedulesVerb::Trigger { name } => {
-            let job = invoke(&config()?, TriggerSchedule { name }).await?;
+            let job = invoke(&config()?, TriggerSchedule { name, hops: Hops::default() }).await?;
             output.result(&job, || tree::draw(&job));
             return Ok(Exit::Ok);
         }

@@ -10,6 +10,7 @@ use apflow_model::capability::Grant;
 use apflow_model::clock::Timestamp;
 use apflow_model::fair::{Division, Limits};
 use apflow_model::fault::{Fault, FaultCode};
+use apflow_model::hops::Hops;
 use apflow_model::id::{JobId, TaskId};
 use apflow_model::retry::Backoff;
 use apflow_model::state::{JobState, TaskState};
@@ -81,6 +82,8 @@ pub struct Claimed {
     pub uses_cache: bool,
     /// What its earlier attempts used together.
     pub used: Usage,
+    /// The hosts that the job came through.
+    pub hops: Hops,
 }
 
 /// What a claim handed out, and what it ended.
@@ -246,7 +249,7 @@ const SHOW_CLAIMED: Sql = sql!(
     "\
     SELECT task.id, task.job_id, task.attempt, task.reference, task.executor, task.timeout_ms, \
            task.deadline, task.attempts_max, task.attempts_before, task.backoff, task.token_budget, task.model, task.allow, task.uses_cache, \
-           task_input.body, job.principal, job.grants, job.event_count, \
+           task_input.body, job.principal, job.grants, job.event_count, job.hops, \
            EXISTS (SELECT 1 FROM dependency WHERE task_id = task.id) AS has_dependencies \
     FROM task JOIN job ON job.id = task.job_id LEFT JOIN task_input ON task_input.task_id = task.id \
     WHERE task.id IN (SELECT CAST(value AS BIGINT) FROM ",
@@ -502,6 +505,7 @@ fn read_claimed(row: &Row) -> Result<Claimed, StoreError> {
         allow: row::perhaps_json(row, "allow")?,
         uses_cache: row::column(row, "uses_cache")?,
         used: Usage::default(),
+        hops: row::hops(row, "hops")?,
     })
 }
 

@@ -228,6 +228,7 @@ fn read(row: &Row) -> Result<Job, StoreError> {
         created_at: row::moment(row, "created_at")?,
         ended_at: row::perhaps_moment(row, "ended_at")?,
         origin: schedule.zip(tick).map(|(schedule, tick)| Origin { schedule, tick }),
+        hops: row::hops(row, "hops")?,
         task_count: row::number(row, "task_count")?,
         tasks: Vec::new(),
     })
@@ -273,8 +274,9 @@ fn plan(
     let events: Vec<_> = (1..).zip(tasks.iter().map(first_state)).collect();
     let count = tasks.len();
     let (name, state) = (&new.spec.name, JobState::Pending);
-    let job =
-        (id.0, name, &new.principal, state.name(), row::text(&new.grants)?, count, now.unix_ms());
+    let hops = Some(&new.spec.hops).filter(|hops| !hops.is_empty()).map(ToString::to_string);
+    let grants = row::text(&new.grants)?;
+    let job = (id.0, name, &new.principal, state.name(), grants, count, now.unix_ms(), hops);
     let principal = new.principal.clone();
     let rows = Submit {
         wanted: None,
@@ -296,6 +298,7 @@ fn plan(
         created_at: now,
         ended_at: None,
         origin: None,
+        hops: new.spec.hops.clone(),
         task_count: count as u64,
         tasks,
     };
@@ -379,10 +382,10 @@ fn task_row(task: &Task, spec: &TaskSpec, lane: i64) -> Result<Value, StoreError
 const INSERT_JOBS: Sql = sql!(
     "\
     INSERT INTO job (id, name, principal, state, grants, task_count, open_count, event_count, \
-                     created_at) \
+                     created_at, hops) \
     SELECT CAST(value->>0 AS BIGINT), value->>1, value->>2, value->>3, value->>4, \
            CAST(value->>5 AS BIGINT), CAST(value->>5 AS BIGINT), \
-           CAST(value->>5 AS BIGINT), CAST(value->>6 AS BIGINT) FROM ",
+           CAST(value->>5 AS BIGINT), CAST(value->>6 AS BIGINT), value->>7 FROM ",
     ROWS
 );
 

@@ -3,6 +3,7 @@
 //! It knows no table: what a column means stands where it is read.
 
 use apflow_model::clock::Timestamp;
+use apflow_model::hops::Hops;
 use apflow_model::state::TaskState;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -55,6 +56,12 @@ pub(crate) fn state(row: &Row, name: &str) -> Result<TaskState, StoreError> {
 pub(crate) fn state_of(code: i64) -> Result<TaskState, StoreError> {
     TaskState::from_code(code)
         .ok_or_else(|| StoreError::corrupt(format!("{code} is not the state of a task")))
+}
+
+/// Reads a column that holds the hosts that a job came through, or nothing.
+pub(crate) fn hops(row: &Row, name: &str) -> Result<Hops, StoreError> {
+    let text: Option<&str> = column(row, name)?;
+    text.unwrap_or_default().parse().map_err(StoreError::corrupt)
 }
 
 /// Reads a column that holds JSON.

@@ -20,7 +20,7 @@ macro_rules! step {
 }
 
 /// Every step of the schema, in order. One that was released is never changed again.
-const STEPS: [(i64, &str, Sql); 12] = [
+const STEPS: [(i64, &str, Sql); 13] = [
     (1, "jobs", step!("0001_jobs.sql")),
     (2, "allow", step!("0002_allow.sql")),
     (3, "files", step!("0003_files.sql")),
@@ -31,6 +31,7 @@ const STEPS: [(i64, &str, Sql); 12] = [
     (8, "breakers", step!("0008_breakers.sql")),
     (9, "schedules", step!("0009_schedules.sql")),
     (10, "retention", step!("0010_retention.sql")),
+    (11, "hops", step!("0011_hops.sql")),
     (12, "tools", step!("0012_tools.sql")),
     (13, "tool_care", step!("0013_tool_care.sql")),
 ];

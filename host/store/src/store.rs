@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use apflow_model::cache::CacheLimits;
 use apflow_model::clock::Timestamp;
 use apflow_model::concurrency::Admission;
+use apflow_model::hops::HostId;
 use apflow_model::id::IdSource;
 
 use crate::address::Address;
@@ -65,6 +66,7 @@ pub struct Store {
     rounds: Arc<tokio::sync::Mutex<Rounds>>,
     lanes: Arc<Known>,
     hearing: Arc<Hearing>,
+    host: HostId,
 }
 
 impl Store {
@@ -80,6 +82,7 @@ impl Store {
         let mut own = connect::writer(address).await.map_err(StoreError::unopened(address))?;
         schema::upgrade(&mut own.connection()).await?;
         let ids = continue_ids(&mut own.connection()).await?;
+        let host = read_host(&mut own.connection()).await?;
         let readers = connect::readers(address).await.map_err(StoreError::unopened(address))?;
         let hearing = Hearing::new();
         let writer = Writer::start(Link::new(address.clone(), own, Arc::clone(&hearing)));
@@ -94,6 +97,7 @@ impl Store {
             rounds: Arc::default(),
             lanes: Arc::default(),
             hearing,
+            host,
         })
     }
 
@@ -114,6 +118,11 @@ impl Store {
     #[must_use]
     pub fn caching(self, limits: CacheLimits) -> Self {
         Self { cache_limits: limits, ..self }
+    }
+
+    /// Who this host is: the same for every process of the database, for as long as that is there.
+    pub fn host(&self) -> &HostId {
+        &self.host
     }
 
     /// Whether other hosts may run tasks of the same database: it is on a server.
@@ -192,6 +201,11 @@ impl Store {
         let mut source = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
         (0..count).map(|_| source.next(now)).collect()
     }
+}
+
+async fn read_host(connection: &mut Connection<'_>) -> Result<HostId, StoreError> {
+    let (host,): (String,) = query("SELECT id FROM host").read_one(connection).await?;
+    host.parse().map_err(StoreError::corrupt)
 }
 
 /// A source of ids above all that are in the database, even when the clock went back.

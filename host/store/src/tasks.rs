@@ -6,8 +6,8 @@ use std::collections::HashMap;
 
 use apflow_model::id::{JobId, TaskId};
 use apflow_model::job::{Attempt, Task, TaskDependency};
+use apflow_model::reference::Outcome;
 use apflow_model::usage::Usage;
-use serde_json::Value;
 
 use crate::connection::{Connection, Row, query};
 use crate::error::StoreError;
@@ -43,24 +43,28 @@ impl Store {
         })
     }
 
-    /// The outputs of the tasks that `task` waits for, by the caller's references.
-    ///
-    /// None for a dependency that did not complete, which only an optional one can be.
+    /// What became of the tasks that `task` waits for, by the caller's references.
     ///
     /// # Errors
     ///
     /// [`StoreError::Database`] and [`StoreError::Corrupt`].
-    pub async fn dependency_outputs(
+    pub async fn dependency_outcomes(
         &self,
         task: TaskId,
-    ) -> Result<HashMap<String, Option<Value>>, StoreError> {
-        const SQL: &str = "SELECT upstream.reference, task_output.body \
+    ) -> Result<HashMap<String, Outcome>, StoreError> {
+        const SQL: &str = "SELECT upstream.reference, upstream.state, upstream.fault, \
+                                  task_output.body \
                            FROM dependency \
                            JOIN task AS upstream ON upstream.id = dependency.dependency_id \
                            LEFT JOIN task_output ON task_output.task_id = upstream.id \
                            WHERE dependency.task_id = $1";
         let rows = self.readers().fetch_all(query(SQL).bind(task.0)).await?;
-        let read = |row| Ok((row::column(row, "reference")?, row::perhaps_json(row, "body")?));
+        let read = |row| {
+            let state = row::state(row, "state")?;
+            let (output, fault) =
+                (row::perhaps_json(row, "body")?, row::perhaps_json(row, "fault")?);
+            Ok((row::column(row, "reference")?, Outcome { state, output, fault }))
+        };
         rows.iter().map(read).collect()
     }
 }

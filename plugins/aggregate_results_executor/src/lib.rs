@@ -14,8 +14,8 @@ use crate::join::{Input, JoinError, Output};
 ///
 /// # Errors
 ///
-/// [`Fault::Permanent`] when a required result is missing, and [`Fault::InvalidInput`] when a
-/// result does not suit the strategy.
+/// [`Fault::Permanent`] when a required result is missing, and [`Fault::InvalidInput`] when a name
+/// stands for two results, or a result does not suit the strategy.
 #[apflow_sdk::executor(
     id = "aggregate_results_executor",
     name = "Aggregate results",
@@ -30,7 +30,7 @@ impl From<JoinError> for Fault {
         let message = error.to_string();
         match error {
             JoinError::Missing(_) => Self::permanent(message),
-            JoinError::Aggregate(_) => Self::invalid_input(message),
+            JoinError::Twice(_) | JoinError::Aggregate(_) => Self::invalid_input(message),
         }
     }
 }
@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn the_schema_describes_every_field() {
         let schema = input_schema::<Input>();
-        for name in ["strategy", "results", "required"] {
+        for name in ["strategy", "results", "outcomes", "required"] {
             assert!(schema["properties"][name]["description"].is_string(), "{name}: {schema}");
         }
         assert_eq!(schema["additionalProperties"], json!(false));

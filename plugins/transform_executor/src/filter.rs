@@ -1,24 +1,23 @@
 //! Compiles and runs filters.
 //!
-//! A filter reaches nothing but the values that it is given: there is no clock, no environment, no
-//! other input and no module to import.
+//! A filter reaches nothing but the values that it is given: there is no clock, no environment and no
+//! module to import.
 
 use std::collections::BTreeMap;
 
 use jaq_core::load::{self, Arena, File, Loader, lex};
 use jaq_core::{Compiler, Ctx, Vars, compile};
 use jaq_json::Val;
-use serde_json::Value;
+use jaq_std::input::Inputs;
+use serde_json::{Value, json};
 
 use crate::natives;
 use crate::place::{line_and_column, offset_in, point};
 use crate::reach::{Kind, Reach};
-use crate::value::{ValueError, from_json, to_json};
+use crate::value::from_json;
 
 /// The longest filter, in bytes.
 const FILTER_BYTES_MAX: usize = 64 << 10;
-/// How many values are collected.
-const VALUES_MAX: usize = 1_000_000;
 /// How much of an error's text is kept, in characters: it may quote a whole value.
 const ERROR_CHARACTERS_MAX: usize = 1_000;
 
@@ -42,20 +41,15 @@ pub enum FilterError {
     /// The filter stopped with `halt` and an exit code.
     #[error("the filter stopped with exit code {0}")]
     Halted(i32),
-    /// The filter yielded no value.
-    #[error("the filter yields nothing; set `collect` to get an array of all that it yields")]
-    Nothing,
-    /// The filter yielded more than one value.
-    #[error(
-        "the filter yields more than one value; set `collect` to get an array of all, or write `first(…)`"
-    )]
-    Several,
-    /// The filter yielded too many values.
-    #[error("the filter yields more than {VALUES_MAX} values, which are not collected")]
-    TooMany,
-    /// A value is no JSON.
-    #[error("the filter yields what JSON cannot carry: {0}")]
-    Value(#[from] ValueError),
+}
+
+/// How a run of a filter ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// It has yielded all.
+    GoOn,
+    /// By `halt`: nothing else is to be run.
+    Halt,
 }
 
 /// A compiled filter.
@@ -66,19 +60,26 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Compiles `text`, in which each of `variables` can be used as `$name`.
+    /// Compiles `text`, in which each of `variables` can be used as `$name`, and `args` as
+    /// `$ARGS.positional`.
     ///
     /// # Errors
     ///
     /// [`FilterError::Syntax`] with the first fault of the text, [`FilterError::TooLong`], and
     /// [`FilterError::Name`] for a variable that no filter could name.
-    pub fn compile(text: &str, variables: BTreeMap<String, Value>) -> Result<Self, FilterError> {
+    pub fn compile(
+        text: &str,
+        mut variables: BTreeMap<String, Value>,
+        args: &[Value],
+    ) -> Result<Self, FilterError> {
         if text.len() > FILTER_BYTES_MAX {
             return Err(FilterError::TooLong(text.len()));
         }
         if let Some(name) = variables.keys().find(|name| !is_name(name)) {
             return Err(FilterError::Name(name.clone()));
         }
+        let arguments = json!({ "positional": args, "named": variables });
+        variables.entry("ARGS".to_owned()).or_insert(arguments);
         let arena = Arena::default();
         let modules = Loader::new(natives::definitions())
             .load(&arena, File { code: text, path: () })
@@ -95,55 +96,39 @@ impl Filter {
         Ok(Self { code, variables })
     }
 
-    /// Runs the filter for the one value that it yields. `log` gets what `debug` writes.
+    /// Runs the filter for one value, and hands each that it yields to `each`. `inputs` are what
+    /// `input` and `inputs` yield, and `log` gets what `debug` writes.
     ///
     /// # Errors
     ///
-    /// [`FilterError::Nothing`] and [`FilterError::Several`] when it yields not exactly one, and
-    /// whatever ended it.
-    pub fn one(&self, input: Value, log: &dyn Fn(&str)) -> Result<Value, FilterError> {
-        let mut values = self.values(input, log, 2)?;
-        match (values.pop(), values.pop()) {
-            (None, _) => Err(FilterError::Nothing),
-            (Some(value), None) => Ok(value),
-            (Some(_), Some(_)) => Err(FilterError::Several),
-        }
-    }
-
-    /// Runs the filter for all values that it yields. `log` gets what `debug` writes.
-    ///
-    /// # Errors
-    ///
-    /// [`FilterError::TooMany`] when it does not end, and whatever ended it otherwise.
-    pub fn all(&self, input: Value, log: &dyn Fn(&str)) -> Result<Vec<Value>, FilterError> {
-        let values = self.values(input, log, VALUES_MAX + 1)?;
-        if values.len() > VALUES_MAX { Err(FilterError::TooMany) } else { Ok(values) }
-    }
-
-    /// The first `values_max` values. A `halt` without a code ends them.
-    fn values(
-        &self,
-        input: Value,
-        log: &dyn Fn(&str),
-        values_max: usize,
-    ) -> Result<Vec<Value>, FilterError> {
-        let reach = Reach { code: &self.code.lut, log };
+    /// [`FilterError::Failed`] and [`FilterError::Halted`], and what `each` says, which ends the run.
+    pub fn run<'a, E: From<FilterError>>(
+        &'a self,
+        input: Val,
+        inputs: Inputs<'a, Val>,
+        log: &'a dyn Fn(&str),
+        mut each: impl FnMut(Val) -> Result<(), E>,
+    ) -> Result<Flow, E> {
+        let reach = Reach { code: &self.code.lut, inputs, log };
         let context = Ctx::<Kind>::new(reach, Vars::new(self.variables.iter().cloned()));
-        let mut values = Vec::new();
-        for yielded in self.code.id.run((context, from_json(input))).take(values_max) {
+        for yielded in self.code.id.run((context, input)) {
             match yielded {
-                Ok(value) => values.push(to_json(&value)?),
-                Err(exception) => match exception.get_err() {
-                    Ok(error) => return Err(FilterError::Failed(describe(error))),
-                    Err(exception) => match exception.get_halt() {
-                        Ok(0) => break,
-                        Ok(code) => return Err(FilterError::Halted(code)),
-                        Err(_) => return Err(FilterError::Failed("it left its label".to_owned())),
-                    },
-                },
+                Ok(value) => each(value)?,
+                Err(exception) => {
+                    return match exception.get_err() {
+                        Ok(error) => Err(FilterError::Failed(describe(error)).into()),
+                        Err(exception) => match exception.get_halt() {
+                            Ok(0) => Ok(Flow::Halt),
+                            Ok(code) => Err(FilterError::Halted(code).into()),
+                            Err(_) => {
+                                Err(FilterError::Failed("it left its label".to_owned()).into())
+                            }
+                        },
+                    };
+                }
             }
         }
-        Ok(values)
+        Ok(Flow::GoOn)
     }
 }
 
@@ -238,20 +223,33 @@ fn syntax(text: &str, found: &str, message: &str) -> FilterError {
 mod tests {
     use std::cell::RefCell;
 
-    use serde_json::json;
+    use jaq_std::input::RcIter;
 
     use super::*;
+    use crate::value::to_json;
 
     fn filter(text: &str) -> Result<Filter, FilterError> {
-        Filter::compile(text, BTreeMap::new())
-    }
-
-    fn one(text: &str, input: Value) -> Result<Value, FilterError> {
-        filter(text)?.one(input, &|_| ())
+        Filter::compile(text, BTreeMap::new(), &[])
     }
 
     fn all(text: &str, input: Value) -> Result<Value, FilterError> {
-        filter(text)?.all(input, &|_| ()).map(Value::Array)
+        all_of(&filter(text)?, input, &|_| ())
+    }
+
+    /// Runs for the only value.
+    fn one(text: &str, input: Value) -> Result<Value, FilterError> {
+        let mut values = all(text, input)?;
+        assert_eq!(values.as_array().unwrap().len(), 1, "{text}");
+        Ok(values[0].take())
+    }
+
+    fn all_of(filter: &Filter, input: Value, log: &dyn Fn(&str)) -> Result<Value, FilterError> {
+        let (inputs, mut values) = (RcIter::new(std::iter::empty()), Vec::new());
+        filter.run(from_json(input), &inputs, log, |value| {
+            values.push(to_json(&value).unwrap());
+            Ok::<_, FilterError>(())
+        })?;
+        Ok(Value::Array(values))
     }
 
     fn refusal(text: &str) -> String {
@@ -268,28 +266,14 @@ mod tests {
     }
 
     #[test]
-    fn not_exactly_one_value_is_refused_unless_collected() {
-        assert_eq!(one("empty", json!(0)), Err(FilterError::Nothing));
-        assert_eq!(one(".[]", json!([1, 2])), Err(FilterError::Several));
-        assert_eq!(one("repeat(.)", json!(0)), Err(FilterError::Several));
-        assert_eq!(all(".[]", json!([1, 2])), Ok(json!([1, 2])));
-        assert_eq!(all("empty", json!(0)), Ok(json!([])));
-    }
-
-    #[test]
-    fn a_filter_that_does_not_end_is_stopped() {
-        assert_eq!(all("repeat(.)", json!(0)), Err(FilterError::TooMany));
-    }
-
-    #[test]
     fn variables_are_found_by_their_names() {
         let variables = BTreeMap::from([("b_2".to_owned(), json!([2])), ("a".into(), json!("x"))]);
-        let filter = Filter::compile("{$a, b: $b_2[0], c: .}", variables).ok().unwrap();
-        let value = filter.one(json!(3), &|_| ());
-        assert_eq!(value, Ok(json!({ "a": "x", "b": 2, "c": 3 })));
+        let filter = Filter::compile("{$a, b: $b_2[0], c: .}", variables, &[]);
+        let value = all_of(&filter.ok().unwrap(), json!(3), &|_| ());
+        assert_eq!(value, Ok(json!([{ "a": "x", "b": 2, "c": 3 }])));
         for name in ["", "1a", "a-b", "$a"] {
             let variables = BTreeMap::from([(name.to_owned(), Value::Null)]);
-            let error = Filter::compile(".", variables).err();
+            let error = Filter::compile(".", variables, &[]).err();
             assert_eq!(error, Some(FilterError::Name(name.to_owned())));
         }
     }
@@ -315,7 +299,7 @@ mod tests {
 
     #[test]
     fn a_filter_reaches_nothing_but_its_values() {
-        for text in ["now", "env", "$ENV.HOME", "input", "inputs", "localtime", "input_filename"] {
+        for text in ["now", "env", "$ENV.HOME", "localtime", "input_filename"] {
             assert!(refusal(text).contains("there is no "), "{text}");
         }
         assert!(refusal("include \"a\"; .").contains("`a` is not loaded"));
@@ -335,8 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn halt_ends_the_values() {
-        assert_eq!(all("1, halt, 2", json!(0)), Ok(json!([1])));
+    fn a_halt_with_a_code_fails() {
         assert_eq!(all("1, halt(3)", json!(0)), Err(FilterError::Halted(3)));
     }
 
@@ -345,7 +328,7 @@ mod tests {
         let lines = RefCell::new(Vec::new());
         let filter = filter("debug | debug(\"a \\(.)\")").ok().unwrap();
         let log = |line: &str| lines.borrow_mut().push(line.to_owned());
-        assert_eq!(filter.one(json!([1]), &log), Ok(json!([1])));
+        assert_eq!(all_of(&filter, json!([1]), &log), Ok(json!([[1]])));
         assert_eq!(lines.into_inner(), ["[1]", "\"a [1]\""]);
     }
 

@@ -2,12 +2,16 @@
 //!
 //! This file only binds the other files to the host; it decides nothing.
 
+mod files;
 pub mod filter;
+pub mod lines;
 mod natives;
 mod place;
 mod reach;
 pub mod request;
+pub mod run;
 pub mod source;
+pub mod target;
 pub mod value;
 
 use std::path::Path;
@@ -15,54 +19,49 @@ use std::path::Path;
 use apflow_sdk::{Fault, log};
 use serde_json::Value;
 
-use crate::filter::{Filter, FilterError};
-use crate::request::{FOLDER, Input, RequestError, Source};
+use crate::request::{IN, Input, OUT};
+use crate::run::{Folders, RunError};
 use crate::source::SourceError;
+use crate::target::TargetError;
 
-/// Reshapes JSON, or a file of a granted folder, with a filter in the jq language.
+/// Reshapes JSON, or a file of any number of JSON lines, with a filter in the jq language.
 ///
 /// # Errors
 ///
-/// [`Fault::InvalidInput`] when the input contradicts itself, the filter is none or fails, and
-/// [`Fault::Permanent`] when the file cannot be read.
+/// [`Fault::InvalidInput`] when the input contradicts itself, the filter is none or fails, or a line
+/// is no JSON, and [`Fault::Permanent`] when a file cannot be read or written.
 #[apflow_sdk::executor(
     id = "transform_executor",
     name = "Transform",
     tags = ["json", "jq", "transform", "filter"]
 )]
 pub fn transform(input: Input) -> Result<Value, Fault> {
-    let Input { filter, input, file, format, variables, collect } = input;
-    let source = Source::new(input, file, format)?;
-    let filter = Filter::compile(&filter, variables)?;
-    let value = source.read(Path::new(FOLDER))?;
-    let debug = |line: &str| log::debug(line);
-    Ok(if collect {
-        Value::Array(filter.all(value, &debug)?)
-    } else {
-        filter.one(value, &debug)?
-    })
-}
-
-impl From<RequestError> for Fault {
-    fn from(error: RequestError) -> Self {
-        Self::invalid_input(error.to_string())
+    let folders = Folders { input: Path::new(IN), output: Path::new(OUT) };
+    let (output, tally) = run::run(input, &folders, &|line: &str| log::debug(line))?;
+    for line in tally.told() {
+        log::warn(format!("line {} was skipped: {}", line.line, line.message));
     }
-}
-
-impl From<FilterError> for Fault {
-    fn from(error: FilterError) -> Self {
-        Self::invalid_input(error.to_string())
+    if tally.skipped() > 0 {
+        log::warn(format!("{} lines were skipped", tally.skipped()));
     }
+    Ok(output)
 }
 
-impl From<SourceError> for Fault {
-    fn from(error: SourceError) -> Self {
+impl From<RunError> for Fault {
+    fn from(error: RunError) -> Self {
         let message = error.to_string();
         match error {
-            SourceError::Malformed { .. } => Self::invalid_input(message),
-            SourceError::NoFolder { .. }
-            | SourceError::Unreadable { .. }
-            | SourceError::TooLarge { .. } => Self::permanent(message),
+            RunError::Source(
+                SourceError::NoFolder { .. }
+                | SourceError::Unreadable { .. }
+                | SourceError::TooLarge { .. },
+            )
+            | RunError::Target(TargetError::Unwritable { .. }) => Self::permanent(message),
+            RunError::Source(SourceError::Malformed { .. })
+            | RunError::Request(_)
+            | RunError::Filter(_)
+            | RunError::Line { .. }
+            | RunError::Target(_) => Self::invalid_input(message),
         }
     }
 }
@@ -115,7 +114,7 @@ mod tests {
     fn the_schemas_describe_every_field_and_promise_any_output() {
         let schema = input_schema::<Input>();
         let properties = schema["properties"].as_object().unwrap();
-        assert_eq!(properties.len(), 6);
+        assert_eq!(properties.len(), 12);
         for (name, property) in properties {
             assert!(property["description"].is_string(), "{name}: {property}");
         }

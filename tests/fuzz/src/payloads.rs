@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use apflow_model::fault::FaultCode;
+use apflow_model::hops::Hops;
 use apflow_model::manifest::Manifest;
 use apflow_sandbox::{
     Call, CompileIn, Compiled, Ended, Linked, Mounts, NoGate, NoSecrets, NoTask, Sandbox, Settings,
@@ -104,6 +105,7 @@ impl Host {
             granted: Arc::default(),
             narrowed: None,
             mounts: Mounts::default(),
+            hops: Hops::default(),
             stop: Stop::new(),
         };
         self.runtime.block_on(self.sandbox.run(plugin, call, Arc::new(NoTask)))

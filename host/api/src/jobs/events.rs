@@ -1,6 +1,7 @@
 //! `jobs.events`: what happened to a job, a page at a time.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
@@ -26,6 +27,8 @@ pub struct ListEvents {
     pub after: u64,
     /// How many, from 1 to 1000; 100 if not said.
     pub limit: Option<u32>,
+    /// How long to wait for one when there is none yet.
+    pub wait: Option<Duration>,
 }
 
 /// A page of events.
@@ -48,8 +51,20 @@ impl Operation for ListEvents {
             let message = format!("`limit` is {limit}: expected 1 to {LIMIT_MAX}");
             return Err(ApiError::InvalidRequest(message));
         }
-        let page = engine.list_events(self.id, self.after, limit).await?;
-        let page = page.ok_or(ApiError::UnknownJob(self.id))?;
+        let list = async || {
+            let page = engine.list_events(self.id, self.after, limit).await?;
+            page.ok_or(ApiError::UnknownJob(self.id))
+        };
+        let mut page = list().await?;
+        if let Some(wait) = self.wait
+            && page.events.is_empty()
+            && page.next.is_some()
+            && let Some(mut watch) = engine.watch(self.id, self.after).await?
+        {
+            // Running out of time is fine: the page is empty then.
+            drop(tokio::time::timeout(wait, watch.next()).await);
+            page = list().await?;
+        }
         Ok(EventList { events: page.events, next: page.next })
     }
 }
@@ -63,6 +78,7 @@ impl Remote for ListEvents {
             id: input.require("id")?,
             after: input.take("after")?.unwrap_or(0),
             limit: input.take("limit")?,
+            wait: input.take_wait()?,
         })
     }
 }

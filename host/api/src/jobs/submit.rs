@@ -6,6 +6,7 @@ use std::time::Duration;
 use apflow_engine::{Engine, NewSubmission, Submission};
 use apflow_model::access::{Permission, Principal};
 use apflow_model::capability::Grant;
+use apflow_model::hops::{self, Hops};
 use apflow_model::idempotency::IdempotencyKey;
 use apflow_model::job::Job;
 use serde::Serialize;
@@ -26,6 +27,8 @@ pub struct SubmitJob {
     pub wait: Option<Duration>,
     /// What the caller made up for this job, so that it can be submitted again and runs once.
     pub idempotency_key: Option<IdempotencyKey>,
+    /// The hosts that the request came through, when a guest sent it.
+    pub hops: Hops,
 }
 
 /// A job that was taken in.
@@ -49,8 +52,8 @@ impl Operation for SubmitJob {
         if !self.grants.is_empty() && !caller.may(permission) {
             return Err(ApiError::Forbidden { operation: "granting capabilities", permission });
         }
-        let Self { job, grants, wait, idempotency_key } = self;
-        let submission = NewSubmission { job, principal: caller.name.clone(), grants };
+        let Self { job, grants, wait, idempotency_key, hops } = self;
+        let submission = NewSubmission { job, principal: caller.name.clone(), grants, hops };
         let mut submitted = match idempotency_key {
             Some(key) => engine.submit_once(submission, key).await?,
             None => Submission { job: engine.submit(submission).await?, is_replayed: false },
@@ -68,9 +71,6 @@ impl Operation for SubmitJob {
     }
 }
 
-/// The longest that a caller may wait, in seconds.
-const WAIT_SECONDS_MAX: f64 = 300.0;
-
 impl Remote for SubmitJob {
     const METHOD: Method = Method::Post;
     const PATH: &'static str = "/api/v1/jobs";
@@ -78,19 +78,10 @@ impl Remote for SubmitJob {
     fn read(input: &mut Input) -> Result<Self, ApiError> {
         let missing = || ApiError::InvalidRequest("a job is expected as the body".to_owned());
         let job = input.body.take().ok_or_else(missing)?;
-        let wait = match input.take::<f64>("wait")? {
-            None => None,
-            Some(seconds) if (0.0..=WAIT_SECONDS_MAX).contains(&seconds) => {
-                Some(Duration::from_secs_f64(seconds))
-            }
-            Some(seconds) => {
-                return Err(ApiError::InvalidRequest(format!(
-                    "`wait` is {seconds}: expected 0 to {WAIT_SECONDS_MAX} seconds"
-                )));
-            }
-        };
+        let wait = input.take_wait()?;
         let idempotency_key = input.take_header("idempotency-key")?;
-        Ok(Self { job, grants: Vec::new(), wait, idempotency_key })
+        let hops = input.take_header(hops::HEADER)?.unwrap_or_default();
+        Ok(Self { job, grants: Vec::new(), wait, idempotency_key, hops })
     }
 
     /// 200 with the results of an ended job, 202 for one that goes on.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
+use apflow_model::hops::{self, Hops};
 use apflow_model::job::Job;
 
 use super::owner;
@@ -16,6 +17,8 @@ use crate::remote::{Input, Method, Remote};
 pub struct TriggerSchedule {
     /// Its name.
     pub name: String,
+    /// The hosts that the request came through.
+    pub hops: Hops,
 }
 
 impl Operation for TriggerSchedule {
@@ -24,7 +27,7 @@ impl Operation for TriggerSchedule {
     type Output = Job;
 
     async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<Job, ApiError> {
-        Ok(engine.trigger_schedule(&self.name, owner(caller)).await?)
+        Ok(engine.trigger_schedule(&self.name, owner(caller), self.hops).await?)
     }
 }
 
@@ -33,7 +36,8 @@ impl Remote for TriggerSchedule {
     const PATH: &'static str = "/api/v1/schedules/{name}/trigger";
 
     fn read(input: &mut Input) -> Result<Self, ApiError> {
-        Ok(Self { name: input.require("name")? })
+        let hops = input.take_header(hops::HEADER)?.unwrap_or_default();
+        Ok(Self { name: input.require("name")?, hops })
     }
 
     /// The job goes on.

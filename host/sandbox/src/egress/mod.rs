@@ -29,8 +29,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use apflow_model::capability::{HttpTarget, Scheme, Scope, normal_path};
+use apflow_model::hops::{self, Hops};
 use apflow_model::limit::{Breach, Limits};
 use http::Request;
+use http::header::{HeaderMap, HeaderValue};
 use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
@@ -55,6 +57,8 @@ pub(crate) struct Egress {
     stop: Stop,
     pub(crate) secrets: Secrets,
     pub(crate) ledger: Arc<Ledger>,
+    /// What every request says of the hosts that its task came through.
+    hops: Option<HeaderValue>,
 }
 
 /// What an attempt sent, received and was refused.
@@ -146,7 +150,20 @@ impl Egress {
         stop: Stop,
     ) -> Self {
         let (secrets, ledger) = (Secrets::default(), Arc::default());
-        Self { scope, limits, port, outside, stop, secrets, ledger }
+        Self { scope, limits, port, outside, stop, secrets, ledger, hops: None }
+    }
+
+    /// Hands in the hosts that the task came through.
+    pub(crate) fn set_hops(&mut self, hops: &Hops) {
+        self.hops = HeaderValue::try_from(hops.to_string()).ok();
+    }
+
+    /// Says of a request which hosts its task came through, whatever the guest says.
+    fn stamp(&self, headers: &mut HeaderMap) {
+        headers.remove(hops::HEADER);
+        if let Some(hops) = &self.hops {
+            headers.insert(hops::HEADER, hops.clone());
+        }
     }
 
     #[cfg(test)]
@@ -192,7 +209,7 @@ type Sent = Box<dyn Future<Output = Result<(http::Response<WasiBody>, Io), Error
 impl WasiHttpHooks for Egress {
     fn send_request(
         &mut self,
-        request: Request<WasiBody>,
+        mut request: Request<WasiBody>,
         options: Option<RequestOptions>,
         _: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Sent {
@@ -214,6 +231,7 @@ impl WasiHttpHooks for Egress {
         if let Err(error) = self.count_request() {
             return Box::new(async { Err(error) });
         }
+        self.stamp(request.headers_mut());
         let sending = send::send(self.clone(), to, request, options.unwrap_or_default());
         // The body drives its connection itself.
         let io: Io = Box::new(std::future::ready(Ok(())));
@@ -257,6 +275,7 @@ impl WasiHttpHooks for Egress {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixture;
 
     fn read(uri: &str) -> Result<HttpTarget, Error> {
         target(&Request::get(uri).body(()).unwrap())
@@ -284,6 +303,21 @@ mod tests {
             let Ok(request) = Request::get(&uri).body(()) else { continue };
             assert!(target(&request).is_err(), "{uri}");
         }
+    }
+
+    #[test]
+    fn what_a_guest_says_of_its_hops_does_not_count() {
+        let mut egress = fixture::egress("", &[], Outside::default());
+        let mut headers = HeaderMap::new();
+        headers.append(hops::HEADER, HeaderValue::from_static("h_lies"));
+        headers.append(hops::HEADER, HeaderValue::from_static("h_more"));
+        egress.stamp(&mut headers);
+        assert!(headers.is_empty());
+        let here = "h_0123456789abcdef";
+        egress.set_hops(&here.parse().unwrap());
+        headers.append(hops::HEADER, HeaderValue::from_static("h_lies"));
+        egress.stamp(&mut headers);
+        assert_eq!(headers.get_all(hops::HEADER).iter().collect::<Vec<_>>(), [here]);
     }
 
     #[test]

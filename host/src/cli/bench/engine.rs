@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use apflow_api::{Api, ApiError, Approval, ListJobs, LoadPlugin, SubmitJob, WatchJob};
+use apflow_model::hops::Hops;
 use apflow_model::job::Job;
 use apflow_model::state::JobState;
 use cap_std::ambient_authority;
@@ -248,7 +249,8 @@ async fn run(api: &Api, job: Value) -> Result<Duration, CliError> {
 }
 
 async fn submit(api: &Api, job: Value, wait: Option<Duration>) -> Result<Job, CliError> {
-    let submit = SubmitJob { job, grants: Vec::new(), wait, idempotency_key: None };
+    let submit =
+        SubmitJob { job, grants: Vec::new(), wait, idempotency_key: None, hops: Hops::default() };
     Ok(api.invoke(submit, &operator()).await?.job)
 }
 

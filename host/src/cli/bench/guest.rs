@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use apflow_model::hops::Hops;
 use apflow_model::manifest::Manifest;
 use apflow_sandbox::{
     Call, CompileIn, Ended, GuestTask, Linked, Mounts, NoGate, NoSecrets, NoTask, Sandbox,
@@ -90,6 +91,7 @@ impl Guest {
             granted: Arc::default(),
             narrowed: None,
             mounts: Mounts::default(),
+            hops: Hops::default(),
             stop,
         };
         self.sandbox.run(&self.program, call, Arc::new(NoTask)).await

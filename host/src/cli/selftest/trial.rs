@@ -6,6 +6,7 @@ use apflow_api::{
     Api, ApiError, Approval, CancelJob, FindJob, LoadPlugin, SubmitJob, Watch, WatchJob, chain,
 };
 use apflow_model::event::{Event, Happening};
+use apflow_model::hops::Hops;
 use apflow_model::job::Job;
 use apflow_model::limit::Limits;
 use apflow_model::plugin::DefinitionText;
@@ -99,7 +100,8 @@ async fn let_loose(api: &Api, guest: Guest, case: &Case) -> Result<Job, ApiError
     let job = json!({ "tasks": inputs.iter().enumerate().map(task).collect::<Vec<_>>() });
     let is_cancelled = matches!(case.holds, Holds::Cancels);
     let wait = (!is_cancelled).then_some(TRIAL_MAX);
-    let submit = SubmitJob { job, grants: Vec::new(), wait, idempotency_key: None };
+    let submit =
+        SubmitJob { job, grants: Vec::new(), wait, idempotency_key: None, hops: Hops::default() };
     let job = api.invoke(submit, &operator()).await?.job;
     if !is_cancelled {
         return Ok(job);

@@ -1,7 +1,8 @@
 //! Jobs are stored whole, found as they are, and listed newest first.
 
+use apflow_model::hops::Hops;
 use apflow_model::id::JobId;
-use apflow_model::job::Dependency;
+use apflow_model::job::{Dependency, JobSpec};
 use apflow_model::state::{JobState, TaskState};
 use apflow_store::{JobFilter, NewJob, StoreError};
 use serde_json::json;
@@ -42,6 +43,19 @@ async fn a_job_and_its_tasks_are_stored_or_neither() {
     assert!(matches!(host.store.submit(job, at(0)).await, Err(StoreError::Database(_))));
     let page = host.store.list_jobs(&JobFilter::default(), None, 10).await.unwrap();
     assert_eq!((page.jobs.len(), host.claim(0, 10).await.len()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_job_knows_the_hosts_that_it_came_through() {
+    let host = Host::start().await;
+    let hops: Hops = "h_0123456789abcdef, h_fedcba9876543210".parse().unwrap();
+    let spec = JobSpec { hops: hops.clone(), ..spec(forest(&[("a", &[])])) };
+    let job = NewJob { spec, principal: "ada".into(), grants: Vec::new() };
+    let job = host.store.submit(job, at(0)).await.unwrap();
+    assert_eq!((&job.hops, &host.job(job.id).await.hops), (&hops, &hops));
+    assert_eq!(host.claim_one(0).await.hops, hops);
+    host.submit(forest(&[("a", &[])])).await;
+    assert!(host.claim_one(0).await.hops.is_empty());
 }
 
 #[tokio::test]

@@ -21,6 +21,15 @@ async fn reopening_the_database_keeps_everything() {
 }
 
 #[tokio::test]
+async fn a_host_is_the_same_after_a_restart_and_no_other() {
+    let host = Host::start().await;
+    let id = host.store.host().clone();
+    let host = host.restart().await;
+    assert_eq!(*host.store.host(), id);
+    assert_ne!(*Host::start().await.store.host(), id);
+}
+
+#[tokio::test]
 async fn ids_grow_over_a_restart_even_when_the_clock_goes_back() {
     let host = Host::start().await;
     let first = host.submit_at(json!({"executor": "x"}), 60_000).await;

@@ -1,6 +1,5 @@
 //! Which tasks are handed out, in which order, and with what.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use apflow_model::capability::Grant;
@@ -110,7 +109,7 @@ async fn a_later_attempt_knows_what_the_earlier_ones_used() {
 }
 
 #[tokio::test]
-async fn outputs_come_under_the_callers_references() {
+async fn outcomes_come_under_the_callers_references() {
     let host = Host::start().await;
     let job = host.submit(forest(&[("a", &[]), ("b", &[]), ("c", &["a", "b?"])])).await;
     host.settle(
@@ -122,9 +121,11 @@ async fn outputs_come_under_the_callers_references() {
     host.settle(&host.claim_one(0).await, 1, failed()).await;
     let task = host.task(job.id, "c").await;
     assert_eq!(task.state, TaskState::Ready);
-    let outputs = host.store.dependency_outputs(task.id).await.unwrap();
-    let expected = HashMap::from([("a".to_owned(), Some(json!(null))), ("b".to_owned(), None)]);
-    assert_eq!(outputs, expected);
+    let outcomes = host.store.dependency_outcomes(task.id).await.unwrap();
+    let (a, b) = (&outcomes["a"], &outcomes["b"]);
+    assert_eq!((a.state, &a.output), (TaskState::Completed, &Some(json!(null))));
+    assert_eq!((b.state, &b.output), (TaskState::Failed, &None));
+    assert!(a.fault.is_none() && b.fault.is_some(), "{outcomes:?}");
 }
 
 #[tokio::test]

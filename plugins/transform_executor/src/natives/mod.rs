@@ -36,6 +36,7 @@ pub(crate) fn functions() -> impl Iterator<Item = Fun<Kind>> {
     jaq_core::funs()
         .chain(jaq_std::base_funs())
         .chain(jaq_json::funs())
+        .chain(jaq_std::input::funs().into_vec().into_iter().map(run))
         .chain(own.into_iter().flatten().map(|native: Native| run::<Kind>(native)))
 }
 
@@ -62,16 +63,22 @@ fn text(value: &Val) -> Result<&str, Error> {
 mod tests {
     use std::collections::BTreeMap;
 
-    use serde_json::{Value, json};
+    use jaq_json::Val;
+    use jaq_std::input::RcIter;
 
-    use crate::filter::Filter;
+    use crate::filter::{Filter, FilterError, Flow};
 
     /// Each filter yields `true` for `null`.
     pub(super) fn holds(filters: &[&str]) {
         for text in filters {
-            let filter = Filter::compile(text, BTreeMap::new()).map_err(|error| error.to_string());
-            let value = filter.unwrap().one(Value::Null, &|_| ()).map_err(|e| e.to_string());
-            assert_eq!(value, Ok(json!(true)), "{text}");
+            let filter = Filter::compile(text, BTreeMap::new(), &[]).ok().unwrap();
+            let inputs = RcIter::new(std::iter::empty());
+            let mut values = Vec::new();
+            let ran = filter.run(Val::Null, &inputs, &|_| (), |value| {
+                values.push(value);
+                Ok::<_, FilterError>(())
+            });
+            assert_eq!((ran, values), (Ok(Flow::GoOn), vec![Val::Bool(true)]), "{text}");
         }
     }
 
