@@ -9,6 +9,7 @@ use std::time::Duration;
 use apflow_model::breaker::{BreakerKey, BreakerState};
 use apflow_model::capability::{Capabilities, Grant};
 use apflow_model::clock::Timestamp;
+use apflow_model::hops::Hops;
 use apflow_model::manifest::Manifest;
 use apflow_model::plugin::{Installed, Plugin};
 use apflow_model::tool::health::{HealthIssue, ToolHealth};
@@ -212,6 +213,7 @@ impl Engine {
                 granted,
                 narrowed: None,
                 mounts: Mounts::default(),
+                hops: Hops::default(),
                 stop: Stop::new(),
             };
             sandbox.run(&program, call, Arc::new(NoTask)).await

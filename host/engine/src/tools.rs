@@ -7,7 +7,7 @@ use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::likeness::nearest;
 use apflow_model::manifest::Manifest;
 use apflow_model::plugin::{
-    Definition, DefinitionText, Descriptor, Digest, Installed, Plugin, World,
+    Definition, Descriptor, Installed, Plugin, World,
 };
 use apflow_model::tool::metrics::ToolMetrics;
 use apflow_model::tool::{REQUEST_EXECUTOR, Run, Tool};

@@ -53,7 +53,7 @@ pub(crate) async fn run_task(
         let (key, inputs) = inputs(host, &named, input, &words).await?;
         job[key] = named.name.clone().into();
         job["inputs"] = inputs;
-        Ok(SubmitJob { job, grants, wait: None, idempotency_key })
+        Ok(SubmitJob { job, grants, wait: None, idempotency_key, hops: Hops::default() })
     };
     let job = run_job(config, submit, output, false).await?;
     let exit = Exit::of_job(&job);
@@ -103,7 +103,7 @@ async fn run_batch(config: &Config, batch: Batch, output: &Output) -> Result<Exi
     let grants = grant::resolve(batch.grants)?;
     asked::warn(config, &grants, output);
     let idempotency_key = batch.idempotency_key;
-    let submit = async |_: &Host| Ok(SubmitJob { job, grants, wait: None, idempotency_key });
+    let submit = async |_: &Host| Ok(SubmitJob { job, grants, wait: None, idempotency_key, hops: Hops::default() });
     let job = run_job(config, submit, output, output.is_live()).await?;
     output.result(&job, || tree::draw(&job));
     Ok(Exit::of_job(&job))

@@ -14,7 +14,7 @@ use crate::capability::Capabilities;
 use crate::manifest::amount::{read_count, read_span};
 use crate::manifest::{check_name, limits, parse_version, read_capabilities};
 use crate::reader::{Reader, Section, word};
-use crate::schema::{Key, words};
+use crate::schema::Key;
 use crate::yaml::{Kind, Node};
 
 pub(super) fn read(reader: &mut Reader, node: &Node, folder: Option<&str>) -> Option<Tool> {

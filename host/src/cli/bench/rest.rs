@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use apflow_api::{Api, SubmitJob};
+use apflow_model::hops::Hops;
 use apflow_model::state::JobState;
 use axum::Router;
 use axum::routing::get;
@@ -114,6 +115,7 @@ async fn task(api: &Api, server: &Server) -> Result<Duration, CliError> {
         grants: vec![grant],
         wait: Some(WAIT_MAX),
         idempotency_key: None,
+        hops: Hops::default(),
     };
     let started = Instant::now();
     let job = api.invoke(submit, &operator()).await?.job;
