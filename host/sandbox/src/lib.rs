@@ -8,6 +8,7 @@
 //! [`Sandbox::run`].
 
 mod attempt;
+mod bare;
 mod bindings;
 mod bulk;
 mod cache;
@@ -42,6 +43,7 @@ mod ticker;
 mod trap;
 mod wasi;
 
+pub use bare::BareClient;
 pub use cache::CodeCache;
 pub use call::{Call, Ended};
 pub use child::{CompileIn, CompileLimits, compile_child};

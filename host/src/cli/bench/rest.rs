@@ -8,15 +8,12 @@ use std::time::{Duration, Instant};
 use apflow_api::{Api, SubmitJob};
 use apflow_model::hops::Hops;
 use apflow_model::state::JobState;
+use apflow_sandbox::BareClient;
 use axum::Router;
 use axum::routing::get;
 use axum::serve::ListenerExt;
-use http_body_util::{BodyExt, Empty};
-use hyper::body::Bytes;
-use hyper::client::conn::http1::SendRequest;
-use hyper_util::rt::TokioIo;
 use serde_json::json;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::engine::{Place, started};
@@ -52,10 +49,10 @@ async fn measure(config: &Config, rounds: u32) -> Result<Samples, CliError> {
     let server = Server::start().await.map_err(failed)?;
     let mut samples = Samples::default();
     started(config, async |api| {
-        let mut client = connect(server.address).await?;
+        let mut client = BareClient::connect(server.address).await.map_err(failed)?;
         for round in 0..=rounds {
             for _ in 0..PER_ROUND {
-                let (task, bare) = (task(api, &server).await?, call(&mut client, &server).await?);
+                let (task, bare) = (task(api, &server).await?, call(&mut client).await?);
                 // The first round warms the pools and the caches.
                 if round > 0 {
                     samples.add("rest_task", task);
@@ -126,27 +123,10 @@ async fn task(api: &Api, server: &Server) -> Result<Duration, CliError> {
     Ok(took)
 }
 
-#[expect(clippy::disallowed_methods, reason = "what is compared with is no guest")]
-async fn connect(address: SocketAddr) -> Result<SendRequest<Empty<Bytes>>, CliError> {
-    let stream = TcpStream::connect(address).await.map_err(failed)?;
-    stream.set_nodelay(true).map_err(failed)?;
-    let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
-    let (sender, connection) = handshake.map_err(failed)?;
-    tokio::spawn(connection);
-    Ok(sender)
-}
-
 /// How long a bare client takes for the same.
-async fn call(
-    client: &mut SendRequest<Empty<Bytes>>,
-    server: &Server,
-) -> Result<Duration, CliError> {
-    let request = hyper::Request::get("/items").header("host", server.address.to_string());
-    let request = request.body(Empty::new()).map_err(failed)?;
+async fn call(client: &mut BareClient) -> Result<Duration, CliError> {
     let started = Instant::now();
-    client.ready().await.map_err(failed)?;
-    let response = client.send_request(request).await.map_err(failed)?;
-    let body = response.into_body().collect().await.map_err(failed)?.to_bytes();
+    let body = client.get("/items").await.map_err(failed)?;
     let took = started.elapsed();
     if body != ANSWER {
         return Err(CliError::Bench("the server answered otherwise".to_owned()));

@@ -1,0 +1,49 @@
+//! The least that a request costs: a bare client with a connection of its own, no guest and no
+//! check. Only benchmarks use it.
+
+use std::io;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt, Empty};
+use hyper::client::conn::http1::{self, SendRequest};
+use tokio::net::TcpStream;
+use wasmtime_wasi_http::io::TokioIo;
+
+/// A client of one server, over one connection.
+#[derive(Debug)]
+pub struct BareClient {
+    sender: SendRequest<Empty<Bytes>>,
+    host: String,
+}
+
+impl BareClient {
+    /// Connects to a server.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    #[expect(clippy::disallowed_methods, reason = "what guests are compared with is no guest")]
+    pub async fn connect(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let handshake = http1::handshake(TokioIo::new(stream)).await;
+        let (sender, connection) = handshake.map_err(io::Error::other)?;
+        tokio::spawn(connection);
+        Ok(Self { sender, host: address.to_string() })
+    }
+
+    /// Gets the body at a path.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the connection or the answer.
+    pub async fn get(&mut self, path: &str) -> io::Result<Bytes> {
+        let request = Request::get(path).header("host", &self.host).body(Empty::new());
+        let request = request.map_err(io::Error::other)?;
+        self.sender.ready().await.map_err(io::Error::other)?;
+        let answer = self.sender.send_request(request).await.map_err(io::Error::other)?;
+        Ok(answer.into_body().collect().await.map_err(io::Error::other)?.to_bytes())
+    }
+}
