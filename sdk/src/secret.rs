@@ -3,7 +3,8 @@
 //! What [`get`] gives is a placeholder: a random text that stands for the secret during this attempt.
 //! Write it where the value belongs, in a header, the query or the body of a request; the host fills
 //! the value in on the way out, in requests to the destinations that the operator tied to the secret.
-//! A placeholder on its way to anywhere else stops the request.
+//! A placeholder on its way to anywhere else stops the request. To log in to a mail server with it, see
+//! [`dial::smtp`](crate::dial::smtp).
 //!
 //! The manifest asks for the secret by name, `capabilities: { secrets: [api_key] }`, and the operator
 //! grants it, `--grant secret=api_key`.
