@@ -26,6 +26,27 @@ fn an_output_is_passed_on_whole_or_in_part() {
 }
 
 #[test]
+fn an_aggregate_says_why_an_optional_result_is_missing() {
+    let outcome = |task: &str| json!({ "$from": task, "pointer": "/n", "outcome": true });
+    let job = run(&json!([
+        transform("north", &json!({ "n": 702 }), "."),
+        transform("south", &json!({ "n": 1 }), "error(\"closed\")"),
+        {
+            "id": "total",
+            "executor": "aggregate_results_executor",
+            "dependencies": ["north", { "id": "south", "required": false }],
+            "inputs": { "strategy": "sum",
+                        "outcomes": { "north": outcome("north"), "south": outcome("south") } },
+        },
+    ]))
+    .json();
+    let total = &task(&job, "total")["output"];
+    assert_eq!((&total["result"], &total["missing"]), (&json!(702), &json!(["south"])), "{job:#}");
+    let reason = total["reasons"]["south"].as_str().unwrap();
+    assert!(reason.starts_with("failed: invalid-input: ") && reason.contains("closed"), "{reason}");
+}
+
+#[test]
 fn a_pointer_that_finds_nothing_fails_the_task_before_it_runs() {
     let job = run(&json!([
         transform("parts", &json!({ "a": 1 }), "."),

@@ -80,6 +80,11 @@ impl Hops {
         self.0.is_empty()
     }
 
+    /// The host that it came through last.
+    pub fn last(&self) -> Option<&HostId> {
+        self.0.last()
+    }
+
     /// Lets a job into `host`.
     ///
     /// # Errors

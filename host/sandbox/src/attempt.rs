@@ -164,7 +164,7 @@ async fn execute(
         id: call.task_id.to_owned(),
         job_id: call.job_id.to_owned(),
         attempt: call.attempt,
-        idempotency_key: call.task_id.to_owned(),
+        idempotency_key: call.idempotency_key(),
         model: call.model.map(str::to_owned),
     };
     let executor = pre.instantiate_async(&mut *store).await?;

@@ -38,6 +38,17 @@ pub struct Call<'a> {
     pub stop: Stop,
 }
 
+impl Call<'_> {
+    /// The same for every attempt of the task, and for no other task of any host: ids of tasks are
+    /// made by each host for itself.
+    pub(crate) fn idempotency_key(&self) -> String {
+        match self.hops.last() {
+            Some(host) => format!("{host}-{}", self.task_id),
+            None => self.task_id.to_owned(),
+        }
+    }
+}
+
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ended {
