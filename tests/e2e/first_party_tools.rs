@@ -259,8 +259,8 @@ fn files_are_read_below_the_granted_folder() {
     // As people type it.
     let typed = host.run(&["run", "head", "--grant", &grant, "--", "--lines", "1", "/in/b.csv"]);
     assert_eq!(typed.succeeds().json()["text"], "n\n");
-    let ended = host.run(&["run", "wc", "/in/a.yaml"]).exits(1);
-    ended.says(&["error[permanent]", "/in/a.yaml: ", "--grant fs.in=PATH"]);
+    let ended = host.run(&["run", "wc", "/in/a.yaml"]).exits(3);
+    ended.says(&["error[capability-denied]", "/in/a.yaml: ", "--grant fs.in=PATH"]);
 }
 
 #[test]
