@@ -238,7 +238,9 @@ impl Write for Claim {
         let mut limits = self.limits(connection).await?;
         let heeded = tool_rules::heed(connection, &mut limits, self.now).await?;
         self.hand_out(connection, &limits, heeded.is_gated, &mut handed_out).await?;
-        tool_rules::start(connection, &heeded, &handed_out.tasks, self.now).await?;
+        let started =
+            |tool: &str| handed_out.tasks.iter().filter(|task| task.executor == tool).count();
+        tool_rules::start(connection, &heeded, started, self.now).await?;
         Ok(handed_out)
     }
 }
