@@ -82,10 +82,10 @@ pub(crate) fn run(
     miss: Option<Miss>,
     now: Timestamp,
 ) -> Option<ToolRun> {
-    let tool = plugin.tool.as_ref()?.name.clone();
+    let name = &plugin.tool.as_ref()?.name;
     let took = Duration::from_micros(ended.usage.wall_us);
     let keep = miss.map(|Miss { key, ttl }| NewResult { key, expires_at: now.after(ttl) });
-    Some(ToolRun { tool, source: RunSource::Run { took, keep } })
+    Some(ToolRun { tool: name.clone(), source: RunSource::Run { took, keep } })
 }
 
 /// What tells the results of runs apart.

@@ -73,7 +73,7 @@ async fn next(engine: &Engine, claimed: &Claimed, fault: &Fault) -> Result<Next,
         return Ok(Next::Nothing(Some(why)));
     }
     let installed = engine.store.find_plugin(&to).await?;
-    if !installed.is_some_and(|plugin| plugin.tool.is_some()) {
+    if installed.is_none_or(|plugin| plugin.tool.is_none()) {
         let why = format!("its fallback `{to}` is not installed: {way}");
         return Ok(Next::Nothing(Some(why)));
     }

@@ -1,14 +1,12 @@
 //! Whether tools can do their work: what each needs is looked at, and its services are asked.
 //!
-//! It repairs nothing. A look is kept for a while, so that whoever asks often costs little.
+//! It repairs nothing.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use apflow_model::breaker::{BreakerKey, BreakerState};
 use apflow_model::capability::{Capabilities, Grant};
-use apflow_model::clock::Timestamp;
 use apflow_model::manifest::Manifest;
 use apflow_model::plugin::{Installed, Plugin};
 use apflow_model::tool::health::{HealthIssue, ToolHealth};
@@ -18,19 +16,10 @@ use serde_json::json;
 
 use crate::engine::Engine;
 use crate::error::{EngineError, chain};
+use crate::looks::Look;
 
 /// How long a service may take to answer.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
-
-/// The looks that were taken last, by tool.
-#[derive(Default)]
-pub(crate) struct Looks(Mutex<HashMap<String, Look>>);
-
-/// A look at a tool as it was installed then.
-struct Look {
-    loaded_at: Timestamp,
-    health: ToolHealth,
-}
 
 impl Engine {
     /// Looks at what a tool needs: its component, its grants, its breaker, the services that it
@@ -148,31 +137,29 @@ impl Engine {
         installed: &Installed,
     ) -> Result<Vec<HealthIssue>, EngineError> {
         let apis = installed.plugin.tool.iter().flat_map(|tool| &tool.apis);
-        let asked: Vec<_> = apis
-            .filter_map(|api| Some((api, api.health_endpoint.clone()?)))
-            .map(|(api, url)| (api.clone(), url))
-            .collect();
-        if asked.is_empty() {
+        let reachable = apis.filter_map(|api| Some((api.clone(), api.health_endpoint.clone()?)));
+        let reachable: Vec<_> = reachable.collect();
+        if reachable.is_empty() {
             return Ok(Vec::new());
         }
         let manifest = installed.plugin.manifest.clone();
-        let asker = match self.asker(manifest).await? {
-            Ok(asker) => asker,
+        let client = match self.client(manifest).await? {
+            Ok(client) => client,
             Err(why) => return Ok(vec![HealthIssue::degraded("api", why)]),
         };
         let granted: Arc<[Grant]> = installed.grants.iter().cloned().collect();
         let mut issues = Vec::new();
-        for (api, url) in asked {
+        for (api, url) in reachable {
             issues.extend(match missing_grant(&url, installed) {
                 Some(why) => Some(HealthIssue::degraded("api", format!("`{}` {why}", api.name))),
-                None => self.ask(&asker, &api, url, Arc::clone(&granted)).await,
+                None => self.ask(&client, &api, url, Arc::clone(&granted)).await,
             });
         }
         Ok(issues)
     }
 
     /// The program that makes requests, with what the tool may do. Says why there is none.
-    async fn asker(
+    async fn client(
         self: &Arc<Self>,
         manifest: Manifest,
     ) -> Result<Result<Linked, String>, EngineError> {
@@ -196,12 +183,12 @@ impl Engine {
 
     async fn ask(
         &self,
-        asker: &Linked,
+        client: &Linked,
         api: &ServiceApi,
         url: String,
         granted: Arc<[Grant]>,
     ) -> Option<HealthIssue> {
-        let (sandbox, program) = (Arc::clone(&self.sandbox), asker.clone());
+        let (sandbox, program) = (Arc::clone(&self.sandbox), client.clone());
         let input = json!({"url": url, "method": "GET"});
         let asking = self.sandbox.spawn(async move {
             let call = Call {
@@ -221,33 +208,6 @@ impl Engine {
         let fault = asking.await?.result.err()?;
         let message = format!("`{}` did not answer at {url}: {}", api.name, fault.message);
         Some(HealthIssue::degraded("api", message))
-    }
-}
-
-impl Looks {
-    /// The look at a tool that is still good.
-    fn find(
-        &self,
-        tool: &str,
-        loaded_at: Timestamp,
-        now: Timestamp,
-        good_for: Duration,
-    ) -> Option<ToolHealth> {
-        let looks = self.lock();
-        let look = looks.get(tool).filter(|look| look.loaded_at == loaded_at)?;
-        (look.health.checked_at.after(good_for) > now).then(|| look.health.clone())
-    }
-
-    /// Keeps a look, and forgets those that are good no more.
-    fn keep(&self, look: Look, good_for: Duration) {
-        let mut looks = self.lock();
-        let now = look.health.checked_at;
-        looks.retain(|_, other| other.health.checked_at.after(good_for) > now);
-        looks.insert(look.health.tool.clone(), look);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Look>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

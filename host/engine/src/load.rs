@@ -78,7 +78,7 @@ impl Engine {
         let lock = self.consents.current()?;
         let consent = load.approval.decide(asking, earlier.as_ref(), &lock)?;
         let file = load.component_file;
-        let (compiled, program) = self.prepare(Arc::clone(&component), &file, manifest).await?;
+        let (compiled, program) = self.prepare(Arc::clone(&component), &file, &definition).await?;
         let plugin = self.describe(&compiled, &program, definition).await;
         let plugin = plugin.map_err(|source| EngineError::of_component(&file, source))?;
         let plugin = Plugin { bound_to, ..plugin };
@@ -178,7 +178,7 @@ impl Engine {
             }
             let file = format!("the component of `{}`", manifest.name);
             let (compiled, program) =
-                self.prepare(builtin.component.into(), &file, manifest).await?;
+                self.prepare(builtin.component.into(), &file, &definition).await?;
             let plugin = self.describe(&compiled, &program, definition).await;
             let plugin = plugin.map_err(|source| EngineError::of_component(&file, source))?;
             let plugin = Plugin { builtin: true, ..plugin };
@@ -240,9 +240,10 @@ impl Engine {
         self: &Arc<Self>,
         bytes: Arc<[u8]>,
         file: &str,
-        manifest: &Manifest,
+        Definition { manifest, tool }: &Definition,
     ) -> Result<(Compiled, Linked), EngineError> {
-        let (sandbox, manifest) = (Arc::clone(&self.sandbox), manifest.clone());
+        let sandbox = Arc::clone(&self.sandbox);
+        let manifest = self.linked_by(manifest, tool.as_ref());
         let preparing = tokio::task::spawn_blocking(move || {
             let compiled = sandbox.compile(&bytes, manifest.limits.fuel.is_some())?;
             let program = sandbox.link(&compiled, &manifest)?;

@@ -99,7 +99,8 @@ impl Engine {
         let bytes = self.unchanged_component(&installed)?;
         let fuel = installed.manifest.limits.fuel.is_some();
         let compiled = self.sandbox.compile(&bytes, fuel).map_err(refused)?;
-        let program = self.sandbox.link(&compiled, &installed.manifest).map_err(refused)?;
+        let linked = self.linked_by(&installed.manifest, installed.tool.as_ref());
+        let program = self.sandbox.link(&compiled, &linked).map_err(refused)?;
         Ok(self.registry.put(ReadyPlugin::new(installed, program)?))
     }
 

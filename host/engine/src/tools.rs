@@ -5,11 +5,12 @@
 use apflow_model::capability::Capabilities;
 use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::likeness::nearest;
+use apflow_model::manifest::Manifest;
 use apflow_model::plugin::{
     Definition, DefinitionText, Descriptor, Digest, Installed, Plugin, World,
 };
 use apflow_model::tool::metrics::ToolMetrics;
-use apflow_model::tool::{REQUEST_EXECUTOR, Run};
+use apflow_model::tool::{REQUEST_EXECUTOR, Run, Tool};
 use apflow_sandbox::Ended;
 use serde_json::Value;
 
@@ -94,6 +95,22 @@ impl Engine {
             ..std::mem::take(asked)
         };
         Ok((definition, Some(rest.component)))
+    }
+
+    /// What a component is linked by: its manifest, and for a request the secrets that `rest_executor`
+    /// can ask for, or it could not be linked. Being linked allows nothing.
+    pub(crate) fn linked_by(&self, manifest: &Manifest, tool: Option<&Tool>) -> Manifest {
+        let mut manifest = manifest.clone();
+        let asked = &mut manifest.capabilities;
+        let run = tool.and_then(|tool| tool.run.as_ref());
+        if matches!(run, Some(Run::Request { .. })) && asked.secrets.is_empty() {
+            let mut builtins = self.registry.builtins.iter();
+            let rest = builtins.find(|own| own.name() == REQUEST_EXECUTOR);
+            asked.secrets = rest.map_or_else(Vec::new, |rest| {
+                rest.definition.manifest.capabilities.secrets.clone()
+            });
+        }
+        manifest
     }
 
     /// The row of a tool that came with the host. Nothing is compiled for it: what a tool says of

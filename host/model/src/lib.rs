@@ -27,6 +27,7 @@ pub mod lease;
 pub mod likeness;
 pub mod limit;
 pub mod manifest;
+pub mod pace;
 pub mod plugin;
 mod pointer;
 pub mod quarantine;

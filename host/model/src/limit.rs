@@ -62,6 +62,9 @@ pub struct Limits {
     /// How many of its tasks run at once, on all hosts of a database together, from 1 to 1,000,000.
     /// None for any number. It is no limit of one attempt: a claim heeds it.
     pub running_max: Option<u32>,
+    /// How many of its tasks start a minute, on all hosts of a database together, from 1 to 60,000.
+    /// None for any number. It is no limit of one attempt: a claim heeds it.
+    pub starts_per_minute: Option<u32>,
 }
 
 impl Default for Limits {
@@ -88,6 +91,7 @@ impl Default for Limits {
             out_bytes: 64 * MIB,
             files: 1000,
             running_max: None,
+            starts_per_minute: None,
         }
     }
 }

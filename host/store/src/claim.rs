@@ -233,16 +233,43 @@ impl Write for Claim {
         sessions::check(connection, self.session, self.now).await?;
         let (expired, jobs_ended) = deadlines::expire(connection, self.now).await?;
         let mut handed_out = HandedOut { expired, jobs_ended, ..HandedOut::default() };
-        let mut drafts = self.promote(connection).await?;
-        let mut rounds = self.rounds.lock().await;
+        let promoted = self.promote(connection).await?;
+        events::append(connection, promoted).await?;
         let mut limits = self.limits(connection).await?;
-        let is_gated = tool_rules::heed(connection, &mut limits).await?;
-        let mut parked = 0;
+        let heeded = tool_rules::heed(connection, &mut limits, self.now).await?;
+        self.hand_out(connection, &limits, heeded.is_gated, &mut handed_out).await?;
+        let started =
+            |tool: &str| handed_out.tasks.iter().filter(|task| task.executor == tool).count();
+        tool_rules::start(connection, &heeded, started, self.now).await?;
+        Ok(handed_out)
+    }
+}
+
+/// A task that has become running.
+struct Taken {
+    job: JobId,
+    task: TaskId,
+    attempt: u32,
+    /// All of it, unless it cannot be read.
+    read: Result<Claimed, StoreError>,
+}
+
+impl Claim {
+    /// Hands tasks out until no place is free or every lane was looked at.
+    async fn hand_out(
+        &self,
+        connection: &mut Connection<'_>,
+        limits: &Limits,
+        is_gated: bool,
+        handed_out: &mut HandedOut,
+    ) -> Result<(), StoreError> {
+        let mut rounds = self.rounds.lock().await;
+        let (mut parked, mut drafts) = (0, Vec::new());
         let mut round = Round::from(rounds.after);
         loop {
             let got = u32::try_from(handed_out.tasks.len()).unwrap_or(u32::MAX);
             let free = self.free.saturating_sub(got);
-            let chosen = self.choose(connection, &limits, (&mut *rounds, &mut round), free).await?;
+            let chosen = self.choose(connection, limits, (&mut *rounds, &mut round), free).await?;
             let mut parked_now = 0;
             if is_gated {
                 let new = approvals::park(connection, &chosen, self.now).await?;
@@ -273,22 +300,11 @@ impl Write for Claim {
                 // Once more: there is room left, and the ends may have made other tasks ready.
                 round = Round::from(rounds.after);
             } else if free == 0 || round.is_done || parked_now > 0 {
-                return Ok(handed_out);
+                return Ok(());
             }
         }
     }
-}
 
-/// A task that has become running.
-struct Taken {
-    job: JobId,
-    task: TaskId,
-    attempt: u32,
-    /// All of it, unless it cannot be read.
-    read: Result<Claimed, StoreError>,
-}
-
-impl Claim {
     /// Makes due tasks ready.
     async fn promote(&self, connection: &mut Connection<'_>) -> Result<Vec<Draft>, StoreError> {
         let mut due: Vec<(i64, i64)> = query(PROMOTE)

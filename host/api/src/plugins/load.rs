@@ -52,16 +52,16 @@ impl Operation for LoadPlugin {
                 self.manifest_file, self.component_file
             )));
         };
-        let loaded = engine
-            .load(Load {
-                component: self.component,
-                component_file: self.component_file,
-                manifest,
-                manifest_file: self.manifest_file,
-                approval: self.approval,
-                typed: self.typed,
-            })
-            .await?;
+        let loading = engine.load(Load {
+            component: self.component,
+            component_file: self.component_file,
+            manifest,
+            manifest_file: self.manifest_file,
+            approval: self.approval,
+            typed: self.typed,
+        });
+        // Loading takes long, so its own place in memory costs nothing beside it.
+        let loaded = Box::pin(loading).await?;
         Ok(LoadedPlugin {
             plugin: loaded.installed,
             is_cached: loaded.is_cached,

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::amount::{read_count, read_size, read_span};
 use crate::limit::{Bytes, Limits, Span};
+use crate::pace::Pace;
 use crate::reader::{Reader, Section};
 use crate::schema::{self, Key, Shape};
 use crate::yaml::{Kind, Node};
@@ -27,20 +28,20 @@ enum Amount {
     Time(Duration, Duration, fn(&mut Limits) -> &mut Duration),
     /// Fuel alone may be `none`.
     Fuel,
-    /// How many run at once: without it, as many as there are places.
-    Running,
+    /// How many of its tasks, from 1: without it, any number.
+    Tasks(u32, fn(&mut Limits) -> &mut Option<u32>),
 }
 
-use Amount::{Count, Fuel, Running, Size, Time};
+use Amount::{Count, Fuel, Size, Tasks, Time};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 const MS: Duration = Duration::from_millis(1);
-const RUNNING_MAX: u64 = 1_000_000;
+const RUNNING_MAX: u32 = 1_000_000;
 
 /// Every limit.
-pub(crate) const LIMITS: [Limit; 21] = [
+pub(crate) const LIMITS: [Limit; 22] = [
     limit(
         "memory",
         Size(64 * KIB, Limits::MEMORY_BYTES_MAX, |limits| &mut limits.memory_bytes),
@@ -129,7 +130,16 @@ pub(crate) const LIMITS: [Limit; 21] = [
         Count(0, 100_000, |limits| &mut limits.files),
         "Files and folders in `/out`, and as many in `/scratch`.",
     ),
-    limit("concurrency", Running, "How many of its tasks run at once, on all hosts of a database."),
+    limit(
+        "concurrency",
+        Tasks(RUNNING_MAX, |limits| &mut limits.running_max),
+        "How many of its tasks run at once, on all hosts of a database.",
+    ),
+    limit(
+        "starts_per_minute",
+        Tasks(Pace::PER_MINUTE_MAX, |limits| &mut limits.starts_per_minute),
+        "How many of its tasks start a minute, on all hosts of a database.",
+    ),
 ];
 
 const fn limit(name: &'static str, amount: Amount, about: &'static str) -> Limit {
@@ -181,7 +191,7 @@ impl Limit {
                 Some(fuel) => (fuel.to_string(), fuel.into()),
                 None => ("none".to_owned(), u128::MAX),
             },
-            Running => match limits.running_max {
+            Tasks(_, field) => match *field(&mut limits) {
                 Some(most) => (most.to_string(), most.into()),
                 None => ("not limited".to_owned(), u128::MAX),
             },
@@ -196,7 +206,7 @@ impl Limit {
             Count(from, to, _) => Shape::Count(from, to),
             Time(from, to, _) => Shape::Span(from, to),
             Fuel => Shape::Either(&FUEL),
-            Running => Shape::Count(1, RUNNING_MAX),
+            Tasks(most, _) => Shape::Count(1, most.into()),
         };
         Key::new(self.name, shape, self.about)
     }
@@ -207,7 +217,7 @@ impl Limit {
         match self.amount {
             Count(..) => text.parse().ok().map(Value::Number),
             Size(..) | Time(..) | Fuel => Some(json!(text)),
-            Running => None,
+            Tasks(..) => None,
         }
     }
 
@@ -226,9 +236,9 @@ impl Limit {
                 set(field(limits), read);
             }
             Fuel => limits.fuel = read_fuel(reader, section),
-            Running => {
-                let read = read_count(reader, section, self.name, 1..=RUNNING_MAX);
-                limits.running_max = read.and_then(|most| u32::try_from(most).ok());
+            Tasks(most, field) => {
+                let read = read_count(reader, section, self.name, 1..=u64::from(*most));
+                *field(limits) = read.and_then(|count| u32::try_from(count).ok());
             }
         }
     }

@@ -269,7 +269,8 @@ limits: { memory: 32MiB, timeout: 5s, fuel: none, http_requests: 3 }
         let all = "memory: 1MiB, tables: 1, handles: 8, timeout: 1s, fuel: 5, output: 1B, stdout: 2B, \
                    stderr: 3B, log: 4B, host_call: 4KiB, http_requests: 6, http_body: 7B, \
                    http_headers: 1KiB, connections: 8, tcp_bytes: 9B, connect_timeout: 2s, \
-                   idle_timeout: 3s, out: 10B, files: 11, cancel_grace: 4s, concurrency: 12";
+                   idle_timeout: 3s, out: 10B, files: 11, cancel_grace: 4s, concurrency: 12, \
+                   starts_per_minute: 13";
         let text = GOOD.replace("memory: 32MiB, timeout: 5s, fuel: none, http_requests: 3", all);
         let limits = Manifest::parse(&text).unwrap().limits;
         let expected = Limits {
@@ -294,6 +295,7 @@ limits: { memory: 32MiB, timeout: 5s, fuel: none, http_requests: 3 }
             out_bytes: 10,
             files: 11,
             running_max: Some(12),
+            starts_per_minute: Some(13),
         };
         assert_eq!(limits, expected);
         assert_eq!(LIMITS.len(), all.split(',').count(), "every key was read");
@@ -321,9 +323,16 @@ limits: { memory: 32MiB, timeout: 5s, fuel: none, http_requests: 3 }
             Breach::HostCall(1),
         ];
         let texts = breaches.map(|breach| breach.to_string()).concat();
-        // Tasks over `concurrency` wait. Log lines over their limit are dropped, and a server that is too slow is an error of the
+        // Tasks over `concurrency` or `starts_per_minute` wait. Log lines over their limit are dropped, and a server that is too slow is an error of the
         // call: the guest may get over both. After its grace an attempt is cancelled, as it was to be.
-        let got_over = ["log", "connect_timeout", "idle_timeout", "cancel_grace", "concurrency"];
+        let got_over = [
+            "log",
+            "connect_timeout",
+            "idle_timeout",
+            "cancel_grace",
+            "concurrency",
+            "starts_per_minute",
+        ];
         let is_got_over = |key: &str| got_over.contains(&key);
         for key in LIMITS.map(|limit| limit.name) {
             assert_ne!(texts.contains(&format!("`limits.{key}`")), is_got_over(key), "{key}");

@@ -41,13 +41,17 @@ END;
 -- Whether a task has to do with the results that are kept.
 ALTER TABLE task ADD COLUMN uses_cache INTEGER NOT NULL DEFAULT 1;
 
--- What a claim heeds of a tool. There is a row only for those of which it heeds anything.
+-- What a claim heeds of a tool or a plugin. There is a row only for those of which it heeds anything.
 CREATE TABLE tool_rule (
   tool           TEXT PRIMARY KEY,
   needs_approval INTEGER NOT NULL,
   -- How many of its tasks may run at once.
   running_max    INTEGER,
-  CHECK (needs_approval OR running_max IS NOT NULL)
+  -- How many of them may start a minute.
+  starts_per_minute INTEGER,
+  -- When the next start is due by that, in microseconds since the Unix epoch.
+  due_us         INTEGER NOT NULL DEFAULT 0,
+  CHECK (needs_approval OR running_max IS NOT NULL OR starts_per_minute IS NOT NULL)
 ) STRICT, WITHOUT ROWID;
 
 -- That somebody was asked to approve a task's run of a tool, and what became of it. A task is parked

@@ -6,11 +6,14 @@ use apflow_model::fair::Limits;
 use apflow_model::fault::FaultCode;
 use apflow_model::id::TaskId;
 use apflow_model::job::Task;
+use apflow_model::plugin::Plugin;
 use apflow_model::state::{JobState, TaskState};
+use apflow_model::tool::Tool;
 use apflow_store::{End, RedriveChoice, Ruling};
 use serde_json::json;
 
 use crate::host::{Host, at, completed, retryable};
+use crate::plugins::plugin;
 
 /// A host on which the tool `rm` needs an approval.
 async fn gated() -> Host {
@@ -39,6 +42,7 @@ async fn park(host: &Host) -> Task {
 
 #[tokio::test]
 async fn a_task_is_parked_until_it_is_approved_and_then_runs() {
+    use TaskState::{Completed, Parked, Ready, Running};
     let host = gated().await;
     let task = park(&host).await;
     assert_eq!(host.claim(2, 10).await, [], "it is not asked for again");
@@ -58,7 +62,6 @@ async fn a_task_is_parked_until_it_is_approved_and_then_runs() {
     let done = host.store.find_task(task.id).await.unwrap().unwrap();
     assert_eq!(done.parked_for, None);
     assert_eq!(done.approvals[0].decided, Some(said(Decision::Approved, "eve", 5)));
-    use TaskState::{Completed, Parked, Ready, Running};
     assert_eq!(host.history(&done).await, [Ready, Parked, Ready, Running, Completed]);
     let told: Vec<_> = host.events(task.job_id).await.into_iter().map(|event| event.what).collect();
     assert!(told.contains(&Happening::ApprovalAsked { tool: "rm".into() }));
@@ -202,4 +205,52 @@ async fn a_parked_task_that_nobody_is_asked_about_is_found_and_asked_about_again
     assert_eq!(host.store.examine().await.unwrap().findings, []);
     assert_eq!(host.claim(6, 10).await, []);
     assert_eq!(host.store.list_approvals(None, 1).await.unwrap().approvals[0].task_id, task.id);
+}
+
+#[tokio::test]
+async fn of_a_tool_no_more_tasks_start_a_minute_than_it_says() {
+    let host = Host::start().await;
+    host.spoil(
+        "INSERT INTO tool_rule (tool, needs_approval, starts_per_minute) VALUES ('rm', FALSE, 120)",
+    )
+    .await;
+    for _ in 0..10 {
+        host.submit(json!({"executor": "rm"})).await;
+    }
+    let mut started = Vec::new();
+    for ms in (1..4_000).step_by(100) {
+        for claimed in host.claim(ms, 10).await {
+            started.push(ms);
+            host.settle(&claimed, ms, completed()).await;
+        }
+    }
+    assert_eq!(started, [1, 1, 501, 1_001, 1_501, 2_001, 2_501, 3_001, 3_501]);
+}
+
+#[tokio::test]
+async fn the_rules_of_a_tool_are_those_of_its_file() {
+    let host = Host::start().await;
+    let of = |more: &str| {
+        let text = format!(
+            "name: rm\nversion: 1.0.0\ndescription: It.\ncategory: data\nrun: {{ command: a.wasm }}\n{more}"
+        );
+        let tool = Tool::parse(&text, None).unwrap();
+        let manifest = tool.manifest().unwrap();
+        Plugin { manifest, tool: Some(tool), ..plugin("rm", "1.0.0") }
+    };
+    host.store
+        .put_plugin(of("requires_approval: true\nlimits: { concurrency: 1 }\n"))
+        .await
+        .unwrap();
+    for _ in 0..2 {
+        host.submit(json!({"executor": "rm"})).await;
+    }
+    assert_eq!(host.claim(1, 10).await, []);
+    for pending in host.store.list_approvals(None, 10).await.unwrap().approvals {
+        rule(&host, pending.task_id, Decision::Approved, 2).await;
+    }
+    assert_eq!(host.claim(3, 10).await.len(), 1, "one at once");
+    host.store.put_plugin(of("")).await.unwrap();
+    host.submit(json!({"executor": "rm"})).await;
+    assert_eq!(host.claim(4, 10).await.len(), 2, "neither rule holds any more");
 }
