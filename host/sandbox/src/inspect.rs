@@ -66,13 +66,15 @@ fn names(bytes: &[u8]) -> Result<(Vec<&str>, Vec<&str>), BinaryReaderError> {
             depth += 1;
         } else if let Payload::End(_) = payload {
             depth = depth.saturating_sub(1);
-        } else if depth > 0 {
-            continue;
-        } else if let Payload::ComponentImportSection(section) = payload {
+        } else if depth == 0
+            && let Payload::ComponentImportSection(section) = payload
+        {
             for import in section {
                 imports.push(import?.name.name);
             }
-        } else if let Payload::ComponentExportSection(section) = payload {
+        } else if depth == 0
+            && let Payload::ComponentExportSection(section) = payload
+        {
             for export in section {
                 exports.push(export?.name.name);
             }
