@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use crate::schema::Key;
+use crate::schema::{Key, words};
 use crate::yaml::{Kind, Node, Place, place};
 
 /// The longest text of a fault, in characters.
@@ -68,6 +68,14 @@ pub(crate) fn parse<T>(
     };
     let faults = reader.into_faults();
     made.filter(|_| faults.is_empty()).ok_or(faults)
+}
+
+/// Reads a text that is one of these words.
+pub(crate) fn word<T: Copy>(text: &str, all: &[(&'static str, T)]) -> Result<T, String> {
+    if let Some((_, value)) = all.iter().find(|(name, _)| *name == text) {
+        return Ok(*value);
+    }
+    Err(format!("is `{text}`, but must be one of {}", words(all).join(", ")))
 }
 
 /// A mapping whose keys have been checked.

@@ -17,6 +17,7 @@ mod request;
 mod schema;
 pub mod settings;
 mod template;
+mod values;
 mod words;
 
 use std::collections::BTreeMap;
