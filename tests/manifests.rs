@@ -56,7 +56,7 @@ limits:
   { memory: 1MiB, tables: 1, handles: 8, timeout: 1s, fuel: none, output: 1 B, stdout: 2B,
     stderr: 3B, log: 4B, host_call: 4KiB, http_requests: 6, http_body: 7B, http_headers: 1KiB,
     connections: 8, tcp_bytes: 9B, connect_timeout: 2s, idle_timeout: 3s, out: 10B, files: 11,
-    cancel_grace: 4s, concurrency: 12 }
+    cancel_grace: 4s, concurrency: 12, starts_per_minute: 13 }
 ";
 
 /// A tool with every key, that runs a command.
@@ -296,6 +296,16 @@ fn every_mutated_manifest_is_valid_by_its_schema_or_refused_with_a_place_in_time
     let shown: String = String::from_utf8_lossy(&bytes).chars().take(4_000).collect();
     assert!(took < CHECK_MAX, "{took:?} for:\n{shown}");
     assert!(valid > 0 && valid < MUTATIONS / 2, "{valid}");
+}
+
+#[test]
+fn the_published_schemas_are_those_of_this_version() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    for (name, schema) in [("plugin", Manifest::schema()), ("tool", Tool::schema())] {
+        let published = fs::read_to_string(root.join(format!("docs/schema/{name}.json"))).unwrap();
+        let is_same = format!("{schema:#}\n") == published;
+        assert!(is_same, "write it: apflow-host schema {name} > docs/schema/{name}.json");
+    }
 }
 
 #[test]

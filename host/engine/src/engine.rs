@@ -26,9 +26,9 @@ use crate::components::Components;
 use crate::consents::Consents;
 use crate::error::EngineError;
 use crate::files::Files;
-use crate::health::Looks;
 use crate::hub::Hub;
 use crate::lock::DispatchLock;
+use crate::looks::Looks;
 use crate::registry::Registry;
 
 /// How often a waiting caller looks a job up, in case it missed the news of its end.

@@ -1,14 +1,12 @@
 //! Whether tools can do their work: what each needs is looked at, and its services are asked.
 //!
-//! It repairs nothing. A look is kept for a while, so that whoever asks often costs little.
+//! It repairs nothing.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use apflow_model::breaker::{BreakerKey, BreakerState};
 use apflow_model::capability::{Capabilities, Grant};
-use apflow_model::clock::Timestamp;
 use apflow_model::hops::Hops;
 use apflow_model::manifest::Manifest;
 use apflow_model::plugin::{Installed, Plugin};
@@ -19,19 +17,10 @@ use serde_json::json;
 
 use crate::engine::Engine;
 use crate::error::{EngineError, chain};
+use crate::looks::Look;
 
 /// How long a service may take to answer.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
-
-/// The looks that were taken last, by tool.
-#[derive(Default)]
-pub(crate) struct Looks(Mutex<HashMap<String, Look>>);
-
-/// A look at a tool as it was installed then.
-struct Look {
-    loaded_at: Timestamp,
-    health: ToolHealth,
-}
 
 impl Engine {
     /// Looks at what a tool needs: its component, its grants, its breaker, the services that it
@@ -221,33 +210,6 @@ impl Engine {
         let fault = asking.await?.result.err()?;
         let message = format!("`{}` did not answer at {url}: {}", api.name, fault.message);
         Some(HealthIssue::degraded("api", message))
-    }
-}
-
-impl Looks {
-    /// The look at a tool that is still good.
-    fn find(
-        &self,
-        tool: &str,
-        loaded_at: Timestamp,
-        now: Timestamp,
-        good_for: Duration,
-    ) -> Option<ToolHealth> {
-        let looks = self.lock();
-        let look = looks.get(tool).filter(|look| look.loaded_at == loaded_at)?;
-        (look.health.checked_at.after(good_for) > now).then(|| look.health.clone())
-    }
-
-    /// Keeps a look, and forgets those that are good no more.
-    fn keep(&self, look: Look, good_for: Duration) {
-        let mut looks = self.lock();
-        let now = look.health.checked_at;
-        looks.retain(|_, other| other.health.checked_at.after(good_for) > now);
-        looks.insert(look.health.tool.clone(), look);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Look>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

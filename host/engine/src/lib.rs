@@ -29,6 +29,7 @@ mod health;
 mod hub;
 mod load;
 mod lock;
+mod looks;
 mod plugins;
 mod port;
 mod quarantine;

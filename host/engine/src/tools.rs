@@ -6,9 +6,7 @@ use apflow_model::capability::Capabilities;
 use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::likeness::nearest;
 use apflow_model::manifest::Manifest;
-use apflow_model::plugin::{
-    Definition, Descriptor, Installed, Plugin, World,
-};
+use apflow_model::plugin::{Definition, Descriptor, Installed, Plugin, World};
 use apflow_model::tool::metrics::ToolMetrics;
 use apflow_model::tool::{REQUEST_EXECUTOR, Run, Tool};
 use apflow_sandbox::Ended;

@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use crate::schema::Key;
+use crate::schema::{Key, words};
 use crate::yaml::{Kind, Node, Place, place};
 
 /// The longest text of a fault, in characters.
@@ -71,12 +71,11 @@ pub(crate) fn parse<T>(
 }
 
 /// Reads a text that is one of these words.
-pub(crate) fn word<T: Copy>(text: &str, all: &[(&str, T)]) -> Result<T, String> {
+pub(crate) fn word<T: Copy>(text: &str, all: &[(&'static str, T)]) -> Result<T, String> {
     if let Some((_, value)) = all.iter().find(|(name, _)| *name == text) {
         return Ok(*value);
     }
-    let names: Vec<&str> = all.iter().map(|(name, _)| *name).collect();
-    Err(format!("is `{text}`, but must be one of {}", names.join(", ")))
+    Err(format!("is `{text}`, but must be one of {}", words(all).join(", ")))
 }
 
 /// A mapping whose keys have been checked.

@@ -2,6 +2,8 @@
 //!
 //! It does not decide about retries: `apflow_model::retry` does, and the engine passes it in.
 
+use std::time::Duration;
+
 use apflow_model::cache::CacheLimits;
 use apflow_model::clock::Timestamp;
 use apflow_model::fault::Fault;
@@ -10,11 +12,11 @@ use apflow_model::state::{JobState, TaskState};
 use apflow_model::usage::Usage;
 use serde_json::Value;
 
+use crate::cache::NewResult;
 use crate::error::StoreError;
 use crate::events::NewEvent;
 use crate::files::NewTaskFile;
 use crate::store::Store;
-use crate::tool_runs::ToolRun;
 
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,6 +75,29 @@ pub struct Settlement {
     pub usage: Usage,
     /// What happened in it and is not stored yet, in order.
     pub events: Vec<NewEvent>,
+}
+
+/// What the end of an attempt says of the tool that it ran, beside the task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolRun {
+    /// The tool.
+    pub tool: String,
+    /// Where the end comes from.
+    pub source: RunSource,
+}
+
+/// Where the end of a tool's attempt comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunSource {
+    /// The tool ran.
+    Run {
+        /// How long it took.
+        took: Duration,
+        /// How its result is kept, if it ends well. None when it is not.
+        keep: Option<NewResult>,
+    },
+    /// A result was given again.
+    Cache,
 }
 
 /// What a settlement changed.

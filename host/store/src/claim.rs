@@ -301,7 +301,8 @@ impl Write for Claim {
         if is_ruled {
             let executors = handed.tasks.iter().map(|taken| row::column(&taken.row, "executor"));
             let executors = executors.collect::<Result<Vec<&str>, _>>()?;
-            tool_rules::start(connection, &heeded, &executors, self.now).await?;
+            let started = |tool: &str| executors.iter().filter(|own| **own == tool).count();
+            tool_rules::start(connection, &heeded, started, self.now).await?;
         }
         Ok(handed)
     }

@@ -70,7 +70,7 @@ mod floor;
 
 pub use crate::address::{Address, AddressError, Server};
 pub use crate::approvals::{APPROVALS_PER_PAGE_MAX, ApprovalPage, Ruled, Ruling};
-pub use crate::attempts::{End, Settled, Settlement};
+pub use crate::attempts::{End, RunSource, Settled, Settlement, ToolRun};
 pub use crate::breakers::{BREAKERS_MAX, BreakerMove, KeptBreaker, Moved};
 pub use crate::cache::{CachedResult, NewResult, RESULTS_PER_PAGE_MAX};
 pub use crate::cancel::Cancelled;
@@ -98,4 +98,3 @@ pub use crate::sessions::SessionId;
 pub use crate::store::Store;
 pub use crate::task_list::{TASKS_PER_PAGE_MAX, TaskFilter, TaskPage};
 pub use crate::tasks::Hold;
-pub use crate::tool_runs::{RunSource, ToolRun};

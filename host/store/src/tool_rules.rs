@@ -155,19 +155,18 @@ const START: Sql = sql!(
     " AS started WHERE tool_rule.tool = started.value->>0"
 );
 
-/// Takes note of the tasks that a claim has started, by their executors.
+/// Takes note of how many tasks of each tool a claim has started.
 pub(crate) async fn start(
     connection: &mut Connection<'_>,
     heeded: &Heeded,
-    started: &[&str],
+    started: impl Fn(&str) -> usize,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let count = |tool: &str| started.iter().filter(|executor| **executor == tool).count();
     let rows: Vec<_> = heeded
         .paced
         .iter()
         .filter_map(|Paced { tool, pace, due_us }| {
-            let starts = u32::try_from(count(tool)).unwrap_or(u32::MAX);
+            let starts = u32::try_from(started(tool)).unwrap_or(u32::MAX);
             let due = || pace.due_after(*due_us, micros(now), starts);
             (starts > 0).then(|| (tool, due()))
         })

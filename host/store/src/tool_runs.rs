@@ -9,36 +9,13 @@ use std::time::Duration;
 use apflow_model::tool::metrics::{RUNS_KEPT_MAX, ToolMetrics};
 use serde_json::Value;
 
-use crate::attempts::{End, Ending};
-use crate::cache::{self, Keep, NewResult};
+use crate::attempts::{End, Ending, RunSource, ToolRun};
+use crate::cache::{self, Keep};
 use crate::connection::{Connection, Row, query};
 use crate::dialect::{Sql, sql};
 use crate::error::StoreError;
 use crate::row;
 use crate::store::Store;
-
-/// What the end of an attempt says of the tool that it ran, beside the task.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ToolRun {
-    /// The tool.
-    pub tool: String,
-    /// Where the end comes from.
-    pub source: RunSource,
-}
-
-/// Where the end of a tool's attempt comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RunSource {
-    /// The tool ran.
-    Run {
-        /// How long it took.
-        took: Duration,
-        /// How its result is kept, if it ends well. None when it is not.
-        keep: Option<NewResult>,
-    },
-    /// A result was given again.
-    Cache,
-}
 
 impl Store {
     /// How the runs of a tool ended since it was installed, and how long the last took.

@@ -42,6 +42,7 @@ async fn park(host: &Host) -> Task {
 
 #[tokio::test]
 async fn a_task_is_parked_until_it_is_approved_and_then_runs() {
+    use TaskState::{Completed, Parked, Ready, Running};
     let host = gated().await;
     let task = park(&host).await;
     assert_eq!(host.claim(2, 10).await, [], "it is not asked for again");
@@ -61,7 +62,6 @@ async fn a_task_is_parked_until_it_is_approved_and_then_runs() {
     let done = host.store.find_task(task.id).await.unwrap().unwrap();
     assert_eq!(done.parked_for, None);
     assert_eq!(done.approvals[0].decided, Some(said(Decision::Approved, "eve", 5)));
-    use TaskState::{Completed, Parked, Ready, Running};
     assert_eq!(host.history(&done).await, [Ready, Parked, Ready, Running, Completed]);
     let told: Vec<_> = host.events(task.job_id).await.into_iter().map(|event| event.what).collect();
     assert!(told.contains(&Happening::ApprovalAsked { tool: "rm".into() }));
