@@ -151,7 +151,7 @@ fn a_path_with_nothing_to_load_is_refused() {
     let folder = TempDir::new().unwrap();
     host.run(&["load", path(&folder)])
         .exits(1)
-        .says(&["error[missing-manifest]: ", "there is no plugin.yaml in "]);
+        .says(&["error[missing-manifest]: ", "there is no plugin.yaml and no tool.yaml in "]);
     host.run(&["load", "/no/such/place"]).exits(1).says(&["/no/such/place", "No such file"]);
     host.run(&["load", "rest_executer"]).exits(1).says(&["rest_executer"]);
     let alone = BEHAVES.folder("");

@@ -3,7 +3,7 @@
 use apflow_model::plugin::{Definition, DefinitionText, Digest};
 
 use crate::error::EngineError;
-use crate::tools::bound_to;
+use crate::grants::bound_to;
 
 /// A plugin that comes with the host.
 pub struct Builtin {

@@ -3,7 +3,7 @@
 use apflow_model::capability::{Capabilities, Grant};
 use apflow_model::consent::{Consent, Difference, GrantLock};
 use apflow_model::manifest::Manifest;
-use apflow_model::plugin::{Digest, Plugin};
+use apflow_model::plugin::{DefinitionText, Digest, Plugin};
 
 use crate::error::EngineError;
 
@@ -76,6 +76,17 @@ impl Approval {
         }
         let version = asking.manifest.version.to_string();
         Ok(Consent { version, asks: asked.lines(), grants: kept })
+    }
+}
+
+/// What the grants of a component with this definition are bound to.
+pub(crate) fn bound_to(component: Digest, text: &DefinitionText) -> Digest {
+    match text {
+        DefinitionText::Plugin(_) => component,
+        DefinitionText::Tool { text, .. } => {
+            let both: Vec<u8> = component.0.iter().copied().chain(text.bytes()).collect();
+            apflow_sandbox::digest(&both)
+        }
     }
 }
 

@@ -15,9 +15,8 @@ use apflow_sandbox::{Compiled, Linked, SandboxError};
 use crate::builtin::Builtin;
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::grants::{Approval, Asking};
+use crate::grants::{self, Approval, Asking};
 use crate::registry::ReadyPlugin;
-use crate::tools;
 
 /// A plugin to be installed.
 pub struct LoadPlugin {
@@ -72,7 +71,7 @@ impl Engine {
         let manifest = &definition.manifest;
         let component: Arc<[u8]> = own.map_or_else(|| load.component.into(), Into::into);
         let digest = apflow_sandbox::digest(&component);
-        let bound_to = tools::bound_to(digest, &load.manifest);
+        let bound_to = grants::bound_to(digest, &load.manifest);
         let earlier = self.store.find_plugin(&manifest.name).await?;
         let asking = Asking { manifest, bound_to, typed: &load.typed };
         let lock = self.consents.current()?;

@@ -6,9 +6,7 @@ use apflow_model::capability::Capabilities;
 use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::likeness::nearest;
 use apflow_model::manifest::Manifest;
-use apflow_model::plugin::{
-    Definition, DefinitionText, Descriptor, Digest, Installed, Plugin, World,
-};
+use apflow_model::plugin::{Definition, Descriptor, Installed, Plugin, World};
 use apflow_model::tool::metrics::ToolMetrics;
 use apflow_model::tool::{REQUEST_EXECUTOR, Run, Tool};
 use apflow_sandbox::Ended;
@@ -132,17 +130,6 @@ impl Engine {
             loaded_at: self.now(),
             quarantined_at: None,
         })
-    }
-}
-
-/// What the grants of a component with this definition are bound to.
-pub(crate) fn bound_to(component: Digest, text: &DefinitionText) -> Digest {
-    match text {
-        DefinitionText::Plugin(_) => component,
-        DefinitionText::Tool { text, .. } => {
-            let both: Vec<u8> = component.0.iter().copied().chain(text.bytes()).collect();
-            apflow_sandbox::digest(&both)
-        }
     }
 }
 

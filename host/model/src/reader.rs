@@ -70,6 +70,15 @@ pub(crate) fn parse<T>(
     made.filter(|_| faults.is_empty()).ok_or(faults)
 }
 
+/// Reads a text that is one of these words.
+pub(crate) fn word<T: Copy>(text: &str, all: &[(&str, T)]) -> Result<T, String> {
+    if let Some((_, value)) = all.iter().find(|(name, _)| *name == text) {
+        return Ok(*value);
+    }
+    let names: Vec<&str> = all.iter().map(|(name, _)| *name).collect();
+    Err(format!("is `{text}`, but must be one of {}", names.join(", ")))
+}
+
 /// A mapping whose keys have been checked.
 #[derive(Debug)]
 pub(crate) struct Section<'a> {

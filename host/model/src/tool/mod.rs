@@ -16,6 +16,7 @@ mod read_run;
 mod request;
 mod schema;
 mod template;
+mod values;
 mod words;
 
 use std::collections::BTreeMap;

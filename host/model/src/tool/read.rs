@@ -13,8 +13,8 @@ use crate::breaker::BreakerRule;
 use crate::capability::Capabilities;
 use crate::manifest::amount::{read_count, read_span};
 use crate::manifest::{check_name, limits, parse_version, read_capabilities};
-use crate::reader::{Reader, Section};
-use crate::schema::{Key, words};
+use crate::reader::{Reader, Section, word};
+use crate::schema::Key;
 use crate::yaml::{Kind, Node};
 
 pub(super) fn read(reader: &mut Reader, node: &Node, folder: Option<&str>) -> Option<Tool> {
@@ -79,14 +79,6 @@ fn check_own_name(name: &str, folder: Option<&str>) -> Result<String, String> {
         )),
         _ => Ok(name),
     }
-}
-
-/// Reads a text that is one of these words.
-pub(super) fn word<T: Copy>(text: &str, all: &[(&'static str, T)]) -> Result<T, String> {
-    if let Some((_, value)) = all.iter().find(|(name, _)| *name == text) {
-        return Ok(*value);
-    }
-    Err(format!("is `{text}`, but must be one of {}", words(all).join(", ")))
 }
 
 /// One category, or a list of them.

@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::read::word;
 use super::{Argument, Flag, Run, Template, keys};
 use crate::manifest::check_file;
-use crate::reader::{Reader, Section};
+use crate::reader::{Reader, Section, word};
 use crate::yaml::{Kind, Node};
 
 /// Reads how a tool with these arguments and flags runs.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::Template;
-use super::input::Values;
+use super::values::Values;
 
 /// The address, with every value percent-encoded. One that stands at the very beginning is an
 /// address itself, and goes in as it is.

@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::input::{Values, text};
+use super::values::{Values, text};
 use super::{Flag, Template};
 
 /// The words of a command: its flags, then its arguments.
