@@ -48,10 +48,13 @@ fn change(bytes: &[u8], random: &mut Random) -> Vec<u8> {
     let line = lines[at].clone();
     match random.below(13) {
         0 => lines[at] = rename(&line, random),
-        1 | 2 => lines[at] = with_value(&line, *random.choose(&STRANGE)),
+        1 | 2 => {
+            let strange: &&str = random.choose(&STRANGE);
+            lines[at] = with_value(&line, strange);
+        }
         3 => drop(lines.remove(at)),
         4 => lines[at] = format!("{}{line}", random.choose(&[" ", "  ", "\t", "   - "])),
-        5 => lines[at] = line.trim_start().to_owned(),
+        5 => lines[at] = line.trim_start().into(),
         6 => lines.insert(other, line),
         7 => lines.swap(at, other),
         8 => lines[at] = with_value(&line, &nested(random)),

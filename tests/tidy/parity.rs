@@ -26,8 +26,8 @@ pub(crate) fn check(tree: &Tree) -> Vec<Violation> {
 }
 
 /// Whether there is such a file, and such a test in it: `FILE::TEST`, or a file with tests alone.
-fn is_there(tree: &Tree, test: &str) -> bool {
-    let (file, name) = test.split_once("::").unwrap_or((test, ""));
+fn is_there(tree: &Tree, named: &str) -> bool {
+    let (file, name) = named.split_once("::").unwrap_or((named, ""));
     let Some(text) = tree.text(file) else { return false };
     match name {
         "" => text.contains("#[test]") || text.contains("#[tokio::test"),

@@ -90,9 +90,13 @@ impl Key {
 
     fn schema(&self, shared: &mut Map<String, Value>) -> Value {
         let mut schema = self.shape.schema(shared);
-        let about = match self.shape.range() {
-            Some((from, to)) => format!("{} From {from} to {to}.", self.about),
-            None => self.about.to_owned(),
+        // A schema has no words for the bounds of a text with a unit.
+        let about = if let Shape::Size(from, to) = self.shape {
+            format!("{} From {} to {}.", self.about, Bytes(from), Bytes(to))
+        } else if let Shape::Span(from, to) = self.shape {
+            format!("{} From {} to {}.", self.about, Span(from), Span(to))
+        } else {
+            self.about.to_owned()
         };
         schema["description"] = about.into();
         if let Some(default) = self.default {
@@ -106,15 +110,6 @@ impl Key {
 }
 
 impl Shape {
-    /// The bounds that a schema has no words for.
-    fn range(&self) -> Option<(String, String)> {
-        match self {
-            Self::Size(from, to) => Some((Bytes(*from).to_string(), Bytes(*to).to_string())),
-            Self::Span(from, to) => Some((Span(*from).to_string(), Span(*to).to_string())),
-            _ => None,
-        }
-    }
-
     fn schema(&self, shared: &mut Map<String, Value>) -> Value {
         match self {
             Self::Text => json!({ "type": "string" }),

@@ -61,20 +61,23 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspected, SandboxError> {
 fn names(bytes: &[u8]) -> Result<(Vec<&str>, Vec<&str>), BinaryReaderError> {
     let (mut imports, mut exports, mut depth) = (Vec::new(), Vec::new(), 0_usize);
     for payload in Parser::new(0).parse_all(bytes) {
-        match payload? {
-            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
-            Payload::End(_) => depth = depth.saturating_sub(1),
-            Payload::ComponentImportSection(section) if depth == 0 => {
-                for import in section {
-                    imports.push(import?.name.name);
-                }
+        let payload = payload?;
+        if let Payload::ModuleSection { .. } | Payload::ComponentSection { .. } = payload {
+            depth += 1;
+        } else if let Payload::End(_) = payload {
+            depth = depth.saturating_sub(1);
+        } else if depth == 0
+            && let Payload::ComponentImportSection(section) = payload
+        {
+            for import in section {
+                imports.push(import?.name.name);
             }
-            Payload::ComponentExportSection(section) if depth == 0 => {
-                for export in section {
-                    exports.push(export?.name.name);
-                }
+        } else if depth == 0
+            && let Payload::ComponentExportSection(section) = payload
+        {
+            for export in section {
+                exports.push(export?.name.name);
             }
-            _ => {}
         }
     }
     Ok((imports, exports))

@@ -151,7 +151,9 @@ pub(crate) fn read(reader: &mut Reader, node: &Node) -> Limits {
     let mut limits = Limits::default();
     let names = LIMITS.map(|limit| limit.name);
     if let Some(section) = reader.section(node, "limits", &names) {
-        LIMITS.iter().for_each(|limit| limit.read(reader, &section, &mut limits));
+        for limit in &LIMITS {
+            limit.read(reader, &section, &mut limits);
+        }
     }
     limits
 }

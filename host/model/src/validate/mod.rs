@@ -132,7 +132,7 @@ fn check_one(source: &Source) -> (Report, Option<Tool>) {
                 (report.faults, report.warnings) = (found.faults, found.warnings);
                 report.runnable = parsed.is_runnable();
                 if let Parsed::Tool(own) = parsed {
-                    tool = Some(own);
+                    tool = Some(*own);
                 }
             }
             Err(faults) => report.faults = faults,

@@ -48,8 +48,8 @@ pub struct Inspected {
 
 /// A manifest without fault.
 pub(super) enum Parsed {
-    Plugin(Manifest),
-    Tool(Tool),
+    Plugin(Box<Manifest>),
+    Tool(Box<Tool>),
 }
 
 /// The largest manifest, in bytes: 1 MiB.
@@ -91,8 +91,10 @@ impl Source {
             vec![fault((line, column), "invalid-utf8", message, "save it as UTF-8")]
         })?;
         match Kind::of(&self.path) {
-            Some(Kind::Plugin) => Manifest::parse(text).map(Parsed::Plugin),
-            Some(Kind::Tool) | None => Tool::parse(text, folder(&self.path)).map(Parsed::Tool),
+            Some(Kind::Plugin) => Manifest::parse(text).map(|it| Parsed::Plugin(Box::new(it))),
+            Some(Kind::Tool) | None => {
+                Tool::parse(text, folder(&self.path)).map(|it| Parsed::Tool(Box::new(it)))
+            }
         }
     }
 }
@@ -104,7 +106,7 @@ fn fault(place: (u64, u64), code: &'static str, message: String, fix: &str) -> F
 
 /// Whether a file is a component by its name.
 pub fn is_component(path: &str) -> bool {
-    path.rsplit('/').next().is_some_and(|name| name.ends_with(".wasm"))
+    path.rsplit_once('.').is_some_and(|(_, ending)| ending == "wasm")
 }
 
 /// The folder of a tool, when its file has the usual name: it names the tool.
