@@ -13,7 +13,7 @@ use apflow_model::lease::LeaseSeconds;
 use apflow_model::quarantine::QuarantineRule;
 use apflow_model::reader::FileFault;
 use apflow_model::retention::Retention;
-use apflow_model::tool::settings::ToolSettings;
+use apflow_model::tool_settings::ToolSettings;
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt, Permissions, PermissionsExt};
 use serde::Deserialize;

@@ -13,7 +13,7 @@ use apflow_model::job::Job;
 use apflow_model::lease::LeaseSeconds;
 use apflow_model::quarantine::QuarantineRule;
 use apflow_model::retention::Retention;
-use apflow_model::tool::settings::ToolSettings;
+use apflow_model::tool_settings::ToolSettings;
 use apflow_sandbox::{Sandbox, Stop, StopReason};
 use apflow_store::{JobFilter, JobPage, Store};
 use tokio::sync::{Mutex, Notify, RwLock, Semaphore};

@@ -44,6 +44,7 @@ pub mod state;
 mod submission;
 pub mod tick;
 pub mod tool;
+pub mod tool_settings;
 pub mod usage;
 pub mod validate;
 mod yaml;

@@ -15,7 +15,6 @@ mod read;
 mod read_run;
 mod request;
 mod schema;
-pub mod settings;
 mod template;
 mod values;
 mod words;
