@@ -103,7 +103,9 @@ async fn run_batch(config: &Config, batch: Batch, output: &Output) -> Result<Exi
     let grants = grant::resolve(batch.grants)?;
     asked::warn(config, &grants, output);
     let idempotency_key = batch.idempotency_key;
-    let submit = async |_: &Host| Ok(SubmitJob { job, grants, wait: None, idempotency_key, hops: Hops::default() });
+    let submit = async |_: &Host| {
+        Ok(SubmitJob { job, grants, wait: None, idempotency_key, hops: Hops::default() })
+    };
     let job = run_job(config, submit, output, output.is_live()).await?;
     output.result(&job, || tree::draw(&job));
     Ok(Exit::of_job(&job))

@@ -23,6 +23,7 @@ use crate::dialect::{Sql, sql};
 use crate::error::StoreError;
 use crate::events::{self, Draft};
 use crate::idempotency::{self, Once, Wanted};
+use crate::lanes;
 use crate::row;
 use crate::store::Store;
 use crate::tasks;
@@ -130,6 +131,23 @@ impl Store {
         let lanes = self.lanes(new).await?;
         let ids = self.ids(now, new.spec.tasks.len() + 1);
         plan(new, &ids, &lanes, now, self.admission())
+    }
+
+    /// The lanes of the tasks of a job, in their order.
+    ///
+    /// New ones are made, in a commit of their own. They stay, so the next jobs do without it.
+    async fn lanes(&self, job: &NewJob) -> Result<Vec<i64>, StoreError> {
+        let names = job.spec.tasks.iter().map(|task| lanes::name(&job.principal, task));
+        let names = names.collect::<Result<Vec<_>, _>>()?;
+        let mut known = self.known_lanes().find(&names);
+        let new: BTreeSet<_> = names.iter().filter(|name| !known.contains_key(*name)).collect();
+        if !new.is_empty() {
+            let made = self.write(lanes::Make(new.into_iter().cloned().collect())).await?;
+            self.known_lanes().learn(&made);
+            known.extend(made);
+        }
+        let lane = |name| known.get(name).copied().ok_or_else(|| StoreError::corrupt("no lane"));
+        names.iter().map(lane).collect()
     }
 
     /// Finds a job with its tasks, their attempts, usage and outputs, all as of one moment.

@@ -17,35 +17,14 @@ use apflow_model::state::TaskState;
 use crate::connection::{Connection, Row, query};
 use crate::dialect::{FIRST_OF_LANES, Sql, sql};
 use crate::error::StoreError;
-use crate::jobs::NewJob;
 use crate::row;
-use crate::store::Store;
 use crate::write::{Turn, Write};
 
 /// What tells lanes apart, as the JSON of a row of [`INSERT`]: the principal, the executor, the
 /// concurrency key, empty for none, and how many of its tasks may run at once, 0 for none.
-fn name(principal: &str, task: &TaskSpec) -> Result<String, StoreError> {
+pub(crate) fn name(principal: &str, task: &TaskSpec) -> Result<String, StoreError> {
     let (key, key_max) = task.concurrency.as_ref().map_or(("", 0), |key| (&*key.key, key.max));
     row::text(&(principal, &task.executor, key, key_max))
-}
-
-impl Store {
-    /// The lanes of the tasks of a job, in their order.
-    ///
-    /// New ones are made, in a commit of their own. They stay, so the next jobs do without it.
-    pub(crate) async fn lanes(&self, job: &NewJob) -> Result<Vec<i64>, StoreError> {
-        let names = job.spec.tasks.iter().map(|task| name(&job.principal, task));
-        let names = names.collect::<Result<Vec<_>, _>>()?;
-        let mut lanes = self.known_lanes().find(&names);
-        let new: BTreeSet<_> = names.iter().filter(|name| !lanes.contains_key(*name)).collect();
-        if !new.is_empty() {
-            let made = self.write(Make(new.into_iter().cloned().collect())).await?;
-            self.known_lanes().learn(&made);
-            lanes.extend(made);
-        }
-        let lane = |name| lanes.get(name).copied().ok_or_else(|| StoreError::corrupt("no lane"));
-        names.iter().map(lane).collect()
-    }
 }
 
 /// The most lanes that are known by heart.
@@ -56,13 +35,15 @@ const KNOWN_MAX: usize = 10_000;
 pub(crate) struct Known(Mutex<HashMap<String, i64>>);
 
 impl Known {
-    fn find(&self, names: &[String]) -> HashMap<String, i64> {
+    /// The ids of those of these lanes that are known.
+    pub(crate) fn find(&self, names: &[String]) -> HashMap<String, i64> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let found = names.iter().filter_map(|name| known.get_key_value(name));
         found.map(|(name, id)| (name.clone(), *id)).collect()
     }
 
-    fn learn(&self, made: &HashMap<String, i64>) {
+    /// Learns the ids of lanes that are stored.
+    pub(crate) fn learn(&self, made: &HashMap<String, i64>) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= KNOWN_MAX {
             known.clear();
@@ -72,7 +53,7 @@ impl Known {
 }
 
 /// Lanes to be made, by [`name`].
-struct Make(BTreeSet<String>);
+pub(crate) struct Make(pub(crate) BTreeSet<String>);
 
 pub(crate) const INSERT: Sql = sql!(
     "\

@@ -15,6 +15,7 @@ mod depth;
 mod idempotency;
 mod lanes;
 mod schedules;
+mod take;
 mod task_list;
 mod tasks;
 
@@ -78,7 +79,7 @@ pub use crate::checkpoints::{
     CHECKPOINT_BYTES_MAX, CHECKPOINTS_MAX, CHECKPOINTS_PER_PAGE_MAX, Checkpoint, PastCheckpoint,
     VALUES_PER_PAGE_MAX,
 };
-pub use crate::claim::{Claimed, HandedOut, PARKED_PER_CLAIM_MAX, PROMOTED_PER_CLAIM_MAX};
+pub use crate::claim::{HandedOut, PARKED_PER_CLAIM_MAX, PROMOTED_PER_CLAIM_MAX};
 pub use crate::deadlines::{EXPIRED_PER_CLAIM_MAX, Expired};
 pub use crate::depth::{Depth, LaneDepth};
 pub use crate::doctor::Examination;
@@ -96,5 +97,6 @@ pub use crate::retention::RemovedUploads;
 pub use crate::schedules::{Due, Fired, NewSchedule, SCHEDULES_PER_PAGE_MAX, SchedulePage};
 pub use crate::sessions::SessionId;
 pub use crate::store::Store;
+pub use crate::take::Claimed;
 pub use crate::task_list::{TASKS_PER_PAGE_MAX, TaskFilter, TaskPage};
 pub use crate::tasks::Hold;

@@ -75,13 +75,13 @@ mod tests {
 
     fn failed(code: &str) -> Fault {
         let fault = json!({ "code": code, "message": "why" });
-        fault_of(json!([
+        fault_of(&json!([
             { "id": "t_1", "reference": "a", "state": "skipped" },
             { "id": "t_2", "reference": "b", "state": "failed", "fault": fault },
         ]))
     }
 
-    fn fault_of(tasks: Value) -> Fault {
+    fn fault_of(tasks: &Value) -> Fault {
         fault("http://b", &job(json!({ "id": "j_1", "state": "failed", "tasks": tasks })))
     }
 
@@ -92,7 +92,7 @@ mod tests {
         assert_eq!(failed("invalid-input"), Fault::invalid_input(message("invalid-input")));
         let exhausted = Fault::budget_exhausted(message("budget-exhausted"));
         assert_eq!(failed("budget-exhausted"), exhausted);
-        assert!(matches!(fault_of(json!([])), Fault::Permanent(text) if text.contains("`j_1`")));
+        assert!(matches!(fault_of(&json!([])), Fault::Permanent(text) if text.contains("`j_1`")));
     }
 
     #[test]

@@ -35,7 +35,7 @@ fn completed() -> Answer {
     job("completed", &task)
 }
 
-fn page(events: Value, next: Option<u64>) -> Answer {
+fn page(events: &Value, next: Option<u64>) -> Answer {
     Answer::json(200, &json!({ "events": events, "next": next }))
 }
 
@@ -57,8 +57,8 @@ fn a_job_is_submitted_watched_and_returned() {
                        "data": { "level": "info", "message": "hello" } });
     let host = submitted()
         .budget(100)
-        .expect("GET", &events(0), page(json!([line]), Some(3)))
-        .expect("GET", &events(3), page(json!([]), None))
+        .expect("GET", &events(0), page(&json!([line]), Some(3)))
+        .expect("GET", &events(3), page(&json!([]), None))
         .expect("GET", &format!("{JOBS}/j_1"), completed());
     let expected = json!({ "url": "http://b", "job_id": "j_1", "output": [7],
                            "outputs": { "task-1": [7] } });
@@ -79,7 +79,7 @@ fn a_later_attempt_takes_up_the_job_and_submits_nothing() {
     let host = host()
         .checkpoint("submitted", &earlier)
         .expect("GET", &format!("{JOBS}/j_1"), job("running", &task("running")))
-        .expect("GET", &events(0), page(json!([]), None))
+        .expect("GET", &events(0), page(&json!([]), None))
         .expect("GET", &format!("{JOBS}/j_1"), completed());
     assert!(run(&host).is_ok());
     assert!(host.requests().iter().all(|sent| sent.method == "GET"));
@@ -91,7 +91,7 @@ fn a_redrive_redrives_the_job_and_charges_only_what_is_new() {
     let host = host()
         .checkpoint("ended", &earlier)
         .expect("POST", &format!("{JOBS}/j_1/retry"), job("running", &task("ready")))
-        .expect("GET", &events(0), page(json!([]), None))
+        .expect("GET", &events(0), page(&json!([]), None))
         .expect("GET", &format!("{JOBS}/j_1"), completed());
     assert!(run(&host).is_ok());
     assert_eq!(host.spent(), Usage::new(1, 2));
@@ -102,7 +102,7 @@ fn a_redrive_redrives_the_job_and_charges_only_what_is_new() {
 fn a_job_that_failed_fails_the_task_with_its_fault() {
     let fault = json!({ "code": "trapped", "message": "boom" });
     let failed = json!({ "id": "t_1", "reference": "task-1", "state": "failed", "fault": fault });
-    let host = submitted().expect("GET", &events(0), page(json!([]), None)).expect(
+    let host = submitted().expect("GET", &events(0), page(&json!([]), None)).expect(
         "GET",
         &format!("{JOBS}/j_1"),
         job("failed", &failed),
@@ -116,7 +116,7 @@ fn a_job_that_failed_fails_the_task_with_its_fault() {
 fn a_cancellation_passes_through_while_there_is_no_news() {
     let host = submitted()
         .cancelled_after(Duration::from_secs(3))
-        .expect("GET", &events(0), page(json!([]), Some(0)).after(Duration::from_secs(20)))
+        .expect("GET", &events(0), page(&json!([]), Some(0)).after(Duration::from_secs(20)))
         .expect("POST", &format!("{JOBS}/j_1/cancel"), job("cancelled", &task("cancelled")));
     assert_eq!(run(&host), Err(Fault::Cancelled));
     assert!(host.elapsed() < Duration::from_millis(3_200), "{:?}", host.elapsed());
@@ -125,7 +125,7 @@ fn a_cancellation_passes_through_while_there_is_no_news() {
 
 #[test]
 fn a_job_whose_time_is_up_is_cancelled() {
-    let quiet = || page(json!([]), Some(0)).after(Duration::from_secs(20));
+    let quiet = || page(&json!([]), Some(0)).after(Duration::from_secs(20));
     let host = (0..3)
         .fold(submitted(), |host, _| host.expect("GET", &events(0), quiet()))
         .expect("GET", &events(0), quiet())
@@ -142,7 +142,7 @@ fn a_host_that_is_away_for_a_while_is_asked_again() {
     let host = submitted()
         .expect("GET", &events(0), away())
         .expect("GET", &events(0), Answer::status(503))
-        .expect("GET", &events(0), page(json!([]), None))
+        .expect("GET", &events(0), page(&json!([]), None))
         .expect("GET", &format!("{JOBS}/j_1"), completed());
     assert!(run(&host).is_ok());
     let warnings = host.lines().iter().filter(|line| line.level == Level::Warn).count();

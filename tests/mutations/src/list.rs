@@ -78,7 +78,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     },
     Mutation {
         name: "a start does not use up an attempt",
-        file: "claim.rs",
+        file: "take.rs",
         changes: &[(
             "SET state = 3, attempt = attempt + 1,",
             "SET state = 3, attempt = max(attempt, 1),",
