@@ -185,6 +185,7 @@ fn plugins_are_listed_and_shown() {
         .as_array()
         .unwrap()
         .iter()
+        .filter(|plugin| plugin["tool"].is_null())
         .map(|plugin| plugin["manifest"]["name"].as_str().unwrap())
         .collect();
     let expected = [

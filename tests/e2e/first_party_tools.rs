@@ -96,7 +96,8 @@ fn every_tool_is_installed_and_its_manifest_is_valid() {
     folders.sort();
     installed.sort_unstable();
     assert_eq!(installed, folders);
-    host.run(&["validate", TOOLS, "--strict"]).succeeds();
+    // Their components are not beside them: the host holds those.
+    host.run(&["validate", TOOLS]).succeeds();
 }
 
 /// Numbers that look random and are the same in every run: Marsaglia's xorshift64.

@@ -104,10 +104,10 @@ impl Mailbox {
         self.shared.released.notify_all();
     }
 
-    /// How often it took the mail with this `Message-ID`.
-    pub(crate) fn taken(&self, id: &str) -> usize {
+    /// How often it took a mail whose `Message-ID` ends so.
+    pub(crate) fn taken(&self, end: &str) -> usize {
         let state = self.shared.state.lock().unwrap();
-        state.taken.iter().filter(|taken| *taken == id).count()
+        state.taken.iter().filter(|taken| taken.ends_with(end)).count()
     }
 }
 

@@ -230,7 +230,7 @@ fn a_tool_is_as_well_as_what_it_needs() {
     counter.load_without_grant(&host, "find", &api("/health"));
     let ungranted = look("find");
     assert_eq!((&ungranted["status"], counter.hits()), (&json!("degraded"), 0));
-    assert_eq!(checks(&ungranted), ["grants", "api"]);
+    assert_eq!(checks(&ungranted), ["grants", "api"], "{ungranted:#}");
     let grant = format!("`http=GET {}` is not granted", counter.server.url("/health"));
     assert!(ungranted["issues"][1]["message"].as_str().unwrap().contains(&grant), "{ungranted:#}");
 

@@ -2,7 +2,7 @@
 //!
 //! What a tool's inputs become, and what its output means, is said by `apflow_model::tool`.
 
-use apflow_model::capability::Capabilities;
+use apflow_model::capability::{Capabilities, Folders};
 use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::likeness::nearest;
 use apflow_model::manifest::Manifest;
@@ -85,9 +85,10 @@ impl Engine {
         let rest = builtins.find(|own| own.name() == REQUEST_EXECUTOR).ok_or_else(unknown)?;
         let needed = &rest.definition.manifest.capabilities;
         let asked = &mut definition.manifest.capabilities;
-        // Nothing of this reaches anything outside the task.
+        // Nothing of this reaches anything outside the task, so it needs no grant.
+        let own = Folders { is_in_read: false, ..needed.fs };
         *asked = Capabilities {
-            fs: if asked.fs.is_any() { asked.fs } else { needed.fs },
+            fs: if asked.fs.is_any() { asked.fs } else { own },
             clocks: asked.clocks || needed.clocks,
             random: asked.random || needed.random,
             ..std::mem::take(asked)

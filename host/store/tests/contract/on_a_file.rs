@@ -117,6 +117,7 @@ async fn every_table_that_hangs_on_a_job_is_thought_of() {
         )
         .await;
     let thought_of = [
+        "approval",
         "attempt",
         "checkpoint",
         "dependency",
