@@ -22,12 +22,15 @@ impl Batch {
         self.0.extend(rows.map(|rows| query(sql).bind(rows)));
     }
 
-    /// Runs them.
-    pub(crate) async fn execute(self, on: &mut Connection<'_>) -> Result<(), sqlx::Error> {
-        self.fetch_all(on).await.map(drop)
+    /// Runs them no later than the next statement, or the commit.
+    pub(crate) async fn later(self, on: &mut Connection<'_>) -> Result<(), sqlx::Error> {
+        for query in self.0 {
+            query.later(on).await?;
+        }
+        Ok(())
     }
 
-    /// Runs them, and reads the columns of the rows of the one that answers with any.
+    /// Runs them, and reads the columns of the rows of the last.
     pub(crate) async fn read_all<T: Columns>(
         self,
         on: &mut Connection<'_>,
@@ -35,16 +38,13 @@ impl Batch {
         self.fetch_all(on).await?.iter().map(Row::read).collect()
     }
 
-    /// Runs them, and reads the rows of the one that answers with any.
+    /// Runs them, and reads the rows of the last, which alone answers with any.
     pub(crate) async fn fetch_all(self, on: &mut Connection<'_>) -> Result<Vec<Row>, sqlx::Error> {
         let mut queries = self.0;
-        if let Connection::Sqlite(_) = on {
-            queries = queries.into_iter().reduce(Query::then).into_iter().collect();
-        }
-        let mut rows = Vec::new();
+        let Some(last) = queries.pop() else { return Ok(Vec::new()) };
         for query in queries {
-            rows.append(&mut query.fetch_all(on).await?);
+            query.later(on).await?;
         }
-        Ok(rows)
+        last.fetch_all(on).await
     }
 }

@@ -87,6 +87,10 @@ async fn try_to_commit(
 ) -> Result<(), StoreError> {
     let hints = batch.iter().any(|write| write.turn().is_news());
     let mut connection = link.begin().await?;
+    if let Way::Apart = way {
+        // What one of them left to be run would fail in another's turn.
+        connection.hurry().await?;
+    }
     let mut rest = batch;
     while let Some(first) = rest.first() {
         let (max, kind) = (first.group_max().max(1), kind_of(first.as_ref()));

@@ -32,7 +32,33 @@ pub(crate) enum Either<S, P> {
 }
 
 /// A connection that somebody else owns.
-pub(crate) type Connection<'c> = Either<&'c mut SqliteConnection, &'c mut PgConnection>;
+pub(crate) type Connection<'c> = Either<File<'c>, &'c mut PgConnection>;
+
+/// The connection to a file. Each statement on it is a turn of that file's own thread, which takes
+/// longer than most statements do.
+#[derive(Debug)]
+pub(crate) struct File<'c> {
+    own: &'c mut SqliteConnection,
+    /// What is run in the same turn as the next statement, before it. None where nothing may wait.
+    before: Option<&'c mut Option<Query>>,
+}
+
+impl<'c> File<'c> {
+    /// A connection on which nothing waits.
+    pub(crate) fn new(own: &'c mut SqliteConnection) -> Self {
+        Self { own, before: None }
+    }
+
+    /// The connection for [`sqlx`], on which nothing waits.
+    pub(crate) fn own(&mut self) -> &mut SqliteConnection {
+        self.own
+    }
+
+    /// What waits, if anything does.
+    fn waiting(&mut self) -> Option<Query> {
+        self.before.as_mut().and_then(|before| before.take())
+    }
+}
 
 /// A connection of one's own.
 pub(crate) type Own = Either<Box<SqliteConnection>, Box<PgConnection>>;
@@ -54,7 +80,7 @@ where
     /// The connection in it.
     pub(crate) fn connection(&mut self) -> Connection<'_> {
         match self {
-            Self::Sqlite(held) => Either::Sqlite(&mut **held),
+            Self::Sqlite(held) => Either::Sqlite(File::new(held)),
             Self::Postgres(held) => Either::Postgres(&mut **held),
         }
     }
@@ -64,18 +90,27 @@ impl Connection<'_> {
     /// Runs a statement without arguments or answer, or several, which are not prepared.
     pub(crate) async fn run(&mut self, sql: impl Into<Sql>) -> Result<(), sqlx::Error> {
         let sql = sql.into();
-        failpoint::pass();
         let ran = match self {
-            Self::Sqlite(connection) => {
-                sqlx::query(sql.sqlite).execute(&mut **connection).await.map(drop)
-            }
+            Self::Sqlite(_) => query(sql).fetch_all(self).await.map(drop),
             Self::Postgres(connection) => {
+                failpoint::pass();
                 let run = sqlx::raw_sql(sql.postgres).execute(&mut **connection);
                 answered(run).await.map(drop)
             }
         };
         failpoint::pass();
         ran
+    }
+
+    /// Runs what waits for the next statement, and lets nothing wait from now on.
+    pub(crate) async fn hurry(&mut self) -> Result<(), sqlx::Error> {
+        let Self::Sqlite(file) = self else { return Ok(()) };
+        let waiting = file.waiting();
+        file.before = None;
+        match waiting {
+            Some(waiting) => waiting.fetch_all(self).await.map(drop),
+            None => Ok(()),
+        }
     }
 
     /// Makes the transaction count. With `hint`, the other processes of a server are told so, by
@@ -104,6 +139,17 @@ async fn answered<T>(
 }
 
 impl Own {
+    /// The connection in it, on which statements may wait in `before`.
+    pub(crate) fn connection_after<'c>(
+        &'c mut self,
+        before: &'c mut Option<Query>,
+    ) -> Connection<'c> {
+        match self {
+            Self::Sqlite(own) => Either::Sqlite(File { own, before: Some(before) }),
+            Self::Postgres(own) => Either::Postgres(own),
+        }
+    }
+
     pub(crate) async fn close(self) -> Result<(), sqlx::Error> {
         match self {
             Self::Sqlite(connection) => connection.close().await,
@@ -122,7 +168,7 @@ impl Readers {
         Ok(match self {
             Self::Sqlite(pool) => {
                 let mut held = pool.acquire().await.map_err(StoreError::unreachable)?;
-                query.fetch_all(&mut Either::Sqlite(&mut *held)).await?
+                query.fetch_all(&mut Either::Sqlite(File::new(&mut held))).await?
             }
             Self::Postgres(pool) => {
                 let mut held = pool.acquire().await.map_err(StoreError::unreachable)?;
@@ -285,14 +331,33 @@ impl Query {
         self
     }
 
+    /// Runs it no later than the next statement, or the commit. So on a file it takes no turn of
+    /// its own.
+    pub(crate) async fn later(self, on: &mut Connection<'_>) -> Result<(), sqlx::Error> {
+        if let Either::Sqlite(File { before: Some(before), .. }) = on {
+            **before = Some(match before.take() {
+                Some(first) => first.then(self),
+                None => self,
+            });
+            return Ok(());
+        }
+        self.fetch_all(on).await.map(drop)
+    }
+
     /// Runs it. Returns how many rows it changed.
     pub(crate) async fn execute(self, on: &mut Connection<'_>) -> Result<u64, sqlx::Error> {
+        if let Either::Sqlite(file) = on
+            && let Some(waiting) = file.waiting()
+        {
+            // In a turn of its own: the rows of both would be counted.
+            waiting.fetch_all(on).await?;
+        }
         failpoint::pass();
         match on {
-            Either::Sqlite(connection) => {
+            Either::Sqlite(file) => {
                 let (sql, arguments) = self.parts::<Sqlite>(|sql| sql.sqlite)?;
                 let query = sqlx::query_with(sql, arguments);
-                Ok(query.execute(&mut **connection).await?.rows_affected())
+                Ok(query.execute(file.own()).await?.rows_affected())
             }
             Either::Postgres(connection) => {
                 let (sql, arguments) = self.parts::<Postgres>(|sql| sql.postgres)?;
@@ -306,9 +371,13 @@ impl Query {
     pub(crate) async fn fetch_all(self, on: &mut Connection<'_>) -> Result<Vec<Row>, sqlx::Error> {
         failpoint::pass();
         match on {
-            Either::Sqlite(connection) => {
-                let (sql, arguments) = self.parts::<Sqlite>(|sql| sql.sqlite)?;
-                let rows = sqlx::query_with(sql, arguments).fetch_all(&mut **connection).await?;
+            Either::Sqlite(file) => {
+                let all = match file.waiting() {
+                    Some(waiting) => waiting.then(self),
+                    None => self,
+                };
+                let (sql, arguments) = all.parts::<Sqlite>(|sql| sql.sqlite)?;
+                let rows = sqlx::query_with(sql, arguments).fetch_all(file.own()).await?;
                 Ok(rows.into_iter().map(Row::Sqlite).collect())
             }
             Either::Postgres(connection) => {

@@ -272,7 +272,7 @@ pub(crate) async fn insert_each(
         *n += 1;
     }
     if let Some(rows) = row::array([items(&numbered)?.as_str()].into_iter()) {
-        query(INSERT).bind(rows).execute(connection).await?;
+        query(INSERT).bind(rows).later(connection).await?;
     }
     numbered.iter().map(|(n, _)| row::narrow(*n, "event_count")).collect()
 }

@@ -485,7 +485,7 @@ impl WriteGroup for Submit {
         batch.add_rows(INSERT_UPLOADS, uploads.clone());
         batch.add_rows(USE_UPLOADS, uploads);
         batch.add_rows(events::INSERT, array(|rows| &rows.events));
-        batch.execute(connection).await?;
+        batch.later(connection).await?;
         Ok(answers)
     }
 }

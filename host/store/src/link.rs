@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::address::Address;
 use crate::connect;
-use crate::connection::{Connection, Own};
+use crate::connection::{Connection, Own, Query, query};
 use crate::dialect::{BEGIN, Trouble};
 use crate::error::StoreError;
 use crate::hearing::Hearing;
@@ -17,13 +17,15 @@ pub(crate) struct Link {
     address: Address,
     /// None once it was lost.
     own: Option<Own>,
+    /// What waits for the next statement on a file.
+    before: Option<Query>,
     hearing: Arc<Hearing>,
 }
 
 impl Link {
     /// Keeps a connection that was made to `address`.
     pub(crate) fn new(address: Address, own: Own, hearing: Arc<Hearing>) -> Self {
-        Self { address, own: Some(own), hearing }
+        Self { address, own: Some(own), before: None, hearing }
     }
 
     /// The connection: a new one when the last was lost.
@@ -36,7 +38,7 @@ impl Link {
             Some(own) => own,
             None => connect::writer(&self.address).await.map_err(StoreError::unreachable)?,
         };
-        Ok(self.own.insert(own).connection())
+        Ok(self.own.insert(own).connection_after(&mut self.before))
     }
 
     /// Begins a transaction: on a new connection when the last one turns out to be lost, since
@@ -46,7 +48,12 @@ impl Link {
     ///
     /// As [`Link::connection`], and when it cannot be begun.
     pub(crate) async fn begin(&mut self) -> Result<Connection<'_>, StoreError> {
-        let begun = self.connection().await?.run(BEGIN).await.map_err(StoreError::from);
+        let mut connection = self.connection().await?;
+        if let Connection::Sqlite(_) = connection {
+            query(BEGIN).later(&mut connection).await?;
+            return self.connection().await;
+        }
+        let begun = connection.run(BEGIN).await.map_err(StoreError::from);
         match begun {
             Err(error) if error.trouble() == Some(Trouble::Lost) => {
                 self.lose();
@@ -65,14 +72,15 @@ impl Link {
         Ok(connection.commit(hints.then_some(signed.own.as_str())).await?)
     }
 
-    /// The connection, unless it was lost.
+    /// The connection, unless it was lost. What waited for its next statement is dropped.
     pub(crate) fn made(&mut self) -> Option<Connection<'_>> {
+        self.before = None;
         self.own.as_mut().map(Own::connection)
     }
 
     /// Drops a connection that is of no more use. The next one is made when it is needed.
     pub(crate) fn lose(&mut self) {
-        self.own = None;
+        (self.own, self.before) = (None, None);
     }
 
     /// Closes the connection.

@@ -49,7 +49,7 @@ pub(crate) async fn upgrade(connection: &mut Connection<'_>) -> Result<(), Store
         Migrator::with_migrations(steps.into())
     };
     let upgraded = match connection {
-        Either::Sqlite(connection) => steps(|sql| sql.sqlite).run(&mut **connection).await,
+        Either::Sqlite(connection) => steps(|sql| sql.sqlite).run(connection.own()).await,
         Either::Postgres(connection) => {
             // A step through a large table takes its time, and another process may be at it.
             sqlx::raw_sql(UNHURRIED).execute(&mut **connection).await?;
