@@ -125,7 +125,7 @@ pub(crate) struct AttemptsMax(pub(crate) u32);
 
 impl Default for AttemptsMax {
     fn default() -> Self {
-        Self(64)
+        Self(128)
     }
 }
 

@@ -64,7 +64,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             name: String::new(),
-            attempts_max: 64,
+            attempts_max: 128,
             grace: Duration::from_secs(10),
             upload_bytes_max: 1 << 30,
             lease: LeaseSeconds::default().span(),
