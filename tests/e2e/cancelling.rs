@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::guests::{CLEANS_UP, NEVER_ENDS, PANICS, SLEEPS_FOREVER};
+use crate::guests::{CLEANS_UP, GOES_ON_AFTER_CANCEL, NEVER_ENDS, PANICS, SLEEPS_FOREVER};
 use crate::host::TestHost;
 use crate::server::{Reply, Server};
 use crate::serving::Serving;
@@ -64,10 +64,7 @@ fn a_guest_may_clean_up_within_its_grace() {
         let job = serving.submit("", &json!({ "tasks": tasks })).is(202).json();
         let id = job["id"].as_str().unwrap();
         // Both work: what did not begin has nothing to clean up.
-        serving.until(|| {
-            let page = serving.get(&format!("/api/v1/jobs/{id}/events")).is(200).json();
-            page.to_string().matches("\"working\"").count() == 2
-        });
+        serving.until(|| said(&serving, id, "\"working\"") == 2);
         let what = format!("POST /api/v1/jobs/{id}/cancel");
         serving.ask(&what, Some(serving.token()), b"").is(200);
         let ended = serving.ended(id);
@@ -84,11 +81,12 @@ fn a_guest_may_clean_up_within_its_grace() {
 #[test]
 fn a_guest_that_ignores_its_grace_is_ended_after_it() {
     let host = TestHost::new();
-    NEVER_ENDS.load(&host, "limits: { timeout: 1h, cancel_grace: 500ms }");
+    GOES_ON_AFTER_CANCEL.load(&host, "limits: { timeout: 1h, cancel_grace: 500ms }");
     let serving = Serving::start(&host);
-    let job = serving.submit("", &json!({ "executor": "never_ends" })).is(202).json();
+    let job = serving.submit("", &json!({ "executor": "goes_on_after_cancel" })).is(202).json();
     let id = job["id"].as_str().unwrap();
-    serving.found(id, |job| task_states(job) == ["running"]);
+    // What did not begin is not given any grace.
+    serving.until(|| said(&serving, id, "\"still here\"") > 0);
     let start = Instant::now();
     let what = format!("POST /api/v1/jobs/{id}/cancel");
     serving.ask(&what, Some(serving.token()), b"").is(200);
@@ -211,6 +209,12 @@ fn submit(serving: &Serving<'_>) -> String {
           "inputs": { "filter": "1" } },
     ] });
     serving.submit("", &job).is(202).json()["id"].as_str().unwrap().to_owned()
+}
+
+/// How often the guests of a job have said this by now.
+fn said(serving: &Serving<'_>, id: &str, what: &str) -> usize {
+    let page = serving.get(&format!("/api/v1/jobs/{id}/events")).is(200).json();
+    page.to_string().matches(what).count()
 }
 
 fn task_states(job: &Value) -> Vec<&str> {

@@ -23,6 +23,7 @@ pub(crate) const EXITS_WITH_FAILURE: Guest = Guest("exits_with_failure");
 pub(crate) const FLOODS_A_CONNECTION: Guest = Guest("floods_a_connection");
 pub(crate) const FLOODS_STDOUT: Guest = Guest("floods_stdout");
 pub(crate) const FLOODS_THE_LOG: Guest = Guest("floods_the_log");
+pub(crate) const GOES_ON_AFTER_CANCEL: Guest = Guest("goes_on_after_cancel");
 pub(crate) const GOES_ON_FROM_ITS_CHECKPOINT: Guest = Guest("goes_on_from_its_checkpoint");
 pub(crate) const HIDES_BYTES_IN_REMOVED_FILES: Guest = Guest("hides_bytes_in_removed_files");
 pub(crate) const LEAKS_SECRETS: Guest = Guest("leaks_secrets");
