@@ -103,12 +103,25 @@ codes! {
     Forbidden = "forbidden" 403;
     /// The request cannot be read.
     InvalidRequest = "invalid-request" 400;
-    /// There is no such path, or not with this method.
+    /// There is no such path.
     UnknownRoute = "unknown-route" 404;
+    /// The path has no such method.
+    MethodNotAllowed = "method-not-allowed" 405;
     /// The request is too large.
     PayloadTooLarge = "payload-too-large" 413;
     /// The host failed.
     Internal = "internal" 500;
+}
+
+impl Code {
+    /// What any verb may be refused with.
+    pub const OF_ALL: [Self; 5] = [
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::InvalidRequest,
+        Self::DatabaseUnavailable,
+        Self::Internal,
+    ];
 }
 
 macro_rules! pages {

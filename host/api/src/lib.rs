@@ -13,9 +13,11 @@ mod error;
 mod files;
 mod jobs;
 mod operation;
+mod page;
 mod plugins;
 mod remote;
 mod schedules;
+mod schema;
 mod table;
 mod tasks;
 mod tools;
@@ -34,6 +36,7 @@ pub use jobs::{
     SubmittedJob, WatchJob, WatchedJob,
 };
 pub use operation::Operation;
+pub use page::Page;
 pub use plugins::{
     GrantPlugin, ListPlugins, LoadPlugin, LoadedPlugin, PluginList, ReleasePlugin, RemovePlugin,
     ShowPlugin,
@@ -43,6 +46,7 @@ pub use schedules::{
     ListSchedules, PauseSchedule, PutSchedule, RemoveSchedule, ResumeSchedule, ScheduleList,
     ShowSchedule, ShownSchedule, TriggerSchedule,
 };
+pub use schema::{Body, Shape, answers, input};
 pub use table::{Answer, Answering, Entry, TABLE};
 pub use tasks::{
     CancelTask, CheckpointList, FindTask, ListCheckpoints, ListTasks, RetryTask, ShownCheckpoint,

@@ -1,25 +1,68 @@
 //! How a verb is called from afar: by a method, a path, fields and a body.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
 
 use apflow_model::hops;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::code::Code;
 use crate::error::ApiError;
 use crate::operation::Operation;
+use crate::schema::Body;
 
 /// The longest that a caller may wait, in seconds.
 const WAIT_SECONDS_MAX: f64 = 300.0;
 
+/// How hosts stand in [`hops::HEADER`].
+const HOPS: &str = "^(h_[0-9a-f]{16}(, *h_[0-9a-f]{16})*)?$";
+
+/// What the schemas of verbs say of a `wait`, as [`Input::take_wait`] reads it.
+pub(crate) enum WaitSeconds {}
+
+impl JsonSchema for WaitSeconds {
+    fn schema_name() -> Cow<'static, str> {
+        "WaitSeconds".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "number", "minimum": 0, "maximum": WAIT_SECONDS_MAX })
+    }
+}
+
+/// What the schemas of verbs say of the header [`hops::HEADER`].
+pub(crate) enum HopsHeader {}
+
+impl JsonSchema for HopsHeader {
+    fn schema_name() -> Cow<'static, str> {
+        "HopsHeader".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": HOPS, "examples": ["h_0123456789abcdef"] })
+    }
+}
+
 /// A verb that can be called from afar.
-pub trait Remote: Operation {
+///
+/// The schema of the type is that of its input, under the names that [`read`](Self::read) takes: the
+/// comment on the type says what the verb does, and those on its fields what they are for.
+pub trait Remote: Operation<Output: JsonSchema> + JsonSchema {
     /// The method.
     const METHOD: Method;
     /// The path, with fields in braces: `/api/v1/jobs/{id}`.
     const PATH: &'static str;
+    /// What of the input stands in the body.
+    const BODY: Body = Body::None;
+    /// The statuses that a good answer has.
+    const STATUSES: &'static [u16] = &[200];
+    /// The codes that it is refused with, beside those that every verb may be ([`Code::OF_ALL`]).
+    const ERRORS: &'static [Code] = &[];
 
     /// Reads the verb's input. Fields that it leaves over are refused afterwards.
     ///
@@ -116,6 +159,20 @@ impl Input {
         }
     }
 
+    /// Takes the body out; what it is when there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::InvalidRequest`] when it is there but cannot be read.
+    pub fn take_body<T>(&mut self) -> Result<T, ApiError>
+    where
+        T: DeserializeOwned + Default,
+    {
+        let body = self.body.take().map(serde_json::from_value).transpose();
+        let unreadable = |error| ApiError::InvalidRequest(format!("the body: {error}"));
+        Ok(body.map_err(unreadable)?.unwrap_or_default())
+    }
+
     /// Takes out a field that is a word or a moment of the JSON shapes.
     ///
     /// # Errors
@@ -123,7 +180,7 @@ impl Input {
     /// [`ApiError::InvalidRequest`] when it is there but cannot be read.
     pub fn take_json<T>(&mut self, name: &str) -> Result<Option<T>, ApiError>
     where
-        T: serde::de::DeserializeOwned,
+        T: DeserializeOwned,
     {
         let Some(text) = self.fields.remove(name) else { return Ok(None) };
         let read = serde_json::from_value(Value::String(text.clone()));

@@ -9,6 +9,7 @@ use crate::api::Api;
 use crate::approvals::{ApproveTask, DenyTask, ListApprovals};
 use crate::breakers::{ListBreakers, ResetBreaker, ResetBreakers};
 use crate::cache::{ClearCache, ListCache};
+use crate::code::Code;
 use crate::error::ApiError;
 use crate::files::ListFiles;
 use crate::jobs::{
@@ -20,6 +21,7 @@ use crate::schedules::{
     ListSchedules, PauseSchedule, PutSchedule, RemoveSchedule, ResumeSchedule, ShowSchedule,
     TriggerSchedule,
 };
+use crate::schema::Shape;
 use crate::tasks::{CancelTask, FindTask, ListCheckpoints, ListTasks, RetryTask};
 use crate::tools::{CheckTool, ListTools, RunTool, ShowTool};
 
@@ -34,8 +36,13 @@ pub struct Entry {
     pub method: Method,
     /// The path, with fields in braces.
     pub path: &'static str,
+    /// What it takes and answers.
+    pub shape: Shape,
     /// Does it.
     pub invoke: fn(Api, Principal, Input) -> Answering,
+    /// Reads its input alone.
+    #[cfg(test)]
+    read: fn(&mut Input) -> Result<(), ApiError>,
 }
 
 /// The answer to come.
@@ -100,7 +107,10 @@ const fn entry<R: Remote>() -> Entry {
         permission: R::PERMISSION,
         method: R::METHOD,
         path: R::PATH,
+        shape: Shape::of::<R>(),
         invoke: invoke::<R>,
+        #[cfg(test)]
+        read: |input| R::read(input).map(drop),
     }
 }
 
@@ -108,7 +118,11 @@ fn invoke<R: Remote>(api: Api, caller: Principal, mut input: Input) -> Answering
     Box::pin(async move {
         let operation = R::read(&mut input)?;
         input.finish()?;
-        let output = api.invoke(operation, &caller).await?;
+        let output = api.invoke(operation, &caller).await.inspect_err(|error| {
+            let code = error.code();
+            let is_told = R::ERRORS.contains(&code) || Code::OF_ALL.contains(&code);
+            debug_assert!(is_told, "`{}` is refused with {code:?}: add it to ERRORS", R::NAME);
+        })?;
         let body = serde_json::to_value(&output).map_err(ApiError::Unserializable)?;
         Ok(Answer { status: R::status(&output), headers: R::headers(&output), body })
     })

@@ -15,6 +15,7 @@ use apflow_model::clock::{Clock, Timestamp};
 use apflow_model::fault::Fault;
 use apflow_sandbox::{Gate, Held, Pass, PortFuture};
 use apflow_store::{BREAKERS_MAX, BreakerMove, Moved, Store, StoreError};
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::Notify;
 
@@ -54,7 +55,7 @@ struct Known {
 }
 
 /// A breaker as it is listed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ListedBreaker {
     /// What it guards.
     pub key: BreakerKey,

@@ -2,13 +2,14 @@
 //!
 //! It does not check tokens: the doors turn a token into a [`Principal`].
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// The role that may do everything.
 pub const ADMIN: &str = "admin";
 
 /// What an operation asks of its caller.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Permission {
     /// Submit jobs.

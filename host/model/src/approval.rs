@@ -5,6 +5,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -15,7 +16,7 @@ use crate::id::{JobId, TaskId};
 pub const REASON_CHARACTERS_MAX: usize = 1_000;
 
 /// What somebody says of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Decision {
     /// It may go on.
@@ -41,9 +42,10 @@ impl fmt::Display for Decision {
 }
 
 /// Why somebody decided as they did: at most [`REASON_CHARACTERS_MAX`] characters.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
-pub struct Reason(String);
+#[schemars(extend("examples" = ["seen by the owner"]))]
+pub struct Reason(#[schemars(length(min = 1, max = REASON_CHARACTERS_MAX))] String);
 
 impl Reason {
     /// The text.
@@ -78,7 +80,7 @@ impl TryFrom<String> for Reason {
 }
 
 /// A decision, with who made it, when and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Decided {
     /// What was said.
     pub decision: Decision,
@@ -92,7 +94,7 @@ pub struct Decided {
 }
 
 /// That somebody was asked whether a task may run a tool.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Approval {
     /// The tool.
     pub tool: String,
@@ -104,7 +106,7 @@ pub struct Approval {
 }
 
 /// A task that waits for somebody's approval, as lists show it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PendingApproval {
     /// The task.
     pub task_id: TaskId,
@@ -127,7 +129,7 @@ pub struct PendingApproval {
 }
 
 /// What a parked task waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ParkedFor {
     /// Somebody's approval.

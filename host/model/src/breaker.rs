@@ -11,6 +11,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -19,7 +20,7 @@ use crate::clock::Timestamp;
 use crate::fault::{Fault, FaultCode};
 
 /// When a breaker opens, for how long, and how it is tried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "Written")]
 pub struct BreakerRule {
     /// How many failures in a row open it. From 1 to 1000; 5 if not set.
@@ -34,7 +35,7 @@ pub struct BreakerRule {
 }
 
 /// A rule as it is written.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 struct Written {
     failures: u32,
@@ -140,7 +141,8 @@ fn rule_or_off<'de, D: Deserializer<'de>>(from: D) -> Result<Option<BreakerRule>
 }
 
 /// What a breaker guards. Written `executor:NAME` or `destination:SCHEME://HOST:PORT`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
+#[schemars(try_from = "String", into = "String", extend("pattern" = "^(executor|destination):", "examples" = ["destination:https://api.example.com:443"]))]
 pub enum BreakerKey {
     /// The tasks of one executor, by its name.
     Executor(String),
@@ -259,7 +261,7 @@ pub enum Breaker {
 }
 
 /// A breaker at a moment, as it is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum BreakerState {
     /// Everything goes through.

@@ -2,6 +2,7 @@
 //!
 //! It keeps none: the store does, and each tool says for how long.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
@@ -26,7 +27,7 @@ impl Default for CacheLimits {
 }
 
 /// A result that is kept, as lists show it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KeptResult {
     /// What it is found by: the sha256 of the tool, of what it was given, and of what it may do.
     pub key: Digest,
@@ -41,7 +42,7 @@ pub struct KeptResult {
 }
 
 /// Results that are kept: some of them, and how many there are of all tools.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KeptResults {
     /// How many are kept of all tools.
     pub total: u64,

@@ -5,10 +5,12 @@
 use std::fmt;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A moment, in whole milliseconds since 1970-01-01T00:00:00Z. Written as RFC 3339.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
+#[schemars(try_from = "String", into = "String", extend("format" = "date-time", "examples" = ["2026-01-31T08:00:00.000Z"]))]
 pub struct Timestamp(i64);
 
 impl Timestamp {

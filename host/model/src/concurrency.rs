@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The most characters of a concurrency key.
@@ -56,12 +57,16 @@ impl TryFrom<u32> for RunningMax {
 ///
 /// A key is its principal's own: the same word of another principal is another key. When tasks of
 /// one key differ in `max`, the smallest counts of those that are ready or running.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(deny_unknown_fields, expecting = "an object with `key` and `max`")]
 pub struct ConcurrencyKey {
     /// The key, of 1 to 128 characters.
+    #[schemars(length(min = 1, max = KEY_CHARACTERS_MAX))]
     pub key: String,
     /// How many tasks of it run at once at most, from 1 to 1024.
+    #[schemars(range(min = 1, max = KEY_MAX))]
     pub max: u32,
 }
 

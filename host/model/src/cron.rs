@@ -6,6 +6,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use jiff::civil::{Date, DateTime, Time, date};
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The longest expression, in bytes.
@@ -37,7 +38,8 @@ const NICKNAMES: [(&str, &str); 7] = [
 /// let error = "30 24 * * *".parse::<Cron>().unwrap_err();
 /// assert_eq!(error, "the hour is `24`: expected 0 to 23");
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(try_from = "String", into = "String", extend("examples" = ["0 8 * * *"]))]
 pub struct Cron {
     text: String,
     seconds: Set,

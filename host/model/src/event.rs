@@ -1,5 +1,6 @@
 //! What happened to a job, in order.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::approval::Decided;
@@ -10,7 +11,7 @@ use crate::job::Origin;
 use crate::state::TaskState;
 
 /// A numbered fact in a job's history. Numbers go 1, 2, 3 … without gaps within a job.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
     /// The place in the job's history, from 1.
     pub n: u64,
@@ -28,7 +29,7 @@ pub struct Event {
 }
 
 /// What happened.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", content = "data", rename_all = "snake_case")]
 pub enum Happening {
     /// The task moved to another state.
@@ -163,7 +164,7 @@ pub enum Stream {
 }
 
 /// A line of an executor's log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LogLine {
     /// How much it matters.
     pub level: Level,
@@ -175,7 +176,9 @@ pub struct LogLine {
 }
 
 /// How much a log line matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     /// Every detail.

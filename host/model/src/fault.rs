@@ -4,13 +4,14 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The longest message of a fault, in bytes: 16 KiB. What is longer is cut.
 pub const MESSAGE_BYTES_MAX: usize = 16 * 1024;
 
 /// The kind of a fault. Stable: it is never renamed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum FaultCode {
     /// The input does not suit the executor.
@@ -117,7 +118,7 @@ impl fmt::Display for FaultCode {
 }
 
 /// Why an attempt, or a task, did not end well.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Fault {
     /// What kind of fault it is.
     pub code: FaultCode,

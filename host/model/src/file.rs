@@ -2,6 +2,7 @@
 //!
 //! It opens none: it knows their names and sizes.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -18,7 +19,7 @@ pub(crate) const FILE: &str = "$file";
 const NAME_BYTES_MAX: usize = 255;
 
 /// A file that a caller uploaded.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Upload {
     /// What inputs call it.
     #[serde(rename = "file_id")]
@@ -36,7 +37,7 @@ pub struct Upload {
 }
 
 /// A file that a task left in `/out`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TaskFile {
     /// The task.
     pub task_id: TaskId,

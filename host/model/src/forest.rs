@@ -8,21 +8,12 @@ use std::time::Duration;
 use crate::capability::{Grant, InvalidGrant};
 use crate::clock::Timestamp;
 use crate::concurrency::ConcurrencyKey;
-use crate::draft::{RawDependency, RawTask};
+use crate::draft::{
+    ALLOW_MAX, ATTEMPTS_MAX, NAME_BYTES_MAX, PRIORITY_LOWEST, RawDependency, RawTask,
+    TIMEOUT_SECONDS_MAX,
+};
 use crate::job::{Dependency, SpecFault, TaskSpec};
 use crate::{file, pointer, reference};
-
-/// The longest time a task may ask for: one day, in seconds.
-const TIMEOUT_SECONDS_MAX: f64 = 86_400.0;
-
-/// The most attempts a task may ask for.
-const ATTEMPTS_MAX: u32 = 100;
-
-/// The most grants that a task may name of those it keeps.
-const ALLOW_MAX: usize = 256;
-
-/// The longest reference, name of a job, task or model, in bytes.
-const NAME_BYTES_MAX: usize = 256;
 
 /// The most tasks that one may stand under, since trees are drawn from it.
 const PARENTS_DEEP_MAX: usize = 32;
@@ -125,8 +116,9 @@ impl Links<'_> {
                 return Err(self.fault("executor", message));
             }
         };
-        if raw.priority > 3 {
-            let message = format!("is {}, but goes from 0 (urgent) to 3 (low)", raw.priority);
+        if raw.priority > PRIORITY_LOWEST {
+            let message =
+                format!("is {}, but goes from 0 (urgent) to {PRIORITY_LOWEST} (low)", raw.priority);
             return Err(self.fault("priority", message));
         }
         if !(1..=ATTEMPTS_MAX).contains(&raw.max_attempts) {

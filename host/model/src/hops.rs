@@ -6,6 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The most hosts that a job may have come through.
@@ -19,7 +20,7 @@ const DIGITS: usize = 16;
 
 /// The id of a host, which all processes of one database share: `h_` and 16 hexadecimal digits,
 /// drawn at random when the database was made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct HostId(String);
 
@@ -57,7 +58,7 @@ impl fmt::Display for HostId {
 }
 
 /// The hosts that a job came through, the first one first. None for one that no guest submitted.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Hops(Vec<HostId>);
 

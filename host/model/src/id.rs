@@ -5,6 +5,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::clock::Timestamp;
@@ -25,9 +26,13 @@ pub struct InvalidId {
 }
 
 macro_rules! id {
-    ($(#[$doc:meta])* $name:ident, $prefix:literal, $kind:literal) => {
+    (
+        $(#[$doc:meta])* $name:ident, $prefix:literal, $kind:literal, $pattern:literal, $example:literal
+    ) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
+        #[schemars(try_from = "String", into = "String")]
+        #[schemars(extend("pattern" = $pattern, "examples" = [$example]))]
         pub struct $name(pub i64);
 
         impl fmt::Display for $name {
@@ -64,15 +69,15 @@ macro_rules! id {
 
 id!(
     /// The id of a job, for example `j_01h2xcejqtf2n`.
-    JobId, "j_", "job"
+    JobId, "j_", "job", "^j_0[0-9a-hjkmnp-tv-z]{12}$", "j_01h2xcejqtf2n"
 );
 id!(
     /// The id of a task, for example `t_01h2xcejqtf2p`.
-    TaskId, "t_", "task"
+    TaskId, "t_", "task", "^t_0[0-9a-hjkmnp-tv-z]{12}$", "t_01h2xcejqtf2p"
 );
 id!(
     /// The id of an uploaded file, for example `f_01h2xcejqtf2q`.
-    FileId, "f_", "file"
+    FileId, "f_", "file", "^f_0[0-9a-hjkmnp-tv-z]{12}$", "f_01h2xcejqtf2q"
 );
 
 /// Makes ids: 41 bits of milliseconds, 10 bits of node, 12 bits of sequence.

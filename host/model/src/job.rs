@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -107,7 +108,7 @@ impl SpecFault {
 }
 
 /// A job as it is shown.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Job {
     /// Its id.
     pub id: JobId,
@@ -135,7 +136,7 @@ pub struct Job {
 }
 
 /// Which schedule a job comes from, and which tick of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Origin {
     /// The name of the schedule.
     pub schedule: String,
@@ -144,7 +145,7 @@ pub struct Origin {
 }
 
 /// A task as it is shown.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Task {
     /// Its id.
     pub id: TaskId,
@@ -206,7 +207,7 @@ pub struct Task {
 }
 
 /// A task as lists show it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TaskSummary {
     /// Its id.
     pub id: TaskId,
@@ -241,7 +242,7 @@ pub struct TaskSummary {
 }
 
 /// What holds a ready task back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HeldBy {
     /// The breaker of its executor.
     pub breaker: BreakerKey,
@@ -250,7 +251,7 @@ pub struct HeldBy {
 }
 
 /// A dependency as it is shown.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TaskDependency {
     /// The task waited for.
     pub id: TaskId,
@@ -259,7 +260,7 @@ pub struct TaskDependency {
 }
 
 /// One try of a task.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Attempt {
     /// Its number, from 1: the fencing token of its writes.
     pub n: u32,

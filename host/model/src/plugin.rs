@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
@@ -13,7 +14,8 @@ use crate::reader::FileFault;
 use crate::tool::{Run, Tool};
 
 /// The sha256 of some bytes. That of a component is what a plugin *is*, whatever it is called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, JsonSchema)]
+#[schemars(try_from = "String", into = "String", extend("pattern" = "^[0-9a-f]{64}$", "examples" = ["9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"]))]
 pub struct Digest(pub [u8; 32]);
 
 impl fmt::Display for Digest {
@@ -51,7 +53,7 @@ impl<'de> Deserialize<'de> for Digest {
 }
 
 /// Which kind of program a component is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum World {
     /// `apflow:plugin/executor`: JSON in, JSON out.
@@ -71,7 +73,7 @@ impl World {
 }
 
 /// What a plugin says of itself.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Descriptor {
     /// The id that tasks name.
     pub id: String,
@@ -165,7 +167,7 @@ impl DefinitionText {
 }
 
 /// An installed plugin.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Plugin {
     /// The sha256 of the component.
     pub digest: Digest,
@@ -202,7 +204,7 @@ impl Plugin {
 }
 
 /// An installed plugin, and what the operator allows it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Installed {
     /// The plugin.
     #[serde(flatten)]
@@ -214,7 +216,7 @@ pub struct Installed {
 }
 
 /// One thing that a plugin asks for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Asked {
     /// What it is, as words.
     pub what: String,

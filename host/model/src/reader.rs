@@ -2,6 +2,7 @@
 //!
 //! It knows types, not meanings: [`crate::manifest`] says which keys there are.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::schema::{Key, words};
@@ -11,7 +12,7 @@ use crate::yaml::{Kind, Node, Place, place};
 const TEXT_CHARACTERS_MAX: usize = 600;
 
 /// One thing that is wrong in a file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct FileFault {
     /// The line, from 1.
     pub line: u64,

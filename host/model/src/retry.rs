@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::fault::Fault;
@@ -15,7 +16,7 @@ const WAIT_SECONDS_MAX: f64 = 86_400.0;
 const RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
 
 /// How the wait grows from one attempt to the next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Strategy {
     /// Always the base.
@@ -30,14 +31,16 @@ pub enum Strategy {
 }
 
 /// How long to wait before a failed task is tried again.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Backoff {
     /// How the wait grows.
     pub strategy: Strategy,
     /// The wait before the first retry, in seconds. From 0 to one day.
+    #[schemars(range(min = 0, max = WAIT_SECONDS_MAX))]
     pub base_seconds: f64,
     /// The longest wait, in seconds. From `base_seconds` to one day.
+    #[schemars(range(min = 0, max = WAIT_SECONDS_MAX))]
     pub max_seconds: f64,
 }
 

@@ -7,8 +7,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::capability::Grant;
 use crate::clock::Timestamp;
@@ -29,7 +30,7 @@ pub const LATE_MAX: Duration = Duration::from_mins(1);
 const TICKS_PER_STEP_MAX: usize = 10_000;
 
 /// A schedule as it is written.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "an object with the fields of a schedule")]
 pub struct ScheduleSpec {
     /// When it ticks.
@@ -39,6 +40,7 @@ pub struct ScheduleSpec {
     pub time_zone: Zone,
     /// What is submitted at each tick: the fields of one task, or `tasks`. Left out of lists.
     #[serde(default, skip_serializing_if = "Value::is_null")]
+    #[schemars(with = "Map<String, Value>")]
     pub job: Value,
     /// What comes of a tick while a job of an earlier one has not ended.
     #[serde(default)]
@@ -58,7 +60,7 @@ pub struct ScheduleSpec {
 }
 
 /// What comes of a tick while a job of an earlier one has not ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Overlap {
     /// Nothing: the tick is counted as skipped.
@@ -90,7 +92,8 @@ impl FromStr for Overlap {
 }
 
 /// What comes of ticks that no host saw in time. Written `skip`, `last` or `all:N`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, JsonSchema)]
+#[schemars(try_from = "String", into = "String", extend("pattern" = "^(skip|last|all:[0-9]+)$", "examples" = ["last"]))]
 pub enum Missed {
     /// Nothing. A tick is in time until [`LATE_MAX`] after it, or until the next.
     Skip,
@@ -141,7 +144,7 @@ impl<'de> Deserialize<'de> for Missed {
 }
 
 /// A schedule as it is shown.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Schedule {
     /// Its name, unique on the host.
     pub name: String,
@@ -170,7 +173,7 @@ pub struct Schedule {
 }
 
 /// What came of the ticks of a schedule, from its beginning.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
 pub struct TickCounts {
     /// Jobs submitted, also when somebody triggered one.
     pub fired: u64,
@@ -183,7 +186,7 @@ pub struct TickCounts {
 }
 
 /// Why the job of a tick was refused.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TickFault {
     /// The tick.
     pub tick: Timestamp,

@@ -1,11 +1,14 @@
 //! Reads submissions: JSON in, a job without faults out.
 
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_path_to_error::Segment;
 
 use crate::clock::Timestamp;
-use crate::draft::RawTask;
+use crate::draft::{NAME_BYTES_MAX, RawTask};
 use crate::forest;
 use crate::hops::Hops;
 use crate::job::{JobSpec, SpecFault, TASKS_MAX};
@@ -57,12 +60,32 @@ pub(crate) fn deserialize<'de, T: Deserialize<'de>>(value: Value) -> Result<T, S
     })
 }
 
-#[derive(Debug, Deserialize)]
+/// Several tasks, submitted as one job.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct RawJob {
+    /// The caller's name for it.
+    #[schemars(length(max = NAME_BYTES_MAX))]
     name: Option<String>,
+    /// It fails unless it has ended before this moment.
     deadline: Option<Timestamp>,
+    /// Its tasks.
+    #[schemars(length(min = 1, max = TASKS_MAX))]
     tasks: Vec<RawTask>,
+}
+
+/// What [`JobSpec::parse`] reads.
+impl JsonSchema for JobSpec {
+    fn schema_name() -> Cow<'static, str> {
+        "NewJob".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A job: the fields of one task, or `tasks` with a list of them.",
+            "anyOf": [generator.subschema_for::<RawTask>(), generator.subschema_for::<RawJob>()],
+        })
+    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! What an attempt used: the receipt that comes back with every task.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What one attempt, or all attempts of a task together, used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Usage {
     /// Time from instantiation to tear-down, in microseconds.

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::sync::LazyLock;
 
 use jiff::tz::{TimeZone, TimeZoneDatabase};
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::clock::Timestamp;
@@ -27,7 +28,8 @@ static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundl
 /// assert_eq!("europe/berlin".parse::<Zone>().unwrap().to_string(), "Europe/Berlin");
 /// assert!("Europe/Berln".parse::<Zone>().unwrap_err().contains("`Europe/Berlin`"));
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(try_from = "String", into = "String", extend("examples" = ["Europe/Berlin"]))]
 pub struct Zone(pub(crate) TimeZone);
 
 impl Zone {

@@ -7,14 +7,17 @@ use apflow_model::access::{Permission, Principal};
 use apflow_model::approval::{Decision, Reason};
 use apflow_model::id::TaskId;
 use apflow_model::job::Task;
+use schemars::JsonSchema;
 
 use super::reason;
+use crate::code::Code;
 use crate::error::ApiError;
 use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
+use crate::schema::Body;
 
 /// Fails a task that waits for an approval. One that was denied before stays as it is.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct DenyTask {
     /// The task.
     pub id: TaskId,
@@ -36,6 +39,8 @@ impl Operation for DenyTask {
 impl Remote for DenyTask {
     const METHOD: Method = Method::Post;
     const PATH: &'static str = "/api/v1/tasks/{id}/deny";
+    const BODY: Body = Body::Fields(&["reason"]);
+    const ERRORS: &'static [Code] = &[Code::UnknownTask, Code::ApprovalNotPending];
 
     fn read(input: &mut Input) -> Result<Self, ApiError> {
         Ok(Self { reason: reason(input)?, id: input.require("id")? })

@@ -6,26 +6,24 @@ use apflow_engine::{APPROVALS_PER_PAGE_MAX, Engine};
 use apflow_model::access::{Permission, Principal};
 use apflow_model::approval::PendingApproval;
 use apflow_model::id::TaskId;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::error::ApiError;
 use crate::operation::Operation;
+use crate::page::Page;
 use crate::remote::{Input, Method, Remote};
 
-/// How many approvals a page holds when the caller does not say.
-const LIMIT_USUAL: u32 = 20;
-
 /// Lists the tasks that wait for an approval, those first that were accepted first.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, JsonSchema)]
 pub struct ListApprovals {
-    /// How many, from 1 to 100; 20 if not said.
-    pub limit: Option<u32>,
-    /// The `cursor` of the page before.
-    pub cursor: Option<TaskId>,
+    /// Which page.
+    #[schemars(flatten)]
+    pub page: Page<TaskId, 20, APPROVALS_PER_PAGE_MAX>,
 }
 
 /// A page of approvals.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ApprovalList {
     /// The tasks, with what their tools would be given.
     pub approvals: Vec<PendingApproval>,
@@ -39,12 +37,8 @@ impl Operation for ListApprovals {
     type Output = ApprovalList;
 
     async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<ApprovalList, ApiError> {
-        let limit = self.limit.unwrap_or(LIMIT_USUAL);
-        if !(1..=APPROVALS_PER_PAGE_MAX).contains(&limit) {
-            let message = format!("`limit` is {limit}: expected 1 to {APPROVALS_PER_PAGE_MAX}");
-            return Err(ApiError::InvalidRequest(message));
-        }
-        let page = engine.list_approvals(self.cursor, limit).await?;
+        let limit = self.page.limit()?;
+        let page = engine.list_approvals(self.page.cursor, limit).await?;
         Ok(ApprovalList { approvals: page.approvals, cursor: page.next })
     }
 }
@@ -54,6 +48,6 @@ impl Remote for ListApprovals {
     const PATH: &'static str = "/api/v1/approvals";
 
     fn read(input: &mut Input) -> Result<Self, ApiError> {
-        Ok(Self { limit: input.take("limit")?, cursor: input.take("cursor")? })
+        Ok(Self { page: Page::read(input)? })
     }
 }

@@ -23,7 +23,5 @@ struct Body {
 
 /// Reads why somebody decides.
 fn reason(input: &mut Input) -> Result<Option<Reason>, ApiError> {
-    let body = input.body.take().map(serde_json::from_value::<Body>).transpose();
-    let unreadable = |error| ApiError::InvalidRequest(format!("the body: {error}"));
-    Ok(body.map_err(unreadable)?.unwrap_or_default().reason)
+    Ok(input.take_body::<Body>()?.reason)
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use apflow_engine::{Engine, ListedBreaker};
 use apflow_model::access::{Permission, Principal};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::error::ApiError;
@@ -11,11 +12,11 @@ use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
 
 /// Lists the breakers that are open or have counted failures, by key. All others are closed.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct ListBreakers;
 
 /// The breakers.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct BreakerList {
     /// By key.
     pub breakers: Vec<ListedBreaker>,

@@ -5,21 +5,23 @@ use std::sync::Arc;
 use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
 use apflow_model::breaker::BreakerKey;
+use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::code::Code;
 use crate::error::ApiError;
 use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
 
 /// Forgets all that is known against one executor or destination.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct ResetBreaker {
     /// The breaker.
     pub key: BreakerKey,
 }
 
 /// The breaker that was reset.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ResetOne {
     /// What it guards.
     pub key: BreakerKey,
@@ -42,6 +44,7 @@ impl Operation for ResetBreaker {
 impl Remote for ResetBreaker {
     const METHOD: Method = Method::Post;
     const PATH: &'static str = "/api/v1/breakers/{key}/reset";
+    const ERRORS: &'static [Code] = &[Code::UnknownBreaker];
 
     fn read(input: &mut Input) -> Result<Self, ApiError> {
         Ok(Self { key: input.require("key")? })

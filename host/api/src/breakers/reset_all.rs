@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::error::ApiError;
@@ -11,11 +12,11 @@ use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
 
 /// Forgets all that is known against any executor or destination.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct ResetBreakers;
 
 /// How many breakers were reset.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ResetAll {
     /// Those that were open or had counted failures.
     pub reset: u64,

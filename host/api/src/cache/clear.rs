@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::error::ApiError;
@@ -11,14 +12,14 @@ use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
 
 /// Forgets the results that are kept, so that the tools run again.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, JsonSchema)]
 pub struct ClearCache {
     /// Only those of this tool.
     pub tool: Option<String>,
 }
 
 /// How many results were forgotten.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Cleared {
     /// All that were kept, or those of the tool.
     pub cleared: u64,

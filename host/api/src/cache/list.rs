@@ -5,9 +5,11 @@ use std::sync::Arc;
 use apflow_engine::{Engine, RESULTS_PER_PAGE_MAX};
 use apflow_model::access::{Permission, Principal};
 use apflow_model::cache::KeptResults;
+use schemars::JsonSchema;
 
 use crate::error::ApiError;
 use crate::operation::Operation;
+use crate::page;
 use crate::remote::{Input, Method, Remote};
 
 /// How many results are listed when the caller does not say.
@@ -15,11 +17,12 @@ const LIMIT_USUAL: u32 = 100;
 
 /// Lists the results that are kept, the newest first, and how many there are. It shows neither
 /// inputs nor outputs.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, JsonSchema)]
 pub struct ListCache {
     /// Only those of this tool.
     pub tool: Option<String>,
-    /// How many, from 1 to 1000; 100 if not said.
+    /// How many at most; 100 if not said.
+    #[schemars(range(min = 1, max = RESULTS_PER_PAGE_MAX))]
     pub limit: Option<u32>,
 }
 
@@ -29,11 +32,7 @@ impl Operation for ListCache {
     type Output = KeptResults;
 
     async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<KeptResults, ApiError> {
-        let limit = self.limit.unwrap_or(LIMIT_USUAL);
-        if !(1..=RESULTS_PER_PAGE_MAX).contains(&limit) {
-            let message = format!("`limit` is {limit}: expected 1 to {RESULTS_PER_PAGE_MAX}");
-            return Err(ApiError::InvalidRequest(message));
-        }
+        let limit = page::limit(self.limit, LIMIT_USUAL, RESULTS_PER_PAGE_MAX)?;
         Ok(engine.list_results(self.tool.as_deref(), limit).await?)
     }
 }

@@ -6,13 +6,15 @@ use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
 use apflow_model::id::JobId;
 use apflow_model::job::Job;
+use schemars::JsonSchema;
 
+use crate::code::Code;
 use crate::error::ApiError;
 use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
 
 /// Cancels every task of a job that has not ended. A job that has ended stays as it is.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct CancelJob {
     /// The job.
     pub id: JobId,
@@ -31,6 +33,7 @@ impl Operation for CancelJob {
 impl Remote for CancelJob {
     const METHOD: Method = Method::Post;
     const PATH: &'static str = "/api/v1/jobs/{id}/cancel";
+    const ERRORS: &'static [Code] = &[Code::UnknownJob];
 
     fn read(input: &mut Input) -> Result<Self, ApiError> {
         Ok(Self { id: input.require("id")? })

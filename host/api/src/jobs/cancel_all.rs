@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::error::ApiError;
@@ -11,11 +12,11 @@ use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
 
 /// Cancels every job that has not ended, whoever submitted it.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct CancelAllJobs;
 
 /// How many jobs were cancelled.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct CancelledJobs {
     /// Those that had not ended.
     pub cancelled: u64,

@@ -6,25 +6,28 @@ use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
 use apflow_model::id::JobId;
 use apflow_model::job::Job;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::cancel::CancelJob;
 use super::purge::{PurgeJob, PurgedJob};
+use crate::code::Code;
 use crate::error::ApiError;
 use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
 
 /// Cancels a job, or removes one that has ended.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct DeleteJob {
     /// The job.
     pub id: JobId,
     /// Whether it is removed. If not, it is cancelled and stays.
+    #[schemars(rename = "purge", default)]
     pub is_purge: bool,
 }
 
 /// What became of the job.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum DeletedJob {
     /// It has ended, and is still there.
@@ -55,6 +58,7 @@ impl Operation for DeleteJob {
 impl Remote for DeleteJob {
     const METHOD: Method = Method::Delete;
     const PATH: &'static str = "/api/v1/jobs/{id}";
+    const ERRORS: &'static [Code] = &[Code::UnknownJob, Code::JobNotEnded];
 
     fn read(input: &mut Input) -> Result<Self, ApiError> {
         let is_purge = input.take("purge")?.unwrap_or_default();

@@ -7,11 +7,14 @@ use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
 use apflow_model::event::Event;
 use apflow_model::id::JobId;
+use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::code::Code;
 use crate::error::ApiError;
 use crate::operation::Operation;
-use crate::remote::{Input, Method, Remote};
+use crate::page;
+use crate::remote::{Input, Method, Remote, WaitSeconds};
 
 /// How many events a page holds when the caller does not say.
 const LIMIT_USUAL: u32 = 100;
@@ -19,20 +22,23 @@ const LIMIT_USUAL: u32 = 100;
 const LIMIT_MAX: u32 = 1_000;
 
 /// Lists what happened to a job, in order.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct ListEvents {
     /// The job.
     pub id: JobId,
     /// The number to go on after; 0 for the beginning.
+    #[schemars(default)]
     pub after: u64,
-    /// How many, from 1 to 1000; 100 if not said.
+    /// How many at most; 100 if not said. There may be fewer when they are large.
+    #[schemars(range(min = 1, max = LIMIT_MAX))]
     pub limit: Option<u32>,
-    /// How long to wait for one when there is none yet.
+    /// How many seconds to wait for one when there is none yet.
+    #[schemars(with = "Option<WaitSeconds>")]
     pub wait: Option<Duration>,
 }
 
 /// A page of events.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct EventList {
     /// The events. There may be fewer than asked for when they are large.
     pub events: Vec<Event>,
@@ -46,11 +52,7 @@ impl Operation for ListEvents {
     type Output = EventList;
 
     async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<EventList, ApiError> {
-        let limit = self.limit.unwrap_or(LIMIT_USUAL);
-        if !(1..=LIMIT_MAX).contains(&limit) {
-            let message = format!("`limit` is {limit}: expected 1 to {LIMIT_MAX}");
-            return Err(ApiError::InvalidRequest(message));
-        }
+        let limit = page::limit(self.limit, LIMIT_USUAL, LIMIT_MAX)?;
         let list = async || {
             let page = engine.list_events(self.id, self.after, limit).await?;
             page.ok_or(ApiError::UnknownJob(self.id))
@@ -72,6 +74,7 @@ impl Operation for ListEvents {
 impl Remote for ListEvents {
     const METHOD: Method = Method::Get;
     const PATH: &'static str = "/api/v1/jobs/{id}/events";
+    const ERRORS: &'static [Code] = &[Code::UnknownJob, Code::TooManyWatchers];
 
     fn read(input: &mut Input) -> Result<Self, ApiError> {
         Ok(Self {

@@ -6,13 +6,15 @@ use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
 use apflow_model::id::JobId;
 use apflow_model::job::Job;
+use schemars::JsonSchema;
 
+use crate::code::Code;
 use crate::error::ApiError;
 use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
 
 /// Finds one job with its tasks, their attempts, usage and outputs.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct FindJob {
     /// The job.
     pub id: JobId,
@@ -31,6 +33,7 @@ impl Operation for FindJob {
 impl Remote for FindJob {
     const METHOD: Method = Method::Get;
     const PATH: &'static str = "/api/v1/jobs/{id}";
+    const ERRORS: &'static [Code] = &[Code::UnknownJob];
 
     fn read(input: &mut Input) -> Result<Self, ApiError> {
         Ok(Self { id: input.require("id")? })

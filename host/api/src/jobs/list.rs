@@ -8,21 +8,19 @@ use apflow_model::clock::Timestamp;
 use apflow_model::id::JobId;
 use apflow_model::job::Job;
 use apflow_model::state::JobState;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::error::ApiError;
 use crate::operation::Operation;
+use crate::page::Page;
 use crate::remote::{Input, Method, Remote};
 
-/// How many jobs a page holds when the caller does not say.
-const LIMIT_USUAL: u32 = 100;
-/// The most jobs a page may hold.
-const LIMIT_MAX: u32 = 1_000;
-
 /// Lists jobs, newest first.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, JsonSchema)]
 pub struct ListJobs {
     /// In one of these states. Empty for any.
+    #[schemars(rename = "state", with = "Option<JobState>")]
     pub states: Vec<JobState>,
     /// With at least one task of this executor.
     pub executor: Option<String>,
@@ -32,14 +30,13 @@ pub struct ListJobs {
     pub since: Option<Timestamp>,
     /// Accepted before this moment.
     pub until: Option<Timestamp>,
-    /// How many, from 1 to 1000; 100 if not said.
-    pub limit: Option<u32>,
-    /// The `cursor` of the page before.
-    pub cursor: Option<JobId>,
+    /// Which page.
+    #[schemars(flatten)]
+    pub page: Page<JobId>,
 }
 
 /// A page of jobs.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct JobList {
     /// The jobs, without their tasks.
     pub jobs: Vec<Job>,
@@ -53,11 +50,7 @@ impl Operation for ListJobs {
     type Output = JobList;
 
     async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<JobList, ApiError> {
-        let limit = self.limit.unwrap_or(LIMIT_USUAL);
-        if !(1..=LIMIT_MAX).contains(&limit) {
-            let message = format!("`limit` is {limit}: expected 1 to {LIMIT_MAX}");
-            return Err(ApiError::InvalidRequest(message));
-        }
+        let limit = self.page.limit()?;
         let filter = JobFilter {
             states: self.states,
             executor: self.executor,
@@ -65,7 +58,7 @@ impl Operation for ListJobs {
             since: self.since,
             until: self.until,
         };
-        let page = engine.list_jobs(&filter, self.cursor, limit).await?;
+        let page = engine.list_jobs(&filter, self.page.cursor, limit).await?;
         Ok(JobList { jobs: page.jobs, cursor: page.next })
     }
 }
@@ -81,8 +74,7 @@ impl Remote for ListJobs {
             principal: input.take("principal")?,
             since: input.take_json("since")?,
             until: input.take_json("until")?,
-            limit: input.take("limit")?,
-            cursor: input.take("cursor")?,
+            page: Page::read(input)?,
         })
     }
 }

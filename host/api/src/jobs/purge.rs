@@ -5,6 +5,7 @@ use std::sync::Arc;
 use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
 use apflow_model::id::JobId;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::error::ApiError;
@@ -18,7 +19,7 @@ pub struct PurgeJob {
 }
 
 /// The job that was removed.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct PurgedJob {
     /// Its id, under which nothing is found any more.
     pub purged: JobId,

@@ -6,21 +6,26 @@ use apflow_engine::{Again, Engine};
 use apflow_model::access::{Permission, Principal};
 use apflow_model::id::JobId;
 use apflow_model::job::Job;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::code::Code;
 use crate::error::ApiError;
 use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
+use crate::schema::Body;
 
 /// Lets the failed tasks of a job run again, with their checkpoints; what was skipped because of them
 /// waits again. A job without any stays as it is.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct RetryJob {
     /// The job.
     pub id: JobId,
     /// Only these tasks, by their ids or by the caller's references. Empty for all.
+    #[schemars(default)]
     pub tasks: Vec<String>,
     /// Those that were cancelled as well, not only those that failed.
+    #[schemars(rename = "cancelled", default)]
     pub with_cancelled: bool,
 }
 
@@ -39,7 +44,7 @@ impl Operation for RetryJob {
 /// The body of a request, which may be left out.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct Body {
+struct Which {
     tasks: Vec<String>,
     cancelled: bool,
 }
@@ -47,11 +52,12 @@ struct Body {
 impl Remote for RetryJob {
     const METHOD: Method = Method::Post;
     const PATH: &'static str = "/api/v1/jobs/{id}/retry";
+    const BODY: Body = Body::Fields(&["tasks", "cancelled"]);
+    const ERRORS: &'static [Code] =
+        &[Code::UnknownJob, Code::UnknownTask, Code::TooManyTasks, Code::Busy];
 
     fn read(input: &mut Input) -> Result<Self, ApiError> {
-        let body = input.body.take().map(serde_json::from_value::<Body>).transpose();
-        let unreadable = |error| ApiError::InvalidRequest(format!("the body: {error}"));
-        let Body { tasks, cancelled } = body.map_err(unreadable)?.unwrap_or_default();
+        let Which { tasks, cancelled } = input.take_body()?;
         Ok(Self { id: input.require("id")?, tasks, with_cancelled: cancelled })
     }
 }

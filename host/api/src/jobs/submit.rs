@@ -8,31 +8,39 @@ use apflow_model::access::{Permission, Principal};
 use apflow_model::capability::Grant;
 use apflow_model::hops::{self, Hops};
 use apflow_model::idempotency::IdempotencyKey;
-use apflow_model::job::Job;
+use apflow_model::job::{Job, JobSpec};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::code::Code;
 use crate::error::ApiError;
 use crate::operation::Operation;
-use crate::remote::{Headers, Input, Method, Remote};
+use crate::remote::{Headers, HopsHeader, Input, Method, Remote, WaitSeconds};
+use crate::schema::Body;
 
 /// Takes a job in. It is stored when this answers.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct SubmitJob {
     /// The job: the fields of one task, or `tasks`.
+    #[schemars(with = "JobSpec")]
     pub job: Value,
     /// What the operator allows this job alone. Only for callers that may manage plugins.
+    #[schemars(skip)]
     pub grants: Vec<Grant>,
-    /// How long to wait for its end.
+    /// How many seconds to wait for its end.
+    #[schemars(with = "Option<WaitSeconds>")]
     pub wait: Option<Duration>,
     /// What the caller made up for this job, so that it can be submitted again and runs once.
+    #[schemars(rename = "idempotency-key")]
     pub idempotency_key: Option<IdempotencyKey>,
     /// The hosts that the request came through, when a guest sent it.
+    #[schemars(rename = "apflow-hops", with = "Option<HopsHeader>")]
     pub hops: Hops,
 }
 
 /// A job that was taken in.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(transparent)]
 pub struct SubmittedJob {
     /// The job.
@@ -74,6 +82,18 @@ impl Operation for SubmitJob {
 impl Remote for SubmitJob {
     const METHOD: Method = Method::Post;
     const PATH: &'static str = "/api/v1/jobs";
+    const BODY: Body = Body::Whole("job");
+    const STATUSES: &'static [u16] = &[200, 202];
+    const ERRORS: &'static [Code] = &[
+        Code::InvalidJob,
+        Code::InvalidInput,
+        Code::UnknownExecutor,
+        Code::IdempotencyConflict,
+        Code::UnknownJob,
+        Code::JobLoop,
+        Code::Busy,
+        Code::TooManyTasks,
+    ];
 
     fn read(input: &mut Input) -> Result<Self, ApiError> {
         let missing = || ApiError::InvalidRequest("a job is expected as the body".to_owned());

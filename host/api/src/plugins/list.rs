@@ -6,18 +6,20 @@ use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
 use apflow_model::plugin::Installed;
 use apflow_model::reader::FileFault;
+use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::code::Code;
 use crate::error::ApiError;
 use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
 
 /// Lists the installed plugins by name.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct ListPlugins;
 
 /// The installed plugins.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct PluginList {
     /// The plugins by name.
     pub plugins: Vec<Installed>,
@@ -39,6 +41,7 @@ impl Operation for ListPlugins {
 impl Remote for ListPlugins {
     const METHOD: Method = Method::Get;
     const PATH: &'static str = "/api/v1/plugins";
+    const ERRORS: &'static [Code] = &[Code::InvalidLock, Code::DataDirUnusable];
 
     fn read(_: &mut Input) -> Result<Self, ApiError> {
         Ok(Self)

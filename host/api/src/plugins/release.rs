@@ -5,13 +5,15 @@ use std::sync::Arc;
 use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
 use apflow_model::plugin::Installed;
+use schemars::JsonSchema;
 
+use crate::code::Code;
 use crate::error::ApiError;
 use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
 
 /// Lets one plugin run again that hosts ended with. One that may run stays as it is.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct ReleasePlugin {
     /// Its name.
     pub name: String,
@@ -30,6 +32,7 @@ impl Operation for ReleasePlugin {
 impl Remote for ReleasePlugin {
     const METHOD: Method = Method::Post;
     const PATH: &'static str = "/api/v1/plugins/{name}/release";
+    const ERRORS: &'static [Code] = &[Code::UnknownPlugin];
 
     fn read(input: &mut Input) -> Result<Self, ApiError> {
         Ok(Self { name: input.require("name")? })

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
 use apflow_model::plugin::Plugin;
+use schemars::JsonSchema;
 
+use crate::code::Code;
 use crate::error::ApiError;
 use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
 
 /// Removes one plugin. Tasks that still wait for it will fail.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct RemovePlugin {
     /// Its name.
     pub name: String,
@@ -30,6 +32,7 @@ impl Operation for RemovePlugin {
 impl Remote for RemovePlugin {
     const METHOD: Method = Method::Delete;
     const PATH: &'static str = "/api/v1/plugins/{name}";
+    const ERRORS: &'static [Code] = &[Code::UnknownPlugin, Code::BuiltinPlugin];
 
     fn read(input: &mut Input) -> Result<Self, ApiError> {
         Ok(Self { name: input.require("name")? })

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use apflow_engine::{Engine, EngineError};
 use apflow_model::access::{Permission, Principal};
 use apflow_model::plugin::Installed;
+use schemars::JsonSchema;
 
+use crate::code::Code;
 use crate::error::ApiError;
 use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
 
 /// Shows one plugin.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct ShowPlugin {
     /// Its name.
     pub name: String,
@@ -31,6 +33,7 @@ impl Operation for ShowPlugin {
 impl Remote for ShowPlugin {
     const METHOD: Method = Method::Get;
     const PATH: &'static str = "/api/v1/plugins/{name}";
+    const ERRORS: &'static [Code] = &[Code::UnknownPlugin];
 
     fn read(input: &mut Input) -> Result<Self, ApiError> {
         Ok(Self { name: input.require("name")? })

@@ -5,29 +5,25 @@ use std::sync::Arc;
 use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
 use apflow_model::schedule::Schedule;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::owner;
 use crate::error::ApiError;
 use crate::operation::Operation;
+use crate::page::Page;
 use crate::remote::{Input, Method, Remote};
 
-/// How many schedules a page holds when the caller does not say.
-const LIMIT_USUAL: u32 = 100;
-/// The most schedules a page may hold.
-const LIMIT_MAX: u32 = 1_000;
-
 /// Lists the schedules of the caller, or all for who may manage them, by name.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, JsonSchema)]
 pub struct ListSchedules {
-    /// How many, from 1 to 1000; 100 if not said.
-    pub limit: Option<u32>,
-    /// The `cursor` of the page before.
-    pub cursor: Option<String>,
+    /// Which page.
+    #[schemars(flatten)]
+    pub page: Page<String>,
 }
 
 /// A page of schedules.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ScheduleList {
     /// The schedules, without their jobs.
     pub schedules: Vec<Schedule>,
@@ -41,12 +37,8 @@ impl Operation for ListSchedules {
     type Output = ScheduleList;
 
     async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<ScheduleList, ApiError> {
-        let limit = self.limit.unwrap_or(LIMIT_USUAL);
-        if !(1..=LIMIT_MAX).contains(&limit) {
-            let message = format!("`limit` is {limit}: expected 1 to {LIMIT_MAX}");
-            return Err(ApiError::InvalidRequest(message));
-        }
-        let page = engine.list_schedules(owner(caller), self.cursor.as_deref(), limit).await?;
+        let limit = self.page.limit()?;
+        let page = engine.list_schedules(owner(caller), self.page.cursor.as_deref(), limit).await?;
         Ok(ScheduleList { schedules: page.schedules, cursor: page.next })
     }
 }
@@ -56,6 +48,6 @@ impl Remote for ListSchedules {
     const PATH: &'static str = "/api/v1/schedules";
 
     fn read(input: &mut Input) -> Result<Self, ApiError> {
-        Ok(Self { limit: input.take("limit")?, cursor: input.take("cursor")? })
+        Ok(Self { page: Page::read(input)? })
     }
 }

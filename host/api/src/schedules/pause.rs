@@ -5,14 +5,16 @@ use std::sync::Arc;
 use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
 use apflow_model::schedule::Schedule;
+use schemars::JsonSchema;
 
 use super::owner;
+use crate::code::Code;
 use crate::error::ApiError;
 use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
 
 /// Lets a schedule rest until it is resumed. The ticks of that time are none.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct PauseSchedule {
     /// Its name.
     pub name: String,
@@ -31,6 +33,7 @@ impl Operation for PauseSchedule {
 impl Remote for PauseSchedule {
     const METHOD: Method = Method::Post;
     const PATH: &'static str = "/api/v1/schedules/{name}/pause";
+    const ERRORS: &'static [Code] = &[Code::UnknownSchedule];
 
     fn read(input: &mut Input) -> Result<Self, ApiError> {
         Ok(Self { name: input.require("name")? })

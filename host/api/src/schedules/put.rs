@@ -5,23 +5,40 @@ use std::sync::Arc;
 use apflow_engine::{Engine, PutSchedule as Put};
 use apflow_model::access::{Permission, Principal};
 use apflow_model::capability::Grant;
-use apflow_model::schedule::Schedule;
-use serde_json::Value;
+use apflow_model::job::JobSpec;
+use apflow_model::schedule::{Schedule, ScheduleSpec};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde_json::{Value, json};
 
 use super::owner;
+use crate::code::Code;
 use crate::error::ApiError;
 use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
+use crate::schema::Body;
 
 /// Makes a schedule, or writes one anew: its history goes on.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct PutSchedule {
     /// Its name.
     pub name: String,
     /// What it does and when, as JSON.
+    #[schemars(schema_with = "spec")]
     pub spec: Value,
     /// What the operator allows its jobs alone. Only for callers that may manage plugins.
+    #[schemars(skip)]
     pub grants: Vec<Grant>,
+}
+
+/// Its schedule has a job, which lists of schedules leave out.
+fn spec(generator: &mut SchemaGenerator) -> Schema {
+    let mut spec = ScheduleSpec::json_schema(generator);
+    let job = generator.subschema_for::<JobSpec>();
+    spec.insert("required".to_owned(), json!(["cron", "job"]));
+    if let Some(place) = spec.pointer_mut("/properties/job") {
+        *place = job.to_value();
+    }
+    spec
 }
 
 impl Operation for PutSchedule {
@@ -43,6 +60,9 @@ impl Operation for PutSchedule {
 impl Remote for PutSchedule {
     const METHOD: Method = Method::Put;
     const PATH: &'static str = "/api/v1/schedules/{name}";
+    const BODY: Body = Body::Whole("spec");
+    const ERRORS: &'static [Code] =
+        &[Code::InvalidSchedule, Code::InvalidInput, Code::UnknownExecutor, Code::ScheduleTaken];
 
     fn read(input: &mut Input) -> Result<Self, ApiError> {
         let missing = || ApiError::InvalidRequest("a schedule is expected as the body".to_owned());

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
 use apflow_model::schedule::Schedule;
+use schemars::JsonSchema;
 
 use super::owner;
+use crate::code::Code;
 use crate::error::ApiError;
 use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
 
 /// Removes one schedule. The jobs that it submitted stay.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct RemoveSchedule {
     /// Its name.
     pub name: String,
@@ -31,6 +33,7 @@ impl Operation for RemoveSchedule {
 impl Remote for RemoveSchedule {
     const METHOD: Method = Method::Delete;
     const PATH: &'static str = "/api/v1/schedules/{name}";
+    const ERRORS: &'static [Code] = &[Code::UnknownSchedule];
 
     fn read(input: &mut Input) -> Result<Self, ApiError> {
         Ok(Self { name: input.require("name")? })

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
 use apflow_model::schedule::Schedule;
+use schemars::JsonSchema;
 
 use super::owner;
+use crate::code::Code;
 use crate::error::ApiError;
 use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
 
 /// Lets a paused schedule go on with its first tick from now.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct ResumeSchedule {
     /// Its name.
     pub name: String,
@@ -31,6 +33,7 @@ impl Operation for ResumeSchedule {
 impl Remote for ResumeSchedule {
     const METHOD: Method = Method::Post;
     const PATH: &'static str = "/api/v1/schedules/{name}/resume";
+    const ERRORS: &'static [Code] = &[Code::UnknownSchedule];
 
     fn read(input: &mut Input) -> Result<Self, ApiError> {
         Ok(Self { name: input.require("name")? })

@@ -7,9 +7,11 @@ use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
 use apflow_model::clock::Timestamp;
 use apflow_model::schedule::Schedule;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::owner;
+use crate::code::Code;
 use crate::error::ApiError;
 use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
@@ -18,14 +20,14 @@ use crate::remote::{Input, Method, Remote};
 const TICKS_SHOWN: usize = 5;
 
 /// Shows one schedule.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct ShowSchedule {
     /// Its name.
     pub name: String,
 }
 
 /// A schedule and its next ticks.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ShownSchedule {
     /// The schedule.
     #[serde(flatten)]
@@ -54,6 +56,7 @@ impl Operation for ShowSchedule {
 impl Remote for ShowSchedule {
     const METHOD: Method = Method::Get;
     const PATH: &'static str = "/api/v1/schedules/{name}";
+    const ERRORS: &'static [Code] = &[Code::UnknownSchedule];
 
     fn read(input: &mut Input) -> Result<Self, ApiError> {
         Ok(Self { name: input.require("name")? })

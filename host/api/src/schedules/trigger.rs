@@ -6,18 +6,21 @@ use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
 use apflow_model::hops::{self, Hops};
 use apflow_model::job::Job;
+use schemars::JsonSchema;
 
 use super::owner;
+use crate::code::Code;
 use crate::error::ApiError;
 use crate::operation::Operation;
-use crate::remote::{Input, Method, Remote};
+use crate::remote::{HopsHeader, Input, Method, Remote};
 
 /// Submits the job of a schedule now, in the name of who made it, beside its ticks.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct TriggerSchedule {
     /// Its name.
     pub name: String,
     /// The hosts that the request came through.
+    #[schemars(rename = "apflow-hops", with = "Option<HopsHeader>")]
     pub hops: Hops,
 }
 
@@ -34,6 +37,16 @@ impl Operation for TriggerSchedule {
 impl Remote for TriggerSchedule {
     const METHOD: Method = Method::Post;
     const PATH: &'static str = "/api/v1/schedules/{name}/trigger";
+    const STATUSES: &'static [u16] = &[202];
+    const ERRORS: &'static [Code] = &[
+        Code::UnknownSchedule,
+        Code::InvalidJob,
+        Code::InvalidInput,
+        Code::UnknownExecutor,
+        Code::JobLoop,
+        Code::Busy,
+        Code::TooManyTasks,
+    ];
 
     fn read(input: &mut Input) -> Result<Self, ApiError> {
         let hops = input.take_header(hops::HEADER)?.unwrap_or_default();

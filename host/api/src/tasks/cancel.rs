@@ -6,13 +6,15 @@ use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
 use apflow_model::id::TaskId;
 use apflow_model::job::Task;
+use schemars::JsonSchema;
 
+use crate::code::Code;
 use crate::error::ApiError;
 use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
 
 /// Cancels a task and all below it. A task that has ended stays as it is.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct CancelTask {
     /// The task.
     pub id: TaskId,
@@ -31,6 +33,7 @@ impl Operation for CancelTask {
 impl Remote for CancelTask {
     const METHOD: Method = Method::Post;
     const PATH: &'static str = "/api/v1/tasks/{id}/cancel";
+    const ERRORS: &'static [Code] = &[Code::UnknownTask];
 
     fn read(input: &mut Input) -> Result<Self, ApiError> {
         Ok(Self { id: input.require("id")? })

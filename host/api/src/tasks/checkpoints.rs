@@ -8,27 +8,32 @@ use apflow_model::clock::Timestamp;
 use apflow_model::id::TaskId;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::code::Code;
 use crate::error::ApiError;
 use crate::operation::Operation;
+use crate::page;
 use crate::remote::{Input, Method, Remote};
 
 /// Lists the checkpoints that a task holds, in the order they were saved.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct ListCheckpoints {
     /// The task.
     pub id: TaskId,
     /// Their values as well.
+    #[schemars(rename = "values", default)]
     pub with_values: bool,
     /// How many, from 1 to 1000, which it is if not said; with values from 1 to 16.
+    #[schemars(range(min = 1, max = CHECKPOINTS_PER_PAGE_MAX))]
     pub limit: Option<u32>,
     /// The `cursor` of the page before.
     pub cursor: Option<u64>,
 }
 
 /// A checkpoint as it is shown.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ShownCheckpoint {
     /// The place in the task's history, from 1.
     pub n: u64,
@@ -46,7 +51,7 @@ pub struct ShownCheckpoint {
 }
 
 /// A page of checkpoints.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct CheckpointList {
     /// The checkpoints.
     pub checkpoints: Vec<ShownCheckpoint>,
@@ -62,11 +67,7 @@ impl Operation for ListCheckpoints {
     async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<CheckpointList, ApiError> {
         let Self { id, with_values, limit, cursor } = self;
         let most = if with_values { VALUES_PER_PAGE_MAX } else { CHECKPOINTS_PER_PAGE_MAX };
-        let limit = limit.unwrap_or(most);
-        if !(1..=most).contains(&limit) {
-            let message = format!("`limit` is {limit}: expected 1 to {most}");
-            return Err(ApiError::InvalidRequest(message));
-        }
+        let limit = page::limit(limit, most, most)?;
         let after = cursor.unwrap_or_default();
         let page = engine.list_checkpoints(id, after, limit, with_values).await?;
         let page = page.ok_or(ApiError::UnknownTask(id))?;
@@ -85,6 +86,7 @@ fn show(past: PastCheckpoint) -> ShownCheckpoint {
 impl Remote for ListCheckpoints {
     const METHOD: Method = Method::Get;
     const PATH: &'static str = "/api/v1/tasks/{id}/checkpoints";
+    const ERRORS: &'static [Code] = &[Code::UnknownTask];
 
     fn read(input: &mut Input) -> Result<Self, ApiError> {
         Ok(Self {

@@ -6,13 +6,15 @@ use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
 use apflow_model::id::TaskId;
 use apflow_model::job::Task;
+use schemars::JsonSchema;
 
+use crate::code::Code;
 use crate::error::ApiError;
 use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
 
 /// Finds one task with its dependencies, attempts, usage and output.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct FindTask {
     /// The task.
     pub id: TaskId,
@@ -31,6 +33,7 @@ impl Operation for FindTask {
 impl Remote for FindTask {
     const METHOD: Method = Method::Get;
     const PATH: &'static str = "/api/v1/tasks/{id}";
+    const ERRORS: &'static [Code] = &[Code::UnknownTask];
 
     fn read(input: &mut Input) -> Result<Self, ApiError> {
         Ok(Self { id: input.require("id")? })

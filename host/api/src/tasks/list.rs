@@ -8,19 +8,16 @@ use apflow_model::clock::Timestamp;
 use apflow_model::id::{JobId, TaskId};
 use apflow_model::job::TaskSummary;
 use apflow_model::state::TaskState;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ApiError;
 use crate::operation::Operation;
+use crate::page::Page;
 use crate::remote::{Input, Method, Remote};
 
-/// How many tasks a page holds when the caller does not say.
-const LIMIT_USUAL: u32 = 100;
-/// The most tasks a page may hold.
-const LIMIT_MAX: u32 = 1_000;
-
 /// Lists tasks, newest first.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, JsonSchema)]
 pub struct ListTasks {
     /// In this state, or in one of this group.
     pub state: Option<StateFilter>,
@@ -34,14 +31,13 @@ pub struct ListTasks {
     pub since: Option<Timestamp>,
     /// Accepted before this moment.
     pub until: Option<Timestamp>,
-    /// How many, from 1 to 1000; 100 if not said.
-    pub limit: Option<u32>,
-    /// The `cursor` of the page before.
-    pub cursor: Option<TaskId>,
+    /// Which page.
+    #[schemars(flatten)]
+    pub page: Page<TaskId>,
 }
 
 /// A state, or a group of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StateFilter {
     /// Has not begun, or waits for its next attempt: blocked, scheduled, ready or parked.
@@ -66,7 +62,7 @@ impl StateFilter {
 }
 
 /// A page of tasks.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct TaskList {
     /// The tasks, without their inputs, outputs and attempts.
     pub tasks: Vec<TaskSummary>,
@@ -80,11 +76,7 @@ impl Operation for ListTasks {
     type Output = TaskList;
 
     async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<TaskList, ApiError> {
-        let limit = self.limit.unwrap_or(LIMIT_USUAL);
-        if !(1..=LIMIT_MAX).contains(&limit) {
-            let message = format!("`limit` is {limit}: expected 1 to {LIMIT_MAX}");
-            return Err(ApiError::InvalidRequest(message));
-        }
+        let limit = self.page.limit()?;
         let filter = TaskFilter {
             states: self.state.map(StateFilter::states).unwrap_or_default(),
             executor: self.executor,
@@ -93,7 +85,7 @@ impl Operation for ListTasks {
             since: self.since,
             until: self.until,
         };
-        let page = engine.list_tasks(&filter, self.cursor, limit).await?;
+        let page = engine.list_tasks(&filter, self.page.cursor, limit).await?;
         Ok(TaskList { tasks: page.tasks, cursor: page.next })
     }
 }
@@ -110,8 +102,7 @@ impl Remote for ListTasks {
             job: input.take("job")?,
             since: input.take_json("since")?,
             until: input.take_json("until")?,
-            limit: input.take("limit")?,
-            cursor: input.take("cursor")?,
+            page: Page::read(input)?,
         })
     }
 }

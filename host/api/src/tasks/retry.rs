@@ -6,19 +6,23 @@ use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
 use apflow_model::id::TaskId;
 use apflow_model::job::Task;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::code::Code;
 use crate::error::ApiError;
 use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
+use crate::schema::Body;
 
 /// Lets a failed task run again, with its checkpoints; what was skipped because of it waits again.
 /// Any other task stays as it is.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct RetryTask {
     /// The task.
     pub id: TaskId,
     /// Also when it was cancelled.
+    #[schemars(rename = "cancelled", default)]
     pub with_cancelled: bool,
 }
 
@@ -36,18 +40,18 @@ impl Operation for RetryTask {
 /// The body of a request, which may be left out.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct Body {
+struct Again {
     cancelled: bool,
 }
 
 impl Remote for RetryTask {
     const METHOD: Method = Method::Post;
     const PATH: &'static str = "/api/v1/tasks/{id}/retry";
+    const BODY: Body = Body::Fields(&["cancelled"]);
+    const ERRORS: &'static [Code] = &[Code::UnknownTask, Code::TooManyTasks, Code::Busy];
 
     fn read(input: &mut Input) -> Result<Self, ApiError> {
-        let body = input.body.take().map(serde_json::from_value::<Body>).transpose();
-        let unreadable = |error| ApiError::InvalidRequest(format!("the body: {error}"));
-        let Body { cancelled } = body.map_err(unreadable)?.unwrap_or_default();
+        let Again { cancelled } = input.take_body()?;
         Ok(Self { id: input.require("id")?, with_cancelled: cancelled })
     }
 }

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
 use apflow_model::tool::health::ToolHealth;
+use schemars::JsonSchema;
 
+use crate::code::Code;
 use crate::error::ApiError;
 use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
 
 /// Looks at what a tool needs, and asks the services that it names.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct CheckTool {
     /// Its name.
     pub name: String,
@@ -30,6 +32,7 @@ impl Operation for CheckTool {
 impl Remote for CheckTool {
     const METHOD: Method = Method::Get;
     const PATH: &'static str = "/api/v1/tools/{name}/health";
+    const ERRORS: &'static [Code] = &[Code::UnknownTool];
 
     fn read(input: &mut Input) -> Result<Self, ApiError> {
         Ok(Self { name: input.require("name")? })

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
 use apflow_model::plugin::Installed;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::error::ApiError;
@@ -12,11 +13,11 @@ use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
 
 /// Lists the installed tools by name.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct ListTools;
 
 /// The installed tools.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ToolList {
     /// The tools by name.
     pub tools: Vec<Installed>,

@@ -5,23 +5,41 @@ use std::time::Duration;
 
 use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
+use schemars::{JsonSchema, Schema};
 use serde_json::{Value, json};
 
+use crate::code::Code;
 use crate::error::ApiError;
 use crate::jobs::{SubmitJob, SubmittedJob};
 use crate::operation::Operation;
 use crate::remote::{Headers, Input, Method, Remote};
+use crate::schema::Body;
 
 /// How long a caller waits that does not say.
 const WAIT_USUAL: Duration = Duration::from_secs(30);
 
 /// Runs a tool: submits a job of one task.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
+#[schemars(transform = one_task)]
 pub struct RunTool {
     /// Its name.
     pub name: String,
     /// The job: the fields of the task, without its tool.
+    #[schemars(flatten)]
     pub submit: SubmitJob,
+}
+
+/// Its job is one task, whose tool stands in the path.
+fn one_task(schema: &mut Schema) {
+    let Some(job) = schema.pointer_mut("/properties/job") else { return };
+    let Some(mut task) = job.pointer("/anyOf/0").cloned() else { return };
+    for key in ["executor", "tool"] {
+        task["properties"].as_object_mut().and_then(|properties| properties.remove(key));
+    }
+    task["examples"] = json!([{ "inputs": { "input": { "a": 1 } } }]);
+    *job = task;
+    schema.remove("required");
+    schema.insert("required".to_owned(), json!(["name"]));
 }
 
 impl Operation for RunTool {
@@ -41,6 +59,19 @@ impl Operation for RunTool {
 impl Remote for RunTool {
     const METHOD: Method = Method::Post;
     const PATH: &'static str = "/api/v1/tools/{name}/run";
+    const BODY: Body = Body::Whole("job");
+    const STATUSES: &'static [u16] = SubmitJob::STATUSES;
+    const ERRORS: &'static [Code] = &[
+        Code::UnknownTool,
+        Code::InvalidJob,
+        Code::InvalidInput,
+        Code::UnknownExecutor,
+        Code::IdempotencyConflict,
+        Code::UnknownJob,
+        Code::JobLoop,
+        Code::Busy,
+        Code::TooManyTasks,
+    ];
 
     fn read(input: &mut Input) -> Result<Self, ApiError> {
         let name = input.require("name")?;

@@ -7,21 +7,23 @@ use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
 use apflow_model::plugin::Installed;
 use apflow_model::tool::metrics::ToolMetrics;
+use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::code::Code;
 use crate::error::ApiError;
 use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
 
 /// Shows one tool.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct ShowTool {
     /// Its name.
     pub name: String,
 }
 
 /// A tool as it is shown.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ShownTool {
     /// What is installed, and what it is granted.
     #[serde(flatten)]
@@ -44,6 +46,7 @@ impl Operation for ShowTool {
 impl Remote for ShowTool {
     const METHOD: Method = Method::Get;
     const PATH: &'static str = "/api/v1/tools/{name}";
+    const ERRORS: &'static [Code] = &[Code::UnknownTool];
 
     fn read(input: &mut Input) -> Result<Self, ApiError> {
         Ok(Self { name: input.require("name")? })

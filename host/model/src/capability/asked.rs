@@ -1,5 +1,6 @@
 //! What a plugin's manifest asks for.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::http::HttpPattern;
@@ -15,7 +16,7 @@ const SECRET_NAME_CHARACTERS_MAX: usize = 64;
 
 /// What a plugin's manifest asks for. Asking alone allows only what reaches nothing outside the
 /// task: `clocks`, `random`, and the task's own folders.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Capabilities {
     /// HTTP requests.
@@ -39,7 +40,7 @@ pub struct Capabilities {
 }
 
 /// The folders that a plugin works in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Folders {
     /// Whether it reads `/in`.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
+
 use super::asked::{ANY_SECRET, Capabilities, check_secret_name};
 use super::http::HttpPattern;
 use super::net::NetPattern;
@@ -10,7 +12,8 @@ use super::socket::SocketPattern;
 use super::tcp::TcpPattern;
 
 /// One thing that the operator allows a plugin, written `KIND=VALUE`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(try_from = "String", into = "String", extend("examples" = ["http=GET https://api.example.com/*"]))]
 pub enum Grant {
     /// HTTP requests that match: `http=https://*.example.com`. With the scheme `https+insecure` the
     /// certificate of the server is not verified.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
+
 use super::host::HostPattern;
 use super::path::PathPrefix;
 use super::port::PortPattern;
@@ -69,7 +71,8 @@ pub struct HttpTarget {
 /// is any port. A path is a prefix of whole segments: `/v1` holds `/v1` and `/v1/items`, but not
 /// `/v10`. Methods stand before, with commas between them; without them it is any method. What is
 /// read is written as something that reads back as the same.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(try_from = "String", into = "String", extend("examples" = ["GET https://api.example.com/*"]))]
 pub struct HttpPattern {
     /// None for any method.
     methods: Option<Vec<String>>,

@@ -4,11 +4,14 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
+
 use super::cidr::Cidr;
 use super::port::PortPattern;
 
 /// A set of addresses and ports: `10.0.0.5:5432`, `10.0.0.0/8:*`, `[fd00::/8]:5432`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(try_from = "String", into = "String", extend("examples" = ["10.0.0.0/8:5432"]))]
 pub struct SocketPattern {
     range: Cidr,
     port: PortPattern,

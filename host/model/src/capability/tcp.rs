@@ -3,13 +3,16 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
+
 use super::host::HostPattern;
 use super::port::PortPattern;
 
 /// A set of TCP destinations: `smtp.example.com:587`, `*.example.com:*`, `[::1]:25`.
 ///
 /// A host is written as in an [`HttpPattern`](super::HttpPattern). The port is always said.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(try_from = "String", into = "String", extend("examples" = ["smtp.example.com:587"]))]
 pub struct TcpPattern {
     host: HostPattern,
     port: PortPattern,

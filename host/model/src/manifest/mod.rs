@@ -6,6 +6,7 @@ pub(crate) mod amount;
 pub(crate) mod keys;
 pub(crate) mod limits;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -20,7 +21,7 @@ use amount::read_size;
 pub const NAME_CHARACTERS_MAX: usize = 64;
 
 /// A `plugin.yaml` that holds no fault.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Manifest {
     /// The id that tasks name.
     pub name: String,

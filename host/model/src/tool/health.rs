@@ -2,12 +2,15 @@
 //!
 //! It looks at nothing: the engine does.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 
 /// How well a tool is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum HealthStatus {
     /// Nothing is known against it.
@@ -30,7 +33,7 @@ impl HealthStatus {
 }
 
 /// Something that stands in the way of a tool.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HealthIssue {
     /// What was looked at: `component`, `quarantine`, `breaker`, `grants`, `api` or `fallback`.
     pub check: String,
@@ -53,7 +56,7 @@ impl HealthIssue {
 }
 
 /// How well a tool was at a moment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ToolHealth {
     /// Its name.
     pub tool: String,

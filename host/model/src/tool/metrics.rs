@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How many of the last runs of a tool are looked at.
@@ -11,7 +12,7 @@ pub const RUNS_KEPT_MAX: u64 = 256;
 ///
 /// Counted are attempts: a task that is tried three times ran three times. One that was cancelled, or
 /// whose host ended, says nothing of the tool, and is not counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ToolMetrics {
     /// How often it ran: what was given again from the cache is not counted here.
     pub runs: u64,

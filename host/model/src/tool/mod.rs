@@ -22,6 +22,7 @@ mod words;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -37,7 +38,7 @@ pub use template::Template;
 pub const REQUEST_EXECUTOR: &str = "rest_executor";
 
 /// A `tool.yaml` that holds no fault.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Tool {
     /// The name that callers use: that of its folder.
     pub name: String,
@@ -81,7 +82,7 @@ pub struct Tool {
 }
 
 /// What a tool is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Category {
@@ -110,7 +111,7 @@ impl Category {
 }
 
 /// A service that a tool calls.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ServiceApi {
     /// What it is called.
     pub name: String,
@@ -125,7 +126,7 @@ pub struct ServiceApi {
 }
 
 /// The type of an argument or of a field: one of JSON Schema, or any.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum ValueType {
@@ -171,7 +172,7 @@ impl ValueType {
 }
 
 /// Something that a tool takes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Argument {
     /// What it is called.
     pub name: String,
@@ -190,7 +191,7 @@ pub struct Argument {
 }
 
 /// A switch that a tool takes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Flag {
     /// As it is written on a command line: `-v`, `--verbose`, or a word without dashes.
     pub flag: String,
@@ -208,7 +209,7 @@ impl Flag {
 }
 
 /// What a tool returns.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OutputSchema {
     /// What its text says.
     pub text: Option<String>,
@@ -217,7 +218,7 @@ pub struct OutputSchema {
 }
 
 /// A field of what a tool returns.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Field {
     /// Its name. None for the items of an array.
     pub name: Option<String>,
@@ -229,7 +230,7 @@ pub struct Field {
 }
 
 /// The tool that is tried when another fails.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Fallback {
     /// Its name.
     pub tool: String,
@@ -240,7 +241,7 @@ pub struct Fallback {
 }
 
 /// How a tool runs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Run {
     /// A component of the world `wasi:cli/command`.

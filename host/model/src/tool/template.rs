@@ -2,13 +2,14 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A text with places for arguments.
 ///
 /// `{name}` is the place of an argument. Braces around anything that is no name stand for
 /// themselves, so that a jq filter such as `{a: .b}` needs no care; `{{name}}` is the text `{name}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(from = "String", into = "String")]
 pub struct Template {
     text: String,
