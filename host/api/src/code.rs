@@ -3,11 +3,11 @@
 //! A code without a page in `docs/errors/` does not compile.
 
 macro_rules! codes {
-    ($($(#[$doc:meta])* $name:ident = $text:literal $status:literal;)*) => {
+    ($(#[doc = $about:literal] $name:ident = $text:literal $status:literal;)*) => {
         /// The stable name of an error. Never renamed.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Code {
-            $($(#[$doc])* $name,)*
+            $(#[doc = $about] $name,)*
         }
 
         impl Code {
@@ -17,6 +17,11 @@ macro_rules! codes {
             /// The word on the wire, kebab-case.
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$name => $text,)* }
+            }
+
+            /// What happened, as a sentence after a space.
+            pub const fn about(self) -> &'static str {
+                match self { $(Self::$name => $about,)* }
             }
 
             /// The HTTP status.

@@ -10,6 +10,7 @@ mod cache;
 mod code;
 mod doctor;
 mod error;
+mod example;
 mod files;
 mod jobs;
 mod operation;
@@ -29,6 +30,7 @@ pub use cache::{ClearCache, Cleared, ListCache};
 pub use code::{Code, pages};
 pub use doctor::ExamineHost;
 pub use error::ApiError;
+pub use example::{Extent, example};
 pub use files::{FileList, ListFiles, OpenFile, OpenedFile, UploadFile};
 pub use jobs::{
     CancelAllJobs, CancelJob, CancelledJobs, DeleteJob, DeletedJob, EventList, FindJob, JobList,

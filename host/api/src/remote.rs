@@ -98,6 +98,18 @@ pub enum Method {
     Delete,
 }
 
+impl Method {
+    /// The word on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
 /// What came with a request.
 #[derive(Debug, Default)]
 pub struct Input {

@@ -127,3 +127,147 @@ fn invoke<R: Remote>(api: Api, caller: Principal, mut input: Input) -> Answering
         Ok(Answer { status: R::status(&output), headers: R::headers(&output), body })
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::{Map, json};
+
+    use super::*;
+    use crate::example::{Extent, example};
+    use crate::schema::{self, Body};
+
+    /// The schema of a verb's input, and an example of every field.
+    fn described(entry: &Entry) -> (Value, Map<String, Value>) {
+        let schema = (entry.shape.input)().to_value();
+        let fields = schema["properties"].as_object().cloned().unwrap_or_default();
+        let example = |(name, field): (String, Value)| {
+            let field = example(&field, &Map::new(), Extent::All);
+            (name, field)
+        };
+        (schema, fields.into_iter().map(example).filter(|(_, value)| !value.is_null()).collect())
+    }
+
+    /// A request with these fields, each in its place.
+    fn request(entry: &Entry, fields: &Map<String, Value>) -> Input {
+        let mut input = Input::default();
+        let mut body = Map::new();
+        for (name, value) in fields {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            if entry.shape.body == Body::Whole(leak(name)) {
+                input.body = Some(value.clone());
+            } else if entry.shape.body.holds(name) {
+                body.insert(name.clone(), value.clone());
+            } else if let Some(header) = Input::HEADERS.into_iter().find(|header| header == name) {
+                input.headers.insert(header, text);
+            } else {
+                input.fields.insert(name.clone(), text);
+            }
+        }
+        if !body.is_empty() {
+            input.body = Some(body.into());
+        }
+        input
+    }
+
+    fn leak(name: &str) -> &'static str {
+        name.to_owned().leak()
+    }
+
+    /// Reads a request as the table does.
+    fn read(entry: &Entry, mut input: Input) -> Result<(), ApiError> {
+        (entry.read)(&mut input)?;
+        assert!(input.headers.is_empty(), "{} does not read {input:?}", entry.name);
+        input.finish()
+    }
+
+    #[test]
+    fn every_field_that_is_described_is_read() {
+        for entry in TABLE {
+            let (_, fields) = described(entry);
+            read(entry, request(entry, &fields))
+                .unwrap_or_else(|error| panic!("{} of {fields:?}: {error}", entry.name));
+        }
+    }
+
+    #[test]
+    fn just_the_fields_that_are_needed_must_be_there() {
+        for entry in TABLE {
+            let (schema, fields) = described(entry);
+            for name in fields.keys() {
+                let mut others = fields.clone();
+                others.remove(name);
+                let needed = schema["required"].as_array().into_iter().flatten();
+                let is_needed = needed.into_iter().any(|needed| needed == name);
+                let is_read = read(entry, request(entry, &others)).is_ok();
+                assert_eq!(is_read, !is_needed, "{} without {name}", entry.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_field_that_is_not_described_is_refused() {
+        for entry in TABLE {
+            let (_, fields) = described(entry);
+            let mut more = request(entry, &fields);
+            more.fields.insert("no_such".to_owned(), "1".to_owned());
+            assert!(read(entry, more).is_err(), "{} takes any field", entry.name);
+            let mut more = request(entry, &fields);
+            match (entry.shape.body, &mut more.body) {
+                // What it holds is read further below.
+                (Body::Whole(_), _) => continue,
+                (_, Some(body)) => body["no_such"] = 1.into(),
+                (_, body) => *body = Some(json!({ "no_such": 1 })),
+            }
+            assert!(read(entry, more).is_err(), "{} takes any field in its body", entry.name);
+        }
+    }
+
+    #[test]
+    fn the_fields_of_a_path_are_described() {
+        for entry in TABLE {
+            let (schema, _) = described(entry);
+            for step in entry.path.split('/').filter_map(|step| step.strip_prefix('{')) {
+                let name = step.trim_end_matches('}');
+                let field = &schema["properties"][name];
+                assert!(field["description"].is_string(), "{} has no `{name}`", entry.name);
+            }
+        }
+    }
+
+    #[test]
+    fn every_verb_and_field_says_what_it_is_for() {
+        for entry in TABLE {
+            let (schema, _) = described(entry);
+            assert!(schema["description"].is_string(), "{}", entry.name);
+            for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+                assert!(field["description"].is_string(), "{} of {}", name, entry.name);
+            }
+        }
+    }
+
+    #[test]
+    fn no_two_verbs_share_a_name_or_a_route() {
+        let names: BTreeSet<_> = TABLE.iter().map(|entry| entry.name).collect();
+        let routes: BTreeSet<_> =
+            TABLE.iter().map(|entry| format!("{:?} {}", entry.method, entry.path)).collect();
+        assert_eq!((names.len(), routes.len()), (TABLE.len(), TABLE.len()));
+    }
+
+    #[test]
+    fn every_example_is_what_its_schema_describes() {
+        for entry in TABLE {
+            let (schema, _) = described(entry);
+            let input = example(&schema, &Map::new(), Extent::Needed);
+            assert!(jsonschema::is_valid(&schema, &input), "{}: {input}", entry.name);
+            let mut generator = schema::answers("/$defs");
+            let mut output = (entry.shape.output)(&mut generator).to_value();
+            let shared = generator.take_definitions(true);
+            output["$defs"] = shared.clone().into();
+            let answer = example(&output, &shared, Extent::All);
+            let fault = jsonschema::validate(&output, &answer);
+            assert!(fault.is_ok(), "{}: {fault:?} in {answer:#}", entry.name);
+        }
+    }
+}

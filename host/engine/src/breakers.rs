@@ -62,10 +62,12 @@ pub struct ListedBreaker {
     /// Where it stands.
     pub state: BreakerState,
     /// How many failures there were since the last success.
+    #[schemars(example = 5)]
     pub failures: u32,
     /// When it lets probes through, or let them first. None for a closed one.
     pub until: Option<Timestamp>,
     /// What the last failure said.
+    #[schemars(example = &"answered 503")]
     pub fault: Option<String>,
     /// When it last changed.
     pub changed_at: Timestamp,

@@ -85,6 +85,7 @@ pub struct Decided {
     /// What was said.
     pub decision: Decision,
     /// Who said it.
+    #[schemars(example = &"admin")]
     pub principal: String,
     /// Why, if they told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -97,6 +98,7 @@ pub struct Decided {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Approval {
     /// The tool.
+    #[schemars(example = &"minify")]
     pub tool: String,
     /// Since when the task waits, or waited, for it.
     pub asked_at: Timestamp,
@@ -113,14 +115,18 @@ pub struct PendingApproval {
     /// Its job.
     pub job_id: JobId,
     /// The caller's reference to the task.
+    #[schemars(example = &"fetch")]
     pub reference: String,
     /// The caller's name for it.
     pub name: Option<String>,
     /// Who submitted it.
+    #[schemars(example = &"admin")]
     pub principal: String,
     /// The tool that it would run.
+    #[schemars(example = &"minify")]
     pub tool: String,
     /// What it would be given, with references to the outputs of other tasks still in it.
+    #[schemars(extend("examples" = [{"input": {"a": 1}}]))]
     pub inputs: Value,
     /// Since when it waits.
     pub asked_at: Timestamp,

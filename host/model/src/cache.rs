@@ -32,8 +32,10 @@ pub struct KeptResult {
     /// What it is found by: the sha256 of the tool, of what it was given, and of what it may do.
     pub key: Digest,
     /// The tool.
+    #[schemars(example = &"minify")]
     pub tool: String,
     /// The size of its JSON, in bytes.
+    #[schemars(example = 512)]
     pub bytes: u64,
     /// When the run ended that it comes from.
     pub kept_at: Timestamp,
@@ -45,8 +47,10 @@ pub struct KeptResult {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KeptResults {
     /// How many are kept of all tools.
+    #[schemars(example = 1)]
     pub total: u64,
     /// How many bytes they have together.
+    #[schemars(example = 512)]
     pub bytes: u64,
     /// The newest first.
     pub results: Vec<KeptResult>,

@@ -14,6 +14,7 @@ use crate::state::TaskState;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
     /// The place in the job's history, from 1.
+    #[schemars(example = 3)]
     pub n: u64,
     /// When it happened.
     pub at: Timestamp,
@@ -22,6 +23,7 @@ pub struct Event {
     /// The task, unless it is about the job as a whole.
     pub task_id: Option<TaskId>,
     /// The attempt, zero when it belongs to none.
+    #[schemars(example = 1)]
     pub attempt: u32,
     /// What happened.
     #[serde(flatten)]

@@ -124,6 +124,7 @@ pub struct Fault {
     pub code: FaultCode,
     /// What went wrong and, where it is known, what to do about it. At most
     /// [`MESSAGE_BYTES_MAX`], since only [`Fault::new`] sets it.
+    #[schemars(example = &"the server answered 503")]
     pub message: String,
     /// The least time to wait before another attempt, in milliseconds, as the executor said.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -25,12 +25,15 @@ pub struct Upload {
     #[serde(rename = "file_id")]
     pub id: FileId,
     /// The name that a task finds it under.
+    #[schemars(example = &"report.csv")]
     pub name: String,
     /// Its size in bytes.
+    #[schemars(example = 1234)]
     pub size: u64,
     /// The sha256 of its bytes.
     pub sha256: Digest,
     /// Who uploaded it.
+    #[schemars(example = &"admin")]
     pub principal: String,
     /// When.
     pub created_at: Timestamp,
@@ -42,10 +45,13 @@ pub struct TaskFile {
     /// The task.
     pub task_id: TaskId,
     /// The caller's reference to the task.
+    #[schemars(example = &"fetch")]
     pub task: String,
     /// Its path below `/out`.
+    #[schemars(example = &"report.csv")]
     pub name: String,
     /// Its size in bytes.
+    #[schemars(example = 1234)]
     pub size: u64,
 }
 

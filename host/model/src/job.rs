@@ -113,10 +113,12 @@ pub struct Job {
     /// Its id.
     pub id: JobId,
     /// The caller's name for it.
+    #[schemars(example = &"nightly report")]
     pub name: Option<String>,
     /// Where it stands.
     pub state: JobState,
     /// Who submitted it.
+    #[schemars(example = &"admin")]
     pub principal: String,
     /// When it was accepted.
     pub created_at: Timestamp,
@@ -129,6 +131,7 @@ pub struct Job {
     #[serde(default, skip_serializing_if = "Hops::is_empty")]
     pub hops: Hops,
     /// How many tasks it has.
+    #[schemars(example = 1)]
     pub task_count: u64,
     /// Its tasks, in the order they were listed. Left out of lists.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -139,6 +142,7 @@ pub struct Job {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Origin {
     /// The name of the schedule.
+    #[schemars(example = &"hourly")]
     pub schedule: String,
     /// The tick, or the moment at which somebody triggered it.
     pub tick: Timestamp,
@@ -152,10 +156,12 @@ pub struct Task {
     /// The job it belongs to.
     pub job_id: JobId,
     /// The caller's reference to it.
+    #[schemars(example = &"fetch")]
     pub reference: String,
     /// The caller's name for it.
     pub name: Option<String>,
     /// The plugin that runs it.
+    #[schemars(example = &"rest_executor")]
     pub executor: String,
     /// The tools that failed before it took their place, first to last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -167,6 +173,7 @@ pub struct Task {
     /// The tasks it waits for.
     pub dependencies: Vec<TaskDependency>,
     /// From 0 (urgent) to 3 (low).
+    #[schemars(example = 2)]
     pub priority: u8,
     /// Not before this moment.
     pub run_at: Timestamp,
@@ -186,6 +193,7 @@ pub struct Task {
     pub allow: Option<Vec<Grant>>,
     /// How often it is tried at most: what was asked for, one more with every attempt that a clean
     /// stop of the host cut short, and as many again with every redrive.
+    #[schemars(example = 3)]
     pub max_attempts: u32,
     /// What holds it back, while it is ready and its executor is left alone for a while.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -197,6 +205,7 @@ pub struct Task {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub approvals: Vec<Approval>,
     /// What it returned.
+    #[schemars(extend("examples" = [{"status": 200}]))]
     pub output: Option<Value>,
     /// Why it did not end well.
     pub fault: Option<Fault>,
@@ -214,18 +223,22 @@ pub struct TaskSummary {
     /// The job it belongs to.
     pub job_id: JobId,
     /// The caller's reference to it.
+    #[schemars(example = &"fetch")]
     pub reference: String,
     /// The caller's name for it.
     pub name: Option<String>,
     /// The plugin that runs it.
+    #[schemars(example = &"rest_executor")]
     pub executor: String,
     /// Where it stands.
     pub state: TaskState,
     /// From 0 (urgent) to 3 (low).
+    #[schemars(example = 2)]
     pub priority: u8,
     /// How often it was tried.
     pub attempt: u32,
     /// How often it is tried at most.
+    #[schemars(example = 3)]
     pub max_attempts: u32,
     /// Not before this moment.
     pub run_at: Timestamp,
@@ -263,6 +276,7 @@ pub struct TaskDependency {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Attempt {
     /// Its number, from 1: the fencing token of its writes.
+    #[schemars(example = 1)]
     pub n: u32,
     /// When it began.
     pub started_at: Timestamp,

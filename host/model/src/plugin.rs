@@ -76,18 +76,23 @@ impl World {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Descriptor {
     /// The id that tasks name.
+    #[schemars(example = &"rest_executor")]
     pub id: String,
     /// The name for people.
+    #[schemars(example = &"REST")]
     pub name: String,
     /// What it does.
+    #[schemars(example = &"Sends HTTP requests.")]
     pub description: String,
     /// Its version, semver.
+    #[schemars(example = &"1.0.0")]
     pub version: String,
     /// JSON Schema of the input.
     pub input_schema: Value,
     /// JSON Schema of the output.
     pub output_schema: Value,
     /// Words to find it by.
+    #[schemars(extend("examples" = [["http"]]))]
     pub tags: Vec<String>,
 }
 
@@ -219,6 +224,7 @@ pub struct Installed {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Asked {
     /// What it is, as words.
+    #[schemars(example = &"http GET https://api.example.com/*")]
     pub what: String,
     /// Whether asking alone allows nothing.
     pub needs_grant: bool,

@@ -15,16 +15,22 @@ const TEXT_CHARACTERS_MAX: usize = 600;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct FileFault {
     /// The line, from 1.
+    #[schemars(example = 7)]
     pub line: u64,
     /// The column, from 1.
+    #[schemars(example = 3)]
     pub column: u64,
     /// The place in the document, for example `limits.memory`.
+    #[schemars(example = &"limits.memory")]
     pub path: String,
     /// The kind of fault, kebab-case.
+    #[schemars(example = &"wrong-type")]
     pub code: &'static str,
     /// What is wrong.
+    #[schemars(example = &"must be a size")]
     pub message: String,
     /// What to do about it.
+    #[schemars(example = &"write a number with its unit, such as `64MiB`")]
     pub fix: String,
 }
 

@@ -41,6 +41,7 @@ pub struct ScheduleSpec {
     /// What is submitted at each tick: the fields of one task, or `tasks`. Left out of lists.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     #[schemars(with = "Map<String, Value>")]
+    #[schemars(extend("examples" = [{"executor": "rest_executor", "inputs": {"url": "https://example.com"}}]))]
     pub job: Value,
     /// What comes of a tick while a job of an earlier one has not ended.
     #[serde(default)]
@@ -147,8 +148,10 @@ impl<'de> Deserialize<'de> for Missed {
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Schedule {
     /// Its name, unique on the host.
+    #[schemars(example = &"hourly")]
     pub name: String,
     /// Who made it: its jobs are submitted in this name.
+    #[schemars(example = &"admin")]
     pub principal: String,
     /// What it does, and when.
     #[serde(flatten)]
@@ -176,6 +179,7 @@ pub struct Schedule {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
 pub struct TickCounts {
     /// Jobs submitted, also when somebody triggered one.
+    #[schemars(example = 12)]
     pub fired: u64,
     /// Ticks that were skipped, since a job of an earlier one had not ended.
     pub skipped: u64,

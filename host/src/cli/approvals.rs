@@ -1,6 +1,6 @@
 //! `approvals list`, `approvals approve`, `approvals deny`.
 
-use apflow_api::{ApproveTask, DenyTask, ListApprovals};
+use apflow_api::{ApproveTask, DenyTask, ListApprovals, Page};
 use apflow_model::approval::Reason;
 use apflow_model::id::TaskId;
 use apflow_model::job::Task;
@@ -64,7 +64,8 @@ async fn list(
     cursor: Option<TaskId>,
     output: &Output,
 ) -> Result<(), CliError> {
-    let listed = invoke(config, ListApprovals { limit: Some(limit), cursor }).await?;
+    let page = Page { limit: Some(limit), cursor };
+    let listed = invoke(config, ListApprovals { page }).await?;
     output.result(&listed, || {
         if listed.approvals.is_empty() {
             return "nothing waits for an approval".to_owned();

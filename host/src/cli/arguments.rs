@@ -80,10 +80,10 @@ pub(crate) enum Verb {
     },
     /// Check manifests and components, as CI does: plugin.yaml and tool.yaml.
     Validate(Validate),
-    /// Print the JSON Schema of a manifest, for editors and CI.
+    /// Print the JSON Schema of a manifest, or the OpenAPI document, for editors and CI.
     Schema {
-        /// Of which kind of manifest.
-        kind: ManifestKind,
+        /// Of what.
+        of: SchemaOf,
     },
     /// Run one task now, or a batch of them.
     Run(Run),
@@ -478,13 +478,15 @@ pub(crate) struct Validate {
     pub(crate) allow_more: bool,
 }
 
-/// A kind of manifest.
+/// What has a schema.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum ManifestKind {
+pub(crate) enum SchemaOf {
     /// `plugin.yaml`.
     Plugin,
     /// `tool.yaml`.
     Tool,
+    /// The HTTP API: the `OpenAPI` document (3.1).
+    Openapi,
 }
 
 /// How `validate` reports.

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use apflow_api::{ListFiles, OpenFile, OpenedFile};
+use apflow_api::{ListFiles, OpenFile, OpenedFile, Page};
 use apflow_model::file::TaskFile;
 use apflow_model::id::JobId;
 use apflow_model::limit::Bytes;
@@ -50,7 +50,7 @@ async fn list(host: &Host, id: JobId) -> Result<Vec<TaskFile>, CliError> {
     let mut files = Vec::new();
     let mut cursor = None;
     loop {
-        let page = ListFiles { id, limit: None, cursor };
+        let page = ListFiles { id, page: Page { limit: None, cursor } };
         let page = host.api.invoke(page, &operator()).await?;
         files.extend(page.files);
         cursor = page.cursor;

@@ -1,6 +1,8 @@
 //! `jobs list`, `jobs show`, `jobs cancel`, `jobs retry`, `jobs purge`.
 
-use apflow_api::{CancelAllJobs, CancelJob, FindJob, ListJobs, PurgeJob, PurgeJobs, RetryJob};
+use apflow_api::{
+    CancelAllJobs, CancelJob, FindJob, ListJobs, Page, PurgeJob, PurgeJobs, RetryJob,
+};
 use apflow_model::id::JobId;
 use apflow_model::job::Job;
 
@@ -23,8 +25,7 @@ pub(crate) async fn list(
         principal: list.principal,
         since: list.since,
         until: list.until,
-        limit: Some(list.limit),
-        cursor: list.cursor,
+        page: Page { limit: Some(list.limit), cursor: list.cursor },
     };
     let page = invoke(config, operation).await?;
     output.result(&page, || {

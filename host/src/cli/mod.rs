@@ -96,8 +96,8 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         }
         Verb::Tools { verb } => tools::run(&config()?, verb, output).await,
         Verb::Validate(verb) => validate::run(&verb, output),
-        Verb::Schema { kind } => {
-            schema::run(kind, output);
+        Verb::Schema { of } => {
+            schema::run(of, output);
             Ok(Exit::Ok)
         }
         Verb::Plugins { verb: PluginsVerb::Release { name } } => {

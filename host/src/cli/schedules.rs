@@ -3,7 +3,7 @@
 use std::iter;
 
 use apflow_api::{
-    ListSchedules, PauseSchedule, PutSchedule, RemoveSchedule, ResumeSchedule, ShowSchedule,
+    ListSchedules, Page, PauseSchedule, PutSchedule, RemoveSchedule, ResumeSchedule, ShowSchedule,
     SystemClock, TriggerSchedule,
 };
 use apflow_model::capability::Grant;
@@ -175,7 +175,8 @@ async fn list(
     cursor: Option<String>,
     output: &Output,
 ) -> Result<Exit, CliError> {
-    let page = invoke(config, ListSchedules { limit: Some(limit), cursor }).await?;
+    let page = Page { limit: Some(limit), cursor };
+    let page = invoke(config, ListSchedules { page }).await?;
     output.result(&page, || {
         let row = |schedule: &Schedule| {
             let Schedule { name, principal, spec, next_at, last_fault, counts, .. } = schedule;

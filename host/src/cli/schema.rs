@@ -1,16 +1,18 @@
-//! `schema`: the JSON Schema of a manifest, for editors and CI.
+//! `schema`: the JSON Schema of a manifest, or the OpenAPI document, for editors and CI.
 
 use apflow_model::manifest::Manifest;
 use apflow_model::tool::Tool;
 
-use super::arguments::ManifestKind;
+use super::arguments::SchemaOf;
 use super::output::Output;
+use crate::http;
 
-/// Prints the schema of a kind of manifest.
-pub(crate) fn run(kind: ManifestKind, output: &Output) {
-    let schema = match kind {
-        ManifestKind::Plugin => Manifest::schema(),
-        ManifestKind::Tool => Tool::schema(),
+/// Prints a schema.
+pub(crate) fn run(of: SchemaOf, output: &Output) {
+    let schema = match of {
+        SchemaOf::Plugin => Manifest::schema(),
+        SchemaOf::Tool => Tool::schema(),
+        SchemaOf::Openapi => http::document(),
     };
     output.result(&schema, || format!("{schema:#}"));
 }

@@ -1,7 +1,7 @@
 //! `tasks list`, `tasks show`, `tasks checkpoints`, `tasks cancel`, `tasks retry`.
 
 use apflow_api::{
-    CancelTask, FindTask, ListCheckpoints, ListTasks, RetryTask, ShownCheckpoint, StateFilter,
+    CancelTask, FindTask, ListCheckpoints, ListTasks, Page, RetryTask, ShownCheckpoint, StateFilter,
 };
 use apflow_model::clock::Timestamp;
 use apflow_model::id::{JobId, TaskId};
@@ -111,8 +111,7 @@ async fn list(config: &Config, wanted: Wanted, output: &Output) -> Result<(), Cl
         job: wanted.job,
         since: wanted.since,
         until: wanted.until,
-        limit: Some(wanted.limit),
-        cursor: wanted.cursor,
+        page: Page { limit: Some(wanted.limit), cursor: wanted.cursor },
     };
     let page = invoke(config, operation).await?;
     output.result(&page, || {

@@ -3,6 +3,7 @@
 mod auth;
 mod body;
 mod files;
+mod openapi;
 mod problem;
 mod route;
 mod watch;
@@ -20,6 +21,7 @@ use axum::routing::{get, post};
 use tokio::sync::watch::Receiver;
 
 pub(crate) use auth::Access;
+pub(crate) use openapi::document;
 use problem::Problem;
 
 /// The largest request body, in bytes.
@@ -74,8 +76,9 @@ pub(crate) fn router(door: Door) -> Router {
     router
         .route(UploadFile::PATH, post(files::upload))
         .route(OpenFile::PATH, get(files::open))
+        .merge(openapi::router())
         .fallback(unknown_route)
-        .method_not_allowed_fallback(unknown_route)
+        .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(door.clone(), identify))
         .with_state(door)
@@ -96,8 +99,14 @@ async fn ready(State(door): State<Door>, request: Request) -> Response {
 }
 
 async fn unknown_route(request: Request) -> Problem {
-    let detail = "there is no such path, or not with this method";
+    let detail = "there is no such path: `GET /api/v1` answers those there are";
     Problem::new(Code::UnknownRoute, detail).in_request(RequestId::of(&request))
+}
+
+/// The header `Allow` is added by the router.
+async fn method_not_allowed(request: Request) -> Problem {
+    let detail = "the path is there, but not with this method: see the header `Allow`";
+    Problem::new(Code::MethodNotAllowed, detail).in_request(RequestId::of(&request))
 }
 
 /// Gives every response the id of its request.

@@ -5,18 +5,24 @@ use apflow_model::reader::FileFault;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 const REPOSITORY: &str = env!("CARGO_PKG_REPOSITORY");
 
 /// The body of every error.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct Problem {
+    /// The page that explains the code.
     #[serde(rename = "type")]
     kind: String,
+    /// The code in words.
     title: String,
+    /// The HTTP status.
     status: u16,
+    /// What is wrong, as a stable word.
     code: &'static str,
+    /// What went wrong this time, for people.
     detail: String,
     /// The place in the caller's JSON, as a JSON pointer.
     #[serde(skip_serializing_if = "Option::is_none")]

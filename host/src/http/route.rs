@@ -93,6 +93,10 @@ pub(super) async fn fields(parts: &mut Parts) -> Result<BTreeMap<String, String>
         if fields.contains_key(&name) {
             return Err(invalid(format!("`{name}` is given twice")));
         }
+        // Not every database can look for one.
+        if value.contains('\0') {
+            return Err(invalid(format!("`{name}` holds a NUL character")));
+        }
         fields.insert(name, value);
     }
     Ok(fields)

@@ -19,6 +19,7 @@ pub struct ResetBreakers;
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ResetAll {
     /// Those that were open or had counted failures.
+    #[schemars(example = 2)]
     pub reset: u64,
 }
 

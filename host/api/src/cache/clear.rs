@@ -22,6 +22,7 @@ pub struct ClearCache {
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Cleared {
     /// All that were kept, or those of the tool.
+    #[schemars(example = 12)]
     pub cleared: u64,
 }
 

@@ -6,8 +6,10 @@ use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
 use apflow_model::file::TaskFile;
 use apflow_model::id::JobId;
+use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::code::Code;
 use crate::error::ApiError;
 use crate::operation::Operation;
 use crate::remote::Input;
@@ -15,13 +17,15 @@ use crate::remote::Input;
 /// Opens a file that a task left.
 ///
 /// Its bytes are answered as a stream, so it is no verb of the table.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct OpenFile {
     /// The job.
     pub id: JobId,
     /// The caller's reference to the task.
+    #[schemars(example = &"fetch")]
     pub task: String,
     /// The file's path below the task's `/out`.
+    #[schemars(example = &"report.csv")]
     pub name: String,
 }
 
@@ -37,6 +41,8 @@ pub struct OpenedFile {
 }
 
 impl OpenFile {
+    /// The codes that it is refused with, beside those that every verb may be.
+    pub const ERRORS: &'static [Code] = &[Code::UnknownFile];
     /// The path that it is called by.
     pub const PATH: &'static str = "/api/v1/jobs/{id}/files/{task}/{*name}";
 

@@ -5,25 +5,32 @@ use std::sync::Arc;
 use apflow_engine::{Engine, NewFile, Piece};
 use apflow_model::access::{Permission, Principal};
 use apflow_model::file::{self, Upload};
+use schemars::JsonSchema;
 use tokio::sync::mpsc::Receiver;
 
+use crate::code::Code;
 use crate::error::ApiError;
 use crate::operation::Operation;
 
 /// Takes a file in. It is kept when this answers.
 ///
 /// Its bytes come as a stream, so it is no verb of the table.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
 pub struct UploadFile {
     /// The name that a task finds it under.
+    #[schemars(length(min = 1, max = 255), example = &"report.csv")]
     pub name: String,
     /// Its size in bytes, where the caller said it.
+    #[schemars(skip)]
     pub size: Option<u64>,
     /// Its bytes, piece by piece.
+    #[schemars(skip)]
     pub pieces: Receiver<Piece>,
 }
 
 impl UploadFile {
+    /// The codes that it is refused with, beside those that every verb may be.
+    pub const ERRORS: &'static [Code] = &[Code::PayloadTooLarge];
     /// The path that it is called by.
     pub const PATH: &'static str = "/api/v1/files";
 }

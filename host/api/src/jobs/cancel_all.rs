@@ -19,6 +19,7 @@ pub struct CancelAllJobs;
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct CancelledJobs {
     /// Those that had not ended.
+    #[schemars(example = 3)]
     pub cancelled: u64,
 }
 

@@ -36,14 +36,18 @@ pub struct ListCheckpoints {
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct ShownCheckpoint {
     /// The place in the task's history, from 1.
+    #[schemars(example = 1)]
     pub n: u64,
     /// The name of the step.
+    #[schemars(example = &"page-1")]
     pub step: String,
     /// The attempt that saved it.
+    #[schemars(example = 1)]
     pub attempt: u32,
     /// When it was saved.
     pub at: Timestamp,
     /// The size of the value in bytes.
+    #[schemars(example = 512)]
     pub bytes: u64,
     /// The value in base64, when it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]

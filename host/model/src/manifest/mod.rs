@@ -24,12 +24,16 @@ pub const NAME_CHARACTERS_MAX: usize = 64;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Manifest {
     /// The id that tasks name.
+    #[schemars(example = &"rest_executor")]
     pub name: String,
     /// The plugin's version.
+    #[schemars(with = "String", example = &"1.0.0")]
     pub version: semver::Version,
     /// What it does.
+    #[schemars(example = &"Sends HTTP requests.")]
     pub description: String,
     /// The file of the component, beside the manifest.
+    #[schemars(example = &"rest_executor.wasm")]
     pub component: String,
     /// The SPDX expression of its licence, if it says one.
     pub license: Option<String>,

@@ -59,6 +59,7 @@ impl HealthIssue {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ToolHealth {
     /// Its name.
+    #[schemars(example = &"minify")]
     pub tool: String,
     /// As bad as the worst issue.
     pub status: HealthStatus,

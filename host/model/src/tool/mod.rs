@@ -41,10 +41,13 @@ pub const REQUEST_EXECUTOR: &str = "rest_executor";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Tool {
     /// The name that callers use: that of its folder.
+    #[schemars(example = &"minify")]
     pub name: String,
     /// The tool's version.
+    #[schemars(with = "String", example = &"1.0.0")]
     pub version: semver::Version,
     /// What it does.
+    #[schemars(example = &"Writes JSON without white space.")]
     pub description: String,
     /// What it is for, at least one.
     pub categories: Vec<Category>,

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use apflow_api::{Api, ApiError, Approval, ListJobs, LoadPlugin, SubmitJob, WatchJob};
+use apflow_api::{Api, ApiError, Approval, ListJobs, LoadPlugin, Page, SubmitJob, WatchJob};
 use apflow_model::hops::Hops;
 use apflow_model::job::Job;
 use apflow_model::state::JobState;
@@ -205,7 +205,8 @@ async fn all_ended(api: &Api) -> Result<(), CliError> {
     let started = Instant::now();
     while started.elapsed() < WAIT_MAX {
         let states = vec![JobState::Pending, JobState::Running];
-        let open = ListJobs { states, limit: Some(1), ..ListJobs::default() };
+        let open =
+            ListJobs { states, page: Page { limit: Some(1), cursor: None }, ..ListJobs::default() };
         if api.invoke(open, &operator()).await?.jobs.is_empty() {
             return Ok(());
         }
