@@ -69,15 +69,15 @@ macro_rules! id {
 
 id!(
     /// The id of a job, for example `j_01h2xcejqtf2n`.
-    JobId, "j_", "job", "^j_0[0-9a-hjkmnp-tv-z]{12}$", "j_01h2xcejqtf2n"
+    JobId, "j_", "job", "^j_[0-7][0-9a-hjkmnp-tv-z]{12}$", "j_01h2xcejqtf2n"
 );
 id!(
     /// The id of a task, for example `t_01h2xcejqtf2p`.
-    TaskId, "t_", "task", "^t_0[0-9a-hjkmnp-tv-z]{12}$", "t_01h2xcejqtf2p"
+    TaskId, "t_", "task", "^t_[0-7][0-9a-hjkmnp-tv-z]{12}$", "t_01h2xcejqtf2p"
 );
 id!(
     /// The id of an uploaded file, for example `f_01h2xcejqtf2q`.
-    FileId, "f_", "file", "^f_0[0-9a-hjkmnp-tv-z]{12}$", "f_01h2xcejqtf2q"
+    FileId, "f_", "file", "^f_[0-7][0-9a-hjkmnp-tv-z]{12}$", "f_01h2xcejqtf2q"
 );
 
 /// Makes ids: 41 bits of milliseconds, 10 bits of node, 12 bits of sequence.

@@ -7,6 +7,7 @@ use apflow_model::access::{Permission, Principal};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::code::Code;
 use crate::error::ApiError;
 use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
@@ -39,6 +40,7 @@ impl Operation for ClearCache {
 impl Remote for ClearCache {
     const METHOD: Method = Method::Delete;
     const PATH: &'static str = "/api/v1/cache";
+    const ERRORS: &'static [Code] = &[Code::UnknownTool];
 
     fn read(input: &mut Input) -> Result<Self, ApiError> {
         Ok(Self { tool: input.take("tool")? })

@@ -7,6 +7,7 @@ use apflow_model::access::{Permission, Principal};
 use apflow_model::cache::KeptResults;
 use schemars::JsonSchema;
 
+use crate::code::Code;
 use crate::error::ApiError;
 use crate::operation::Operation;
 use crate::page;
@@ -40,6 +41,7 @@ impl Operation for ListCache {
 impl Remote for ListCache {
     const METHOD: Method = Method::Get;
     const PATH: &'static str = "/api/v1/cache";
+    const ERRORS: &'static [Code] = &[Code::UnknownTool];
 
     fn read(input: &mut Input) -> Result<Self, ApiError> {
         Ok(Self { tool: input.take("tool")?, limit: input.take("limit")? })

@@ -12,13 +12,16 @@ use crate::code::Code;
 use crate::error::ApiError;
 use crate::operation::Operation;
 
+/// The form of a name, as [`file::check_name`] has it.
+const NAME: &str = r"^(?!\.\.?$)[^/\\\x00-\x1f\x7f-\x9f]+$";
+
 /// Takes a file in. It is kept when this answers.
 ///
 /// Its bytes come as a stream, so it is no verb of the table.
 #[derive(Debug, JsonSchema)]
 pub struct UploadFile {
     /// The name that a task finds it under.
-    #[schemars(length(min = 1, max = 255), example = &"report.csv")]
+    #[schemars(length(max = 255), regex(pattern = NAME), example = &"report.csv")]
     pub name: String,
     /// Its size in bytes, where the caller said it.
     #[schemars(skip)]

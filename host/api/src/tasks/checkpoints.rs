@@ -25,7 +25,7 @@ pub struct ListCheckpoints {
     /// Their values as well.
     #[schemars(rename = "values", default)]
     pub with_values: bool,
-    /// How many, from 1 to 1000, which it is if not said; with values from 1 to 16.
+    /// How many at most; 1000 if not said. With their values, a page holds at most 16.
     #[schemars(range(min = 1, max = CHECKPOINTS_PER_PAGE_MAX))]
     pub limit: Option<u32>,
     /// The `cursor` of the page before.
@@ -71,7 +71,7 @@ impl Operation for ListCheckpoints {
     async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<CheckpointList, ApiError> {
         let Self { id, with_values, limit, cursor } = self;
         let most = if with_values { VALUES_PER_PAGE_MAX } else { CHECKPOINTS_PER_PAGE_MAX };
-        let limit = page::limit(limit, most, most)?;
+        let limit = page::limit(limit, most, CHECKPOINTS_PER_PAGE_MAX)?.min(most);
         let after = cursor.unwrap_or_default();
         let page = engine.list_checkpoints(id, after, limit, with_values).await?;
         let page = page.ok_or(ApiError::UnknownTask(id))?;

@@ -145,8 +145,8 @@ impl Described {
     fn body(&self) -> Option<Value> {
         let fields = match self.takes {
             Takes::Bytes => {
+                // A file may be empty.
                 return Some(json!({
-                    "required": true,
                     "content": { "application/octet-stream": { "schema": {} } },
                 }));
             }
@@ -209,7 +209,12 @@ impl Described {
             responses.insert(status.to_string(), response);
         }
         for (status, codes) in self.codes() {
-            responses.insert(status.to_string(), refusal(status, &codes));
+            let response = match codes.as_slice() {
+                // The same wherever it stands.
+                [code] => json!({ "$ref": format!("#/components/responses/{}", code.name()) }),
+                codes => refusal(status, codes),
+            };
+            responses.insert(status.to_string(), response);
         }
         responses.into()
     }
@@ -253,6 +258,12 @@ fn headers(status: u16) -> Value {
         });
     }
     headers
+}
+
+/// An answer for each code, for the routes that are refused with no other of its status.
+pub(super) fn refusals() -> Map<String, Value> {
+    let refusal = |code: &Code| (code.name().to_owned(), refusal(code.status(), &[*code]));
+    Code::ALL.iter().map(refusal).collect()
 }
 
 /// An answer that says why not.
