@@ -171,7 +171,7 @@ fn what_there_is_not_is_a_problem_too() {
     serving.get("/api/v1/plugins/nobody").problem(404, "unknown-plugin");
     serving.get("/nowhere").problem(404, "unknown-route");
     let token = Some(serving.token());
-    serving.ask("PUT /api/v1/jobs", token, b"").problem(404, "unknown-route");
+    serving.ask("PUT /api/v1/jobs", token, b"").problem(405, "method-not-allowed");
     let builtin = serving.ask("DELETE /api/v1/plugins/rest_executor", token, b"");
     builtin.problem(409, "builtin-plugin");
 }

@@ -48,7 +48,7 @@ pub(crate) fn document() -> Value {
         "paths": paths,
         "components": {
             "schemas": schemas,
-            "responses": operation::refusals(),
+            "responses": operation::refusals(&routes),
             "headers": { "x-request-id": {
                 "description": "The id of the request, under which the host's log has it.",
                 "schema": { "type": "string", "examples": ["1f3a-2c"] },

@@ -260,10 +260,11 @@ fn headers(status: u16) -> Value {
     headers
 }
 
-/// An answer for each code, for the routes that are refused with no other of its status.
-pub(super) fn refusals() -> Map<String, Value> {
-    let refusal = |code: &Code| (code.name().to_owned(), refusal(code.status(), &[*code]));
-    Code::ALL.iter().map(refusal).collect()
+/// The answers of these routes that one code alone has, by its name.
+pub(super) fn refusals(routes: &[Described]) -> Map<String, Value> {
+    let codes = routes.iter().flat_map(|route| route.codes().into_values());
+    let lone = codes.filter_map(|codes| <[Code; 1]>::try_from(codes).ok());
+    lone.map(|[code]| (code.name().to_owned(), refusal(code.status(), &[code]))).collect()
 }
 
 /// An answer that says why not.
