@@ -50,11 +50,11 @@ mod tool_runs;
 
 mod commit;
 mod link;
+mod standing;
 mod write;
 mod writer;
 
 mod address;
-mod batch;
 mod clock;
 mod connect;
 mod connection;
@@ -96,6 +96,7 @@ pub use crate::redrive::{RedriveChoice, Redriven};
 pub use crate::retention::RemovedUploads;
 pub use crate::schedules::{Due, Fired, NewSchedule, SCHEDULES_PER_PAGE_MAX, SchedulePage};
 pub use crate::sessions::SessionId;
+pub use crate::standing::Places;
 pub use crate::store::Store;
 pub use crate::take::Claimed;
 pub use crate::task_list::{TASKS_PER_PAGE_MAX, TaskFilter, TaskPage};

@@ -186,7 +186,7 @@ impl Store {
         &self.hearing
     }
 
-    #[cfg(test)]
+    /// Where to write.
     pub(crate) fn writer(&self) -> &Writer {
         &self.writer
     }
