@@ -173,11 +173,7 @@ struct Shift<'a> {
 
 impl Shift<'_> {
     /// Claims what is ready, or becomes it.
-    async fn claim(
-        &mut self,
-        running: &mut Running,
-        next: &Next,
-    ) -> Result<HandedOut, StoreError> {
+    async fn claim(&mut self, running: &mut Running, next: &Next) -> Result<HandedOut, StoreError> {
         let store = &self.engine.store;
         let concurrency = Arc::clone(&self.engine.settings.concurrency);
         let limits = Limits { concurrency, ..Limits::default() };

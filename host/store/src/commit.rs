@@ -51,7 +51,9 @@ pub(crate) async fn commit(
             Some(Trouble::Conflict) if conflicts < CONFLICTS_MAX => conflicts += 1,
             Some(Trouble::Lost | Trouble::Unavailable) => return Err(error),
             Some(Trouble::Conflict | Trouble::Refused) | None => match way {
-                Way::Together if batch.len() + usize::from(standing.is_some()) > 1 => way = Way::Apart,
+                Way::Together if batch.len() + usize::from(standing.is_some()) > 1 => {
+                    way = Way::Apart
+                }
                 Way::Together | Way::Apart => return Err(error),
             },
         }
