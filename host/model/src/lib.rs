@@ -47,5 +47,6 @@ pub mod tool;
 pub mod tool_settings;
 pub mod usage;
 pub mod validate;
+pub mod visible;
 mod yaml;
 pub mod zone;
