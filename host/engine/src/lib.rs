@@ -47,6 +47,7 @@ mod tasks;
 mod tools;
 mod unstored;
 mod upload;
+mod visible;
 mod watch;
 mod window;
 mod workplace;

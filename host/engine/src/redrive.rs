@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use apflow_model::id::{JobId, TaskId};
 use apflow_model::job::{Job, Task};
+use apflow_model::visible::Visible;
 use apflow_store::{RedriveChoice, Redriven};
 
 use crate::engine::Engine;
@@ -22,14 +23,20 @@ impl Engine {
     /// Lets the failed tasks of a job run again, with their checkpoints and as many attempts as at
     /// first; what was skipped because of them waits again. A job without any stays as it is.
     ///
-    /// None when there is no such job.
+    /// None when there is no such job that is seen.
     ///
     /// # Errors
     ///
     /// [`EngineError::UnknownTask`] when the job has no task of such a name, and
     /// [`EngineError::Store`] when the database fails. Nothing is changed then.
-    pub async fn retry(&self, id: JobId, again: Again) -> Result<Option<Job>, EngineError> {
-        if self.store.job_state(id).await?.is_none() {
+    pub async fn retry(
+        &self,
+        id: JobId,
+        again: Again,
+        visible: Visible<'_>,
+    ) -> Result<Option<Job>, EngineError> {
+        let owner = self.store.owner_of_job(id).await?;
+        if !owner.is_some_and(|owner| visible.shows(&owner)) {
             return Ok(None);
         }
         let tasks = self.find_tasks(id, again.tasks).await?;
@@ -57,7 +64,7 @@ impl Engine {
 
     /// Lets a failed task run again, as [`Engine::retry`] does.
     ///
-    /// None when there is no such task.
+    /// None when there is no such task that is seen.
     ///
     /// # Errors
     ///
@@ -66,7 +73,11 @@ impl Engine {
         &self,
         id: TaskId,
         with_cancelled: bool,
+        visible: Visible<'_>,
     ) -> Result<Option<Task>, EngineError> {
+        if !self.sees_task(id, visible).await? {
+            return Ok(None);
+        }
         let Some(job) = self.store.job_of(id).await? else { return Ok(None) };
         self.redrive(job, RedriveChoice { tasks: vec![id], with_cancelled }).await?;
         Ok(self.store.find_task(id).await?)

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use apflow_model::access::Principal;
 use apflow_model::capability::Grant;
 use apflow_model::hops::Hops;
 use apflow_model::job::{Job, SpecFault};
@@ -28,7 +29,7 @@ pub struct PutSchedule {
     /// What it does and when, as JSON.
     pub spec: Value,
     /// Who makes it, and submits its jobs.
-    pub principal: String,
+    pub principal: Principal,
     /// What the operator allows its jobs alone.
     pub grants: Vec<Grant>,
 }
@@ -60,6 +61,7 @@ impl Engine {
             hops: Hops::default(),
         };
         self.checked(job).await.map_err(|error| error.below("/job"))?;
+        let principal = principal.name;
         let new = NewSchedule { name: name.clone(), principal, spec, grants };
         let put = self.store.put_schedule(new, owner, self.now()).await?;
         put.ok_or(EngineError::ScheduleTaken(name))
@@ -149,7 +151,7 @@ impl Engine {
     ) -> Result<NewJob, EngineError> {
         let job = NewSubmission {
             job: schedule.spec.job.clone(),
-            principal: schedule.principal.clone(),
+            principal: Principal::admin(&schedule.principal),
             grants: schedule.grants.clone(),
             hops,
         };

@@ -54,11 +54,6 @@ impl Principal {
     pub fn sees(&self) -> Visible<'_> {
         if self.may(Permission::JobsManage) { Visible::All } else { Visible::Own(&self.name) }
     }
-
-    /// Whose schedules it sees and changes.
-    pub fn sees_schedules(&self) -> Visible<'_> {
-        if self.may(Permission::SchedulesManage) { Visible::All } else { Visible::Own(&self.name) }
-    }
 }
 
 #[cfg(test)]
@@ -83,6 +78,5 @@ mod tests {
         let mut caller = Principal::admin("ada");
         caller.permissions.retain(|permission| *permission != Permission::JobsManage);
         assert_eq!(caller.sees(), Visible::Own("ada"));
-        assert_eq!(caller.sees_schedules(), Visible::All);
     }
 }

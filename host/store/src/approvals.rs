@@ -78,19 +78,23 @@ impl Store {
         self.write(Rule { task, decided }).await
     }
 
-    /// Lists tasks that wait for an approval, with ids above `after`. `limit` is brought into 1 to
-    /// [`APPROVALS_PER_PAGE_MAX`].
+    /// Lists tasks that wait for an approval, of one owner or of all, with ids above `after`. `limit`
+    /// is brought into 1 to [`APPROVALS_PER_PAGE_MAX`].
     ///
     /// # Errors
     ///
     /// [`StoreError::Database`] and [`StoreError::Corrupt`].
     pub async fn list_approvals(
         &self,
+        owner: Option<&str>,
         after: Option<TaskId>,
         limit: u32,
     ) -> Result<ApprovalPage, StoreError> {
         let limit = limit.clamp(1, APPROVALS_PER_PAGE_MAX);
-        let list = query(PENDING).bind(after.map_or(0, |task| task.0)).bind(limit + 1);
+        let list = query(PENDING)
+            .bind(after.map_or(0, |task| task.0))
+            .bind(owner.map(str::to_owned))
+            .bind(limit + 1);
         let rows = self.readers().fetch_all(list).await?;
         let mut approvals = rows.iter().map(read_pending).collect::<Result<Vec<_>, _>>()?;
         let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
@@ -107,7 +111,8 @@ const PENDING: &str = "\
     FROM task JOIN job ON job.id = task.job_id \
     JOIN approval ON approval.task_id = task.id AND approval.decided_at IS NULL \
     JOIN task_input ON task_input.task_id = task.id \
-    WHERE task.state = 4 AND task.id > $1 ORDER BY task.id LIMIT $2";
+    WHERE task.state = 4 AND task.id > $1 AND job.principal = COALESCE($2, job.principal) \
+    ORDER BY task.id LIMIT $3";
 
 const PARK: Sql = sql!(
     "\

@@ -46,7 +46,7 @@ async fn a_task_is_parked_until_it_is_approved_and_then_runs() {
     let host = gated().await;
     let task = park(&host).await;
     assert_eq!(host.claim(2, 10).await, [], "it is not asked for again");
-    let listed = host.store.list_approvals(None, 10).await.unwrap();
+    let listed = host.store.list_approvals(None, None, 10).await.unwrap();
     assert_eq!((listed.approvals.len(), listed.next), (1, None));
     let pending = &listed.approvals[0];
     assert_eq!((pending.task_id, pending.tool.as_str()), (task.id, "rm"));
@@ -54,7 +54,7 @@ async fn a_task_is_parked_until_it_is_approved_and_then_runs() {
 
     let Ruling::Made(made) = rule(&host, task.id, Decision::Approved, 5).await else { panic!() };
     assert_eq!((made.job, made.became_ready, made.job_ended), (task.job_id, vec![task.id], None));
-    assert_eq!(host.store.list_approvals(None, 10).await.unwrap().approvals, []);
+    assert_eq!(host.store.list_approvals(None, None, 10).await.unwrap().approvals, []);
     let claimed = host.claim_one(6).await;
     assert_eq!((claimed.task, claimed.attempt), (task.id, 1));
     host.settle(&claimed, 7, completed()).await;
@@ -147,7 +147,7 @@ async fn a_deadline_passes_while_a_task_waits_for_approval() {
     assert_eq!(late.expired.len(), 1);
     let task = host.job(job.id).await.tasks.pop().unwrap();
     assert_eq!(task.fault.unwrap().code, FaultCode::DeadlineExceeded);
-    assert_eq!(host.store.list_approvals(None, 10).await.unwrap().approvals, []);
+    assert_eq!(host.store.list_approvals(None, None, 10).await.unwrap().approvals, []);
     let late = rule(&host, task.id, Decision::Approved, 101).await;
     assert_eq!(late, Ruling::NotAsked(TaskState::Failed));
 }
@@ -172,7 +172,7 @@ async fn parked_tasks_take_no_place_from_others() {
     let executors: Vec<_> = handed_out.tasks.iter().map(|task| task.executor.as_str()).collect();
     assert_eq!(executors, ["ls", "ls"]);
     host.claim(2, 2).await;
-    let first = host.store.list_approvals(None, 2).await.unwrap();
+    let first = host.store.list_approvals(None, None, 2).await.unwrap();
     assert_eq!(first.approvals.len(), 2);
     let second = host.store.list_approvals(first.next, 2).await.unwrap();
     assert_eq!((second.approvals.len(), second.next), (1, None));
@@ -204,7 +204,10 @@ async fn a_parked_task_that_nobody_is_asked_about_is_found_and_asked_about_again
     assert_eq!(host.store.repair("parked-without-approval", at(5)).await.unwrap(), 1);
     assert_eq!(host.store.examine().await.unwrap().findings, []);
     assert_eq!(host.claim(6, 10).await, []);
-    assert_eq!(host.store.list_approvals(None, 1).await.unwrap().approvals[0].task_id, task.id);
+    assert_eq!(
+        host.store.list_approvals(None, None, 1).await.unwrap().approvals[0].task_id,
+        task.id
+    );
 }
 
 #[tokio::test]
@@ -246,7 +249,7 @@ async fn the_rules_of_a_tool_are_those_of_its_file() {
         host.submit(json!({"executor": "rm"})).await;
     }
     assert_eq!(host.claim(1, 10).await, []);
-    for pending in host.store.list_approvals(None, 10).await.unwrap().approvals {
+    for pending in host.store.list_approvals(None, None, 10).await.unwrap().approvals {
         rule(&host, pending.task_id, Decision::Approved, 2).await;
     }
     assert_eq!(host.claim(3, 10).await.len(), 1, "one at once");
