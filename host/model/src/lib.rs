@@ -31,6 +31,7 @@ pub mod manifest;
 pub mod pace;
 pub mod plugin;
 mod pointer;
+pub mod policies;
 pub mod quarantine;
 pub mod reader;
 pub mod redrive;
