@@ -1,6 +1,7 @@
 //! Tasks that are parked until somebody approves their tool, and what was decided.
 //!
-//! It does not say who may decide: the verbs do. A claim parks, so that it does not matter how a task
+//! It does not say who may decide: the verbs do. Which tasks ask for it, their tools and the roles that
+//! submitted them say. A claim parks, so that it does not matter how a task
 //! became ready; and nothing is asked twice, whatever attempts come after.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -119,7 +120,8 @@ const PARK: Sql = sql!(
     UPDATE task SET state = 4 \
     WHERE state = 2 AND id IN (SELECT CAST(value AS BIGINT) FROM ",
     ROWS,
-    ") AND EXISTS (SELECT 1 FROM tool_rule WHERE tool = task.executor AND needs_approval) \
+    ") AND (needs_approval OR EXISTS (SELECT 1 FROM tool_rule \
+                                    WHERE tool = task.executor AND tool_rule.needs_approval)) \
        AND NOT EXISTS (SELECT 1 FROM approval WHERE task_id = task.id \
                          AND tool = task.executor AND is_approved) \
     RETURNING job_id, id, executor"
