@@ -37,6 +37,7 @@ impl Engine {
     ///
     /// # Errors
     ///
+    /// [`EngineError::OwnTask`] when somebody approves a task of their own, and their role may not.
     /// [`EngineError::NotAsked`] when the task waits for no approval, and
     /// [`EngineError::DecidedOtherwise`] when somebody said the opposite before.
     /// [`EngineError::Store`] when the database fails. Nothing is changed then.
@@ -48,6 +49,10 @@ impl Engine {
         reason: Option<Reason>,
     ) -> Result<Option<Task>, EngineError> {
         let Some(owner) = self.store.owner_of_task(task).await? else { return Ok(None) };
+        let is_own = owner == caller.name && decision == Decision::Approved;
+        if is_own && !self.role(&caller.role)?.may_approve_own {
+            return Err(EngineError::OwnTask { task, role: caller.role.clone() });
+        }
         let at = self.now();
         let decided = Decided { decision, principal: caller.name.clone(), reason, at };
         match self.store.rule(task, decided).await? {

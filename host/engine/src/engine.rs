@@ -11,6 +11,7 @@ use apflow_model::id::{JobId, TaskId};
 use apflow_model::idempotency::IdempotencyHours;
 use apflow_model::job::Job;
 use apflow_model::lease::LeaseSeconds;
+use apflow_model::policies::CurrentPolicies;
 use apflow_model::quarantine::QuarantineRule;
 use apflow_model::retention::Retention;
 use apflow_model::tool_settings::ToolSettings;
@@ -59,6 +60,8 @@ pub struct Settings {
     pub retention: Retention,
     /// How tools are taken care of.
     pub tools: ToolSettings,
+    /// What roles may do, at each moment.
+    pub policies: Arc<CurrentPolicies>,
 }
 
 impl Default for Settings {
@@ -75,6 +78,7 @@ impl Default for Settings {
             admission: Admission::default(),
             retention: Retention::default(),
             tools: ToolSettings::default(),
+            policies: Arc::default(),
         }
     }
 }

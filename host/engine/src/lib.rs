@@ -36,6 +36,7 @@ mod quarantine;
 mod redrive;
 mod registry;
 mod retention;
+mod roles;
 mod schedules;
 mod schema;
 mod sessions;

@@ -61,8 +61,8 @@ impl Engine {
             hops: Hops::default(),
         };
         self.checked(job).await.map_err(|error| error.below("/job"))?;
-        let principal = principal.name;
-        let new = NewSchedule { name: name.clone(), principal, spec, grants };
+        let Principal { name: principal, role, .. } = principal;
+        let new = NewSchedule { name: name.clone(), principal, role, spec, grants };
         let put = self.store.put_schedule(new, owner, self.now()).await?;
         put.ok_or(EngineError::ScheduleTaken(name))
     }
@@ -143,15 +143,20 @@ impl Engine {
         Ok(job)
     }
 
-    /// The job of a schedule, checked as one that is submitted now: a plugin may be gone.
+    /// The job of a schedule, checked as one that is submitted now: a plugin may be gone, and its
+    /// maker's role may not run a tool any more.
     async fn job_of(
         self: &Arc<Self>,
         schedule: &Schedule,
         hops: Hops,
     ) -> Result<NewJob, EngineError> {
+        let policies = self.settings.policies.get();
+        let principal = policies.roles.principal(&schedule.principal, &schedule.role);
+        let unknown = || EngineError::UnknownRole(schedule.role.clone());
+        let principal = principal.ok_or_else(unknown)?;
         let job = NewSubmission {
             job: schedule.spec.job.clone(),
-            principal: Principal::admin(&schedule.principal),
+            principal,
             grants: schedule.grants.clone(),
             hops,
         };

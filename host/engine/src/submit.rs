@@ -19,7 +19,7 @@ use sha2::{Digest as _, Sha256};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::registry::ReadyPlugin;
-use crate::{grants, schema};
+use crate::{grants, roles, schema};
 
 /// A job as a caller hands it in.
 pub struct NewSubmission {
@@ -48,6 +48,7 @@ impl Engine {
     /// # Errors
     ///
     /// [`EngineError::InvalidJob`], [`EngineError::UnknownExecutor`], [`EngineError::InvalidInput`],
+    /// [`EngineError::ToolBlocked`], [`EngineError::UnknownRole`],
     /// [`EngineError::GrantNotAsked`] and [`EngineError::JobLoop`] for a job that is refused,
     /// [`EngineError::TooManyTasks`] while too many others have not ended, [`EngineError::Busy`] and
     /// [`EngineError::Store`]. Nothing is stored then.
@@ -114,6 +115,7 @@ impl Engine {
         let mut spec = JobSpec::parse(submission.job).map_err(EngineError::InvalidJob)?;
         spec.hops = submission.hops;
         let path = |index| if is_forest { format!("/tasks/{index}") } else { String::new() };
+        roles::apply(&self.role(&submission.principal.role)?, &mut spec, path)?;
         let plugins = self.plugins_of(&spec, path).await?;
         for (index, task) in spec.tasks.iter().enumerate() {
             let plugin = &plugins[&task.executor];

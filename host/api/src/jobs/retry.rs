@@ -32,7 +32,7 @@ impl Operation for RetryJob {
     async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<Job, ApiError> {
         let Self { id, tasks, with_cancelled } = self;
         let again = Again { tasks, with_cancelled };
-        let retried = engine.retry(id, again, caller.sees()).await?;
+        let retried = engine.retry(id, again, caller).await?;
         retried.ok_or(ApiError::UnknownJob(id))
     }
 }

@@ -28,7 +28,7 @@ impl Operation for RetryTask {
     type Output = Task;
 
     async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<Task, ApiError> {
-        let retried = engine.retry_task(self.id, self.with_cancelled, caller.sees()).await?;
+        let retried = engine.retry_task(self.id, self.with_cancelled, caller).await?;
         retried.ok_or(ApiError::UnknownTask(self.id))
     }
 }
