@@ -1,15 +1,18 @@
 //! Where things are: the XDG folders, unless the environment or a flag says otherwise. `config.yaml`
-//! holds the operator's token, `secrets.yaml` says where secrets are.
+//! holds the operator's token, `secrets.yaml` says where secrets are, `policies.yaml` what
+//! roles may do.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use apflow_model::breaker::BreakerRules;
 use apflow_model::concurrency::{Admission, Concurrency};
 use apflow_model::idempotency::IdempotencyHours;
 use apflow_model::lease::LeaseSeconds;
+use apflow_model::policies::CurrentPolicies;
 use apflow_model::quarantine::QuarantineRule;
 use apflow_model::reader::FileFault;
 use apflow_model::retention::Retention;
@@ -18,6 +21,7 @@ use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt, Permissions, PermissionsExt};
 use serde::Deserialize;
 
+use crate::policies::{self, POLICIES_FILE};
 use crate::secret::{SECRETS_FILE, Unreadable, Vault};
 
 const CONFIG_FILE: &str = "config.yaml";
@@ -32,8 +36,8 @@ pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
     /// Where the database is: `DATABASE_URL`. None for a file in the data directory.
     pub(crate) database_url: Option<String>,
-    /// The folder of `config.yaml` and `secrets.yaml`.
-    settings_dir: PathBuf,
+    /// The folder of `config.yaml`, `policies.yaml` and `secrets.yaml`.
+    pub(crate) settings_dir: PathBuf,
     /// The longest that compiling a component may take.
     pub(crate) compile_timeout: Duration,
     /// The environment that `env` grants take their values from: without the variables that hold
@@ -41,6 +45,8 @@ pub(crate) struct Config {
     pub(crate) environment: BTreeMap<String, String>,
     /// The operator's secrets.
     pub(crate) secrets: Vault,
+    /// What roles may do, as `policies.yaml` says at each moment.
+    pub(crate) policies: Arc<CurrentPolicies>,
     /// What `config.yaml` says.
     pub(crate) file: ConfigFile,
 }
@@ -78,7 +84,7 @@ pub(crate) enum ConfigError {
         /// Its mode.
         mode: u32,
     },
-    /// `secrets.yaml` has faults.
+    /// `secrets.yaml` or `policies.yaml` has faults.
     #[error("`{}` is not valid", path.display())]
     Faults {
         /// The file.
@@ -139,7 +145,8 @@ impl TryFrom<u32> for AttemptsMax {
 }
 
 impl Config {
-    /// Settles where things are. Flags win over the environment, which wins over the XDG folders.
+    /// Settles where things are. Flags win over the environment, which wins over the XDG folders. The
+    /// shipped policies apply until [`Config::with_policies`].
     pub(crate) fn new(
         data_dir: Option<PathBuf>,
         config_dir: Option<PathBuf>,
@@ -171,6 +178,7 @@ impl Config {
             compile_timeout,
             environment,
             secrets,
+            policies: Arc::default(),
             file,
         })
     }
@@ -191,6 +199,26 @@ impl Config {
         let folder = open_folder(&self.settings_dir).map_err(unusable)?;
         add_token(&folder, text, &token).map_err(unusable)?;
         Ok((token, true))
+    }
+
+    /// Puts what `policies.yaml` says in force.
+    pub(crate) fn with_policies(self) -> Result<Self, ConfigError> {
+        self.policies.replace(policies::read(&self.settings_dir)?.unwrap_or_default());
+        Ok(self)
+    }
+
+    /// The same, but a file that is not valid is a trouble to be told.
+    pub(crate) fn with_policies_or_troubles(self) -> Self {
+        match policies::read(&self.settings_dir) {
+            Ok(policies) => self.policies.replace(policies.unwrap_or_default()),
+            Err(error) => self.policies.refuse(policies::troubles(&error)),
+        }
+        self
+    }
+
+    /// Where `policies.yaml` is.
+    pub(crate) fn policies_file(&self) -> PathBuf {
+        self.settings_dir.join(POLICIES_FILE)
     }
 
     /// Where `secrets.yaml` is.
