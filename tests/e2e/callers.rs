@@ -41,8 +41,10 @@ impl<'serving> Caller<'serving> {
 
 /// What the operator is told of a token that is made for this principal.
 pub(crate) fn make_token(serving: &Serving, principal: &str, role: &str) -> Value {
-    let spec = json!({ "name": format!("{principal} as {role}"), "principal": principal, "role": role });
-    let made = serving.ask("POST /api/v1/tokens", Some(serving.token()), spec.to_string().as_bytes());
+    let spec =
+        json!({ "name": format!("{principal} as {role}"), "principal": principal, "role": role });
+    let made =
+        serving.ask("POST /api/v1/tokens", Some(serving.token()), spec.to_string().as_bytes());
     made.is(201).json()
 }
 

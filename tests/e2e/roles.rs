@@ -52,7 +52,7 @@ fn an_uploaded_file_is_of_no_use_to_others() {
     let file = ada.post("/files?name=a.txt", &json!("secret")).is(201).json();
     let file = file["file_id"].as_str().or(file["id"].as_str()).unwrap().to_owned();
     let job = json!({ "executor": "rest_executor", "inputs": {
-        "url": "https://example.com", "method": "POST", "body": { "$file": file } } });
+        "url": "https://example.com", "method": "POST", "file": { "$file": file } } });
     let refused = bob.post("/jobs", &job);
     let problem = refused.problem(422, "invalid-input");
     assert!(problem["detail"].as_str().unwrap().contains("there is no file"), "{problem:#}");

@@ -1,20 +1,26 @@
 //! Which tools the role of a submitter may run, as `policies.yaml` says at this moment.
 
+use std::sync::Arc;
+
 use apflow_model::job::{JobSpec, SpecFault, TaskSpec};
-use apflow_model::role::Role;
+use apflow_model::role::{Role, Roles};
 
 use crate::engine::Engine;
 use crate::error::EngineError;
 
 impl Engine {
+    /// The roles of callers, as they are now.
+    pub fn roles(&self) -> Arc<Roles> {
+        Arc::clone(&self.settings.policies.get().roles)
+    }
+
     /// The role of this name, as it is now.
     ///
     /// # Errors
     ///
     /// [`EngineError::UnknownRole`] when there is none any more.
     pub(crate) fn role(&self, name: &str) -> Result<Role, EngineError> {
-        let policies = self.settings.policies.get();
-        let role = policies.roles.find(name).cloned();
+        let role = self.roles().find(name).cloned();
         role.ok_or_else(|| EngineError::UnknownRole(name.to_owned()))
     }
 

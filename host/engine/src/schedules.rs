@@ -150,8 +150,7 @@ impl Engine {
         schedule: &Schedule,
         hops: Hops,
     ) -> Result<NewJob, EngineError> {
-        let policies = self.settings.policies.get();
-        let principal = policies.roles.principal(&schedule.principal, &schedule.role);
+        let principal = self.roles().principal(&schedule.principal, &schedule.role);
         let unknown = || EngineError::UnknownRole(schedule.role.clone());
         let principal = principal.ok_or_else(unknown)?;
         let job = NewSubmission {

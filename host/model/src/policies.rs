@@ -22,12 +22,12 @@ static TOP: [Key; 1] = [Key::new(
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policies {
     /// What those may do who act in each role.
-    pub roles: Roles,
+    pub roles: Arc<Roles>,
 }
 
 impl Default for Policies {
     fn default() -> Self {
-        Self { roles: Roles::shipped() }
+        Self { roles: Arc::new(Roles::shipped()) }
     }
 }
 
@@ -55,7 +55,7 @@ fn read(reader: &mut Reader, node: &Node) -> Option<Policies> {
     }
     let top = reader.object(node, "", &TOP)?;
     let roles = top.get("roles").map(|node| read_roles(reader, node)).unwrap_or_default();
-    Some(Policies { roles: Roles::shipped().with(roles) })
+    Some(Policies { roles: Arc::new(Roles::shipped().with(roles)) })
 }
 
 fn read_roles(reader: &mut Reader, node: &Node) -> Vec<Role> {
