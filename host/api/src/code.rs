@@ -67,6 +67,10 @@ codes! {
     UnknownSchedule = "unknown-schedule" 404;
     /// The name is that of another's schedule.
     ScheduleTaken = "schedule-taken" 409;
+    /// There is no such token.
+    UnknownToken = "unknown-token" 404;
+    /// As many tokens are kept as may be.
+    TooManyTokens = "too-many-tokens" 409;
     /// There is no such plugin.
     UnknownPlugin = "unknown-plugin" 404;
     /// There is no such tool.

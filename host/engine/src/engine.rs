@@ -13,6 +13,7 @@ use apflow_model::job::Job;
 use apflow_model::lease::LeaseSeconds;
 use apflow_model::quarantine::QuarantineRule;
 use apflow_model::retention::Retention;
+use apflow_model::role::Roles;
 use apflow_model::tool_settings::ToolSettings;
 use apflow_sandbox::{Sandbox, Stop, StopReason};
 use apflow_store::{JobFilter, JobPage, Store};
@@ -30,6 +31,7 @@ use crate::hub::Hub;
 use crate::lock::DispatchLock;
 use crate::looks::Looks;
 use crate::registry::Registry;
+use crate::tokens::Remembered;
 
 /// How often a waiting caller looks a job up, in case it missed the news of its end.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -58,6 +60,8 @@ pub struct Settings {
     pub retention: Retention,
     /// How tools are taken care of.
     pub tools: ToolSettings,
+    /// What callers may do.
+    pub roles: Arc<Roles>,
 }
 
 impl Default for Settings {
@@ -74,6 +78,7 @@ impl Default for Settings {
             admission: Admission::default(),
             retention: Retention::default(),
             tools: ToolSettings::default(),
+            roles: Arc::new(Roles::shipped()),
         }
     }
 }
@@ -104,6 +109,8 @@ pub struct Engine {
     pub(crate) registry: Registry,
     pub(crate) breakers: Arc<Breakers>,
     pub(crate) looks: Looks,
+    /// The tokens that callers showed lately.
+    pub(crate) remembered: Remembered,
     pub(crate) hub: Hub,
     /// Rung when there may be something to dispatch.
     pub(crate) bell: Notify,
@@ -147,6 +154,7 @@ impl Engine {
             registry: Registry::new(builtins),
             breakers,
             looks: Looks::default(),
+            remembered: Remembered::default(),
             hub: Hub::default(),
             bell: Notify::new(),
             places,
@@ -240,7 +248,13 @@ impl Engine {
         Ok(count)
     }
 
-    pub(crate) fn now(&self) -> Timestamp {
+    /// The roles of callers.
+    pub fn roles(&self) -> Arc<Roles> {
+        Arc::clone(&self.settings.roles)
+    }
+
+    /// The present moment, the same on every host of the database.
+    pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
 

@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod approval;
+pub mod auth;
 pub mod breaker;
 pub mod cache;
 pub mod capability;

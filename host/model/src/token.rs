@@ -253,6 +253,9 @@ impl std::str::FromStr for PrincipalName {
 pub struct TokenDays(u32);
 
 impl TokenDays {
+    /// Ten years.
+    pub const MAX: Self = Self(DAYS_MAX);
+
     /// The span.
     pub const fn span(self) -> Duration {
         Duration::from_hours(24 * self.0 as u64)
@@ -319,7 +322,8 @@ mod tests {
     fn part_of_a_token_is_none() {
         let token = TokenText::of([7; 32]);
         let text = token.expose();
-        for wrong in ["", "apf_", &text[..61], &text[4..], &format!("{text}0"), &text.to_uppercase()]
+        for wrong in
+            ["", "apf_", &text[..61], &text[4..], &format!("{text}0"), &text.to_uppercase()]
         {
             assert_eq!(TokenText::parse(wrong), Err(InvalidToken), "{wrong}");
         }
