@@ -59,6 +59,7 @@ mod retries;
 mod schedules;
 mod secrets;
 mod sockets;
+mod tokens;
 mod tool_care;
 mod tools;
 mod transforming;

@@ -103,6 +103,10 @@ codes! {
     DataDirUnusable = "data-dir-unusable" 500;
     /// The caller did not say who it is.
     Unauthorized = "unauthorized" 401;
+    /// The provider of identities does not answer the host.
+    ProviderUnavailable = "provider-unavailable" 503;
+    /// Too much came from the caller.
+    RateLimited = "rate-limited" 429;
     /// The caller may not do this.
     Forbidden = "forbidden" 403;
     /// The request cannot be read.

@@ -308,7 +308,8 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<AuthSettings, String> {
-        serde_saphyr::from_str(text).map_err(|error| error.to_string())
+        serde_saphyr::from_str(text)
+            .map_err(|error: serde_saphyr::Error| error.without_snippet().to_string())
     }
 
     #[test]
