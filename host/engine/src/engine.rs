@@ -32,6 +32,7 @@ use crate::hub::Hub;
 use crate::lock::DispatchLock;
 use crate::looks::Looks;
 use crate::registry::Registry;
+use crate::tokens::Remembered;
 
 /// How often a waiting caller looks a job up, in case it missed the news of its end.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -109,6 +110,8 @@ pub struct Engine {
     pub(crate) registry: Registry,
     pub(crate) breakers: Arc<Breakers>,
     pub(crate) looks: Looks,
+    /// The tokens that callers showed lately.
+    pub(crate) remembered: Remembered,
     pub(crate) hub: Hub,
     /// Rung when there may be something to dispatch.
     pub(crate) bell: Notify,
@@ -152,6 +155,7 @@ impl Engine {
             registry: Registry::new(builtins),
             breakers,
             looks: Looks::default(),
+            remembered: Remembered::default(),
             hub: Hub::default(),
             bell: Notify::new(),
             places,
@@ -257,7 +261,8 @@ impl Engine {
         Ok(count)
     }
 
-    pub(crate) fn now(&self) -> Timestamp {
+    /// The present moment, the same on every host of the database.
+    pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
 

@@ -46,6 +46,7 @@ mod streams;
 mod submit;
 mod tail;
 mod tasks;
+mod tokens;
 mod tools;
 mod unstored;
 mod upload;
@@ -75,5 +76,6 @@ pub use window::Events;
 
 pub use apflow_store::{
     APPROVALS_PER_PAGE_MAX, ApprovalPage, CHECKPOINTS_PER_PAGE_MAX, FilePage, JobFilter,
-    PastCheckpoint, RESULTS_PER_PAGE_MAX, SchedulePage, TaskFilter, VALUES_PER_PAGE_MAX,
+    PastCheckpoint, RESULTS_PER_PAGE_MAX, SchedulePage, TOKENS_PER_PAGE_MAX, TaskFilter, TokenPage,
+    VALUES_PER_PAGE_MAX,
 };

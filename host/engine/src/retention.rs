@@ -97,16 +97,18 @@ impl Engine {
             uploads = self.remove_uploads(before).await?;
         }
         let results = self.forget_results().await?;
+        let tokens = self.forget_tokens().await?;
         let mut checkpoints = 0;
         if let Some(kept) = retention.checkpoints_hours.span() {
             checkpoints = self.drop_checkpoints(now.before(kept)).await?;
         }
-        if jobs + uploads + checkpoints + results > 0 {
+        if jobs + uploads + checkpoints + results + tokens > 0 {
             tracing::info!(
                 jobs,
                 uploads,
                 checkpoints,
                 results,
+                tokens,
                 "removed what was kept long enough"
             );
         }

@@ -5,9 +5,11 @@
 
 pub mod access;
 pub mod approval;
+pub mod auth;
 pub mod breaker;
 pub mod cache;
 pub mod capability;
+pub mod claims;
 pub mod clock;
 pub mod concurrency;
 pub mod consent;
@@ -19,6 +21,7 @@ pub mod fair;
 pub mod fault;
 pub mod file;
 mod forest;
+pub mod guess;
 pub mod hops;
 pub mod id;
 pub mod idempotency;
@@ -45,6 +48,7 @@ pub mod secret;
 pub mod state;
 mod submission;
 pub mod tick;
+pub mod token;
 pub mod tool;
 pub mod tool_settings;
 pub mod usage;
