@@ -237,7 +237,12 @@ const LOOK: &str = "\
            (SELECT min(run_at) FROM task WHERE state = 1), \
            EXISTS (SELECT 1 FROM tally WHERE state = 2), \
            EXISTS (SELECT 1 FROM breaker WHERE open_until IS NOT NULL), \
-           EXISTS (SELECT 1 FROM tool_rule)";
+           EXISTS (SELECT 1 FROM tool_rule), \
+           EXISTS (SELECT 1 FROM task WHERE needs_approval AND state = 2)";
+
+/// Whether the lease is held, the next deadline, when the next task is due, and whether a task is
+/// ready, a breaker is open, tools have rules, and a ready task needs an approval.
+type Look = (bool, Option<i64>, Option<i64>, bool, bool, bool, bool);
 
 impl Write for Claim {
     type Output = Handed;
@@ -247,9 +252,8 @@ impl Write for Claim {
     async fn apply(&self, connection: &mut Connection<'_>) -> Result<Handed, StoreError> {
         let (now, free) = (self.places.now(), self.places.free());
         let look = query(LOOK).bind(self.session.0).bind(now.unix_ms());
-        let look: (bool, Option<i64>, Option<i64>, bool, bool, bool) =
+        let (is_held, deadline, run_at, is_ready, is_guarded, is_ruled, needs_approval): Look =
             look.read_one(connection).await?;
-        let (is_held, deadline, run_at, is_ready, is_guarded, is_ruled) = look;
         if !is_held {
             return Err(StoreError::SessionLost);
         }
@@ -283,8 +287,10 @@ impl Write for Claim {
         if is_ruled {
             heeded = tool_rules::heed(connection, &mut limits, now).await?;
         }
+        // What has just become ready was not looked at.
+        let is_gated = needs_approval || heeded.is_gated || is_late || is_due;
         let places = (now, free);
-        self.hand_out(connection, places, &limits, heeded.is_gated, &mut handed).await?;
+        self.hand_out(connection, places, &limits, is_gated, &mut handed).await?;
         if is_ruled {
             let executors = handed.tasks.iter().map(Taken::executor);
             let executors = executors.collect::<Result<Vec<_>, _>>()?;
@@ -457,6 +463,14 @@ pub(crate) mod tests {
                 assert!(!steps.contains(&scan), "{steps:?}");
             }
         }
+    }
+
+    #[tokio::test]
+    async fn a_claim_looks_at_no_table_as_a_whole() {
+        let steps = plan(LOOK.into()).await;
+        assert!(steps.iter().any(|step| step.contains("task_to_approve")), "{steps:?}");
+        let scans = |table| steps.contains(&format!("SCAN {table}"));
+        assert!(!["task", "session"].into_iter().any(scans), "{steps:?}");
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@ mod store;
 mod admission;
 mod approvals;
 mod jobs;
+mod owners;
 
 mod claim;
 mod deadlines;
@@ -45,6 +46,7 @@ mod cache;
 
 mod plugins;
 mod quarantine;
+mod tokens;
 mod tool_rules;
 mod tool_runs;
 
@@ -101,3 +103,4 @@ pub use crate::store::Store;
 pub use crate::take::Claimed;
 pub use crate::task_list::{TASKS_PER_PAGE_MAX, TaskFilter, TaskPage};
 pub use crate::tasks::Hold;
+pub use crate::tokens::{NewToken, TOKENS_MAX, TOKENS_PER_PAGE_MAX, TokenPage};

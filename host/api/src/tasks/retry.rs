@@ -27,8 +27,8 @@ impl Operation for RetryTask {
     const PERMISSION: Permission = Permission::JobsSubmit;
     type Output = Task;
 
-    async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<Task, ApiError> {
-        let retried = engine.retry_task(self.id, self.with_cancelled).await?;
+    async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<Task, ApiError> {
+        let retried = engine.retry_task(self.id, self.with_cancelled, caller).await?;
         retried.ok_or(ApiError::UnknownTask(self.id))
     }
 }

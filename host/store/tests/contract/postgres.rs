@@ -52,6 +52,8 @@ mod leases;
 #[cfg(test)]
 mod opening;
 #[cfg(test)]
+mod owners;
+#[cfg(test)]
 mod plugins;
 #[cfg(test)]
 mod quarantine;
@@ -69,6 +71,8 @@ mod standing;
 mod task_list;
 #[cfg(test)]
 mod tasks;
+#[cfg(test)]
+mod tokens;
 #[cfg(test)]
 mod tool_runs;
 #[cfg(test)]

@@ -49,6 +49,8 @@ mod leases;
 #[cfg(test)]
 mod opening;
 #[cfg(test)]
+mod owners;
+#[cfg(test)]
 mod plugins;
 #[cfg(test)]
 mod quarantine;
@@ -66,6 +68,8 @@ mod standing;
 mod task_list;
 #[cfg(test)]
 mod tasks;
+#[cfg(test)]
+mod tokens;
 #[cfg(test)]
 mod tool_runs;
 #[cfg(test)]
