@@ -1,15 +1,19 @@
 //! Where things are: the XDG folders, unless the environment or a flag says otherwise. `config.yaml`
-//! holds the operator's token, `secrets.yaml` says where secrets are.
+//! holds the operator's token, `secrets.yaml` says where secrets are, `policies.yaml` what
+//! roles may do.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use apflow_model::auth::{self, AuthSettings, JwtSecret};
 use apflow_model::breaker::BreakerRules;
 use apflow_model::concurrency::{Admission, Concurrency};
 use apflow_model::idempotency::IdempotencyHours;
 use apflow_model::lease::LeaseSeconds;
+use apflow_model::policies::CurrentPolicies;
 use apflow_model::quarantine::QuarantineRule;
 use apflow_model::reader::FileFault;
 use apflow_model::retention::Retention;
@@ -18,10 +22,15 @@ use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt, Permissions, PermissionsExt};
 use serde::Deserialize;
 
+use crate::policies::{self, POLICIES_FILE};
 use crate::secret::{SECRETS_FILE, Unreadable, Vault};
 
 const CONFIG_FILE: &str = "config.yaml";
 const APP: &str = "apflow-host";
+/// A secret that signs JSON web tokens.
+const JWT_SECRET: &str = "APFLOW_JWT_SECRET";
+/// Keys of the HTTP API with their roles.
+const API_KEYS: &str = "APFLOW_API_KEYS";
 /// A shorter token could be guessed.
 const TOKEN_CHARACTERS_MIN: usize = 32;
 
@@ -32,8 +41,8 @@ pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
     /// Where the database is: `DATABASE_URL`. None for a file in the data directory.
     pub(crate) database_url: Option<String>,
-    /// The folder of `config.yaml` and `secrets.yaml`.
-    settings_dir: PathBuf,
+    /// The folder of `config.yaml`, `policies.yaml` and `secrets.yaml`.
+    pub(crate) settings_dir: PathBuf,
     /// The longest that compiling a component may take.
     pub(crate) compile_timeout: Duration,
     /// The environment that `env` grants take their values from: without the variables that hold
@@ -41,6 +50,10 @@ pub(crate) struct Config {
     pub(crate) environment: BTreeMap<String, String>,
     /// The operator's secrets.
     pub(crate) secrets: Vault,
+    /// What roles may do, as `policies.yaml` says at each moment.
+    pub(crate) policies: Arc<CurrentPolicies>,
+    /// What opens the HTTP API, beside the operator's token.
+    pub(crate) auth: AuthSettings,
     /// What `config.yaml` says.
     pub(crate) file: ConfigFile,
 }
@@ -67,6 +80,14 @@ pub(crate) enum ConfigError {
         /// Where and what.
         reason: String,
     },
+    /// A variable of the environment has a fault.
+    #[error("the environment variable `{name}` is not valid: {reason}")]
+    Variable {
+        /// Which.
+        name: &'static str,
+        /// What.
+        reason: String,
+    },
     /// `secrets.yaml` is open to others.
     #[error(
         "`{}` has the mode {mode:o}, so others than its owner may use it: `chmod 600` it",
@@ -78,7 +99,7 @@ pub(crate) enum ConfigError {
         /// Its mode.
         mode: u32,
     },
-    /// `secrets.yaml` has faults.
+    /// `secrets.yaml` or `policies.yaml` has faults.
     #[error("`{}` is not valid", path.display())]
     Faults {
         /// The file.
@@ -97,6 +118,8 @@ pub(crate) enum ConfigError {
 pub(crate) struct ConfigFile {
     /// The token of the operator, for the HTTP API.
     pub(crate) admin_token: Option<String>,
+    /// What else opens the HTTP API.
+    pub(crate) auth: Option<AuthSettings>,
     /// How many attempts run at once.
     pub(crate) attempts_max: Option<AttemptsMax>,
     /// How long an idempotency key is kept.
@@ -139,7 +162,8 @@ impl TryFrom<u32> for AttemptsMax {
 }
 
 impl Config {
-    /// Settles where things are. Flags win over the environment, which wins over the XDG folders.
+    /// Settles where things are. Flags win over the environment, which wins over the XDG folders. The
+    /// shipped policies apply until [`Config::with_policies`].
     pub(crate) fn new(
         data_dir: Option<PathBuf>,
         config_dir: Option<PathBuf>,
@@ -164,6 +188,7 @@ impl Config {
         // Taken out, since no plugin may be granted the way to the host's own database.
         let database_url = environment.remove("DATABASE_URL").filter(|url| !url.is_empty());
         let file = read_file(&settings_dir)?.map(|(file, _)| file).unwrap_or_default();
+        let auth = read_auth(file.auth.clone().unwrap_or_default(), &mut environment)?;
         Ok(Self {
             data_dir,
             database_url,
@@ -171,6 +196,8 @@ impl Config {
             compile_timeout,
             environment,
             secrets,
+            policies: Arc::default(),
+            auth,
             file,
         })
     }
@@ -186,11 +213,61 @@ impl Config {
             }
             return Ok((token, false));
         }
-        let token = make_token()?;
-        let unusable = |source| ConfigError::Unusable { path: path.clone(), source };
-        let folder = open_folder(&self.settings_dir).map_err(unusable)?;
-        add_token(&folder, text, &token).map_err(unusable)?;
+        let token = format!("apf_{}", random_text()?);
+        let mut lines = format!(
+            "# The operator's token for the HTTP API. Keep it secret.\nadmin_token: {token}\n"
+        );
+        if file.auth.is_none() {
+            lines += &secret_lines(&random_text()?);
+        }
+        self.add(text, &lines)?;
         Ok((token, true))
+    }
+
+    /// Puts what `policies.yaml` says in force.
+    pub(crate) fn with_policies(self) -> Result<Self, ConfigError> {
+        self.policies.replace(policies::read(&self.settings_dir)?.unwrap_or_default());
+        Ok(self)
+    }
+
+    /// The same, but a file that is not valid is a trouble to be told.
+    pub(crate) fn with_policies_or_troubles(self) -> Self {
+        match policies::read(&self.settings_dir) {
+            Ok(policies) => self.policies.replace(policies.unwrap_or_default()),
+            Err(error) => self.policies.refuse(policies::troubles(&error)),
+        }
+        self
+    }
+
+    /// Where `policies.yaml` is.
+    pub(crate) fn policies_file(&self) -> PathBuf {
+        self.settings_dir.join(POLICIES_FILE)
+    }
+
+    /// The secret that signs JSON web tokens. When there is none, `makes` one.
+    pub(crate) fn jwt_secret(&self, makes: bool) -> Result<Option<JwtSecret>, ConfigError> {
+        if let Some(first) = self.auth.jwt_secrets.first() {
+            return Ok(Some(first.clone()));
+        }
+        if !makes {
+            return Ok(None);
+        }
+        let invalid = |reason| ConfigError::Invalid { path: self.config_file(), reason };
+        let (file, text) = read_file(&self.settings_dir)?.unwrap_or_default();
+        if file.auth.is_some() {
+            let what = "`auth` has no `jwt_secrets`: add one, as `openssl rand -hex 32` makes it";
+            return Err(invalid(what.to_owned()));
+        }
+        let secret = random_text()?;
+        self.add(text, &secret_lines(&secret))?;
+        JwtSecret::try_from(secret).map(Some).map_err(invalid)
+    }
+
+    /// Adds lines to what `config.yaml` holds.
+    fn add(&self, text: String, lines: &str) -> Result<(), ConfigError> {
+        let unusable = |source| ConfigError::Unusable { path: self.config_file(), source };
+        let folder = open_folder(&self.settings_dir).map_err(unusable)?;
+        add_lines(&folder, text, lines).map_err(unusable)
     }
 
     /// Where `secrets.yaml` is.
@@ -250,13 +327,16 @@ fn read_file(settings: &Path) -> Result<Option<(ConfigFile, String)>, ConfigErro
     };
     match serde_saphyr::from_str(&text) {
         Ok(file) => Ok(Some((file, text))),
-        Err(error) => Err(ConfigError::Invalid { path, reason: error.to_string() }),
+        // Without the lines themselves, which may hold a secret.
+        Err(error) => {
+            Err(ConfigError::Invalid { path, reason: error.without_snippet().to_string() })
+        }
     }
 }
 
-/// Adds the token to what is there. Writes beside, then renames: a token is never half written, nor
+/// Adds lines to what is there. Writes beside, then renames: a token is never half written, nor
 /// readable by others.
-fn add_token(folder: &Dir, mut text: String, token: &str) -> io::Result<()> {
+fn add_lines(folder: &Dir, mut text: String, lines: &str) -> io::Result<()> {
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
     }
@@ -264,15 +344,40 @@ fn add_token(folder: &Dir, mut text: String, token: &str) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o600);
     let mut written = folder.open_with(&beside, &options)?;
-    writeln!(written, "{text}# The operator's token for the HTTP API. Keep it secret.")?;
-    writeln!(written, "admin_token: {token}")?;
+    write!(written, "{text}{lines}")?;
     written.sync_all()?;
     folder.rename(&beside, folder, CONFIG_FILE)
 }
 
+fn secret_lines(secret: &str) -> String {
+    format!(
+        "# What signs the tokens of `apflow-host config gen-token`. Keep it secret.\n\
+         auth:\n  jwt_secrets:\n  - {secret}\n"
+    )
+}
+
+/// Adds what the environment says, which is taken out of it: no plugin may be granted it.
+fn read_auth(
+    settings: AuthSettings,
+    environment: &mut BTreeMap<String, String>,
+) -> Result<AuthSettings, ConfigError> {
+    let mut auth = settings;
+    let mut take = |name| environment.remove(name).filter(|text| !text.is_empty());
+    if let Some(text) = take(JWT_SECRET) {
+        let invalid = |reason| ConfigError::Variable { name: JWT_SECRET, reason };
+        // It signs; those of the file still verify.
+        auth.jwt_secrets.insert(0, JwtSecret::try_from(text).map_err(invalid)?);
+    }
+    if let Some(text) = take(API_KEYS) {
+        let invalid = |reason| ConfigError::Variable { name: API_KEYS, reason };
+        auth.api_keys.extend(auth::parse_keys(&text).map_err(invalid)?);
+    }
+    Ok(auth)
+}
+
 /// 256 random bits, in hexadecimal.
-fn make_token() -> Result<String, ConfigError> {
+fn random_text() -> Result<String, ConfigError> {
     let mut bytes = [0_u8; 32];
     getrandom::fill(&mut bytes).map_err(|error| ConfigError::NoRandom(error.to_string()))?;
-    Ok(bytes.iter().fold("apf_".to_owned(), |token, byte| format!("{token}{byte:02x}")))
+    Ok(bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}")))
 }

@@ -13,6 +13,7 @@
     reason = "a test that cannot go on fails; clippy knows tests only by their own functions"
 )]
 
+mod callers;
 mod echo;
 mod guests;
 mod host;
@@ -49,6 +50,7 @@ mod first_party_tools;
 mod hostile;
 mod idempotency;
 mod jobs;
+mod matrix;
 mod openapi;
 mod quickstart;
 mod redrive;
@@ -57,9 +59,11 @@ mod refused_plugins;
 mod rest;
 mod retention;
 mod retries;
+mod roles;
 mod schedules;
 mod secrets;
 mod sockets;
+mod tokens;
 mod tool_care;
 mod tools;
 mod transforming;

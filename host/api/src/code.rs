@@ -72,6 +72,10 @@ codes! {
     UnknownSchedule = "unknown-schedule" 404;
     /// The name is that of another's schedule.
     ScheduleTaken = "schedule-taken" 409;
+    /// There is no such token.
+    UnknownToken = "unknown-token" 404;
+    /// As many tokens are kept as may be.
+    TooManyTokens = "too-many-tokens" 409;
     /// There is no such plugin.
     UnknownPlugin = "unknown-plugin" 404;
     /// There is no such tool.
@@ -104,8 +108,14 @@ codes! {
     DataDirUnusable = "data-dir-unusable" 500;
     /// The caller did not say who it is.
     Unauthorized = "unauthorized" 401;
+    /// The provider of identities does not answer the host.
+    ProviderUnavailable = "provider-unavailable" 503;
+    /// Too much came from the caller.
+    RateLimited = "rate-limited" 429;
     /// The caller may not do this.
     Forbidden = "forbidden" 403;
+    /// The role of the caller may not run the tool.
+    ToolBlocked = "tool-blocked" 403;
     /// The request cannot be read.
     InvalidRequest = "invalid-request" 400;
     /// There is no such path.
@@ -120,10 +130,12 @@ codes! {
 
 impl Code {
     /// What any verb may be refused with.
-    pub const OF_ALL: [Self; 5] = [
+    pub const OF_ALL: [Self; 7] = [
         Self::Unauthorized,
         Self::Forbidden,
         Self::InvalidRequest,
+        Self::RateLimited,
+        Self::ProviderUnavailable,
         Self::DatabaseUnavailable,
         Self::Internal,
     ];

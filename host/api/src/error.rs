@@ -72,6 +72,8 @@ impl ApiError {
                 EngineError::InvalidJob(_) => Code::InvalidJob,
                 EngineError::InvalidInput(_) => Code::InvalidInput,
                 EngineError::UnknownExecutor(_) => Code::UnknownExecutor,
+                EngineError::ToolBlocked(_) => Code::ToolBlocked,
+                EngineError::UnknownRole(_) | EngineError::OwnTask { .. } => Code::Forbidden,
                 EngineError::JobLoop(_) => Code::JobLoop,
                 EngineError::IdempotencyConflict(_) => Code::IdempotencyConflict,
                 EngineError::RemovedJob(_) => Code::UnknownJob,
@@ -79,6 +81,8 @@ impl ApiError {
                 EngineError::InvalidSchedule(_) => Code::InvalidSchedule,
                 EngineError::UnknownSchedule(_) => Code::UnknownSchedule,
                 EngineError::ScheduleTaken(_) => Code::ScheduleTaken,
+                EngineError::UnknownToken(_) => Code::UnknownToken,
+                EngineError::TooManyTokens => Code::TooManyTokens,
                 EngineError::UnknownTask { .. } => Code::UnknownTask,
                 EngineError::NotAsked { .. } | EngineError::DecidedOtherwise { .. } => {
                     Code::ApprovalNotPending
@@ -104,9 +108,10 @@ impl ApiError {
                 EngineError::Store(error) if error.is_unavailable() => Code::DatabaseUnavailable,
                 EngineError::TooManyWatchers(_) => Code::TooManyWatchers,
                 EngineError::DataDir { .. } => Code::DataDirUnusable,
-                EngineError::Store(_) | EngineError::Sandbox(_) | EngineError::Background(_) => {
-                    Code::Internal
-                }
+                EngineError::Store(_)
+                | EngineError::Sandbox(_)
+                | EngineError::Background(_)
+                | EngineError::NoRandom(_) => Code::Internal,
             },
         }
     }
@@ -126,7 +131,8 @@ impl ApiError {
             EngineError::InvalidJob(fault)
             | EngineError::InvalidSchedule(fault)
             | EngineError::InvalidInput(fault)
-            | EngineError::UnknownExecutor(fault),
+            | EngineError::UnknownExecutor(fault)
+            | EngineError::ToolBlocked(fault),
         ) = self
         else {
             return None;

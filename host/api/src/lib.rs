@@ -21,6 +21,7 @@ mod schedules;
 mod schema;
 mod table;
 mod tasks;
+mod tokens;
 mod tools;
 
 pub use api::Api;
@@ -53,6 +54,10 @@ pub use table::{Answer, Answering, Entry, TABLE};
 pub use tasks::{
     CancelTask, CheckpointList, FindTask, ListCheckpoints, ListTasks, RetryTask, ShownCheckpoint,
     StateFilter, TaskList,
+};
+pub use tokens::{
+    CreateToken, CreatedToken, ListTokens, RevokeJwt, RevokeToken, RevokedJwt, ShowToken,
+    ShownToken, TokenList,
 };
 pub use tools::{CheckTool, ListTools, RunTool, ShowTool, ShownTool, ToolList};
 

@@ -23,6 +23,7 @@ use crate::schedules::{
 };
 use crate::schema::Shape;
 use crate::tasks::{CancelTask, FindTask, ListCheckpoints, ListTasks, RetryTask};
+use crate::tokens::{CreateToken, ListTokens, RevokeJwt, RevokeToken, ShowToken};
 use crate::tools::{CheckTool, ListTools, RunTool, ShowTool};
 
 /// A verb without its type, for doors that treat all alike.
@@ -99,6 +100,11 @@ pub const TABLE: &[Entry] = &[
     entry::<PauseSchedule>(),
     entry::<ResumeSchedule>(),
     entry::<TriggerSchedule>(),
+    entry::<CreateToken>(),
+    entry::<ListTokens>(),
+    entry::<ShowToken>(),
+    entry::<RevokeToken>(),
+    entry::<RevokeJwt>(),
 ];
 
 const fn entry<R: Remote>() -> Entry {

@@ -11,9 +11,11 @@ use apflow_model::id::{JobId, TaskId};
 use apflow_model::idempotency::IdempotencyHours;
 use apflow_model::job::Job;
 use apflow_model::lease::LeaseSeconds;
+use apflow_model::policies::CurrentPolicies;
 use apflow_model::quarantine::QuarantineRule;
 use apflow_model::retention::Retention;
 use apflow_model::tool_settings::ToolSettings;
+use apflow_model::visible::Visible;
 use apflow_sandbox::{Sandbox, Stop, StopReason};
 use apflow_store::{JobFilter, JobPage, Store};
 use tokio::sync::{Mutex, Notify, RwLock, Semaphore};
@@ -30,6 +32,7 @@ use crate::hub::Hub;
 use crate::lock::DispatchLock;
 use crate::looks::Looks;
 use crate::registry::Registry;
+use crate::tokens::Remembered;
 
 /// How often a waiting caller looks a job up, in case it missed the news of its end.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -58,6 +61,8 @@ pub struct Settings {
     pub retention: Retention,
     /// How tools are taken care of.
     pub tools: ToolSettings,
+    /// What roles may do, at each moment.
+    pub policies: Arc<CurrentPolicies>,
 }
 
 impl Default for Settings {
@@ -74,6 +79,7 @@ impl Default for Settings {
             admission: Admission::default(),
             retention: Retention::default(),
             tools: ToolSettings::default(),
+            policies: Arc::default(),
         }
     }
 }
@@ -104,6 +110,8 @@ pub struct Engine {
     pub(crate) registry: Registry,
     pub(crate) breakers: Arc<Breakers>,
     pub(crate) looks: Looks,
+    /// The tokens that callers showed lately.
+    pub(crate) remembered: Remembered,
     pub(crate) hub: Hub,
     /// Rung when there may be something to dispatch.
     pub(crate) bell: Notify,
@@ -147,6 +155,7 @@ impl Engine {
             registry: Registry::new(builtins),
             breakers,
             looks: Looks::default(),
+            remembered: Remembered::default(),
             hub: Hub::default(),
             bell: Notify::new(),
             places,
@@ -164,37 +173,49 @@ impl Engine {
         self.store.trouble().map_or(Ok(()), |trouble| Err(trouble.into()))
     }
 
-    /// Finds a job with its tasks.
+    /// Finds a job with its tasks. None when there is none that is seen.
     ///
     /// # Errors
     ///
     /// [`EngineError::Store`] when the database fails.
-    pub async fn find_job(&self, id: JobId) -> Result<Option<Job>, EngineError> {
-        Ok(self.store.find_job(id).await?)
+    pub async fn find_job(
+        &self,
+        id: JobId,
+        visible: Visible<'_>,
+    ) -> Result<Option<Job>, EngineError> {
+        Ok(self.store.find_job(id).await?.filter(|job| visible.shows(&job.principal)))
     }
 
-    /// Lists jobs, newest first. `limit` is brought into 1 to 1000.
+    /// Lists the jobs that are seen, newest first. `limit` is brought into 1 to 1000.
     ///
     /// # Errors
     ///
     /// [`EngineError::Store`] when the database fails.
     pub async fn list_jobs(
         &self,
-        filter: &JobFilter,
+        mut filter: JobFilter,
         before: Option<JobId>,
         limit: u32,
+        visible: Visible<'_>,
     ) -> Result<JobPage, EngineError> {
-        Ok(self.store.list_jobs(filter, before, limit).await?)
+        let Ok(principal) = visible.narrow(filter.principal) else {
+            return Ok(JobPage { jobs: Vec::new(), next: None });
+        };
+        filter.principal = principal;
+        Ok(self.store.list_jobs(&filter, before, limit).await?)
     }
 
     /// Waits until a job has ended.
     ///
-    /// None when there is no such job.
+    /// None when there is no such job that is seen.
     ///
     /// # Errors
     ///
     /// [`EngineError::Store`] when the database fails.
-    pub async fn wait(&self, id: JobId) -> Result<Option<Job>, EngineError> {
+    pub async fn wait(&self, id: JobId, visible: Visible<'_>) -> Result<Option<Job>, EngineError> {
+        if !self.sees_job(id, visible).await? {
+            return Ok(None);
+        }
         let end = self.hub.end_of(id);
         loop {
             // From here on the end is heard, so none slips by between the look and the wait.
@@ -224,9 +245,7 @@ impl Engine {
     ///
     /// [`EngineError::Store`] when the database fails.
     pub async fn reset_breaker(&self, key: &BreakerKey) -> Result<bool, EngineError> {
-        let is_reset = self.breakers.reset(key).await?;
-        self.bell.notify_one();
-        Ok(is_reset)
+        Ok(self.breakers.reset(key).await?)
     }
 
     /// Forgets all that is known against anything. Answers how many breakers there were.
@@ -235,12 +254,11 @@ impl Engine {
     ///
     /// [`EngineError::Store`] when the database fails.
     pub async fn reset_breakers(&self) -> Result<u64, EngineError> {
-        let count = self.breakers.reset_all().await?;
-        self.bell.notify_one();
-        Ok(count)
+        Ok(self.breakers.reset_all().await?)
     }
 
-    pub(crate) fn now(&self) -> Timestamp {
+    /// The present moment, the same on every host of the database.
+    pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
 

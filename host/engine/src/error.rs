@@ -6,7 +6,7 @@ use apflow_model::approval::Decided;
 use apflow_model::capability::Grant;
 use apflow_model::consent::Difference;
 use apflow_model::hops::HopFault;
-use apflow_model::id::{JobId, TaskId};
+use apflow_model::id::{JobId, TaskId, TokenId};
 use apflow_model::idempotency::IdempotencyKey;
 use apflow_model::job::SpecFault;
 use apflow_model::limit::Bytes;
@@ -27,6 +27,12 @@ pub enum EngineError {
     /// A task names an executor that is not installed. Nothing was stored.
     #[error("{0}")]
     UnknownExecutor(SpecFault),
+    /// The role of the submitter may not run a tool. Nothing was stored.
+    #[error("{0}")]
+    ToolBlocked(SpecFault),
+    /// There is no role of this name any more. Nothing was stored.
+    #[error("the role `{0}` is not known: `apflow-host policies show` lists those there are")]
+    UnknownRole(String),
     /// The job came through this host before, or through too many. Nothing was stored.
     #[error("{0}")]
     JobLoop(HopFault),
@@ -48,6 +54,15 @@ pub enum EngineError {
     /// The name is that of another's schedule. Nothing was stored.
     #[error("`{0}` is the name of somebody else's schedule: choose another")]
     ScheduleTaken(String),
+    /// There is no token of this id, or it is another's.
+    #[error("there is no token `{0}`: `apflow-host tokens list` shows which there are")]
+    UnknownToken(TokenId),
+    /// As many tokens are kept as may be. Nothing was stored.
+    #[error("as many tokens are kept as may be: revoke some, and they go 90 days later")]
+    TooManyTokens,
+    /// The system gives no random numbers for a token.
+    #[error("the system gives no random numbers: {0}")]
+    NoRandom(String),
     /// The job has no task of this name. Nothing was changed.
     #[error("the job `{job}` has no task `{task}`")]
     UnknownTask {
@@ -63,6 +78,17 @@ pub enum EngineError {
         task: TaskId,
         /// Where it stands.
         state: TaskState,
+    },
+    /// The task is the caller's own, so somebody else must approve it. Nothing was changed.
+    #[error(
+        "`{task}` is of a job of your own, so somebody else must approve it, unless policies.yaml \
+         says `may_approve_own: true` of the role `{role}`"
+    )]
+    OwnTask {
+        /// The task.
+        task: TaskId,
+        /// The role of the caller.
+        role: String,
     },
     /// Somebody decided the opposite before. Nothing was changed.
     #[error("`{task}` was {} by {} at {}", earlier.decision, earlier.principal, earlier.at)]
@@ -230,6 +256,7 @@ impl EngineError {
             Self::InvalidJob(fault) => Self::InvalidJob(fault.below(path)),
             Self::InvalidInput(fault) => Self::InvalidInput(fault.below(path)),
             Self::UnknownExecutor(fault) => Self::UnknownExecutor(fault.below(path)),
+            Self::ToolBlocked(fault) => Self::ToolBlocked(fault.below(path)),
             other => other,
         }
     }

@@ -1,7 +1,8 @@
 //! The engine: what happens to a task, from its submission to its end.
 //!
 //! It decides with the pure rules of `apflow-model`, keeps everything in `apflow-store` and runs
-//! guests in `apflow-sandbox`. It knows no door and checks no permission.
+//! guests in `apflow-sandbox`. It knows no door. Whether a caller may do a verb, the verbs check; whose
+//! jobs it sees, and which tools its role may run, is looked up here.
 //!
 //! The path of a task is [`Engine::submit`], then dispatch, one attempt or several, and for each a
 //! settlement; [`Engine::watch`] tells who watches.
@@ -36,6 +37,7 @@ mod quarantine;
 mod redrive;
 mod registry;
 mod retention;
+mod roles;
 mod schedules;
 mod schema;
 mod sessions;
@@ -44,9 +46,11 @@ mod streams;
 mod submit;
 mod tail;
 mod tasks;
+mod tokens;
 mod tools;
 mod unstored;
 mod upload;
+mod visible;
 mod watch;
 mod window;
 mod workplace;
@@ -72,5 +76,6 @@ pub use window::Events;
 
 pub use apflow_store::{
     APPROVALS_PER_PAGE_MAX, ApprovalPage, CHECKPOINTS_PER_PAGE_MAX, FilePage, JobFilter,
-    PastCheckpoint, RESULTS_PER_PAGE_MAX, SchedulePage, TaskFilter, VALUES_PER_PAGE_MAX,
+    PastCheckpoint, RESULTS_PER_PAGE_MAX, SchedulePage, TOKENS_PER_PAGE_MAX, TaskFilter, TokenPage,
+    VALUES_PER_PAGE_MAX,
 };

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use apflow_model::access::Principal;
 use apflow_model::capability::Grant;
 use apflow_model::hops::Hops;
 use apflow_model::job::{Job, SpecFault};
@@ -28,7 +29,7 @@ pub struct PutSchedule {
     /// What it does and when, as JSON.
     pub spec: Value,
     /// Who makes it, and submits its jobs.
-    pub principal: String,
+    pub principal: Principal,
     /// What the operator allows its jobs alone.
     pub grants: Vec<Grant>,
 }
@@ -60,7 +61,8 @@ impl Engine {
             hops: Hops::default(),
         };
         self.checked(job).await.map_err(|error| error.below("/job"))?;
-        let new = NewSchedule { name: name.clone(), principal, spec, grants };
+        let Principal { name: principal, role, .. } = principal;
+        let new = NewSchedule { name: name.clone(), principal, role, spec, grants };
         let put = self.store.put_schedule(new, owner, self.now()).await?;
         put.ok_or(EngineError::ScheduleTaken(name))
     }
@@ -136,20 +138,22 @@ impl Engine {
         let schedule = self.show_schedule(name, owner).await?;
         let job = self.job_of(&schedule, hops).await?;
         let stored = self.store.trigger_schedule(&schedule, job, self.now()).await;
-        let job = known(name, stored.map_err(EngineError::of_submission)?)?;
-        self.bell.notify_one();
-        Ok(job)
+        known(name, stored.map_err(EngineError::of_submission)?)
     }
 
-    /// The job of a schedule, checked as one that is submitted now: a plugin may be gone.
+    /// The job of a schedule, checked as one that is submitted now: a plugin may be gone, and its
+    /// maker's role may not run a tool any more.
     async fn job_of(
         self: &Arc<Self>,
         schedule: &Schedule,
         hops: Hops,
     ) -> Result<NewJob, EngineError> {
+        let principal = self.roles().principal(&schedule.principal, &schedule.role);
+        let unknown = || EngineError::UnknownRole(schedule.role.clone());
+        let principal = principal.ok_or_else(unknown)?;
         let job = NewSubmission {
             job: schedule.spec.job.clone(),
-            principal: schedule.principal.clone(),
+            principal,
             grants: schedule.grants.clone(),
             hops,
         };
@@ -175,7 +179,6 @@ impl Engine {
         match self.store.fire_schedule(due, self.now()).await? {
             Fired::Submitted(job) => {
                 tracing::info!(schedule = name, %job, "a schedule submitted its job");
-                self.bell.notify_one();
             }
             Fired::Failed => {
                 let fault = fault.map(|fault| fault.message);

@@ -153,6 +153,8 @@ pub struct Schedule {
     /// Who made it: its jobs are submitted in this name.
     #[schemars(example = &"admin")]
     pub principal: String,
+    /// The role that they acted in: it says at each tick which tools its job may run.
+    pub role: String,
     /// What it does, and when.
     #[serde(flatten)]
     pub spec: ScheduleSpec,

@@ -16,6 +16,7 @@ use super::approvals::ApprovalsVerb;
 use super::cache::CacheVerb;
 use super::schedules::SchedulesVerb;
 use super::tasks::TasksVerb;
+use super::tokens::{ConfigVerb, TokensVerb};
 use super::{grant, json};
 
 /// Runs untrusted executors safely: every one is a WASI component that gets only what was granted.
@@ -78,9 +79,10 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: ToolsVerb,
     },
-    /// Check manifests and components, as CI does: plugin.yaml and tool.yaml.
+    /// Check manifests and components, as CI does: plugin.yaml, tool.yaml and policies.yaml.
     Validate(Validate),
-    /// Print the JSON Schema of a manifest, or the OpenAPI document, for editors and CI.
+    /// Print the JSON Schema of a manifest or of policies.yaml, or the `OpenAPI` document, for editors
+    /// and CI.
     Schema {
         /// Of what.
         of: SchemaOf,
@@ -107,6 +109,16 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: ApprovalsVerb,
     },
+    /// Make, list and revoke tokens for the HTTP API.
+    Tokens {
+        #[command(subcommand)]
+        verb: TokensVerb,
+    },
+    /// Make and check JSON web tokens for the HTTP API.
+    Config {
+        #[command(subcommand)]
+        verb: ConfigVerb,
+    },
     /// List what is left alone since it keeps failing, and try it again.
     Breakers {
         #[command(subcommand)]
@@ -116,6 +128,11 @@ pub(crate) enum Verb {
     Secrets {
         #[command(subcommand)]
         verb: SecretsVerb,
+    },
+    /// Show and check what roles may do.
+    Policies {
+        #[command(subcommand)]
+        verb: PoliciesVerb,
     },
     /// Serve the HTTP API and run what is submitted to it.
     Serve(Serve),
@@ -378,6 +395,14 @@ pub(crate) enum SecretsVerb {
     List,
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum PoliciesVerb {
+    /// List each role with its permissions, and the tools that are blocked or need an approval.
+    Show,
+    /// Check policies.yaml, with the line of every fault.
+    Check,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
     /// The address to listen on.
@@ -485,6 +510,8 @@ pub(crate) enum SchemaOf {
     Plugin,
     /// `tool.yaml`.
     Tool,
+    /// `policies.yaml`.
+    Policies,
     /// The HTTP API: the `OpenAPI` document (3.1).
     Openapi,
 }

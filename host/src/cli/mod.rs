@@ -22,6 +22,7 @@ mod new;
 mod operator;
 mod output;
 mod plugins;
+mod policies;
 mod run;
 mod schedules;
 mod schema;
@@ -30,6 +31,7 @@ mod selftest;
 mod serve;
 mod signals;
 mod tasks;
+mod tokens;
 mod tools;
 mod tree;
 mod validate;
@@ -81,10 +83,11 @@ pub fn main() -> ExitCode {
 }
 
 async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliError> {
-    let config = || {
+    let settings = || {
         let compile_timeout = arguments.compile_timeout.0;
         Config::new(arguments.data_dir.clone(), arguments.config_dir.clone(), compile_timeout)
     };
+    let config = || settings()?.with_policies();
     match arguments.verb {
         Verb::Load(load) => load::run(&config()?, load, output).await,
         Verb::Plugins { verb: PluginsVerb::List } => plugins::list(&config()?, output).await,
@@ -121,13 +124,19 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
             jobs::retry(&config()?, RetryJob { id, tasks, with_cancelled: cancelled }, output).await
         }
         Verb::Tasks { verb } => tasks::run(&config()?, verb, output).await,
+        Verb::Tokens { verb } => tokens::run(&config()?, verb, output).await,
+        Verb::Config { verb } => tokens::config(&config()?, verb, output),
         Verb::Approvals { verb } => approvals::run(&config()?, verb, output).await,
         Verb::Breakers { verb: BreakersVerb::List } => breakers::list(&config()?, output).await,
         Verb::Breakers { verb: BreakersVerb::Reset { key, .. } } => {
             breakers::reset(&config()?, key, output).await
         }
         Verb::Secrets { verb: SecretsVerb::List } => secrets::list(&config()?, output).await,
-        Verb::Doctor { repair } => doctor::run(&config()?, repair, output).await,
+        Verb::Doctor { repair } => {
+            let config = settings()?.with_policies_or_troubles();
+            doctor::run(&config, repair, output).await
+        }
+        Verb::Policies { verb } => policies::run(&config()?, &verb, output),
         Verb::Serve(verb) => serve::run(&config()?, verb, output).await,
         Verb::Worker => worker::run(&config()?, output).await,
         Verb::Plugin { verb: PluginVerb::New(new) } => new::run(&new, output),

@@ -1,6 +1,7 @@
-//! `schema`: the JSON Schema of a manifest, or the OpenAPI document, for editors and CI.
+//! `schema`: the JSON Schema of a file, or the `OpenAPI` document, for editors and CI.
 
 use apflow_model::manifest::Manifest;
+use apflow_model::policies::Policies;
 use apflow_model::tool::Tool;
 
 use super::arguments::SchemaOf;
@@ -12,6 +13,7 @@ pub(crate) fn run(of: SchemaOf, output: &Output) {
     let schema = match of {
         SchemaOf::Plugin => Manifest::schema(),
         SchemaOf::Tool => Tool::schema(),
+        SchemaOf::Policies => Policies::schema(),
         SchemaOf::Openapi => http::document(),
     };
     output.result(&schema, || format!("{schema:#}"));

@@ -20,7 +20,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::sync::watch::Receiver;
 
-pub(crate) use auth::Access;
+pub(crate) use auth::{Access, Fetch, jwt};
 pub(crate) use openapi::document;
 use problem::Problem;
 

@@ -15,8 +15,6 @@ use apflow_model::usage::Usage;
 use serde_json::{Value, json};
 
 use crate::admission::{self, Newcomer};
-use crate::approvals;
-use crate::batch::Batch;
 use crate::breakers;
 use crate::connection::{Connection, Query, Row, query};
 use crate::dialect::{Sql, sql};
@@ -166,7 +164,6 @@ impl Store {
         let mut job = read(&found)?;
         job.tasks = tasks::of_job(&mut snapshot, id).await?;
         breakers::explain(&mut snapshot, &mut job.tasks).await?;
-        approvals::of_job(&mut snapshot, id, &mut job.tasks).await?;
         Ok(Some(job))
     }
 
@@ -294,7 +291,8 @@ fn plan(
     let (name, state) = (&new.spec.name, JobState::Pending);
     let hops = Some(&new.spec.hops).filter(|hops| !hops.is_empty()).map(ToString::to_string);
     let grants = row::text(&new.grants)?;
-    let job = (id.0, name, &new.principal, state.name(), grants, count, now.unix_ms(), hops);
+    let role = &new.spec.role;
+    let job = (id.0, name, &new.principal, state.name(), grants, count, now.unix_ms(), hops, role);
     let principal = new.principal.clone();
     let rows = Submit {
         wanted: None,
@@ -394,16 +392,17 @@ fn task_row(task: &Task, spec: &TaskSpec, lane: i64) -> Result<Value, StoreError
         spec.deadline.map(Timestamp::unix_ms),
         lane,
         spec.uses_cache,
+        spec.needs_approval,
     ]))
 }
 
 const INSERT_JOBS: Sql = sql!(
     "\
     INSERT INTO job (id, name, principal, state, grants, task_count, open_count, event_count, \
-                     created_at, hops) \
+                     created_at, hops, role) \
     SELECT CAST(value->>0 AS BIGINT), value->>1, value->>2, value->>3, value->>4, \
            CAST(value->>5 AS BIGINT), CAST(value->>5 AS BIGINT), \
-           CAST(value->>5 AS BIGINT), CAST(value->>6 AS BIGINT), value->>7 FROM ",
+           CAST(value->>5 AS BIGINT), CAST(value->>6 AS BIGINT), value->>7, value->>8 FROM ",
     ROWS
 );
 
@@ -411,14 +410,15 @@ const INSERT_TASKS: Sql = sql!(
     "\
     INSERT INTO task (id, job_id, reference, name, executor, state, parent_id, priority, run_at, \
                       timeout_ms, token_budget, model, backoff, attempts_max, waiting_count, \
-                      created_at, allow, deadline, lane_id, uses_cache) \
+                      created_at, allow, deadline, lane_id, uses_cache, needs_approval) \
     SELECT CAST(value->>0 AS BIGINT), CAST(value->>1 AS BIGINT), value->>2, value->>3, \
            value->>4, CAST(value->>5 AS BIGINT), CAST(value->>6 AS BIGINT), \
            CAST(value->>7 AS BIGINT), CAST(value->>8 AS BIGINT), \
            CAST(value->>9 AS BIGINT), CAST(value->>10 AS BIGINT), value->>11, \
            value->>12, CAST(value->>13 AS BIGINT), CAST(value->>14 AS BIGINT), \
            CAST(value->>15 AS BIGINT), value->>16, CAST(value->>17 AS BIGINT), \
-           CAST(value->>18 AS BIGINT), CAST(value->>19 AS BOOLEAN) FROM ",
+           CAST(value->>18 AS BIGINT), CAST(value->>19 AS BOOLEAN), \
+           CAST(value->>20 AS BOOLEAN) FROM ",
     ROWS
 );
 
@@ -476,16 +476,21 @@ impl WriteGroup for Submit {
         let new: Vec<_> =
             writes.iter().zip(&answers).filter(is_new).map(|(rows, _)| rows).collect();
         let array = |of: fn(&Self) -> &str| row::array(new.iter().map(|rows| of(rows)));
-        let mut batch = Batch::default();
-        batch.add_rows(INSERT_JOBS, array(|rows| &rows.job));
-        batch.add_rows(INSERT_TASKS, array(|rows| &rows.tasks));
-        batch.add_rows(INSERT_INPUTS, array(|rows| &rows.inputs));
-        batch.add_rows(INSERT_DEPENDENCIES, array(|rows| &rows.dependencies));
         let uploads = array(|rows| &rows.uploads);
-        batch.add_rows(INSERT_UPLOADS, uploads.clone());
-        batch.add_rows(USE_UPLOADS, uploads);
-        batch.add_rows(events::INSERT, array(|rows| &rows.events));
-        batch.later(connection).await?;
+        let inserts = [
+            (INSERT_JOBS, array(|rows| &rows.job)),
+            (INSERT_TASKS, array(|rows| &rows.tasks)),
+            (INSERT_INPUTS, array(|rows| &rows.inputs)),
+            (INSERT_DEPENDENCIES, array(|rows| &rows.dependencies)),
+            (INSERT_UPLOADS, uploads.clone()),
+            (USE_UPLOADS, uploads),
+            (events::INSERT, array(|rows| &rows.events)),
+        ];
+        for (sql, rows) in inserts {
+            if let Some(rows) = rows {
+                query(sql).bind(rows).later(connection).await?;
+            }
+        }
         Ok(answers)
     }
 }

@@ -80,6 +80,10 @@ impl Write for Make {
 
     const TURN: Turn = Turn::Submit;
 
+    fn makes_work(_: &Self::Output) -> bool {
+        false
+    }
+
     async fn apply(
         &self,
         connection: &mut Connection<'_>,

@@ -8,6 +8,7 @@ mod store;
 mod admission;
 mod approvals;
 mod jobs;
+mod owners;
 
 mod claim;
 mod deadlines;
@@ -45,16 +46,17 @@ mod cache;
 
 mod plugins;
 mod quarantine;
+mod tokens;
 mod tool_rules;
 mod tool_runs;
 
 mod commit;
 mod link;
+mod standing;
 mod write;
 mod writer;
 
 mod address;
-mod batch;
 mod clock;
 mod connect;
 mod connection;
@@ -96,7 +98,9 @@ pub use crate::redrive::{RedriveChoice, Redriven};
 pub use crate::retention::RemovedUploads;
 pub use crate::schedules::{Due, Fired, NewSchedule, SCHEDULES_PER_PAGE_MAX, SchedulePage};
 pub use crate::sessions::SessionId;
+pub use crate::standing::Places;
 pub use crate::store::Store;
 pub use crate::take::Claimed;
 pub use crate::task_list::{TASKS_PER_PAGE_MAX, TaskFilter, TaskPage};
 pub use crate::tasks::Hold;
+pub use crate::tokens::{NewToken, TOKENS_MAX, TOKENS_PER_PAGE_MAX, TokenPage};

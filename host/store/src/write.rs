@@ -58,6 +58,11 @@ pub(crate) trait Write: Send + Sync + 'static {
     /// When it is made.
     const TURN: Turn = Turn::Other;
 
+    /// Whether a change that answered this may have made work ready, or due at some moment.
+    fn makes_work(_: &Self::Output) -> bool {
+        Self::TURN.is_news()
+    }
+
     /// Makes the change within the writer's transaction. An error undoes it; one that
     /// [is a refusal](StoreError::is_refusal) comes before anything was changed.
     fn apply(
@@ -77,6 +82,11 @@ pub(crate) trait WriteGroup: Send + Sync + Sized + 'static {
     /// The most writes that are applied together.
     const WRITES_PER_GROUP_MAX: usize = WRITES_PER_COMMIT_MAX;
 
+    /// Whether a change that answered this may have made work ready, or due at some moment.
+    fn makes_work(_: &Self::Output) -> bool {
+        Self::TURN.is_news()
+    }
+
     /// Makes the changes within the writer's transaction.
     ///
     /// A write that is refused before it changed anything has its own answer; the others count. An
@@ -93,6 +103,10 @@ impl<W: Write> WriteGroup for W {
     const TURN: Turn = W::TURN;
 
     const WRITES_PER_GROUP_MAX: usize = 1;
+
+    fn makes_work(output: &Self::Output) -> bool {
+        W::makes_work(output)
+    }
 
     async fn apply_group(
         writes: &[Self],
@@ -126,6 +140,15 @@ pub(crate) trait Queued: Any + Send {
         others: &'a mut [Box<dyn Queued>],
         connection: &'a mut Connection<'_>,
     ) -> Applied<'a>;
+
+    /// Whether it was applied, and may have made work ready.
+    fn made_work(&self) -> bool;
+
+    /// Whether it was applied, or tried to be.
+    fn was_tried(&self) -> bool;
+
+    /// Forgets that it was tried.
+    fn forget(&mut self);
 
     /// Answers: with `failure` when there is one, else with what was kept.
     fn answer(self: Box<Self>, failure: Option<&StoreError>);
@@ -192,6 +215,18 @@ impl<W: WriteGroup> Queued for Waiting<W> {
                 }
             }
         })
+    }
+
+    fn made_work(&self) -> bool {
+        matches!(&self.outcome, Some(Ok(output)) if W::makes_work(output))
+    }
+
+    fn was_tried(&self) -> bool {
+        self.outcome.is_some()
+    }
+
+    fn forget(&mut self) {
+        self.outcome = None;
     }
 
     fn answer(self: Box<Self>, failure: Option<&StoreError>) {

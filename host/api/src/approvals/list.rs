@@ -14,7 +14,8 @@ use crate::operation::Operation;
 use crate::page::Page;
 use crate::remote::{Input, Method, Remote};
 
-/// Lists the tasks that wait for an approval, those first that were accepted first.
+/// Lists the tasks that wait for an approval, those first that were accepted first: all for who may
+/// approve them, else the caller's own.
 #[derive(Debug, Default, JsonSchema)]
 pub struct ListApprovals {
     /// Which page.
@@ -36,9 +37,9 @@ impl Operation for ListApprovals {
     const PERMISSION: Permission = Permission::JobsRead;
     type Output = ApprovalList;
 
-    async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<ApprovalList, ApiError> {
+    async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<ApprovalList, ApiError> {
         let limit = self.page.limit()?;
-        let page = engine.list_approvals(self.page.cursor, limit).await?;
+        let page = engine.list_approvals(self.page.cursor, limit, caller).await?;
         Ok(ApprovalList { approvals: page.approvals, cursor: page.next })
     }
 }

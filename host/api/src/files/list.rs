@@ -39,9 +39,9 @@ impl Operation for ListFiles {
     const PERMISSION: Permission = Permission::JobsRead;
     type Output = FileList;
 
-    async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<FileList, ApiError> {
+    async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<FileList, ApiError> {
         let limit = self.page.limit()?;
-        let page = engine.list_files(self.id, self.page.cursor, limit).await?;
+        let page = engine.list_files(self.id, self.page.cursor, limit, caller.sees()).await?;
         let page = page.ok_or(ApiError::UnknownJob(self.id))?;
         Ok(FileList { files: page.files, cursor: page.next })
     }

@@ -51,17 +51,17 @@ impl Operation for ListEvents {
     const PERMISSION: Permission = Permission::JobsRead;
     type Output = EventList;
 
-    async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<EventList, ApiError> {
+    async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<EventList, ApiError> {
         let limit = page::limit(self.limit, LIMIT_USUAL, LIMIT_MAX)?;
         let list = async || {
-            let page = engine.list_events(self.id, self.after, limit).await?;
+            let page = engine.list_events(self.id, self.after, limit, caller.sees()).await?;
             page.ok_or(ApiError::UnknownJob(self.id))
         };
         let mut page = list().await?;
         if let Some(wait) = self.wait
             && page.events.is_empty()
             && page.next.is_some()
-            && let Some(mut watch) = engine.watch(self.id, self.after).await?
+            && let Some(mut watch) = engine.watch(self.id, self.after, caller.sees()).await?
         {
             // Running out of time is fine: the page is empty then.
             drop(tokio::time::timeout(wait, watch.next()).await);

@@ -16,7 +16,7 @@ use crate::operation::Operation;
 use crate::page::Page;
 use crate::remote::{Input, Method, Remote};
 
-/// Lists jobs, newest first.
+/// Lists the jobs of the caller, or everybody's for who may manage jobs, newest first.
 #[derive(Debug, Default, JsonSchema)]
 pub struct ListJobs {
     /// In one of these states. Empty for any.
@@ -49,7 +49,7 @@ impl Operation for ListJobs {
     const PERMISSION: Permission = Permission::JobsRead;
     type Output = JobList;
 
-    async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<JobList, ApiError> {
+    async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<JobList, ApiError> {
         let limit = self.page.limit()?;
         let filter = JobFilter {
             states: self.states,
@@ -58,7 +58,7 @@ impl Operation for ListJobs {
             since: self.since,
             until: self.until,
         };
-        let page = engine.list_jobs(&filter, self.page.cursor, limit).await?;
+        let page = engine.list_jobs(filter, self.page.cursor, limit, caller.sees()).await?;
         Ok(JobList { jobs: page.jobs, cursor: page.next })
     }
 }

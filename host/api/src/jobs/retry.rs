@@ -34,10 +34,11 @@ impl Operation for RetryJob {
     const PERMISSION: Permission = Permission::JobsSubmit;
     type Output = Job;
 
-    async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<Job, ApiError> {
+    async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<Job, ApiError> {
         let Self { id, tasks, with_cancelled } = self;
         let again = Again { tasks, with_cancelled };
-        engine.retry(id, again).await?.ok_or(ApiError::UnknownJob(id))
+        let retried = engine.retry(id, again, caller).await?;
+        retried.ok_or(ApiError::UnknownJob(id))
     }
 }
 
@@ -54,7 +55,7 @@ impl Remote for RetryJob {
     const PATH: &'static str = "/api/v1/jobs/{id}/retry";
     const BODY: Body = Body::Fields(&["tasks", "cancelled"]);
     const ERRORS: &'static [Code] =
-        &[Code::UnknownJob, Code::UnknownTask, Code::TooManyTasks, Code::Busy];
+        &[Code::ToolBlocked, Code::UnknownJob, Code::UnknownTask, Code::TooManyTasks, Code::Busy];
 
     fn read(input: &mut Input) -> Result<Self, ApiError> {
         let Which { tasks, cancelled } = input.take_body()?;

@@ -52,7 +52,7 @@ impl Operation for PutSchedule {
             return Err(ApiError::Forbidden { operation: "granting capabilities", permission });
         }
         let Self { name, spec, grants } = self;
-        let put = Put { name, spec, principal: caller.name.clone(), grants };
+        let put = Put { name, spec, principal: caller.clone(), grants };
         Ok(engine.put_schedule(put, owner(caller)).await?)
     }
 }
@@ -61,8 +61,13 @@ impl Remote for PutSchedule {
     const METHOD: Method = Method::Put;
     const PATH: &'static str = "/api/v1/schedules/{name}";
     const BODY: Body = Body::Whole("spec");
-    const ERRORS: &'static [Code] =
-        &[Code::InvalidSchedule, Code::InvalidInput, Code::UnknownExecutor, Code::ScheduleTaken];
+    const ERRORS: &'static [Code] = &[
+        Code::ToolBlocked,
+        Code::InvalidSchedule,
+        Code::InvalidInput,
+        Code::UnknownExecutor,
+        Code::ScheduleTaken,
+    ];
 
     fn read(input: &mut Input) -> Result<Self, ApiError> {
         let missing = || ApiError::InvalidRequest("a schedule is expected as the body".to_owned());

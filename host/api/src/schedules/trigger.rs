@@ -39,6 +39,7 @@ impl Remote for TriggerSchedule {
     const PATH: &'static str = "/api/v1/schedules/{name}/trigger";
     const STATUSES: &'static [u16] = &[202];
     const ERRORS: &'static [Code] = &[
+        Code::ToolBlocked,
         Code::UnknownSchedule,
         Code::InvalidJob,
         Code::InvalidInput,

@@ -16,7 +16,7 @@ use crate::operation::Operation;
 use crate::page::Page;
 use crate::remote::{Input, Method, Remote};
 
-/// Lists tasks, newest first.
+/// Lists the tasks of the caller, or everybody's for who may manage jobs, newest first.
 #[derive(Debug, Default, JsonSchema)]
 pub struct ListTasks {
     /// In this state, or in one of this group.
@@ -75,7 +75,7 @@ impl Operation for ListTasks {
     const PERMISSION: Permission = Permission::JobsRead;
     type Output = TaskList;
 
-    async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<TaskList, ApiError> {
+    async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<TaskList, ApiError> {
         let limit = self.page.limit()?;
         let filter = TaskFilter {
             states: self.state.map(StateFilter::states).unwrap_or_default(),
@@ -85,7 +85,7 @@ impl Operation for ListTasks {
             since: self.since,
             until: self.until,
         };
-        let page = engine.list_tasks(&filter, self.page.cursor, limit).await?;
+        let page = engine.list_tasks(filter, self.page.cursor, limit, caller.sees()).await?;
         Ok(TaskList { tasks: page.tasks, cursor: page.next })
     }
 }

@@ -31,8 +31,8 @@ impl Operation for RetryTask {
     const PERMISSION: Permission = Permission::JobsSubmit;
     type Output = Task;
 
-    async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<Task, ApiError> {
-        let retried = engine.retry_task(self.id, self.with_cancelled).await?;
+    async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<Task, ApiError> {
+        let retried = engine.retry_task(self.id, self.with_cancelled, caller).await?;
         retried.ok_or(ApiError::UnknownTask(self.id))
     }
 }
@@ -48,7 +48,8 @@ impl Remote for RetryTask {
     const METHOD: Method = Method::Post;
     const PATH: &'static str = "/api/v1/tasks/{id}/retry";
     const BODY: Body = Body::Fields(&["cancelled"]);
-    const ERRORS: &'static [Code] = &[Code::UnknownTask, Code::TooManyTasks, Code::Busy];
+    const ERRORS: &'static [Code] =
+        &[Code::ToolBlocked, Code::UnknownTask, Code::TooManyTasks, Code::Busy];
 
     fn read(input: &mut Input) -> Result<Self, ApiError> {
         let Again { cancelled } = input.take_body()?;

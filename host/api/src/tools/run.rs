@@ -62,6 +62,7 @@ impl Remote for RunTool {
     const BODY: Body = Body::Whole("job");
     const STATUSES: &'static [u16] = SubmitJob::STATUSES;
     const ERRORS: &'static [Code] = &[
+        Code::ToolBlocked,
         Code::UnknownTool,
         Code::InvalidJob,
         Code::InvalidInput,

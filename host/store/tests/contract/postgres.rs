@@ -52,6 +52,8 @@ mod leases;
 #[cfg(test)]
 mod opening;
 #[cfg(test)]
+mod owners;
+#[cfg(test)]
 mod plugins;
 #[cfg(test)]
 mod quarantine;
@@ -64,9 +66,13 @@ mod schedules;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]
+mod standing;
+#[cfg(test)]
 mod task_list;
 #[cfg(test)]
 mod tasks;
+#[cfg(test)]
+mod tokens;
 #[cfg(test)]
 mod tool_runs;
 #[cfg(test)]
