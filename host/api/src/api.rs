@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use apflow_engine::Engine;
-use apflow_model::access::Principal;
 
+use crate::caller::Caller;
 use crate::error::ApiError;
 use crate::operation::Operation;
 
@@ -28,12 +28,13 @@ impl Api {
     pub async fn invoke<O: Operation>(
         &self,
         operation: O,
-        caller: &Principal,
+        caller: impl Into<Caller>,
     ) -> Result<O::Output, ApiError> {
+        let caller = caller.into();
         if !caller.may(O::PERMISSION) {
             return Err(ApiError::Forbidden { operation: O::NAME, permission: O::PERMISSION });
         }
-        let result = operation.run(&self.engine, caller).await;
+        let result = operation.run(&self.engine, &caller).await;
         let code = result.as_ref().err().map(|error| error.code().name());
         tracing::info!(operation = O::NAME, principal = caller.name, code, "invoked");
         result

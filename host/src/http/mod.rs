@@ -7,12 +7,14 @@ mod problem;
 mod route;
 mod watch;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use apflow_api::{Api, Code, ListEvents, OpenFile, Remote, TABLE, UploadFile};
+use apflow_api::{Api, Caller, Code, ListEvents, OpenFile, Remote, TABLE, UploadFile};
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -40,6 +42,18 @@ pub(crate) struct Door {
 impl Door {
     pub(crate) fn new(api: Api, access: Access, ending: Receiver<()>) -> Self {
         Self { api, access: Arc::new(access), ending, requests: Arc::new(Requests::new()) }
+    }
+}
+
+impl Door {
+    /// Who sends a request for a verb.
+    ///
+    /// It is asked before the body is read: strangers cannot make the host read megabytes.
+    async fn caller(&self, request: &Parts) -> Result<Caller, Problem> {
+        let principal = self.access.caller(request).await?;
+        let peer = request.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0);
+        let id = request.extensions.get::<RequestId>().map(|id| id.0.clone());
+        Ok(Caller { principal, request: id, peer })
     }
 }
 

@@ -37,7 +37,7 @@ async fn answer(entry: &Entry, door: Door, request: Request) -> Response {
 
 async fn invoke(entry: &Entry, door: Door, request: Request, id: &str) -> Result<Answer, Problem> {
     let (parts, body) = request.into_parts();
-    let caller = door.access.caller(&parts).await?;
+    let caller = door.caller(&parts).await?;
     let input = read(parts, body).await?;
     (entry.invoke)(door.api, caller, input).await.map_err(|error| Problem::of(&error, id))
 }

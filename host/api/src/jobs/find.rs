@@ -23,6 +23,10 @@ impl Operation for FindJob {
     const PERMISSION: Permission = Permission::JobsRead;
     type Output = Job;
 
+    fn target(&self) -> Option<String> {
+        Some(self.id.to_string())
+    }
+
     async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<Job, ApiError> {
         engine.find_job(self.id).await?.ok_or(ApiError::UnknownJob(self.id))
     }
