@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::ops::Deref;
 
 use apflow_model::access::Principal;
+use apflow_model::audit::{Decision, Record};
+use apflow_model::clock::Timestamp;
 
 /// Who calls a verb, and what the audit tells of how.
 #[derive(Debug, Clone)]
@@ -31,6 +33,49 @@ impl From<&Principal> for Caller {
 impl From<&Self> for Caller {
     fn from(caller: &Self) -> Self {
         caller.clone()
+    }
+}
+
+impl Caller {
+    /// What a call is recorded as when it is allowed.
+    pub(crate) fn record(&self, verb: &str, at: Timestamp) -> Record {
+        Stranger::from(self).record(verb, at)
+    }
+}
+
+/// Who calls, as far as that is known.
+#[derive(Debug, Clone)]
+pub struct Stranger {
+    /// Who. None when they did not say who they are, or lied.
+    pub principal: Option<Principal>,
+    /// As [`Caller::request`].
+    pub request: Option<String>,
+    /// As [`Caller::peer`].
+    pub peer: Option<SocketAddr>,
+}
+
+impl From<&Caller> for Stranger {
+    fn from(caller: &Caller) -> Self {
+        let Caller { principal, request, peer } = caller.clone();
+        Self { principal: Some(principal), request, peer }
+    }
+}
+
+impl Stranger {
+    pub(crate) fn record(self, verb: &str, at: Timestamp) -> Record {
+        let (principal, role) = self.principal.map(|who| (who.name, who.role)).unzip();
+        Record {
+            at,
+            principal,
+            role,
+            verb: verb.to_owned(),
+            target: None,
+            decision: Decision::Allowed,
+            code: None,
+            reason: None,
+            request: self.request,
+            peer: self.peer.map(|peer| peer.to_string()),
+        }
     }
 }
 

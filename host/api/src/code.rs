@@ -2,6 +2,8 @@
 //!
 //! A code without a page in `docs/errors/` does not compile.
 
+use apflow_model::audit::Decision;
+
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $text:literal $status:literal;)*) => {
         /// The stable name of an error. Never renamed.
@@ -109,6 +111,16 @@ codes! {
     PayloadTooLarge = "payload-too-large" 413;
     /// The host failed.
     Internal = "internal" 500;
+}
+
+impl Code {
+    /// What the audit says of a call that got it: callers who may not do it, or not now, are refused.
+    pub(crate) const fn decision(self) -> Decision {
+        match self.status() {
+            401 | 403 | 429 => Decision::Refused,
+            _ => Decision::Failed,
+        }
+    }
 }
 
 macro_rules! pages {

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::api::Api;
 use crate::approvals::{ApproveTask, DenyTask, ListApprovals};
+use crate::audit::ListAudit;
 use crate::breakers::{ListBreakers, ResetBreaker, ResetBreakers};
 use crate::cache::{ClearCache, ListCache};
 use crate::caller::Caller;
@@ -93,6 +94,7 @@ pub const TABLE: &[Entry] = &[
     entry::<PauseSchedule>(),
     entry::<ResumeSchedule>(),
     entry::<TriggerSchedule>(),
+    entry::<ListAudit>(),
 ];
 
 const fn entry<R: Remote>() -> Entry {
@@ -107,8 +109,14 @@ const fn entry<R: Remote>() -> Entry {
 
 fn invoke<R: Remote>(api: Api, caller: Caller, mut input: Input) -> Answering {
     Box::pin(async move {
-        let operation = R::read(&mut input)?;
-        input.finish()?;
+        let read = R::read(&mut input).and_then(|read| input.finish().map(|()| read));
+        let operation = match read {
+            Ok(operation) => operation,
+            Err(error) => {
+                api.refused(R::NAME, &caller, error.code()).await;
+                return Err(error);
+            }
+        };
         let output = api.invoke(operation, caller).await?;
         let body = serde_json::to_value(&output).map_err(ApiError::Unserializable)?;
         Ok(Answer { status: R::status(&output), headers: R::headers(&output), body })

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use apflow_model::audit::AuditRules;
 use apflow_model::breaker::BreakerKey;
 use apflow_model::clock::{Clock, Timestamp};
 use apflow_model::concurrency::{Admission, Concurrency};
@@ -58,6 +59,8 @@ pub struct Settings {
     pub retention: Retention,
     /// How tools are taken care of.
     pub tools: ToolSettings,
+    /// What is written into the audit, and how long it is kept.
+    pub audit: AuditRules,
 }
 
 impl Default for Settings {
@@ -74,6 +77,7 @@ impl Default for Settings {
             admission: Admission::default(),
             retention: Retention::default(),
             tools: ToolSettings::default(),
+            audit: AuditRules::default(),
         }
     }
 }
@@ -240,7 +244,8 @@ impl Engine {
         Ok(count)
     }
 
-    pub(crate) fn now(&self) -> Timestamp {
+    /// The present moment.
+    pub fn now(&self) -> Timestamp {
         self.clock.now()
     }
 

@@ -8,6 +8,7 @@
 
 mod approvals;
 mod attempt;
+mod audit;
 mod background;
 mod breakers;
 mod builtin;
@@ -51,6 +52,7 @@ mod watch;
 mod window;
 mod workplace;
 
+pub use audit::Export;
 pub use breakers::{Breakers, ListedBreaker};
 pub use builtin::Builtin;
 pub use clock::SystemClock;
@@ -71,6 +73,7 @@ pub use watch::{EventPage, Watch};
 pub use window::Events;
 
 pub use apflow_store::{
-    APPROVALS_PER_PAGE_MAX, ApprovalPage, CHECKPOINTS_PER_PAGE_MAX, FilePage, JobFilter,
-    PastCheckpoint, RESULTS_PER_PAGE_MAX, SchedulePage, TaskFilter, VALUES_PER_PAGE_MAX,
+    APPROVALS_PER_PAGE_MAX, ApprovalPage, AuditFilter, AuditPage, CHECKPOINTS_PER_PAGE_MAX,
+    FilePage, JobFilter, PastCheckpoint, RESULTS_PER_PAGE_MAX, SchedulePage, TaskFilter,
+    VALUES_PER_PAGE_MAX,
 };

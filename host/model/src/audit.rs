@@ -5,6 +5,7 @@
 //! seal a whole chain anew, which only a seal that was written down elsewhere tells.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -54,6 +55,16 @@ impl Decision {
             Self::Refused => "refused",
             Self::Failed => "failed",
         }
+    }
+}
+
+impl FromStr for Decision {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let all = [Self::Allowed, Self::Refused, Self::Failed];
+        let wrong = || format!("`{text}` is none of `allowed`, `refused` and `failed`");
+        all.into_iter().find(|decision| decision.name() == text).ok_or_else(wrong)
     }
 }
 

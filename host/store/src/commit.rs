@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 
+use crate::chain;
 use crate::connection::Connection;
 use crate::dialect::{PROBE, Trouble};
 use crate::error::StoreError;
@@ -91,7 +92,7 @@ async fn try_to_commit(
         // What one of them left to be run would fail in another's turn.
         connection.hurry().await?;
     }
-    let mut rest = batch;
+    let mut rest = &mut *batch;
     while let Some(first) = rest.first() {
         let (max, kind) = (first.group_max().max(1), kind_of(first.as_ref()));
         let like = rest.iter().take(max).take_while(|write| kind_of(write.as_ref()) == kind);
@@ -102,6 +103,8 @@ async fn try_to_commit(
         }
         rest = others;
     }
+    let records: Vec<_> = batch.iter().filter_map(|write| write.record()).collect();
+    chain::append(&mut connection, &records).await?;
     link.commit(hints).await
 }
 
