@@ -82,6 +82,7 @@ impl Host {
                 admission: config.file.admission,
                 retention: config.file.retention,
                 tools: config.file.tools,
+                audit: config.file.audit,
                 ..Settings::default()
             },
             DataDir { store, components, consents, files },

@@ -3,6 +3,7 @@
 //! A code without a page in `docs/errors/` does not compile.
 
 use apflow_model::audit::Decision;
+use serde::{Serialize, Serializer};
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $text:literal $status:literal;)*) => {
@@ -111,6 +112,12 @@ codes! {
     PayloadTooLarge = "payload-too-large" 413;
     /// The host failed.
     Internal = "internal" 500;
+}
+
+impl Serialize for Code {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
 }
 
 impl Code {

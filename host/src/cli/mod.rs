@@ -3,6 +3,7 @@
 mod approvals;
 mod arguments;
 mod asked;
+mod audit;
 mod bench;
 mod breakers;
 mod cache;
@@ -126,6 +127,7 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         Verb::Breakers { verb: BreakersVerb::Reset { key, .. } } => {
             breakers::reset(&config()?, key, output).await
         }
+        Verb::Audit { verb } => audit::run(config, verb, output).await,
         Verb::Secrets { verb: SecretsVerb::List } => secrets::list(&config()?, output).await,
         Verb::Doctor { repair } => doctor::run(&config()?, repair, output).await,
         Verb::Serve(verb) => serve::run(&config()?, verb, output).await,

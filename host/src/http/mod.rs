@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use apflow_api::{Api, Caller, Code, ListEvents, OpenFile, Remote, TABLE, UploadFile};
+use apflow_api::{Api, Caller, Code, ListEvents, OpenFile, Remote, Stranger, TABLE, UploadFile};
 use axum::Router;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
 use axum::http::request::Parts;
@@ -46,14 +46,20 @@ impl Door {
 }
 
 impl Door {
-    /// Who sends a request for a verb.
+    /// Who sends a request for a verb. Who is refused leaves a line in the audit.
     ///
     /// It is asked before the body is read: strangers cannot make the host read megabytes.
-    async fn caller(&self, request: &Parts) -> Result<Caller, Problem> {
-        let principal = self.access.caller(request).await?;
+    async fn caller(&self, verb: &'static str, request: &Parts) -> Result<Caller, Problem> {
         let peer = request.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0);
         let id = request.extensions.get::<RequestId>().map(|id| id.0.clone());
-        Ok(Caller { principal, request: id, peer })
+        match self.access.caller(request).await {
+            Ok(principal) => Ok(Caller { principal, request: id, peer }),
+            Err(problem) => {
+                let stranger = Stranger { principal: None, request: id, peer };
+                self.api.refused(verb, stranger, problem.code).await;
+                Err(problem)
+            }
+        }
     }
 }
 
