@@ -25,6 +25,7 @@ mod serving;
 mod stream;
 mod working;
 
+mod audit;
 mod author;
 mod batches;
 mod breakers;

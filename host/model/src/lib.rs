@@ -33,6 +33,7 @@ pub mod pace;
 pub mod plugin;
 mod pointer;
 pub mod quarantine;
+pub mod rate;
 pub mod reader;
 pub mod redrive;
 pub mod reference;
