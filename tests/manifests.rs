@@ -10,6 +10,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use apflow_model::manifest::Manifest;
+use apflow_model::policies::Policies;
 use apflow_model::tool::Tool;
 use apflow_model::validate::{Report, Source, check};
 use jsonschema::Validator;
@@ -301,7 +302,12 @@ fn every_mutated_manifest_is_valid_by_its_schema_or_refused_with_a_place_in_time
 #[test]
 fn the_published_schemas_are_those_of_this_version() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    for (name, schema) in [("plugin", Manifest::schema()), ("tool", Tool::schema())] {
+    let schemas = [
+        ("plugin", Manifest::schema()),
+        ("policies", Policies::schema()),
+        ("tool", Tool::schema()),
+    ];
+    for (name, schema) in schemas {
         let published = fs::read_to_string(root.join(format!("docs/schema/{name}.json"))).unwrap();
         let is_same = format!("{schema:#}\n") == published;
         assert!(is_same, "write it: apflow-host schema {name} > docs/schema/{name}.json");

@@ -15,9 +15,11 @@ use apflow_sandbox::{CodeCache, CompileIn, CompileLimits, PortFuture, Sandbox, S
 use apflow_store::{Address, Store, StoreError};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
+use tokio::task::JoinSet;
 
 use crate::config::{self, Config};
 use crate::first_party;
+use crate::policies;
 use crate::secret::Vault;
 
 /// How many instances there is room for beside those of attempts: they describe plugins.
@@ -30,6 +32,8 @@ pub(crate) struct Host {
     engine: Arc<Engine>,
     folder: Dir,
     database: Address,
+    /// Ends with it.
+    _following: JoinSet<()>,
 }
 
 impl Host {
@@ -83,6 +87,7 @@ impl Host {
                 retention: config.file.retention,
                 tools: config.file.tools,
                 audit: config.file.audit,
+                policies: Arc::clone(&config.policies),
                 ..Settings::default()
             },
             DataDir { store, components, consents, files },
@@ -93,7 +98,10 @@ impl Host {
         );
         engine.follow_clock().await?;
         engine.install_builtins(false).await?;
-        Ok(Self { api: Api::new(Arc::clone(&engine)), engine, folder, database })
+        let mut following = JoinSet::new();
+        following.spawn(policies::follow(config.settings_dir.clone(), config.policies.clone()));
+        let api = Api::new(Arc::clone(&engine));
+        Ok(Self { api, engine, folder, database, _following: following })
     }
 
     /// Dispatches tasks from now on: as the only host of a database in a file and of its data

@@ -1,9 +1,11 @@
 //! Where things are: the XDG folders, unless the environment or a flag says otherwise. `config.yaml`
-//! holds the operator's token, `secrets.yaml` says where secrets are.
+//! holds the operator's token, `secrets.yaml` says where secrets are, `policies.yaml` what
+//! roles may do.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use apflow_model::audit::AuditRules;
@@ -11,6 +13,7 @@ use apflow_model::breaker::BreakerRules;
 use apflow_model::concurrency::{Admission, Concurrency};
 use apflow_model::idempotency::IdempotencyHours;
 use apflow_model::lease::LeaseSeconds;
+use apflow_model::policies::CurrentPolicies;
 use apflow_model::quarantine::QuarantineRule;
 use apflow_model::reader::FileFault;
 use apflow_model::retention::Retention;
@@ -19,6 +22,7 @@ use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt, Permissions, PermissionsExt};
 use serde::Deserialize;
 
+use crate::policies::{self, POLICIES_FILE};
 use crate::secret::{SECRETS_FILE, Unreadable, Vault};
 
 const CONFIG_FILE: &str = "config.yaml";
@@ -33,8 +37,8 @@ pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
     /// Where the database is: `DATABASE_URL`. None for a file in the data directory.
     pub(crate) database_url: Option<String>,
-    /// The folder of `config.yaml` and `secrets.yaml`.
-    settings_dir: PathBuf,
+    /// The folder of `config.yaml`, `policies.yaml` and `secrets.yaml`.
+    pub(crate) settings_dir: PathBuf,
     /// The longest that compiling a component may take.
     pub(crate) compile_timeout: Duration,
     /// The environment that `env` grants take their values from: without the variables that hold
@@ -42,6 +46,8 @@ pub(crate) struct Config {
     pub(crate) environment: BTreeMap<String, String>,
     /// The operator's secrets.
     pub(crate) secrets: Vault,
+    /// What roles may do, as `policies.yaml` says at each moment.
+    pub(crate) policies: Arc<CurrentPolicies>,
     /// What `config.yaml` says.
     pub(crate) file: ConfigFile,
 }
@@ -79,7 +85,7 @@ pub(crate) enum ConfigError {
         /// Its mode.
         mode: u32,
     },
-    /// `secrets.yaml` has faults.
+    /// `secrets.yaml` or `policies.yaml` has faults.
     #[error("`{}` is not valid", path.display())]
     Faults {
         /// The file.
@@ -142,7 +148,8 @@ impl TryFrom<u32> for AttemptsMax {
 }
 
 impl Config {
-    /// Settles where things are. Flags win over the environment, which wins over the XDG folders.
+    /// Settles where things are. Flags win over the environment, which wins over the XDG folders. The
+    /// shipped policies apply until [`Config::with_policies`].
     pub(crate) fn new(
         data_dir: Option<PathBuf>,
         config_dir: Option<PathBuf>,
@@ -174,6 +181,7 @@ impl Config {
             compile_timeout,
             environment,
             secrets,
+            policies: Arc::default(),
             file,
         })
     }
@@ -194,6 +202,26 @@ impl Config {
         let folder = open_folder(&self.settings_dir).map_err(unusable)?;
         add_token(&folder, text, &token).map_err(unusable)?;
         Ok((token, true))
+    }
+
+    /// Puts what `policies.yaml` says in force.
+    pub(crate) fn with_policies(self) -> Result<Self, ConfigError> {
+        self.policies.replace(policies::read(&self.settings_dir)?.unwrap_or_default());
+        Ok(self)
+    }
+
+    /// The same, but a file that is not valid is a trouble to be told.
+    pub(crate) fn with_policies_or_troubles(self) -> Self {
+        match policies::read(&self.settings_dir) {
+            Ok(policies) => self.policies.replace(policies.unwrap_or_default()),
+            Err(error) => self.policies.refuse(policies::troubles(&error)),
+        }
+        self
+    }
+
+    /// Where `policies.yaml` is.
+    pub(crate) fn policies_file(&self) -> PathBuf {
+        self.settings_dir.join(POLICIES_FILE)
     }
 
     /// Where `secrets.yaml` is.

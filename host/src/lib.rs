@@ -9,6 +9,7 @@ mod config;
 mod first_party;
 mod hostile;
 mod http;
+mod policies;
 mod secret;
 mod telemetry;
 

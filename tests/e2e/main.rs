@@ -13,6 +13,7 @@
     reason = "a test that cannot go on fails; clippy knows tests only by their own functions"
 )]
 
+mod callers;
 mod echo;
 mod guests;
 mod host;
@@ -50,6 +51,7 @@ mod first_party_tools;
 mod hostile;
 mod idempotency;
 mod jobs;
+mod matrix;
 mod quickstart;
 mod redrive;
 mod refused_jobs;
@@ -57,6 +59,7 @@ mod refused_plugins;
 mod rest;
 mod retention;
 mod retries;
+mod roles;
 mod schedules;
 mod secrets;
 mod sockets;

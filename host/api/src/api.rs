@@ -80,6 +80,11 @@ impl Api {
         self.engine.note(Record { decision: code.decision(), code: code_name, ..record }).await;
     }
 
+    /// Why newer policies were refused, a sentence each. Empty when the newest are in force.
+    pub fn policy_troubles(&self) -> Vec<String> {
+        self.engine.policy_troubles()
+    }
+
     /// Whether work can be taken in and ended.
     ///
     /// # Errors

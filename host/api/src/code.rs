@@ -104,6 +104,8 @@ codes! {
     Unauthorized = "unauthorized" 401;
     /// The caller may not do this.
     Forbidden = "forbidden" 403;
+    /// The role of the caller may not run the tool.
+    ToolBlocked = "tool-blocked" 403;
     /// The request cannot be read.
     InvalidRequest = "invalid-request" 400;
     /// There is no such path, or not with this method.

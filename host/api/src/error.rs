@@ -72,6 +72,8 @@ impl ApiError {
                 EngineError::InvalidJob(_) => Code::InvalidJob,
                 EngineError::InvalidInput(_) => Code::InvalidInput,
                 EngineError::UnknownExecutor(_) => Code::UnknownExecutor,
+                EngineError::ToolBlocked(_) => Code::ToolBlocked,
+                EngineError::UnknownRole(_) | EngineError::OwnTask { .. } => Code::Forbidden,
                 EngineError::JobLoop(_) => Code::JobLoop,
                 EngineError::IdempotencyConflict(_) => Code::IdempotencyConflict,
                 EngineError::RemovedJob(_) => Code::UnknownJob,
@@ -126,7 +128,8 @@ impl ApiError {
             EngineError::InvalidJob(fault)
             | EngineError::InvalidSchedule(fault)
             | EngineError::InvalidInput(fault)
-            | EngineError::UnknownExecutor(fault),
+            | EngineError::UnknownExecutor(fault)
+            | EngineError::ToolBlocked(fault),
         ) = self
         else {
             return None;

@@ -2,6 +2,7 @@
 //!
 //! It parks nothing: a claim does.
 
+use apflow_model::access::{Permission, Principal};
 use apflow_model::approval::{Decided, Decision, Reason};
 use apflow_model::id::TaskId;
 use apflow_model::job::Task;
@@ -12,7 +13,8 @@ use crate::error::EngineError;
 
 impl Engine {
     /// Lists tasks that wait for an approval, with ids above `after`, those first that were accepted
-    /// first. `limit` is brought into 1 to 100.
+    /// first: all for whoever may approve or manage them, else the caller's own. `limit` is brought
+    /// into 1 to 100.
     ///
     /// # Errors
     ///
@@ -21,17 +23,21 @@ impl Engine {
         &self,
         after: Option<TaskId>,
         limit: u32,
+        caller: &Principal,
     ) -> Result<ApprovalPage, EngineError> {
-        Ok(self.store.list_approvals(after, limit).await?)
+        let owner = caller.sees().owner().filter(|_| !caller.may(Permission::TasksApprove));
+        Ok(self.store.list_approvals(owner, after, limit).await?)
     }
 
     /// Says for somebody that a task may run its tool, or that it may not: it has failed then. The
     /// same said twice changes nothing.
     ///
-    /// None when there is no such task.
+    /// None when there is no such task. Of the tasks of others, somebody who does not manage them sees
+    /// those alone that wait for an approval, or waited for one.
     ///
     /// # Errors
     ///
+    /// [`EngineError::OwnTask`] when somebody approves a task of their own, and their role may not.
     /// [`EngineError::NotAsked`] when the task waits for no approval, and
     /// [`EngineError::DecidedOtherwise`] when somebody said the opposite before.
     /// [`EngineError::Store`] when the database fails. Nothing is changed then.
@@ -39,11 +45,16 @@ impl Engine {
         &self,
         task: TaskId,
         decision: Decision,
-        principal: &str,
+        caller: &Principal,
         reason: Option<Reason>,
     ) -> Result<Option<Task>, EngineError> {
+        let Some(owner) = self.store.owner_of_task(task).await? else { return Ok(None) };
+        let is_own = owner == caller.name && decision == Decision::Approved;
+        if is_own && !self.role(&caller.role)?.may_approve_own {
+            return Err(EngineError::OwnTask { task, role: caller.role.clone() });
+        }
         let at = self.now();
-        let decided = Decided { decision, principal: principal.to_owned(), reason, at };
+        let decided = Decided { decision, principal: caller.name.clone(), reason, at };
         match self.store.rule(task, decided).await? {
             Ruling::Made(Ruled { job, became_ready, next_run_at, job_ended }) => {
                 if !became_ready.is_empty() || next_run_at.is_some() {
@@ -58,6 +69,7 @@ impl Engine {
             Ruling::Earlier(earlier) => {
                 return Err(EngineError::DecidedOtherwise { task, earlier: Box::new(earlier) });
             }
+            Ruling::NotAsked(_) if !caller.sees().shows(&owner) => return Ok(None),
             Ruling::NotAsked(state) => return Err(EngineError::NotAsked { task, state }),
             Ruling::Unknown => return Ok(None),
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use apflow_model::id::{JobId, TaskId};
 use apflow_model::job::{Job, Task};
 use apflow_model::state::JobState;
+use apflow_model::visible::Visible;
 use apflow_sandbox::Stop;
 use apflow_store::{Cancelled, JobFilter};
 use tokio::task::JoinSet;
@@ -31,12 +32,19 @@ impl Engine {
     /// Cancels every task of a job that has not ended. A job that has ended stays as it is.
     ///
     /// Waits for the attempts that run, but no longer than a second: one with a longer grace ends
-    /// after the answer. None when there is no such job.
+    /// after the answer. None when there is no such job that is seen.
     ///
     /// # Errors
     ///
     /// [`EngineError::Store`] when the database fails.
-    pub async fn cancel(&self, id: JobId) -> Result<Option<Job>, EngineError> {
+    pub async fn cancel(
+        &self,
+        id: JobId,
+        visible: Visible<'_>,
+    ) -> Result<Option<Job>, EngineError> {
+        if !self.sees_job(id, visible).await? {
+            return Ok(None);
+        }
         let cancelled = self.store.cancel_job(id, self.now()).await?;
         self.end_cancelled(cancelled).await?;
         Ok(self.store.find_job(id).await?)
@@ -45,26 +53,34 @@ impl Engine {
     /// Cancels a task and all below it. What requires one of them is skipped. A task that has ended
     /// stays as it is.
     ///
-    /// Waits as [`Engine::cancel`] does. None when there is no such task.
+    /// Waits as [`Engine::cancel`] does. None when there is no such task that is seen.
     ///
     /// # Errors
     ///
     /// [`EngineError::Store`] when the database fails.
-    pub async fn cancel_task(&self, id: TaskId) -> Result<Option<Task>, EngineError> {
+    pub async fn cancel_task(
+        &self,
+        id: TaskId,
+        visible: Visible<'_>,
+    ) -> Result<Option<Task>, EngineError> {
+        if !self.sees_task(id, visible).await? {
+            return Ok(None);
+        }
         let cancelled = self.store.cancel_task(id, self.now()).await?;
         self.end_cancelled(cancelled).await?;
         Ok(self.store.find_task(id).await?)
     }
 
-    /// Cancels every job that has not ended, of those that were accepted before this call, newest
-    /// first. Returns how many there were.
+    /// Cancels every job that is seen and has not ended, of those that were accepted before this call,
+    /// newest first. Returns how many there were.
     ///
     /// # Errors
     ///
     /// [`EngineError::Store`] when the database fails. Some may be cancelled then.
-    pub async fn cancel_all(self: &Arc<Self>) -> Result<u64, EngineError> {
+    pub async fn cancel_all(self: &Arc<Self>, visible: Visible<'_>) -> Result<u64, EngineError> {
         let states = vec![JobState::Pending, JobState::Running];
-        let filter = JobFilter { states, ..JobFilter::default() };
+        let principal = visible.owner().map(str::to_owned);
+        let filter = JobFilter { states, principal, ..JobFilter::default() };
         let (mut count, mut before, mut running) = (0, None, Vec::new());
         loop {
             let page = self.store.list_jobs(&filter, before, JOBS_AT_ONCE).await?;

@@ -47,7 +47,7 @@ pub struct Diagnosis {
     pub figures: Figures,
 }
 
-/// A check of files.
+/// A check of files, and of what they say.
 struct Check {
     name: &'static str,
     why: &'static str,
@@ -68,6 +68,14 @@ const ROW_WITHOUT_FILE: Check = Check {
     why: "what a completed task left, and what was uploaded, is there as long as its row",
     remedy: "the file was removed by hand, or is in the data directory of another host: restore it \
              from a backup, or remove the job",
+    is_repairable: false,
+};
+
+const REFUSED_POLICIES: Check = Check {
+    name: "refused-policies",
+    why: "the newest `policies.yaml` is in force: else roles may do what they should not, or may not do \
+          what they should",
+    remedy: "correct the file: `apflow-host policies check` says when it is valid",
     is_repairable: false,
 };
 
@@ -147,9 +155,11 @@ impl Engine {
         let Examination { mut checks, mut findings, figures } = self.store.examine().await?;
         let differences = self.differences().await?;
         let missing: Vec<String> = differences.missing.iter().cloned().collect();
-        for (check, found) in
-            [(FILE_WITHOUT_ROW, differences.astray()), (ROW_WITHOUT_FILE, missing)]
-        {
+        for (check, found) in [
+            (FILE_WITHOUT_ROW, differences.astray()),
+            (ROW_WITHOUT_FILE, missing),
+            (REFUSED_POLICIES, self.policy_troubles()),
+        ] {
             checks.push(check.name);
             findings.extend(check.report(&found));
         }

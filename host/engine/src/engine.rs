@@ -12,9 +12,11 @@ use apflow_model::id::{JobId, TaskId};
 use apflow_model::idempotency::IdempotencyHours;
 use apflow_model::job::Job;
 use apflow_model::lease::LeaseSeconds;
+use apflow_model::policies::CurrentPolicies;
 use apflow_model::quarantine::QuarantineRule;
 use apflow_model::retention::Retention;
 use apflow_model::tool_settings::ToolSettings;
+use apflow_model::visible::Visible;
 use apflow_sandbox::{Sandbox, Stop, StopReason};
 use apflow_store::{JobFilter, JobPage, Store};
 use tokio::sync::{Mutex, Notify, RwLock, Semaphore};
@@ -61,6 +63,8 @@ pub struct Settings {
     pub tools: ToolSettings,
     /// What is written into the audit, and how long it is kept.
     pub audit: AuditRules,
+    /// What roles may do, at each moment.
+    pub policies: Arc<CurrentPolicies>,
 }
 
 impl Default for Settings {
@@ -78,6 +82,7 @@ impl Default for Settings {
             retention: Retention::default(),
             tools: ToolSettings::default(),
             audit: AuditRules::default(),
+            policies: Arc::default(),
         }
     }
 }
@@ -168,37 +173,49 @@ impl Engine {
         self.store.trouble().map_or(Ok(()), |trouble| Err(trouble.into()))
     }
 
-    /// Finds a job with its tasks.
+    /// Finds a job with its tasks. None when there is none that is seen.
     ///
     /// # Errors
     ///
     /// [`EngineError::Store`] when the database fails.
-    pub async fn find_job(&self, id: JobId) -> Result<Option<Job>, EngineError> {
-        Ok(self.store.find_job(id).await?)
+    pub async fn find_job(
+        &self,
+        id: JobId,
+        visible: Visible<'_>,
+    ) -> Result<Option<Job>, EngineError> {
+        Ok(self.store.find_job(id).await?.filter(|job| visible.shows(&job.principal)))
     }
 
-    /// Lists jobs, newest first. `limit` is brought into 1 to 1000.
+    /// Lists the jobs that are seen, newest first. `limit` is brought into 1 to 1000.
     ///
     /// # Errors
     ///
     /// [`EngineError::Store`] when the database fails.
     pub async fn list_jobs(
         &self,
-        filter: &JobFilter,
+        mut filter: JobFilter,
         before: Option<JobId>,
         limit: u32,
+        visible: Visible<'_>,
     ) -> Result<JobPage, EngineError> {
-        Ok(self.store.list_jobs(filter, before, limit).await?)
+        let Ok(principal) = visible.narrow(filter.principal) else {
+            return Ok(JobPage { jobs: Vec::new(), next: None });
+        };
+        filter.principal = principal;
+        Ok(self.store.list_jobs(&filter, before, limit).await?)
     }
 
     /// Waits until a job has ended.
     ///
-    /// None when there is no such job.
+    /// None when there is no such job that is seen.
     ///
     /// # Errors
     ///
     /// [`EngineError::Store`] when the database fails.
-    pub async fn wait(&self, id: JobId) -> Result<Option<Job>, EngineError> {
+    pub async fn wait(&self, id: JobId, visible: Visible<'_>) -> Result<Option<Job>, EngineError> {
+        if !self.sees_job(id, visible).await? {
+            return Ok(None);
+        }
         let end = self.hub.end_of(id);
         loop {
             // From here on the end is heard, so none slips by between the look and the wait.

@@ -27,6 +27,12 @@ pub enum EngineError {
     /// A task names an executor that is not installed. Nothing was stored.
     #[error("{0}")]
     UnknownExecutor(SpecFault),
+    /// The role of the submitter may not run a tool. Nothing was stored.
+    #[error("{0}")]
+    ToolBlocked(SpecFault),
+    /// There is no role of this name any more. Nothing was stored.
+    #[error("the role `{0}` is not known: `apflow-host policies show` lists those there are")]
+    UnknownRole(String),
     /// The job came through this host before, or through too many. Nothing was stored.
     #[error("{0}")]
     JobLoop(HopFault),
@@ -63,6 +69,17 @@ pub enum EngineError {
         task: TaskId,
         /// Where it stands.
         state: TaskState,
+    },
+    /// The task is the caller's own, so somebody else must approve it. Nothing was changed.
+    #[error(
+        "`{task}` is of a job of your own, so somebody else must approve it, unless policies.yaml \
+         says `may_approve_own: true` of the role `{role}`"
+    )]
+    OwnTask {
+        /// The task.
+        task: TaskId,
+        /// The role of the caller.
+        role: String,
     },
     /// Somebody decided the opposite before. Nothing was changed.
     #[error("`{task}` was {} by {} at {}", earlier.decision, earlier.principal, earlier.at)]
@@ -230,6 +247,7 @@ impl EngineError {
             Self::InvalidJob(fault) => Self::InvalidJob(fault.below(path)),
             Self::InvalidInput(fault) => Self::InvalidInput(fault.below(path)),
             Self::UnknownExecutor(fault) => Self::UnknownExecutor(fault.below(path)),
+            Self::ToolBlocked(fault) => Self::ToolBlocked(fault.below(path)),
             other => other,
         }
     }

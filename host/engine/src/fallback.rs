@@ -7,6 +7,7 @@ use apflow_store::{Claimed, End, NewEvent};
 
 use crate::engine::Engine;
 use crate::error::{EngineError, chain};
+use crate::roles;
 
 /// How many tools may take the place of the first, one after the other.
 const FALLBACKS_MAX: usize = 2;
@@ -27,10 +28,10 @@ pub(crate) async fn end(
         }
     };
     match next {
-        Next::Tool { from, to } => {
+        Next::Tool { from, to, needs_approval } => {
             let what = Happening::Fallback { from: claimed.executor.clone(), to: to.clone() };
             events.push(NewEvent { at: now, what });
-            End::Fallback { fault, from, to, run_at: now }
+            End::Fallback { fault, from, to, needs_approval, run_at: now }
         }
         Next::Nothing(why) => End::Failed {
             fault: match why {
@@ -43,8 +44,8 @@ pub(crate) async fn end(
 
 /// What comes next.
 enum Next {
-    /// A tool, after those that have failed.
-    Tool { from: Vec<String>, to: String },
+    /// A tool, after those that have failed, and whether somebody must approve it first.
+    Tool { from: Vec<String>, to: String, needs_approval: bool },
     /// Nothing, and what there is to say of that.
     Nothing(Option<String>),
 }
@@ -77,7 +78,16 @@ async fn next(engine: &Engine, claimed: &Claimed, fault: &Fault) -> Result<Next,
         let why = format!("its fallback `{to}` is not installed: {way}");
         return Ok(Next::Nothing(Some(why)));
     }
-    Ok(Next::Tool { from, to })
+    let role = engine.store.role_of_job(claimed.job).await?.unwrap_or_default();
+    let why = match engine.role(&role) {
+        Ok(role) if role.blocks(&to) => roles::blocked(&role, &to),
+        Ok(role) => {
+            let needs_approval = role.needs_approval(&to);
+            return Ok(Next::Tool { from, to, needs_approval });
+        }
+        Err(error) => error.to_string(),
+    };
+    Ok(Next::Nothing(Some(format!("its fallback is not tried: {why}"))))
 }
 
 /// Whether another tool could do better with the same inputs.

@@ -2,12 +2,15 @@
 
 use std::collections::HashMap;
 
+use apflow_model::access::Principal;
 use apflow_model::id::{JobId, TaskId};
-use apflow_model::job::{Job, Task};
+use apflow_model::job::{Job, SpecFault, Task};
+use apflow_model::state::TaskState;
 use apflow_store::{RedriveChoice, Redriven};
 
 use crate::engine::Engine;
 use crate::error::EngineError;
+use crate::roles;
 
 /// Which tasks of a job to let run again.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -22,19 +25,26 @@ impl Engine {
     /// Lets the failed tasks of a job run again, with their checkpoints and as many attempts as at
     /// first; what was skipped because of them waits again. A job without any stays as it is.
     ///
-    /// None when there is no such job.
+    /// None when there is no such job that is seen.
     ///
     /// # Errors
     ///
-    /// [`EngineError::UnknownTask`] when the job has no task of such a name, and
+    /// [`EngineError::UnknownTask`] when the job has no task of such a name,
+    /// [`EngineError::ToolBlocked`] when the role of the caller may not run one of the tools, and
     /// [`EngineError::Store`] when the database fails. Nothing is changed then.
-    pub async fn retry(&self, id: JobId, again: Again) -> Result<Option<Job>, EngineError> {
-        if self.store.job_state(id).await?.is_none() {
+    pub async fn retry(
+        &self,
+        id: JobId,
+        again: Again,
+        caller: &Principal,
+    ) -> Result<Option<Job>, EngineError> {
+        let owner = self.store.owner_of_job(id).await?;
+        if !owner.is_some_and(|owner| caller.sees().shows(&owner)) {
             return Ok(None);
         }
         let tasks = self.find_tasks(id, again.tasks).await?;
         let choice = RedriveChoice { tasks, with_cancelled: again.with_cancelled };
-        self.redrive(id, choice).await?;
+        self.redrive(id, choice, caller).await?;
         Ok(self.store.find_job(id).await?)
     }
 
@@ -57,22 +67,57 @@ impl Engine {
 
     /// Lets a failed task run again, as [`Engine::retry`] does.
     ///
-    /// None when there is no such task.
+    /// None when there is no such task that is seen.
     ///
     /// # Errors
     ///
-    /// [`EngineError::Store`] when the database fails; nothing is changed then.
+    /// [`EngineError::ToolBlocked`], and [`EngineError::Store`] when the database fails; nothing is
+    /// changed then.
     pub async fn retry_task(
         &self,
         id: TaskId,
         with_cancelled: bool,
+        caller: &Principal,
     ) -> Result<Option<Task>, EngineError> {
+        if !self.sees_task(id, caller.sees()).await? {
+            return Ok(None);
+        }
         let Some(job) = self.store.job_of(id).await? else { return Ok(None) };
-        self.redrive(job, RedriveChoice { tasks: vec![id], with_cancelled }).await?;
+        let choice = RedriveChoice { tasks: vec![id], with_cancelled };
+        self.redrive(job, choice, caller).await?;
         Ok(self.store.find_task(id).await?)
     }
 
-    async fn redrive(&self, job: JobId, choice: RedriveChoice) -> Result<(), EngineError> {
+    /// Refuses to let tools run again that the role of the caller may not run.
+    async fn check_tools(
+        &self,
+        job: JobId,
+        choice: &RedriveChoice,
+        caller: &Principal,
+    ) -> Result<(), EngineError> {
+        let role = self.role(&caller.role)?;
+        if role.blocked_tools.is_empty() {
+            return Ok(());
+        }
+        for (task, state, tool) in self.store.tools_not_completed(job).await? {
+            let is_named = choice.tasks.is_empty() || choice.tasks.contains(&task);
+            let is_left = !is_named || (state == TaskState::Cancelled && !choice.with_cancelled);
+            // What was skipped may wait for any of the others, and then runs again as well.
+            if role.blocks(&tool) && (state == TaskState::Skipped || !is_left) {
+                let message = format!("{task}: {}", roles::blocked(&role, &tool));
+                return Err(EngineError::ToolBlocked(SpecFault::new("", message)));
+            }
+        }
+        Ok(())
+    }
+
+    async fn redrive(
+        &self,
+        job: JobId,
+        choice: RedriveChoice,
+        caller: &Principal,
+    ) -> Result<(), EngineError> {
+        self.check_tools(job, &choice, caller).await?;
         let Redriven { tasks } = self.store.redrive(job, choice, self.now()).await?;
         if tasks.is_empty() {
             return Ok(());

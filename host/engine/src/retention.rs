@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use apflow_model::clock::Timestamp;
 use apflow_model::id::JobId;
 use apflow_model::state::JobState;
+use apflow_model::visible::Visible;
 use apflow_store::{Purge, Slice};
 
 use crate::engine::Engine;
@@ -29,13 +30,16 @@ impl Engine {
     /// Removes a job that has ended, with its tasks, events, outputs and files.
     ///
     /// Nobody sees the job from the first commit on, whatever cuts the rest short: that goes later.
-    /// False when there is no such job.
+    /// False when there is no such job that is seen.
     ///
     /// # Errors
     ///
     /// [`EngineError::JobNotEnded`], and nothing is removed; [`EngineError::Store`] and
     /// [`EngineError::DataDir`].
-    pub async fn purge(&self, job: JobId) -> Result<bool, EngineError> {
+    pub async fn purge(&self, job: JobId, visible: Visible<'_>) -> Result<bool, EngineError> {
+        if !self.sees_job(job, visible).await? {
+            return Ok(false);
+        }
         match self.store.purge_job(job, self.now()).await? {
             Purge::Begun => {
                 self.remove_marked(Some(job)).await?;

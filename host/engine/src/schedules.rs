@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use apflow_model::access::Principal;
 use apflow_model::audit::{Decision, Record};
 use apflow_model::capability::Grant;
 use apflow_model::hops::Hops;
@@ -29,7 +30,7 @@ pub struct PutSchedule {
     /// What it does and when, as JSON.
     pub spec: Value,
     /// Who makes it, and submits its jobs.
-    pub principal: String,
+    pub principal: Principal,
     /// What the operator allows its jobs alone.
     pub grants: Vec<Grant>,
 }
@@ -61,7 +62,8 @@ impl Engine {
             hops: Hops::default(),
         };
         self.checked(job).await.map_err(|error| error.below("/job"))?;
-        let new = NewSchedule { name: name.clone(), principal, spec, grants };
+        let Principal { name: principal, role, .. } = principal;
+        let new = NewSchedule { name: name.clone(), principal, role, spec, grants };
         let put = self.store.put_schedule(new, owner, self.now()).await?;
         put.ok_or(EngineError::ScheduleTaken(name))
     }
@@ -142,15 +144,19 @@ impl Engine {
         Ok(job)
     }
 
-    /// The job of a schedule, checked as one that is submitted now: a plugin may be gone.
+    /// The job of a schedule, checked as one that is submitted now: a plugin may be gone, and its
+    /// maker's role may not run a tool any more.
     async fn job_of(
         self: &Arc<Self>,
         schedule: &Schedule,
         hops: Hops,
     ) -> Result<NewJob, EngineError> {
+        let principal = self.roles().principal(&schedule.principal, &schedule.role);
+        let unknown = || EngineError::UnknownRole(schedule.role.clone());
+        let principal = principal.ok_or_else(unknown)?;
         let job = NewSubmission {
             job: schedule.spec.job.clone(),
-            principal: schedule.principal.clone(),
+            principal,
             grants: schedule.grants.clone(),
             hops,
         };
@@ -162,7 +168,7 @@ impl Engine {
         Record {
             at: self.now(),
             principal: Some(schedule.principal.clone()),
-            role: None,
+            role: Some(schedule.role.clone()),
             verb: "jobs.submit".to_owned(),
             target: None,
             decision: if fault.is_some() { Decision::Failed } else { Decision::Allowed },

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use apflow_model::access::Principal;
 use apflow_model::capability::Grant;
 use apflow_model::file;
 use apflow_model::hops::Hops;
@@ -10,6 +11,7 @@ use apflow_model::id::JobId;
 use apflow_model::idempotency::IdempotencyKey;
 use apflow_model::job::{Job, JobSpec, SpecFault, TaskSpec};
 use apflow_model::plugin::Digest;
+use apflow_model::visible::Visible;
 use apflow_store::{NewJob, Once, StoreError, Submitted};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -17,14 +19,14 @@ use sha2::{Digest as _, Sha256};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::registry::ReadyPlugin;
-use crate::{grants, schema};
+use crate::{grants, roles, schema};
 
 /// A job as a caller hands it in.
 pub struct NewSubmission {
     /// The job, as JSON.
     pub job: Value,
     /// Who submits it.
-    pub principal: String,
+    pub principal: Principal,
     /// What the operator allows this job alone.
     pub grants: Vec<Grant>,
     /// The hosts that it came through, when a guest submits it.
@@ -46,6 +48,7 @@ impl Engine {
     /// # Errors
     ///
     /// [`EngineError::InvalidJob`], [`EngineError::UnknownExecutor`], [`EngineError::InvalidInput`],
+    /// [`EngineError::ToolBlocked`], [`EngineError::UnknownRole`],
     /// [`EngineError::GrantNotAsked`] and [`EngineError::JobLoop`] for a job that is refused,
     /// [`EngineError::TooManyTasks`] while too many others have not ended, [`EngineError::Busy`] and
     /// [`EngineError::Store`]. Nothing is stored then.
@@ -83,7 +86,7 @@ impl Engine {
         };
         // Before it is checked: what was taken in once is answered, even when it would be refused
         // now.
-        let earlier = self.store.find_by_key(&submission.principal, &once, now).await;
+        let earlier = self.store.find_by_key(&submission.principal.name, &once, now).await;
         if let Some(id) = earlier.map_err(conflict)? {
             return self.replay(id).await;
         }
@@ -112,6 +115,7 @@ impl Engine {
         let mut spec = JobSpec::parse(submission.job).map_err(EngineError::InvalidJob)?;
         spec.hops = submission.hops;
         let path = |index| if is_forest { format!("/tasks/{index}") } else { String::new() };
+        roles::apply(&self.role(&submission.principal.role)?, &mut spec, path)?;
         let plugins = self.plugins_of(&spec, path).await?;
         for (index, task) in spec.tasks.iter().enumerate() {
             let plugin = &plugins[&task.executor];
@@ -119,7 +123,8 @@ impl Engine {
                 let at = format!("{}/inputs{at}", path(index));
                 return Err(EngineError::InvalidInput(SpecFault::new(at, message)));
             }
-            self.check_files(task, plugin, &format!("{}/inputs", path(index))).await?;
+            let root = format!("{}/inputs", path(index));
+            self.check_files(task, plugin, &root, submission.principal.sees()).await?;
         }
         if !submission.grants.is_empty() {
             let asked: Vec<_> = plugins
@@ -129,15 +134,16 @@ impl Engine {
             grants::check(&submission.grants, &asked)?;
         }
         let NewSubmission { principal, grants, .. } = submission;
-        Ok(NewJob { spec, principal, grants })
+        Ok(NewJob { spec, principal: principal.name, grants })
     }
 
-    /// Refuses a `$file` that names no file, or that its plugin could not read.
+    /// Refuses a `$file` that names no file that is seen, or that its plugin could not read.
     async fn check_files(
         &self,
         task: &TaskSpec,
         plugin: &ReadyPlugin,
         root: &str,
+        visible: Visible<'_>,
     ) -> Result<(), EngineError> {
         for found in file::find(&task.inputs).unwrap_or_default() {
             let at = format!("{root}{}", found.id_at());
@@ -149,7 +155,8 @@ impl Engine {
                 );
                 return Err(EngineError::InvalidInput(SpecFault::new(at, message)));
             }
-            if self.store.find_upload(found.file).await?.is_none() {
+            let upload = self.store.find_upload(found.file).await?;
+            if !upload.is_some_and(|upload| visible.shows(&upload.principal)) {
                 let message = format!("there is no file `{}`: upload it first", found.file);
                 return Err(EngineError::InvalidInput(SpecFault::new(at, message)));
             }
@@ -201,7 +208,7 @@ mod tests {
         let job = serde_json::from_str(job).unwrap();
         let submission = NewSubmission {
             job,
-            principal: "ada".to_owned(),
+            principal: Principal::admin("ada"),
             grants: Vec::new(),
             hops: Hops::default(),
         };

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use apflow_model::file::{TaskFile, Upload};
 use apflow_model::id::JobId;
+use apflow_model::visible::Visible;
 use apflow_store::{FilePage, NewUpload};
 use bytes::Bytes;
 use cap_std::fs::File;
@@ -95,7 +96,7 @@ impl Engine {
 
     /// Lists what the tasks of a job left. `limit` is brought into 1 to 1000.
     ///
-    /// None when there is no such job.
+    /// None when there is no such job that is seen.
     ///
     /// # Errors
     ///
@@ -105,8 +106,10 @@ impl Engine {
         job: JobId,
         after: Option<i64>,
         limit: u32,
+        visible: Visible<'_>,
     ) -> Result<Option<FilePage>, EngineError> {
-        if self.store.job_state(job).await?.is_none() {
+        let owner = self.store.owner_of_job(job).await?;
+        if !owner.is_some_and(|owner| visible.shows(&owner)) {
             return Ok(None);
         }
         Ok(Some(self.store.list_files(job, after, limit).await?))
@@ -114,7 +117,7 @@ impl Engine {
 
     /// Opens what a task left. `task` is the caller's reference to it.
     ///
-    /// None when there is no such file.
+    /// None when there is no such file that is seen.
     ///
     /// # Errors
     ///
@@ -124,7 +127,11 @@ impl Engine {
         job: JobId,
         task: &str,
         name: &str,
+        visible: Visible<'_>,
     ) -> Result<Option<Content>, EngineError> {
+        if !self.sees_job(job, visible).await? {
+            return Ok(None);
+        }
         let Some(file) = self.store.find_file(job, task, name).await? else { return Ok(None) };
         let (files, task, name) = (Arc::clone(&self.files), file.task_id, file.name.clone());
         let bytes = on_disk(move || files.open_kept(job, task, &name)).await?;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use apflow_model::event::Event;
 use apflow_model::id::JobId;
+use apflow_model::visible::Visible;
 use apflow_store::{Store, StoreError};
 
 use crate::engine::Engine;
@@ -30,19 +31,27 @@ pub struct EventPage {
 impl Engine {
     /// Watches a job from the event after the one with the number `after`; 0 for the first.
     ///
-    /// None when there is no such job.
+    /// None when there is no such job that is seen.
     ///
     /// # Errors
     ///
     /// [`EngineError::TooManyWatchers`] when every place is taken, and [`EngineError::Store`].
-    pub async fn watch(&self, job: JobId, after: u64) -> Result<Option<Watch>, EngineError> {
+    pub async fn watch(
+        &self,
+        job: JobId,
+        after: u64,
+        visible: Visible<'_>,
+    ) -> Result<Option<Watch>, EngineError> {
+        if !self.sees_job(job, visible).await? {
+            return Ok(None);
+        }
         Watch::begin(&self.hub.tails, &self.store, job, after).await
     }
 
     /// Lists a job's events after the one with the number `after`, at most `limit` of them, and
     /// fewer when they are large. `limit` is brought into 1 to 1000.
     ///
-    /// None when there is no such job.
+    /// None when there is no such job that is seen.
     ///
     /// # Errors
     ///
@@ -52,7 +61,11 @@ impl Engine {
         job: JobId,
         after: u64,
         limit: u32,
+        visible: Visible<'_>,
     ) -> Result<Option<EventPage>, EngineError> {
+        if !self.sees_job(job, visible).await? {
+            return Ok(None);
+        }
         // Before the events: what comes after this look is not missed, but listed or left to come.
         let Some(history) = self.store.histories(&[job]).await?.pop() else { return Ok(None) };
         let mut events = self.store.list_events(job, after, limit).await?;

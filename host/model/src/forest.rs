@@ -161,6 +161,7 @@ impl Links<'_> {
             model: raw.model,
             allow: raw.allow.map(|texts| self.allow(&texts)).transpose()?,
             uses_cache: raw.cache,
+            needs_approval: false,
             inputs: raw.inputs,
         })
     }

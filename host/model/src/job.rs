@@ -31,6 +31,8 @@ pub struct JobSpec {
     pub tasks: Vec<TaskSpec>,
     /// The hosts that it came through. No part of the JSON: whoever takes it in knows.
     pub hops: Hops,
+    /// The role that it is submitted in, which is no part of the JSON either. None for the admin's.
+    pub role: Option<String>,
 }
 
 /// A task as it was submitted, checked.
@@ -72,6 +74,8 @@ pub struct TaskSpec {
     pub allow: Option<Vec<Grant>>,
     /// Whether a result of its tool that is kept may be given again, and its own is kept.
     pub uses_cache: bool,
+    /// Whether somebody must approve it, since its role asks for that. No part of the JSON.
+    pub needs_approval: bool,
 }
 
 /// That a task waits for another.

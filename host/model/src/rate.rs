@@ -303,7 +303,8 @@ mod tests {
     #[test]
     fn what_is_left_and_when_there_is_more_is_said() {
         let mut windows = Windows::default();
-        let take = |windows: &mut Windows, calls, at| windows.take(&[wish("ada", calls, 5)], ms(at));
+        let take =
+            |windows: &mut Windows, calls, at| windows.take(&[wish("ada", calls, 5)], ms(at));
         let first = take(&mut windows, 2, 10_250).unwrap()[0];
         assert_eq!((first.limit, first.remaining, first.reset), (5, 3, 61));
         let second = take(&mut windows, 3, 20_000).unwrap()[0];

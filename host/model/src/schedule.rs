@@ -147,6 +147,8 @@ pub struct Schedule {
     pub name: String,
     /// Who made it: its jobs are submitted in this name.
     pub principal: String,
+    /// The role that they acted in: it says at each tick which tools its job may run.
+    pub role: String,
     /// What it does, and when.
     #[serde(flatten)]
     pub spec: ScheduleSpec,

@@ -40,7 +40,7 @@ impl JobSpec {
         let path =
             |index: usize| if base.is_empty() { String::new() } else { format!("{base}{index}") };
         let tasks = forest::link(raws, deadline, &path)?;
-        Ok(Self { name, tasks, hops: Hops::default() })
+        Ok(Self { name, tasks, hops: Hops::default(), role: None })
     }
 }
 

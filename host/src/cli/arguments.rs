@@ -79,11 +79,11 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: ToolsVerb,
     },
-    /// Check manifests and components, as CI does: plugin.yaml and tool.yaml.
+    /// Check manifests and components, as CI does: plugin.yaml, tool.yaml and policies.yaml.
     Validate(Validate),
-    /// Print the JSON Schema of a manifest, for editors and CI.
+    /// Print the JSON Schema of a manifest or of policies.yaml, for editors and CI.
     Schema {
-        /// Of which kind of manifest.
+        /// Of which kind of file.
         kind: ManifestKind,
     },
     /// Run one task now, or a batch of them.
@@ -122,6 +122,11 @@ pub(crate) enum Verb {
     Secrets {
         #[command(subcommand)]
         verb: SecretsVerb,
+    },
+    /// Show and check what roles may do.
+    Policies {
+        #[command(subcommand)]
+        verb: PoliciesVerb,
     },
     /// Serve the HTTP API and run what is submitted to it.
     Serve(Serve),
@@ -384,6 +389,14 @@ pub(crate) enum SecretsVerb {
     List,
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum PoliciesVerb {
+    /// List each role with its permissions, and the tools that are blocked or need an approval.
+    Show,
+    /// Check policies.yaml, with the line of every fault.
+    Check,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
     /// The address to listen on.
@@ -491,6 +504,8 @@ pub(crate) enum ManifestKind {
     Plugin,
     /// `tool.yaml`.
     Tool,
+    /// `policies.yaml`.
+    Policies,
 }
 
 /// How `validate` reports.

@@ -23,6 +23,7 @@ mod new;
 mod operator;
 mod output;
 mod plugins;
+mod policies;
 mod run;
 mod schedules;
 mod schema;
@@ -82,10 +83,11 @@ pub fn main() -> ExitCode {
 }
 
 async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliError> {
-    let config = || {
+    let settings = || {
         let compile_timeout = arguments.compile_timeout.0;
         Config::new(arguments.data_dir.clone(), arguments.config_dir.clone(), compile_timeout)
     };
+    let config = || settings()?.with_policies();
     match arguments.verb {
         Verb::Load(load) => load::run(&config()?, load, output).await,
         Verb::Plugins { verb: PluginsVerb::List } => plugins::list(&config()?, output).await,
@@ -129,7 +131,11 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         }
         Verb::Audit { verb } => audit::run(config, verb, output).await,
         Verb::Secrets { verb: SecretsVerb::List } => secrets::list(&config()?, output).await,
-        Verb::Doctor { repair } => doctor::run(&config()?, repair, output).await,
+        Verb::Doctor { repair } => {
+            let config = settings()?.with_policies_or_troubles();
+            doctor::run(&config, repair, output).await
+        }
+        Verb::Policies { verb } => policies::run(&config()?, &verb, output),
         Verb::Serve(verb) => serve::run(&config()?, verb, output).await,
         Verb::Worker => worker::run(&config()?, output).await,
         Verb::Plugin { verb: PluginVerb::New(new) } => new::run(&new, output),

@@ -1,6 +1,7 @@
 //! Tasks that are parked until somebody approves their tool, and what was decided.
 //!
-//! It does not say who may decide: the verbs do. A claim parks, so that it does not matter how a task
+//! It does not say who may decide: the verbs do. Which tasks ask for it, their tools and the roles that
+//! submitted them say. A claim parks, so that it does not matter how a task
 //! became ready; and nothing is asked twice, whatever attempts come after.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -78,19 +79,23 @@ impl Store {
         self.write(Rule { task, decided }).await
     }
 
-    /// Lists tasks that wait for an approval, with ids above `after`. `limit` is brought into 1 to
-    /// [`APPROVALS_PER_PAGE_MAX`].
+    /// Lists tasks that wait for an approval, of one owner or of all, with ids above `after`. `limit`
+    /// is brought into 1 to [`APPROVALS_PER_PAGE_MAX`].
     ///
     /// # Errors
     ///
     /// [`StoreError::Database`] and [`StoreError::Corrupt`].
     pub async fn list_approvals(
         &self,
+        owner: Option<&str>,
         after: Option<TaskId>,
         limit: u32,
     ) -> Result<ApprovalPage, StoreError> {
         let limit = limit.clamp(1, APPROVALS_PER_PAGE_MAX);
-        let list = query(PENDING).bind(after.map_or(0, |task| task.0)).bind(limit + 1);
+        let list = query(PENDING)
+            .bind(after.map_or(0, |task| task.0))
+            .bind(owner.map(str::to_owned))
+            .bind(limit + 1);
         let rows = self.readers().fetch_all(list).await?;
         let mut approvals = rows.iter().map(read_pending).collect::<Result<Vec<_>, _>>()?;
         let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
@@ -107,14 +112,16 @@ const PENDING: &str = "\
     FROM task JOIN job ON job.id = task.job_id \
     JOIN approval ON approval.task_id = task.id AND approval.decided_at IS NULL \
     JOIN task_input ON task_input.task_id = task.id \
-    WHERE task.state = 4 AND task.id > $1 ORDER BY task.id LIMIT $2";
+    WHERE task.state = 4 AND task.id > $1 AND job.principal = COALESCE($2, job.principal) \
+    ORDER BY task.id LIMIT $3";
 
 const PARK: Sql = sql!(
     "\
     UPDATE task SET state = 4 \
     WHERE state = 2 AND id IN (SELECT CAST(value AS BIGINT) FROM ",
     ROWS,
-    ") AND EXISTS (SELECT 1 FROM tool_rule WHERE tool = task.executor AND needs_approval) \
+    ") AND (needs_approval OR EXISTS (SELECT 1 FROM tool_rule \
+                                    WHERE tool = task.executor AND tool_rule.needs_approval)) \
        AND NOT EXISTS (SELECT 1 FROM approval WHERE task_id = task.id \
                          AND tool = task.executor AND is_approved) \
     RETURNING job_id, id, executor"

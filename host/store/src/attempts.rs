@@ -47,6 +47,8 @@ pub enum End {
         from: Vec<String>,
         /// The tool that is tried now.
         to: String,
+        /// Whether somebody must approve that, since the role of the job asks for it.
+        needs_approval: bool,
         /// Not before this moment, which is not in the future.
         run_at: Timestamp,
     },

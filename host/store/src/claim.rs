@@ -160,7 +160,12 @@ const LOOK: &str = "\
                    AND deadline <= $2), \
            EXISTS (SELECT 1 FROM task WHERE state = 1 AND run_at <= $2), \
            EXISTS (SELECT 1 FROM breaker WHERE open_until IS NOT NULL), \
-           EXISTS (SELECT 1 FROM tool_rule)";
+           EXISTS (SELECT 1 FROM tool_rule), \
+           EXISTS (SELECT 1 FROM task WHERE needs_approval AND state = 2)";
+
+/// Whether the lease is held, a deadline has passed, a task is due, a breaker is open, tools have
+/// rules, and a ready task needs an approval.
+type Look = (bool, bool, bool, bool, bool, bool);
 
 impl Write for Claim {
     type Output = Handed;
@@ -169,7 +174,7 @@ impl Write for Claim {
 
     async fn apply(&self, connection: &mut Connection<'_>) -> Result<Handed, StoreError> {
         let look = query(LOOK).bind(self.session.0).bind(self.now.unix_ms());
-        let (is_held, is_late, is_due, is_guarded, is_ruled): (bool, bool, bool, bool, bool) =
+        let (is_held, is_late, is_due, is_guarded, is_ruled, mut is_gated): Look =
             look.read_one(connection).await?;
         if !is_held {
             return Err(StoreError::SessionLost);
@@ -192,8 +197,9 @@ impl Write for Claim {
         let mut heeded = Heeded::default();
         if is_ruled {
             heeded = tool_rules::heed(connection, &mut limits, self.now).await?;
+            is_gated |= heeded.is_gated;
         }
-        self.hand_out(connection, &limits, heeded.is_gated, &mut handed).await?;
+        self.hand_out(connection, &limits, is_gated, &mut handed).await?;
         if is_ruled {
             let executors = handed.tasks.iter().map(Taken::executor);
             let executors = executors.collect::<Result<Vec<_>, _>>()?;
@@ -358,6 +364,14 @@ pub(crate) mod tests {
                 assert!(!steps.contains(&scan), "{steps:?}");
             }
         }
+    }
+
+    #[tokio::test]
+    async fn a_claim_looks_at_no_table_as_a_whole() {
+        let steps = plan(LOOK.into()).await;
+        assert!(steps.iter().any(|step| step.contains("task_to_approve")), "{steps:?}");
+        let scans = |table| steps.contains(&format!("SCAN {table}"));
+        assert!(!["task", "session"].into_iter().any(scans), "{steps:?}");
     }
 
     #[tokio::test]

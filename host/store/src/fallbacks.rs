@@ -21,7 +21,7 @@ const ADD_LANE: &str = "\
 
 /// A task that was cancelled meanwhile has ended, and keeps its tool.
 const REPLACE: &str = "\
-    UPDATE task SET executor = $2, fallback_from = $3, \
+    UPDATE task SET executor = $2, fallback_from = $3, needs_approval = $4, \
                     attempts_max = attempt + attempts_max - attempts_before, \
                     attempts_before = attempt, \
                     lane_id = (SELECT next.id FROM lane JOIN lane AS next \
@@ -39,9 +39,10 @@ pub(crate) async fn replace(
     endings: impl Iterator<Item = &Ending>,
 ) -> Result<(), StoreError> {
     for Ending { task: TaskId(task), end, .. } in endings {
-        let End::Fallback { from, to, .. } = end else { continue };
+        let End::Fallback { from, to, needs_approval, .. } = end else { continue };
         query(ADD_LANE).bind(*task).bind(to).execute(connection).await?;
         let replace = query(REPLACE).bind(*task).bind(to).bind(row::text(from)?);
+        let replace = replace.bind(*needs_approval);
         replace.execute(connection).await?;
         query(FORGET).bind(*task).execute(connection).await?;
     }

@@ -296,7 +296,8 @@ fn plan(
     let (name, state) = (&new.spec.name, JobState::Pending);
     let hops = Some(&new.spec.hops).filter(|hops| !hops.is_empty()).map(ToString::to_string);
     let grants = row::text(&new.grants)?;
-    let job = (id.0, name, &new.principal, state.name(), grants, count, now.unix_ms(), hops);
+    let role = &new.spec.role;
+    let job = (id.0, name, &new.principal, state.name(), grants, count, now.unix_ms(), hops, role);
     let principal = new.principal.clone();
     let rows = Submit {
         wanted: None,
@@ -396,16 +397,17 @@ fn task_row(task: &Task, spec: &TaskSpec, lane: i64) -> Result<Value, StoreError
         spec.deadline.map(Timestamp::unix_ms),
         lane,
         spec.uses_cache,
+        spec.needs_approval,
     ]))
 }
 
 const INSERT_JOBS: Sql = sql!(
     "\
     INSERT INTO job (id, name, principal, state, grants, task_count, open_count, event_count, \
-                     created_at, hops) \
+                     created_at, hops, role) \
     SELECT CAST(value->>0 AS BIGINT), value->>1, value->>2, value->>3, value->>4, \
            CAST(value->>5 AS BIGINT), CAST(value->>5 AS BIGINT), \
-           CAST(value->>5 AS BIGINT), CAST(value->>6 AS BIGINT), value->>7 FROM ",
+           CAST(value->>5 AS BIGINT), CAST(value->>6 AS BIGINT), value->>7, value->>8 FROM ",
     ROWS
 );
 
@@ -413,14 +415,15 @@ const INSERT_TASKS: Sql = sql!(
     "\
     INSERT INTO task (id, job_id, reference, name, executor, state, parent_id, priority, run_at, \
                       timeout_ms, token_budget, model, backoff, attempts_max, waiting_count, \
-                      created_at, allow, deadline, lane_id, uses_cache) \
+                      created_at, allow, deadline, lane_id, uses_cache, needs_approval) \
     SELECT CAST(value->>0 AS BIGINT), CAST(value->>1 AS BIGINT), value->>2, value->>3, \
            value->>4, CAST(value->>5 AS BIGINT), CAST(value->>6 AS BIGINT), \
            CAST(value->>7 AS BIGINT), CAST(value->>8 AS BIGINT), \
            CAST(value->>9 AS BIGINT), CAST(value->>10 AS BIGINT), value->>11, \
            value->>12, CAST(value->>13 AS BIGINT), CAST(value->>14 AS BIGINT), \
            CAST(value->>15 AS BIGINT), value->>16, CAST(value->>17 AS BIGINT), \
-           CAST(value->>18 AS BIGINT), CAST(value->>19 AS BOOLEAN) FROM ",
+           CAST(value->>18 AS BIGINT), CAST(value->>19 AS BOOLEAN), \
+           CAST(value->>20 AS BOOLEAN) FROM ",
     ROWS
 );
 

@@ -8,6 +8,7 @@ mod store;
 mod admission;
 mod approvals;
 mod jobs;
+mod owners;
 
 mod claim;
 mod deadlines;

@@ -68,6 +68,22 @@ impl Store {
         Ok(found.map(|(job,)| JobId(job)))
     }
 
+    /// The tasks of a job that have ended and did not complete, with their states and tools.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`] and [`StoreError::Corrupt`].
+    pub async fn tools_not_completed(
+        &self,
+        job: JobId,
+    ) -> Result<Vec<(TaskId, TaskState, String)>, StoreError> {
+        const SQL: &str = "SELECT id, state, executor FROM task \
+                           WHERE job_id = $1 AND state > 8 ORDER BY id";
+        let rows: Vec<(i64, i64, String)> = self.readers().read_all(query(SQL).bind(job.0)).await?;
+        let read = |(id, state, tool)| Ok((TaskId(id), row::state_of(state)?, tool));
+        rows.into_iter().map(read).collect()
+    }
+
     /// The ids of the tasks of a job by the caller's references, in the order they were listed.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 //! any number of hosts that try, one does, and a crash leaves both or neither. Which ticks are due
 //! is `apflow_model::schedule`'s to say.
 
+use apflow_model::access::ADMIN;
 use apflow_model::capability::Grant;
 use apflow_model::clock::Timestamp;
 use apflow_model::id::JobId;
@@ -31,6 +32,8 @@ pub struct NewSchedule {
     pub name: String,
     /// Who makes it. One that is there keeps who made it.
     pub principal: String,
+    /// The role that they act in. One that is there keeps that of who made it.
+    pub role: String,
     /// What it does, and when.
     pub spec: ScheduleSpec,
     /// What the operator allows its jobs alone, beside what their plugins are granted.
@@ -262,7 +265,7 @@ impl Store {
 const FIND: &str = "SELECT * FROM schedule WHERE name = $1 AND principal = COALESCE($2, principal)";
 
 const LIST: &str = "\
-    SELECT name, principal, cron, time_zone, 'null' AS job, grants, overlap, missed_policy, \
+    SELECT name, principal, role, cron, time_zone, 'null' AS job, grants, overlap, missed_policy, \
            starts_at, ends_at, paused, revision, created_at, next_at, last_at, last_job, \
            last_fault, fired, skipped, missed, failed \
     FROM schedule WHERE name > $1 AND principal = COALESCE($2, principal) ORDER BY name LIMIT $3";
@@ -289,6 +292,7 @@ fn read(row: &Row) -> Result<Schedule, StoreError> {
     Ok(Schedule {
         name: row::column(row, "name")?,
         principal: row::column(row, "principal")?,
+        role: row::column::<Option<String>>(row, "role")?.unwrap_or_else(|| ADMIN.to_owned()),
         spec,
         grants: row::json(row, "grants")?,
         created_at: row::moment(row, "created_at")?,
@@ -335,13 +339,15 @@ struct Put {
 
 const PUT: &str = "\
     INSERT INTO schedule (name, principal, cron, time_zone, job, grants, overlap, missed_policy, \
-                          starts_at, ends_at, paused, revision, created_at, next_at) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1, $12, $13) \
+                          starts_at, ends_at, paused, revision, created_at, next_at, role) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1, $12, $13, $14) \
     ON CONFLICT (name) DO UPDATE SET cron = excluded.cron, time_zone = excluded.time_zone, \
         job = excluded.job, grants = excluded.grants, overlap = excluded.overlap, \
         missed_policy = excluded.missed_policy, starts_at = excluded.starts_at, \
         ends_at = excluded.ends_at, paused = excluded.paused, next_at = excluded.next_at, \
-        revision = schedule.revision + 1 \
+        revision = schedule.revision + 1, \
+        role = CASE WHEN schedule.principal = excluded.principal THEN excluded.role \
+                    ELSE schedule.role END \
     RETURNING *";
 
 impl Write for Put {
@@ -352,7 +358,7 @@ impl Write for Put {
     }
 
     async fn apply(&self, connection: &mut Connection<'_>) -> Result<Self::Output, StoreError> {
-        let NewSchedule { name, principal, spec, grants } = &self.new;
+        let NewSchedule { name, principal, role, spec, grants } = &self.new;
         let before = find(connection, name, None).await?;
         let is_theirs =
             |before: &Schedule| self.owner.as_ref().is_some_and(|owner| *owner != before.principal);
@@ -377,7 +383,8 @@ impl Write for Put {
             .bind(spec.ends_at.map(Timestamp::unix_ms))
             .bind(spec.paused)
             .bind(self.now.unix_ms())
-            .bind(next_at.map(Timestamp::unix_ms));
+            .bind(next_at.map(Timestamp::unix_ms))
+            .bind(role);
         put.fetch_optional(connection).await?.as_ref().map(read).transpose()
     }
 }

@@ -36,7 +36,7 @@ impl Operation for ApproveTask {
     }
 
     async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<Task, ApiError> {
-        let decided = engine.decide(self.id, Decision::Approved, &caller.name, self.reason).await?;
+        let decided = engine.decide(self.id, Decision::Approved, caller, self.reason).await?;
         decided.ok_or(ApiError::UnknownTask(self.id))
     }
 }

@@ -36,7 +36,7 @@ impl Operation for DenyTask {
     }
 
     async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<Task, ApiError> {
-        let decided = engine.decide(self.id, Decision::Denied, &caller.name, self.reason).await?;
+        let decided = engine.decide(self.id, Decision::Denied, caller, self.reason).await?;
         decided.ok_or(ApiError::UnknownTask(self.id))
     }
 }

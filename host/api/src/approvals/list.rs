@@ -15,7 +15,8 @@ use crate::remote::{Input, Method, Remote};
 /// How many approvals a page holds when the caller does not say.
 const LIMIT_USUAL: u32 = 20;
 
-/// Lists the tasks that wait for an approval, those first that were accepted first.
+/// Lists the tasks that wait for an approval, those first that were accepted first: all for who may
+/// approve them, else the caller's own.
 #[derive(Debug, Default)]
 pub struct ListApprovals {
     /// How many, from 1 to 100; 20 if not said.
@@ -42,13 +43,13 @@ impl Operation for ListApprovals {
         None
     }
 
-    async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<ApprovalList, ApiError> {
+    async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<ApprovalList, ApiError> {
         let limit = self.limit.unwrap_or(LIMIT_USUAL);
         if !(1..=APPROVALS_PER_PAGE_MAX).contains(&limit) {
             let message = format!("`limit` is {limit}: expected 1 to {APPROVALS_PER_PAGE_MAX}");
             return Err(ApiError::InvalidRequest(message));
         }
-        let page = engine.list_approvals(self.cursor, limit).await?;
+        let page = engine.list_approvals(self.cursor, limit, caller).await?;
         Ok(ApprovalList { approvals: page.approvals, cursor: page.next })
     }
 }

@@ -43,13 +43,13 @@ impl Operation for ListFiles {
         Some(self.id.to_string())
     }
 
-    async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<FileList, ApiError> {
+    async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<FileList, ApiError> {
         let limit = self.limit.unwrap_or(LIMIT_MAX);
         if !(1..=LIMIT_MAX).contains(&limit) {
             let message = format!("`limit` is {limit}: expected 1 to {LIMIT_MAX}");
             return Err(ApiError::InvalidRequest(message));
         }
-        let page = engine.list_files(self.id, self.cursor, limit).await?;
+        let page = engine.list_files(self.id, self.cursor, limit, caller.sees()).await?;
         let page = page.ok_or(ApiError::UnknownJob(self.id))?;
         Ok(FileList { files: page.files, cursor: page.next })
     }

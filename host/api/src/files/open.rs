@@ -62,9 +62,9 @@ impl Operation for OpenFile {
         Some(format!("{}/{}/{}", self.id, self.task, self.name))
     }
 
-    async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<OpenedFile, ApiError> {
+    async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<OpenedFile, ApiError> {
         let Self { id, task, name } = self;
-        let opened = engine.open_file(id, &task, &name).await?;
+        let opened = engine.open_file(id, &task, &name, caller.sees()).await?;
         let content = opened.ok_or_else(|| ApiError::UnknownFile { job: id, task, name })?;
         Ok(OpenedFile { file: content.file, bytes: content.bytes })
     }

@@ -27,8 +27,9 @@ impl Operation for CancelJob {
         Some(self.id.to_string())
     }
 
-    async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<Job, ApiError> {
-        engine.cancel(self.id).await?.ok_or(ApiError::UnknownJob(self.id))
+    async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<Job, ApiError> {
+        let cancelled = engine.cancel(self.id, caller.sees()).await?;
+        cancelled.ok_or(ApiError::UnknownJob(self.id))
     }
 }
 

@@ -10,7 +10,7 @@ use crate::error::ApiError;
 use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
 
-/// Cancels every job that has not ended, whoever submitted it.
+/// Cancels every job of the caller that has not ended; for who may manage jobs, everybody's.
 #[derive(Debug)]
 pub struct CancelAllJobs;
 
@@ -30,8 +30,12 @@ impl Operation for CancelAllJobs {
         None
     }
 
-    async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<CancelledJobs, ApiError> {
-        Ok(CancelledJobs { cancelled: engine.cancel_all().await? })
+    async fn run(
+        self,
+        engine: &Arc<Engine>,
+        caller: &Principal,
+    ) -> Result<CancelledJobs, ApiError> {
+        Ok(CancelledJobs { cancelled: engine.cancel_all(caller.sees()).await? })
     }
 }
 

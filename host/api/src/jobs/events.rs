@@ -49,21 +49,21 @@ impl Operation for ListEvents {
         Some(self.id.to_string())
     }
 
-    async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<EventList, ApiError> {
+    async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<EventList, ApiError> {
         let limit = self.limit.unwrap_or(LIMIT_USUAL);
         if !(1..=LIMIT_MAX).contains(&limit) {
             let message = format!("`limit` is {limit}: expected 1 to {LIMIT_MAX}");
             return Err(ApiError::InvalidRequest(message));
         }
         let list = async || {
-            let page = engine.list_events(self.id, self.after, limit).await?;
+            let page = engine.list_events(self.id, self.after, limit, caller.sees()).await?;
             page.ok_or(ApiError::UnknownJob(self.id))
         };
         let mut page = list().await?;
         if let Some(wait) = self.wait
             && page.events.is_empty()
             && page.next.is_some()
-            && let Some(mut watch) = engine.watch(self.id, self.after).await?
+            && let Some(mut watch) = engine.watch(self.id, self.after, caller.sees()).await?
         {
             // Running out of time is fine: the page is empty then.
             drop(tokio::time::timeout(wait, watch.next()).await);

@@ -27,8 +27,9 @@ impl Operation for FindJob {
         Some(self.id.to_string())
     }
 
-    async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<Job, ApiError> {
-        engine.find_job(self.id).await?.ok_or(ApiError::UnknownJob(self.id))
+    async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<Job, ApiError> {
+        let found = engine.find_job(self.id, caller.sees()).await?;
+        found.ok_or(ApiError::UnknownJob(self.id))
     }
 }
 

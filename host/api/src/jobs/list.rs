@@ -19,7 +19,7 @@ const LIMIT_USUAL: u32 = 100;
 /// The most jobs a page may hold.
 const LIMIT_MAX: u32 = 1_000;
 
-/// Lists jobs, newest first.
+/// Lists the jobs of the caller, or everybody's for who may manage jobs, newest first.
 #[derive(Debug, Default)]
 pub struct ListJobs {
     /// In one of these states. Empty for any.
@@ -56,7 +56,7 @@ impl Operation for ListJobs {
         None
     }
 
-    async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<JobList, ApiError> {
+    async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<JobList, ApiError> {
         let limit = self.limit.unwrap_or(LIMIT_USUAL);
         if !(1..=LIMIT_MAX).contains(&limit) {
             let message = format!("`limit` is {limit}: expected 1 to {LIMIT_MAX}");
@@ -69,7 +69,7 @@ impl Operation for ListJobs {
             since: self.since,
             until: self.until,
         };
-        let page = engine.list_jobs(&filter, self.cursor, limit).await?;
+        let page = engine.list_jobs(filter, self.cursor, limit, caller.sees()).await?;
         Ok(JobList { jobs: page.jobs, cursor: page.next })
     }
 }

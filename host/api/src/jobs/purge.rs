@@ -33,8 +33,8 @@ impl Operation for PurgeJob {
         Some(self.id.to_string())
     }
 
-    async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<PurgedJob, ApiError> {
-        let is_purged = engine.purge(self.id).await?;
+    async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<PurgedJob, ApiError> {
+        let is_purged = engine.purge(self.id, caller.sees()).await?;
         is_purged.then_some(PurgedJob { purged: self.id }).ok_or(ApiError::UnknownJob(self.id))
     }
 }

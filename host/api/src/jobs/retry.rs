@@ -33,10 +33,11 @@ impl Operation for RetryJob {
         Some(self.id.to_string())
     }
 
-    async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<Job, ApiError> {
+    async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<Job, ApiError> {
         let Self { id, tasks, with_cancelled } = self;
         let again = Again { tasks, with_cancelled };
-        engine.retry(id, again).await?.ok_or(ApiError::UnknownJob(id))
+        let retried = engine.retry(id, again, caller).await?;
+        retried.ok_or(ApiError::UnknownJob(id))
     }
 }
 

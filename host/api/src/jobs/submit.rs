@@ -57,16 +57,16 @@ impl Operation for SubmitJob {
             return Err(ApiError::Forbidden { operation: "granting capabilities", permission });
         }
         let Self { job, grants, wait, idempotency_key, hops } = self;
-        let submission = NewSubmission { job, principal: caller.name.clone(), grants, hops };
+        let submission = NewSubmission { job, principal: caller.clone(), grants, hops };
         let mut submitted = match idempotency_key {
             Some(key) => engine.submit_once(submission, key).await?,
             None => Submission { job: engine.submit(submission).await?, is_replayed: false },
         };
         if let Some(wait) = wait {
             let id = submitted.job.id;
-            let now = match tokio::time::timeout(wait, engine.wait(id)).await {
+            let now = match tokio::time::timeout(wait, engine.wait(id, caller.sees())).await {
                 Ok(ended) => ended?,
-                Err(_) => engine.find_job(id).await?,
+                Err(_) => engine.find_job(id, caller.sees()).await?,
             };
             submitted.job = now.unwrap_or(submitted.job);
         }

@@ -55,9 +55,10 @@ impl Operation for WatchJob {
         Some(self.id.to_string())
     }
 
-    async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<WatchedJob, ApiError> {
+    async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<WatchedJob, ApiError> {
         let Self { id, after } = self;
-        let events = engine.watch(id, after).await?.ok_or(ApiError::UnknownJob(id))?;
+        let watch = engine.watch(id, after, caller.sees()).await?;
+        let events = watch.ok_or(ApiError::UnknownJob(id))?;
         Ok(WatchedJob { id, events })
     }
 }

@@ -39,7 +39,7 @@ impl Operation for PutSchedule {
             return Err(ApiError::Forbidden { operation: "granting capabilities", permission });
         }
         let Self { name, spec, grants } = self;
-        let put = Put { name, spec, principal: caller.name.clone(), grants };
+        let put = Put { name, spec, principal: caller.clone(), grants };
         Ok(engine.put_schedule(put, owner(caller)).await?)
     }
 }

@@ -27,8 +27,9 @@ impl Operation for CancelTask {
         Some(self.id.to_string())
     }
 
-    async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<Task, ApiError> {
-        engine.cancel_task(self.id).await?.ok_or(ApiError::UnknownTask(self.id))
+    async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<Task, ApiError> {
+        let cancelled = engine.cancel_task(self.id, caller.sees()).await?;
+        cancelled.ok_or(ApiError::UnknownTask(self.id))
     }
 }
 

@@ -63,7 +63,11 @@ impl Operation for ListCheckpoints {
         Some(self.id.to_string())
     }
 
-    async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<CheckpointList, ApiError> {
+    async fn run(
+        self,
+        engine: &Arc<Engine>,
+        caller: &Principal,
+    ) -> Result<CheckpointList, ApiError> {
         let Self { id, with_values, limit, cursor } = self;
         let most = if with_values { VALUES_PER_PAGE_MAX } else { CHECKPOINTS_PER_PAGE_MAX };
         let limit = limit.unwrap_or(most);
@@ -72,7 +76,8 @@ impl Operation for ListCheckpoints {
             return Err(ApiError::InvalidRequest(message));
         }
         let after = cursor.unwrap_or_default();
-        let page = engine.list_checkpoints(id, after, limit, with_values).await?;
+        let visible = caller.sees();
+        let page = engine.list_checkpoints(id, after, limit, with_values, visible).await?;
         let page = page.ok_or(ApiError::UnknownTask(id))?;
         let is_full = u32::try_from(page.len()).is_ok_and(|count| count == limit);
         let cursor = page.last().filter(|_| is_full).map(|last| last.n);

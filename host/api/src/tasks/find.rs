@@ -27,8 +27,9 @@ impl Operation for FindTask {
         Some(self.id.to_string())
     }
 
-    async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<Task, ApiError> {
-        engine.find_task(self.id).await?.ok_or(ApiError::UnknownTask(self.id))
+    async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<Task, ApiError> {
+        let found = engine.find_task(self.id, caller.sees()).await?;
+        found.ok_or(ApiError::UnknownTask(self.id))
     }
 }
 

@@ -19,7 +19,7 @@ const LIMIT_USUAL: u32 = 100;
 /// The most tasks a page may hold.
 const LIMIT_MAX: u32 = 1_000;
 
-/// Lists tasks, newest first.
+/// Lists the tasks of the caller, or everybody's for who may manage jobs, newest first.
 #[derive(Debug, Default)]
 pub struct ListTasks {
     /// In this state, or in one of this group.
@@ -83,7 +83,7 @@ impl Operation for ListTasks {
         self.job.map(|job| job.to_string())
     }
 
-    async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<TaskList, ApiError> {
+    async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<TaskList, ApiError> {
         let limit = self.limit.unwrap_or(LIMIT_USUAL);
         if !(1..=LIMIT_MAX).contains(&limit) {
             let message = format!("`limit` is {limit}: expected 1 to {LIMIT_MAX}");
@@ -97,7 +97,7 @@ impl Operation for ListTasks {
             since: self.since,
             until: self.until,
         };
-        let page = engine.list_tasks(&filter, self.cursor, limit).await?;
+        let page = engine.list_tasks(filter, self.cursor, limit, caller.sees()).await?;
         Ok(TaskList { tasks: page.tasks, cursor: page.next })
     }
 }

@@ -31,8 +31,8 @@ impl Operation for RetryTask {
         Some(self.id.to_string())
     }
 
-    async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<Task, ApiError> {
-        let retried = engine.retry_task(self.id, self.with_cancelled).await?;
+    async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<Task, ApiError> {
+        let retried = engine.retry_task(self.id, self.with_cancelled, caller).await?;
         retried.ok_or(ApiError::UnknownTask(self.id))
     }
 }

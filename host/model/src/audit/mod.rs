@@ -79,7 +79,7 @@ pub struct Record {
     pub at: Timestamp,
     /// Who called. None for a caller that did not say who it is, or lied.
     pub principal: Option<String>,
-    /// The role that it acted in. None where nobody called: a schedule ticked.
+    /// The role that it acted in.
     pub role: Option<String>,
     /// The verb, for example `jobs.submit`.
     pub verb: String,

@@ -39,21 +39,24 @@ pub struct Report {
     pub changes: Vec<Change>,
 }
 
-/// What a manifest describes, by the name of its file.
+/// What is checked, by the name of its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// `plugin.yaml`.
     Plugin,
     /// `tool.yaml`.
     Tool,
+    /// `policies.yaml`: no manifest, but it is checked in the same way.
+    Policies,
 }
 
 impl Kind {
-    /// The kind of the manifest in this file. None when it is none by its name.
+    /// The kind of this file. None when it is none by its name.
     pub fn of(path: &str) -> Option<Self> {
         match path.rsplit('/').next() {
             Some("plugin.yaml" | "plugin.yml") => Some(Self::Plugin),
             Some("tool.yaml" | "tool.yml") => Some(Self::Tool),
+            Some("policies.yaml" | "policies.yml") => Some(Self::Policies),
             Some(_) | None => None,
         }
     }

@@ -8,6 +8,7 @@ use crate::import::Import;
 use crate::limit::{Bytes, Limits};
 use crate::manifest::Manifest;
 use crate::plugin::World;
+use crate::policies::Policies;
 use crate::reader::FileFault;
 use crate::tool::{Run, Tool};
 
@@ -46,10 +47,11 @@ pub struct Inspected {
     pub imports: Vec<Import>,
 }
 
-/// A manifest without fault.
+/// A file without fault.
 pub(super) enum Parsed {
     Plugin(Box<Manifest>),
     Tool(Box<Tool>),
+    Policies(Policies),
 }
 
 /// The largest manifest, in bytes: 1 MiB.
@@ -92,6 +94,7 @@ impl Source {
         })?;
         match Kind::of(&self.path) {
             Some(Kind::Plugin) => Manifest::parse(text).map(|it| Parsed::Plugin(Box::new(it))),
+            Some(Kind::Policies) => Policies::parse(text).map(Parsed::Policies),
             Some(Kind::Tool) | None => {
                 Tool::parse(text, folder(&self.path)).map(|it| Parsed::Tool(Box::new(it)))
             }
@@ -124,6 +127,7 @@ impl Parsed {
                 Run::Command { component, .. } => Some(("run.command", component)),
                 Run::Request { .. } => None,
             },
+            Self::Policies(_) => None,
         }
     }
 
@@ -132,6 +136,7 @@ impl Parsed {
         match self {
             Self::Plugin(manifest) => &manifest.name,
             Self::Tool(tool) => &tool.name,
+            Self::Policies(_) => "policies",
         }
     }
 
@@ -140,13 +145,14 @@ impl Parsed {
         match self {
             Self::Plugin(manifest) => (manifest.capabilities.clone(), manifest.limits),
             Self::Tool(tool) => (tool.capabilities.clone(), tool.limits),
+            Self::Policies(_) => Default::default(),
         }
     }
 
     /// Whether it says how it runs here: a tool without `run` is a description alone.
     pub(super) fn is_runnable(&self) -> bool {
         match self {
-            Self::Plugin(_) => true,
+            Self::Plugin(_) | Self::Policies(_) => true,
             Self::Tool(tool) => tool.run.is_some(),
         }
     }

@@ -1,6 +1,7 @@
 //! Finds the manifests that paths mean: files by their names, folders by all that is below them.
 //!
-//! A component is found by its own name only.
+//! A component is found by its own name only, and so is a `policies.yaml`: others have files of this
+//! name as well.
 
 use std::collections::BTreeSet;
 use std::io::{self, Read};
@@ -90,7 +91,7 @@ fn walk(folder: &Dir, at: &Path, depth: usize, files: &mut BTreeSet<PathBuf>) ->
             if !is_skipped && depth < DEPTH_MAX {
                 walk(&entry.open_dir()?, &path, depth + 1, files)?;
             }
-        } else if kind.is_file() && Kind::of(name).is_some() {
+        } else if kind.is_file() && matches!(Kind::of(name), Some(Kind::Plugin | Kind::Tool)) {
             files.insert(path);
         }
     }

@@ -9,10 +9,10 @@ use apflow_model::job::Task;
 use apflow_model::plugin::Plugin;
 use apflow_model::state::{JobState, TaskState};
 use apflow_model::tool::Tool;
-use apflow_store::{End, RedriveChoice, Ruling};
+use apflow_store::{End, NewJob, RedriveChoice, Ruling};
 use serde_json::json;
 
-use crate::host::{Host, at, completed, retryable};
+use crate::host::{Host, at, completed, retryable, spec};
 use crate::plugins::plugin;
 
 /// A host on which the tool `rm` needs an approval.
@@ -46,7 +46,7 @@ async fn a_task_is_parked_until_it_is_approved_and_then_runs() {
     let host = gated().await;
     let task = park(&host).await;
     assert_eq!(host.claim(2, 10).await, [], "it is not asked for again");
-    let listed = host.store.list_approvals(None, 10).await.unwrap();
+    let listed = host.store.list_approvals(None, None, 10).await.unwrap();
     assert_eq!((listed.approvals.len(), listed.next), (1, None));
     let pending = &listed.approvals[0];
     assert_eq!((pending.task_id, pending.tool.as_str()), (task.id, "rm"));
@@ -54,7 +54,7 @@ async fn a_task_is_parked_until_it_is_approved_and_then_runs() {
 
     let Ruling::Made(made) = rule(&host, task.id, Decision::Approved, 5).await else { panic!() };
     assert_eq!((made.job, made.became_ready, made.job_ended), (task.job_id, vec![task.id], None));
-    assert_eq!(host.store.list_approvals(None, 10).await.unwrap().approvals, []);
+    assert_eq!(host.store.list_approvals(None, None, 10).await.unwrap().approvals, []);
     let claimed = host.claim_one(6).await;
     assert_eq!((claimed.task, claimed.attempt), (task.id, 1));
     host.settle(&claimed, 7, completed()).await;
@@ -147,7 +147,7 @@ async fn a_deadline_passes_while_a_task_waits_for_approval() {
     assert_eq!(late.expired.len(), 1);
     let task = host.job(job.id).await.tasks.pop().unwrap();
     assert_eq!(task.fault.unwrap().code, FaultCode::DeadlineExceeded);
-    assert_eq!(host.store.list_approvals(None, 10).await.unwrap().approvals, []);
+    assert_eq!(host.store.list_approvals(None, None, 10).await.unwrap().approvals, []);
     let late = rule(&host, task.id, Decision::Approved, 101).await;
     assert_eq!(late, Ruling::NotAsked(TaskState::Failed));
 }
@@ -172,9 +172,9 @@ async fn parked_tasks_take_no_place_from_others() {
     let executors: Vec<_> = handed_out.tasks.iter().map(|task| task.executor.as_str()).collect();
     assert_eq!(executors, ["ls", "ls"]);
     host.claim(2, 2).await;
-    let first = host.store.list_approvals(None, 2).await.unwrap();
+    let first = host.store.list_approvals(None, None, 2).await.unwrap();
     assert_eq!(first.approvals.len(), 2);
-    let second = host.store.list_approvals(first.next, 2).await.unwrap();
+    let second = host.store.list_approvals(None, first.next, 2).await.unwrap();
     assert_eq!((second.approvals.len(), second.next), (1, None));
 }
 
@@ -204,7 +204,10 @@ async fn a_parked_task_that_nobody_is_asked_about_is_found_and_asked_about_again
     assert_eq!(host.store.repair("parked-without-approval", at(5)).await.unwrap(), 1);
     assert_eq!(host.store.examine().await.unwrap().findings, []);
     assert_eq!(host.claim(6, 10).await, []);
-    assert_eq!(host.store.list_approvals(None, 1).await.unwrap().approvals[0].task_id, task.id);
+    assert_eq!(
+        host.store.list_approvals(None, None, 1).await.unwrap().approvals[0].task_id,
+        task.id
+    );
 }
 
 #[tokio::test]
@@ -246,11 +249,61 @@ async fn the_rules_of_a_tool_are_those_of_its_file() {
         host.submit(json!({"executor": "rm"})).await;
     }
     assert_eq!(host.claim(1, 10).await, []);
-    for pending in host.store.list_approvals(None, 10).await.unwrap().approvals {
+    for pending in host.store.list_approvals(None, None, 10).await.unwrap().approvals {
         rule(&host, pending.task_id, Decision::Approved, 2).await;
     }
     assert_eq!(host.claim(3, 10).await.len(), 1, "one at once");
     host.store.put_plugin(of("")).await.unwrap();
     host.submit(json!({"executor": "rm"})).await;
     assert_eq!(host.claim(4, 10).await.len(), 2, "neither rule holds any more");
+}
+
+/// Submits one task whose role asks for an approval.
+async fn submit_gated(host: &Host, task: serde_json::Value) -> Task {
+    let mut spec = spec(task);
+    spec.tasks[0].needs_approval = true;
+    let job = NewJob { spec, principal: "ada".into(), grants: Vec::new() };
+    host.store.submit(job, at(0)).await.unwrap().tasks.remove(0)
+}
+
+#[tokio::test]
+async fn a_task_is_parked_for_its_role_whatever_its_tool_says() {
+    let host = Host::start().await;
+    let other = host.submit(json!({"executor": "ls"})).await;
+    let task = submit_gated(&host, json!({"executor": "ls"})).await;
+    let ran = host.claim(1, 10).await;
+    assert_eq!(ran.iter().map(|task| task.job).collect::<Vec<_>>(), [other.id]);
+    rule(&host, task.id, Decision::Approved, 2).await;
+    let claimed = host.claim_one(3).await;
+    host.settle(&claimed, 4, crate::host::failed()).await;
+    host.store.redrive(task.job_id, RedriveChoice::default(), at(5)).await.unwrap();
+    assert_eq!(host.claim(6, 10).await, [], "its role asks again");
+    assert_eq!(host.store.examine().await.unwrap().findings, []);
+}
+
+#[tokio::test]
+async fn a_fallback_asks_for_itself_as_the_role_of_its_job_says() {
+    let host = Host::start().await;
+    for needs_approval in [true, false] {
+        host.submit(json!({"tool": "a"})).await;
+        let first = host.claim_one(1).await;
+        let fault = retryable("no");
+        let (from, to) = (vec!["a".to_owned()], "b".to_owned());
+        let end = End::Fallback { fault, from, to, needs_approval, run_at: at(2) };
+        host.settle(&first, 2, end).await;
+        assert_eq!(host.claim(3, 10).await.is_empty(), needs_approval);
+    }
+}
+
+#[tokio::test]
+async fn only_the_approvals_of_one_owner_are_listed_when_one_is_given() {
+    let host = gated().await;
+    let task = park(&host).await;
+    for (owner, expected) in
+        [(Some("ada"), vec![task.id]), (Some("bob"), vec![]), (None, vec![task.id])]
+    {
+        let page = host.store.list_approvals(owner, None, 10).await.unwrap();
+        let listed: Vec<_> = page.approvals.iter().map(|pending| pending.task_id).collect();
+        assert_eq!(listed, expected, "{owner:?}");
+    }
 }

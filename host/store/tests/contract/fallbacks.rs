@@ -11,7 +11,8 @@ use crate::host::{Host, at, completed};
 async fn fall_back(host: &Host, claimed: &Claimed, from: &[&str], to: &str, ms: u64) {
     let fault = Fault::new(FaultCode::Permanent, "no");
     let from = from.iter().map(|name| (*name).to_owned()).collect();
-    let end = End::Fallback { fault, from, to: to.to_owned(), run_at: at(ms) };
+    let (to, run_at) = (to.to_owned(), at(ms));
+    let end = End::Fallback { fault, from, to, needs_approval: false, run_at };
     let settled = host.settle(claimed, ms, end).await;
     assert_eq!((settled.state, settled.became_ready), (TaskState::Ready, vec![claimed.task]));
 }
@@ -58,7 +59,8 @@ async fn a_cancelled_task_gets_no_other_tool() {
     host.store.cancel_job(job.id, at(2)).await.unwrap();
     let fault = Fault::new(FaultCode::Permanent, "no");
     let (from, to) = (vec!["a".to_owned()], "b".to_owned());
-    let settled = host.settle(&first, 3, End::Fallback { fault, from, to, run_at: at(3) }).await;
+    let end = End::Fallback { fault, from, to, needs_approval: false, run_at: at(3) };
+    let settled = host.settle(&first, 3, end).await;
     assert_eq!(settled.state, TaskState::Cancelled);
     let task = host.store.find_job(job.id).await.unwrap().unwrap().tasks.remove(0);
     assert_eq!((task.executor.as_str(), task.fallback_from.len()), ("a", 0));

@@ -54,6 +54,8 @@ mod leases;
 #[cfg(test)]
 mod opening;
 #[cfg(test)]
+mod owners;
+#[cfg(test)]
 mod plugins;
 #[cfg(test)]
 mod quarantine;

@@ -18,7 +18,8 @@ fn minutely(name: &str, more: Value) -> NewSchedule {
     let Value::Object(more) = more else { panic!("an object") };
     value.as_object_mut().unwrap().extend(more);
     let spec = ScheduleSpec::parse(value).unwrap();
-    NewSchedule { name: name.into(), principal: "ada".into(), spec, grants: Vec::new() }
+    let (principal, role) = ("ada".into(), "user".into());
+    NewSchedule { name: name.into(), principal, role, spec, grants: Vec::new() }
 }
 
 impl Host {

@@ -22,7 +22,13 @@ async fn ends_are_counted_by_what_they_say_of_the_tool() {
     let hit = ToolRun { source: RunSource::Cache, tool: "jq".into() };
     end(&host, 2, completed(), hit).await;
     let (fault, run_at) = (retryable("no"), at(3));
-    let next = End::Fallback { fault, from: vec!["jq".into()], to: "yq".into(), run_at };
+    let next = End::Fallback {
+        fault,
+        from: vec!["jq".into()],
+        to: "yq".into(),
+        needs_approval: false,
+        run_at,
+    };
     end(&host, 3, next, run("jq", 30, None)).await;
     host.settle(&host.claim_one(3).await, 3, failed()).await;
     let fault = retryable("again");

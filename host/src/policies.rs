@@ -1,0 +1,149 @@
+//! `policies.yaml`: read when the host starts, and again whenever it changes.
+//!
+//! What it says is put in force as a whole. A file that is not valid keeps a host from starting, and
+//! changes nothing of one that runs.
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use apflow_model::policies::{CurrentPolicies, Policies};
+use cap_std::ambient_authority;
+use cap_std::fs::{Dir, Metadata, MetadataExt};
+
+use crate::config::ConfigError;
+
+/// The file in the folder of the settings.
+pub(crate) const POLICIES_FILE: &str = "policies.yaml";
+
+/// How often to look whether the file has changed.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// The largest file.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// What tells two states of the file apart: when it was changed, its size, and which file it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Mark(i64, i64, u64, u64);
+
+impl Mark {
+    fn of(metadata: &Metadata) -> Self {
+        Self(metadata.mtime(), metadata.mtime_nsec(), metadata.size(), metadata.ino())
+    }
+}
+
+/// Reads the file. None where there is none: the shipped roles apply then.
+pub(crate) fn read(settings: &Path) -> Result<Option<Policies>, ConfigError> {
+    let path = settings.join(POLICIES_FILE);
+    let text = Dir::open_ambient_dir(settings, ambient_authority()).and_then(|folder| {
+        let mut text = String::new();
+        folder.open(POLICIES_FILE)?.take(FILE_BYTES_MAX).read_to_string(&mut text)?;
+        Ok(text)
+    });
+    match text {
+        Ok(text) => match Policies::parse(&text) {
+            Ok(policies) => Ok(Some(policies)),
+            Err(faults) => Err(ConfigError::Faults { path, faults }),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(ConfigError::Unusable { path, source }),
+    }
+}
+
+/// What is wrong, a sentence each, with the place of every fault.
+pub(crate) fn troubles(error: &ConfigError) -> Vec<String> {
+    match error {
+        ConfigError::Faults { path, faults } => {
+            faults.iter().map(|fault| format!("{}:{fault}", path.display())).collect()
+        }
+        other => vec![apflow_api::chain(other)],
+    }
+}
+
+/// Puts what the file says in force whenever it has changed, without an end.
+pub(crate) async fn follow(settings: PathBuf, current: Arc<CurrentPolicies>) {
+    let mut seen = None;
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        let (folder, of, before) = (settings.clone(), Arc::clone(&current), seen);
+        let looking = tokio::task::spawn_blocking(move || look(&folder, &of, before));
+        // A look that failed is made again.
+        seen = looking.await.unwrap_or(seen);
+    }
+}
+
+/// Looks whether the file is another than it was, and returns which it is now.
+fn look(settings: &Path, current: &CurrentPolicies, before: Option<Mark>) -> Option<Mark> {
+    let metadata = Dir::open_ambient_dir(settings, ambient_authority())
+        .and_then(|folder| folder.metadata(POLICIES_FILE));
+    let now = metadata.ok().map(|metadata| Mark::of(&metadata));
+    if now == before {
+        return now;
+    }
+    match read(settings) {
+        Ok(Some(policies)) if policies == *current.get() && current.troubles().is_empty() => {}
+        Ok(Some(policies)) => {
+            current.replace(policies);
+            tracing::info!("`{POLICIES_FILE}` was read again");
+        }
+        Ok(None) => refuse(
+            current,
+            vec![format!(
+                "`{}` is gone: what it said stays in force until the host starts again",
+                settings.join(POLICIES_FILE).display()
+            )],
+        ),
+        Err(error) => refuse(current, troubles(&error)),
+    }
+    now
+}
+
+fn refuse(current: &CurrentPolicies, troubles: Vec<String>) {
+    for trouble in &troubles {
+        tracing::error!(trouble, "`{POLICIES_FILE}` was refused: what was in force stays");
+    }
+    current.refuse(troubles);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Writes the file of a folder, and looks at it.
+    fn rewrite(folder: &Path, current: &CurrentPolicies, seen: &mut Option<Mark>, text: &str) {
+        let settings = Dir::open_ambient_dir(folder, ambient_authority()).unwrap();
+        settings.write("new", text).unwrap();
+        settings.rename("new", &settings, POLICIES_FILE).unwrap();
+        *seen = look(folder, current, *seen);
+    }
+
+    #[test]
+    fn what_is_written_is_in_force_as_a_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let (current, mut seen) = (CurrentPolicies::default(), None);
+        assert_eq!(look(folder, &current, seen), None);
+        let good = "roles: { guest: { permissions: [jobs-read] } }\n";
+        rewrite(folder, &current, &mut seen, good);
+        assert!(current.get().roles.find("guest").is_some());
+
+        rewrite(
+            folder,
+            &current,
+            &mut seen,
+            "roles: { guest: { permissions: [all] }, root: {} }\n",
+        );
+        assert!(current.get().roles.find("guest").is_some(), "the old ones stay");
+        assert!(current.get().roles.find("root").is_none());
+        let troubles = current.troubles();
+        assert_eq!(troubles.len(), 2, "{troubles:?}");
+        assert!(troubles[0].contains("policies.yaml:1:"), "{troubles:?}");
+
+        rewrite(folder, &current, &mut seen, good);
+        assert!(current.troubles().is_empty());
+        std::fs::remove_file(folder.join(POLICIES_FILE)).unwrap();
+        look(folder, &current, seen);
+        assert!(current.get().roles.find("guest").is_some());
+        assert!(current.troubles()[0].contains("is gone"));
+    }
+}
