@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use apflow_engine::Engine;
+use apflow_model::access::Principal;
 use apflow_model::audit::Record;
+use apflow_model::rate::Standing;
 
 use crate::caller::{Caller, Stranger};
 use crate::code::Code;
@@ -67,6 +69,15 @@ impl Api {
             None => {}
         }
         Ok(output)
+    }
+
+    /// Counts a request of a caller. Answers how much is left of each of its limits.
+    ///
+    /// # Errors
+    ///
+    /// With the code [`Code::RateLimited`] when there were too many within a minute.
+    pub fn count_request(&self, caller: &Principal) -> Result<Vec<Standing>, ApiError> {
+        Ok(self.engine.count_request(caller)?)
     }
 
     /// Records a call that a door refused before the verb was asked. `verb` is its name.

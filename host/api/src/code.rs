@@ -92,6 +92,8 @@ codes! {
     InvalidLock = "invalid-lock" 422;
     /// Too many tasks have not ended.
     TooManyTasks = "too-many-tasks" 429;
+    /// There were too many calls within a minute.
+    RateLimited = "rate-limited" 429;
     /// Another process works on the data directory.
     HostLocked = "host-locked" 409;
     /// As many watch jobs as may.

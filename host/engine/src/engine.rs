@@ -32,6 +32,7 @@ use crate::files::Files;
 use crate::hub::Hub;
 use crate::lock::DispatchLock;
 use crate::looks::Looks;
+use crate::rates::Rates;
 use crate::registry::Registry;
 
 /// How often a waiting caller looks a job up, in case it missed the news of its end.
@@ -112,6 +113,7 @@ pub struct Engine {
     pub(crate) clock: Arc<SharedClock>,
     pub(crate) registry: Registry,
     pub(crate) breakers: Arc<Breakers>,
+    pub(crate) rates: Rates,
     pub(crate) looks: Looks,
     pub(crate) hub: Hub,
     /// Rung when there may be something to dispatch.
@@ -155,6 +157,7 @@ impl Engine {
             clock: Arc::new(SharedClock::new(clock)),
             registry: Registry::new(builtins),
             breakers,
+            rates: Rates::default(),
             looks: Looks::default(),
             hub: Hub::default(),
             bell: Notify::new(),

@@ -34,6 +34,7 @@ mod looks;
 mod plugins;
 mod port;
 mod quarantine;
+mod rates;
 mod redrive;
 mod registry;
 mod retention;

@@ -3,10 +3,16 @@
 //! It reads no clock: how long it has been is passed in, as time that never goes back. What it
 //! counts, it counts in memory: each process of a host counts for itself.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::reader::{Reader, Section};
+use crate::schema::{Key, Shape};
+use crate::yaml::{Kind, Node};
 
 /// The length of a window, in seconds.
 pub const WINDOW_SECONDS: u32 = 60;
@@ -21,14 +27,36 @@ const KEYS_FORGOTTEN: usize = KEYS_MAX / 10;
 /// partly.
 const PARTS: usize = WINDOW_SECONDS as usize + 1;
 
+/// The highest limit.
+pub(crate) const PER_MINUTE_MAX: u64 = 1_000_000;
+
 /// How many calls a minute there may be: from 1 to 1,000,000, or 0 for any number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "u32")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct PerMinute(u32);
+
+impl Default for PerMinute {
+    fn default() -> Self {
+        Self(60)
+    }
+}
 
 impl PerMinute {
     /// Any number.
     pub const ANY: Self = Self(0);
+    /// Those of an agent.
+    pub const AGENT: Self = Self(120);
+    /// Those of somebody who only reads.
+    pub const READONLY: Self = Self(30);
+
+    /// Reads how many. None when it is not said.
+    pub(crate) fn read(reader: &mut Reader, section: &Section<'_>, key: &str) -> Option<Self> {
+        let (calls, node) = (reader.number(section, key)?, section.get(key)?);
+        if calls > PER_MINUTE_MAX {
+            let message = format!("is {calls}, but must be from 0 to {PER_MINUTE_MAX}");
+            reader.invalid(node, &section.path(key), message);
+        }
+        u32::try_from(calls).ok().map(Self)
+    }
 
     /// The most calls in a minute. None for any number.
     pub fn limit(self) -> Option<u32> {
@@ -36,12 +64,36 @@ impl PerMinute {
     }
 }
 
-impl TryFrom<u32> for PerMinute {
-    type Error = String;
+/// The limits of tools: `rate_limits.per_tool` in `policies.yaml`.
+pub(crate) static KEYS: [Key; 1] = [Key::new(
+    "per_tool",
+    Shape::Named(&Shape::Count(0, PER_MINUTE_MAX)),
+    "How many tasks of a tool or executor may be submitted a minute, by its name; 0 for any number.",
+)
+.like(|| json!({ "websearch": 30 }))];
 
-    fn try_from(calls: u32) -> Result<Self, String> {
-        let is_right = calls <= 1_000_000;
-        is_right.then_some(Self(calls)).ok_or(format!("{calls} is not from 0 to 1000000"))
+/// How many tasks may be submitted a minute.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RateLimits {
+    /// Of a tool or executor, by its name.
+    pub per_tool: BTreeMap<String, PerMinute>,
+}
+
+impl RateLimits {
+    pub(crate) fn read(reader: &mut Reader, node: &Node) -> Option<Self> {
+        let section = reader.object(node, "rate_limits", &KEYS)?;
+        let Some(tools) = section.get("per_tool") else { return Some(Self::default()) };
+        if matches!(tools.kind(), Kind::Null) {
+            return Some(Self::default());
+        }
+        let names: Vec<_> = reader.named(tools, "rate_limits.per_tool");
+        let known: Vec<&str> = names.iter().map(|(name, ..)| *name).collect();
+        let tools = reader.section(tools, "rate_limits.per_tool", &known)?;
+        let limit = |name: &str| {
+            let limit = PerMinute::read(reader, &tools, name)?;
+            Some((name.to_owned(), limit))
+        };
+        Some(Self { per_tool: known.into_iter().filter_map(limit).collect() })
     }
 }
 
@@ -101,6 +153,27 @@ pub struct TooMany {
     /// In how many seconds the same may be done, from 1 to 61. None when it is more than the limit,
     /// and can never be.
     pub retry_after: Option<u32>,
+}
+
+impl fmt::Display for TooMany {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let limit = self.standing.limit;
+        match (&self.counted, self.retry_after) {
+            (Counted::Principal(name), _) => {
+                write!(formatter, "`{name}` may send {limit} requests a minute")
+            }
+            (Counted::Role(name), _) => {
+                write!(formatter, "all who act as `{name}` may send {limit} requests a minute")
+            }
+            (Counted::Tool(name), Some(_)) => {
+                write!(formatter, "{limit} tasks of `{name}` may be submitted a minute")
+            }
+            (Counted::Tool(name), None) => write!(
+                formatter,
+                "it has more tasks of `{name}` than the {limit} that may be submitted a minute"
+            ),
+        }
+    }
 }
 
 /// What was done within the last minute.
@@ -349,14 +422,6 @@ mod tests {
         }
         let refused = windows.take(&[wish("often", 1, 3)], ms(59_999));
         assert!(refused.is_err(), "it has called three times at the beginning");
-    }
-
-    #[test]
-    fn a_limit_says_how_many_or_any_number() {
-        let read = |text: &str| serde_saphyr::from_str::<PerMinute>(text);
-        assert_eq!(read("0").unwrap().limit(), None);
-        assert_eq!(read("120").unwrap().limit(), Some(120));
-        assert!(read("1000001").is_err() && read("-1").is_err() && read("many").is_err());
     }
 
     proptest! {
