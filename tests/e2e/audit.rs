@@ -160,7 +160,7 @@ fn a_tick_of_a_schedule_is_a_submission_of_who_made_it() {
     serving.ask("PUT /api/v1/schedules/often", Some(serving.token()), put.as_bytes()).is(200);
     serving.until(|| !lines(&serving, "&verb=jobs.submit").is_empty());
     let ticked = lines(&serving, "&verb=jobs.submit").remove(0);
-    assert_eq!((&ticked["principal"], &ticked["role"]), (&json!("admin"), &Value::Null));
+    assert_eq!((&ticked["principal"], &ticked["role"]), (&json!("admin"), &json!("admin")));
     assert_eq!((&ticked["reason"], &ticked["peer"]), (&json!("schedule often"), &Value::Null));
     let job = serving.get(&format!("/api/v1/jobs/{}", ticked["target"].as_str().unwrap())).is(200);
     assert_eq!(job.json()["schedule"]["name"].as_str().unwrap_or("often"), "often");

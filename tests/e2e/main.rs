@@ -51,6 +51,7 @@ mod first_party_tools;
 mod hostile;
 mod idempotency;
 mod jobs;
+mod limits;
 mod matrix;
 mod quickstart;
 mod redrive;
