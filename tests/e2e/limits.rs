@@ -9,9 +9,12 @@ fn number(answer: &Answer, name: &str) -> u32 {
     answer.headers[name].parse().unwrap()
 }
 
-fn tasks(tool: &str, count: usize) -> Value {
-    let tasks: Vec<_> = (0..count).map(|_| json!({"executor": tool})).collect();
-    json!({ "tasks": tasks })
+fn task() -> Value {
+    json!({"executor": "transform_executor", "inputs": {"filter": "1"}})
+}
+
+fn tasks(count: usize) -> Value {
+    json!({ "tasks": vec![task(); count] })
 }
 
 #[test]
@@ -37,7 +40,7 @@ fn a_caller_is_told_what_is_left_and_refused_when_nothing_is() {
     for what in ["POST /api/v1/jobs", "GET /api/v1/jobs/j_0000000000001/events", "GET /api/v1/jobs"]
     {
         let refused =
-            serving.ask(what, Some(serving.token()), b"{\"executor\": \"noop_executor\"}");
+            serving.ask(what, Some(serving.token()), b"{\"executor\": \"transform_executor\"}");
         assert!((1..=61).contains(&number(&refused, "retry-after")), "{what}");
         assert_eq!(number(&refused, "x-ratelimit-remaining"), 0);
         let problem = refused.problem(429, "rate-limited");
@@ -59,18 +62,21 @@ fn a_caller_is_told_what_is_left_and_refused_when_nothing_is() {
 
 #[test]
 fn the_tasks_of_a_tool_count_each_and_a_job_counts_whole_or_not_at_all() {
-    let host = TestHost::new().with_policies("rate_limits:\n  per_tool: { noop_executor: 3 }\n");
+    let host =
+        TestHost::new().with_policies("rate_limits:\n  per_tool: { transform_executor: 3 }\n");
     let serving = Serving::start(&host);
-    let never = serving.submit("", &tasks("noop_executor", 4));
+    let never = serving.submit("", &tasks(4));
     assert!(!never.headers.contains_key("retry-after"));
     let never = never.problem(429, "rate-limited");
-    assert!(never["detail"].as_str().unwrap().contains("more tasks of `noop_executor` than the 3"));
-    serving.submit("", &tasks("noop_executor", 2)).is(202);
-    let refused = serving.submit("", &tasks("noop_executor", 2));
+    assert!(
+        never["detail"].as_str().unwrap().contains("more tasks of `transform_executor` than the 3")
+    );
+    serving.submit("", &tasks(2)).is(202);
+    let refused = serving.submit("", &tasks(2));
     assert!((1..=61).contains(&number(&refused, "retry-after")));
     refused.problem(429, "rate-limited");
     // What was refused did not count, and a key that is used again asks for nothing new.
-    let job = json!({"executor": "noop_executor"});
+    let job = task();
     serving.submit_once("once", "", &job).is(202);
     serving.submit_once("once", "?wait=30", &job).is(200);
     serving.submit("", &job).problem(429, "rate-limited");

@@ -56,15 +56,8 @@ impl Engine {
         let at = self.now();
         let decided = Decided { decision, principal: caller.name.clone(), reason, at };
         match self.store.rule(task, decided).await? {
-            Ruling::Made(Ruled { job, became_ready, next_run_at, job_ended }) => {
-                if !became_ready.is_empty() || next_run_at.is_some() {
-                    self.bell.notify_one();
-                }
-                match job_ended {
-                    Some(_) => self.hub.ended(job),
-                    None => self.hub.changed(job),
-                }
-            }
+            Ruling::Made(Ruled { job, job_ended: Some(_), .. }) => self.hub.ended(job),
+            Ruling::Made(Ruled { job, .. }) => self.hub.changed(job),
             Ruling::Earlier(earlier) if earlier.decision == decision => {}
             Ruling::Earlier(earlier) => {
                 return Err(EngineError::DecidedOtherwise { task, earlier: Box::new(earlier) });

@@ -89,7 +89,6 @@ pub(crate) async fn run(
     let fault = fault.map(ToString::to_string);
     let (ended, files) = keep(claimed, workplace, ended).await;
     drop(place);
-    engine.bell.notify_one();
     // Both are queued at once, in this order: a task that is ready again finds its executor's breaker
     // where this attempt left it.
     let own = plugin.plugin.tool.as_ref().and_then(|tool| tool.circuit_breaker);
@@ -97,10 +96,7 @@ pub(crate) async fn run(
     let run = cache::run(&plugin.plugin, &ended, miss, engine.now());
     let said = Said { files, events: port.take_events(), run };
     let settling = settle::settle(engine, claimed, ended, said);
-    let (is_closed, ()) = tokio::join!(moving, settling);
-    if is_closed {
-        engine.bell.notify_one();
-    }
+    tokio::join!(moving, settling);
 }
 
 /// Whether the end of an attempt counts, however it was stopped.

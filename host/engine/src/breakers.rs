@@ -151,7 +151,6 @@ impl Breakers {
     }
 
     /// Moves the breaker of an executor by the end of an attempt, by its own rule or the usual one.
-    /// True when it closed by that.
     ///
     /// Its write is queued when this is first polled, so that it comes before what is queued later.
     pub(crate) async fn attempt_ended(
@@ -160,10 +159,10 @@ impl Breakers {
         began: Timestamp,
         outcome: Outcome,
         fault: Option<String>,
-    ) -> bool {
+    ) {
         // Where there are none, a tool's own word makes none.
         let Some(rule) = self.rules.executors.map(|usual| own.unwrap_or(usual)) else {
-            return false;
+            return;
         };
         let key = BreakerKey::Executor(executor.to_owned());
         let is_news = match outcome {
@@ -173,21 +172,20 @@ impl Breakers {
             Outcome::Neither => false,
         };
         if !is_news {
-            return false;
+            return;
         }
         let passage = Passage { began, ended: self.clock.now(), probe: None, outcome };
         let one = BreakerMove { key, rule, passage, fault: fault.map(shorten) };
         match self.store.move_breakers(vec![one.clone()]).await {
-            Ok(moved) => moved.into_iter().any(|moved| {
-                report(&one, &moved);
-                let is_closed = moved.before.until().is_some() && moved.after.until().is_none();
-                self.lock().set(one.key.clone(), moved.after);
-                is_closed
-            }),
+            Ok(moved) => {
+                for moved in moved {
+                    report(&one, &moved);
+                    self.lock().set(one.key.clone(), moved.after);
+                }
+            }
             Err(error) => {
                 let error = chain(&error);
                 tracing::error!(breaker = %one.key, error, "a move of a breaker was not stored");
-                false
             }
         }
     }

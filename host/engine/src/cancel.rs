@@ -112,7 +112,7 @@ impl Engine {
 
     /// Tells the guests that run here, and whoever listens. Returns the attempts that run.
     fn stop(&self, cancelled: Cancelled) -> Vec<(TaskId, u32)> {
-        let Cancelled { job, running, became_ready, next_run_at, job_ended, .. } = cancelled;
+        let Cancelled { job, running, job_ended, .. } = cancelled;
         let stops = self.running();
         running.iter().filter_map(|attempt| stops.get(attempt)).for_each(Stop::cancel);
         drop(stops);
@@ -120,9 +120,6 @@ impl Engine {
             self.hub.ended(job);
         } else {
             self.hub.changed(job);
-        }
-        if !became_ready.is_empty() || next_run_at.is_some() {
-            self.bell.notify_one();
         }
         running
     }

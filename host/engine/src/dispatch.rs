@@ -1,16 +1,20 @@
 //! Hands ready tasks out, as many at once as may run.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use apflow_model::clock::Timestamp;
 use apflow_model::fair::Limits;
 use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::id::TaskId;
 use apflow_sandbox::{Ended, Stop, StopReason};
-use apflow_store::{Claimed, SessionId, StoreError};
+use apflow_store::{Claimed, HandedOut, Places, SessionId, StoreError};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::Instant;
 
 use crate::engine::{Dispatcher, Engine};
 use crate::error::{EngineError, chain};
@@ -82,6 +86,7 @@ impl Engine {
 }
 
 /// Why a session hands nothing out any more.
+#[derive(Clone, Copy)]
 enum Over {
     /// The host is asked to stop.
     Stopped,
@@ -123,25 +128,126 @@ async fn dispatch(
     kept: &mut JoinSet<()>,
     stop: &Notify,
 ) -> Over {
+    let room = Arc::new(Room::new(engine));
+    let mut shift = Shift { engine, session, room, kept, stop, over: None };
+    let mut next = Next { is_eager: true, look_again: LOOK_AGAIN };
     loop {
-        let next = match hand_out(engine, session, running).await {
-            Ok(next) => next,
+        let handed_out = match running.settle_doubt(engine, session).await {
+            Ok(()) => shift.claim(running, &next).await,
+            Err(error) => Err(error),
+        };
+        match handed_out {
+            Ok(handed_out) => next = running.start_all(engine, handed_out),
             Err(StoreError::SessionLost) => return Over::Lost,
             Err(error) => {
                 tracing::error!(error = chain(&error), "no task could be claimed");
                 running.is_in_doubt = true;
-                LOOK_AGAIN
+                next = Next { is_eager: true, look_again: LOOK_AGAIN };
+                shift.rest().await;
             }
-        };
-        tokio::select! {
-            () = stop.notified() => return Over::Stopped,
-            _ = kept.join_next() => return Over::Lost,
-            () = engine.bell.notified() => {}
-            Some(ended) = running.attempts.join_next_with_id() => {
-                running.report(engine, ended).await;
-            }
-            () = tokio::time::sleep(next) => {}
         }
+        if let Some(over) = shift.over {
+            return over;
+        }
+    }
+}
+
+/// What the next claim begins with.
+struct Next {
+    /// Whether something may be ready already.
+    is_eager: bool,
+    /// How long until it looks for work although nobody said that there is any.
+    look_again: Duration,
+}
+
+/// The time in which a session hands tasks out.
+struct Shift<'a> {
+    engine: &'a Arc<Engine>,
+    session: SessionId,
+    room: Arc<Room>,
+    kept: &'a mut JoinSet<()>,
+    stop: &'a Notify,
+    /// Why it ends.
+    over: Option<Over>,
+}
+
+impl Shift<'_> {
+    /// Claims what is ready, or becomes it.
+    async fn claim(&mut self, running: &mut Running, next: &Next) -> Result<HandedOut, StoreError> {
+        let store = &self.engine.store;
+        let concurrency = Arc::clone(&self.engine.settings.concurrency);
+        let limits = Limits { concurrency, ..Limits::default() };
+        let places = Arc::clone(&self.room) as Arc<dyn Places>;
+        let mut claim = pin!(store.claim_when_ready(self.session, places, limits, next.is_eager));
+        let mut look_again = Instant::now() + next.look_again;
+        loop {
+            tokio::select! {
+                handed_out = &mut claim => return handed_out,
+                () = self.stop.notified(), if self.over.is_none() => self.over = Some(Over::Stopped),
+                _ = self.kept.join_next(), if self.over.is_none() => self.over = Some(Over::Lost),
+                () = self.engine.bell.notified() => store.claim_now(),
+                () = tokio::time::sleep_until(look_again) => {
+                    look_again += LOOK_AGAIN;
+                    store.claim_now();
+                }
+                Some(ended) = running.attempts.join_next_with_id() => {
+                    running.report(self.engine, ended).await;
+                    store.place_is_free();
+                }
+            }
+            if self.over.is_some() {
+                // The claim is waited for: what it took meanwhile must not be held for nobody.
+                self.room.close();
+                store.claim_now();
+            }
+        }
+    }
+
+    /// Waits a little, unless it is over.
+    async fn rest(&mut self) {
+        if self.over.is_some() {
+            return;
+        }
+        tokio::select! {
+            () = self.stop.notified() => self.over = Some(Over::Stopped),
+            _ = self.kept.join_next() => self.over = Some(Over::Lost),
+            () = tokio::time::sleep(LOOK_AGAIN) => {}
+        }
+    }
+}
+
+/// The places that are free for attempts.
+struct Room {
+    engine: Arc<Engine>,
+    is_closed: AtomicBool,
+}
+
+impl Room {
+    fn new(engine: &Arc<Engine>) -> Self {
+        Self { engine: Arc::clone(engine), is_closed: AtomicBool::new(false) }
+    }
+
+    /// No place is free from now on.
+    fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
+    }
+}
+
+impl Places for Room {
+    fn now(&self) -> Timestamp {
+        self.engine.now()
+    }
+
+    /// An attempt that only waits for its end to be stored leaves its place to another, as long as
+    /// there are not more of those than places.
+    fn free(&self) -> u32 {
+        if self.is_closed.load(Ordering::Acquire) {
+            return 0;
+        }
+        let unended_max = 2 * self.engine.settings.attempts_max as usize;
+        let unended = self.engine.running().len();
+        let free = self.engine.places.available_permits().min(unended_max.saturating_sub(unended));
+        u32::try_from(free).unwrap_or(u32::MAX)
     }
 }
 
@@ -180,11 +286,35 @@ struct Running {
 }
 
 impl Running {
-    /// How many more attempts may start. One that only waits for its end to be stored leaves its
-    /// place to another, as long as there are not more of those than places.
-    fn free(&self, engine: &Engine) -> usize {
-        let unended_max = 2 * engine.settings.attempts_max as usize;
-        engine.places.available_permits().min(unended_max.saturating_sub(self.attempts.len()))
+    /// Starts what was handed out, and tells those who wait for what it ended.
+    fn start_all(&mut self, engine: &Arc<Engine>, handed_out: HandedOut) -> Next {
+        for expired in handed_out.expired {
+            engine.hub.changed(expired.job);
+        }
+        for job in handed_out.parked {
+            engine.hub.changed(job);
+        }
+        for (job, _) in handed_out.jobs_ended {
+            engine.hub.ended(job);
+        }
+        for task in handed_out.tasks {
+            self.start(engine, Arc::new(task));
+        }
+        let until_next = handed_out.next_run_at.map(|due| due.since(engine.now()));
+        let look_again = until_next.unwrap_or(LOOK_AGAIN).min(LOOK_AGAIN);
+        Next { is_eager: handed_out.has_more, look_again }
+    }
+
+    fn start(&mut self, engine: &Arc<Engine>, claimed: Arc<Claimed>) {
+        let (job, task, attempt) = (claimed.job, claimed.task, claimed.attempt);
+        engine.hub.changed(job);
+        // Under the lock, so that an attempt that ends at once is listed before it is taken off.
+        let mut list = engine.running();
+        let stop = Stop::new();
+        let place = Arc::clone(&engine.places).try_acquire_owned().ok();
+        let one = run_one(Arc::clone(engine), Arc::clone(&claimed), stop.clone(), place);
+        self.claimed.insert(self.attempts.spawn(one).id(), claimed);
+        list.insert((task, attempt), stop);
     }
 
     /// Waits for every attempt to end, and after `grace` stops those that have not.
@@ -237,56 +367,6 @@ impl Running {
     }
 }
 
-/// Claims as many tasks as there are free places, and says when to look again at the latest.
-async fn hand_out(
-    engine: &Arc<Engine>,
-    session: SessionId,
-    running: &mut Running,
-) -> Result<Duration, StoreError> {
-    while let Some(ended) = running.attempts.try_join_next_with_id() {
-        running.report(engine, ended).await;
-    }
-    running.settle_doubt(engine, session).await?;
-    let free = running.free(engine);
-    if free == 0 {
-        // The end of an attempt wakes the dispatcher; until then only the time moves tasks.
-        let next = until_next(engine).await;
-        if !next.is_zero() {
-            return Ok(next);
-        }
-    }
-    let limit = u32::try_from(free).unwrap_or(u32::MAX);
-    let concurrency = Arc::clone(&engine.settings.concurrency);
-    let limits = Limits { concurrency, ..Limits::default() };
-    let handed_out = engine.store.claim(session, engine.now(), limit, limits).await?;
-    let is_full = handed_out.tasks.len() >= free;
-    for expired in handed_out.expired {
-        engine.hub.changed(expired.job);
-    }
-    for job in handed_out.parked {
-        engine.hub.changed(job);
-    }
-    for (job, _) in handed_out.jobs_ended {
-        engine.hub.ended(job);
-    }
-    for task in handed_out.tasks {
-        start(engine, running, Arc::new(task));
-    }
-    Ok(if is_full { LOOK_AGAIN } else { until_next(engine).await })
-}
-
-fn start(engine: &Arc<Engine>, running: &mut Running, claimed: Arc<Claimed>) {
-    let (job, task, attempt) = (claimed.job, claimed.task, claimed.attempt);
-    engine.hub.changed(job);
-    // Under the lock, so that an attempt that ends at once is listed before it is taken off.
-    let mut list = engine.running();
-    let stop = Stop::new();
-    let place = Arc::clone(&engine.places).try_acquire_owned().ok();
-    let one = run_one(Arc::clone(engine), Arc::clone(&claimed), stop.clone(), place);
-    running.claimed.insert(running.attempts.spawn(one).id(), claimed);
-    list.insert((task, attempt), stop);
-}
-
 /// Runs one attempt, and is known as running until it has ended or was aborted.
 async fn run_one(
     engine: Arc<Engine>,
@@ -308,13 +388,5 @@ struct Listed {
 impl Drop for Listed {
     fn drop(&mut self) {
         self.engine.running().remove(&self.attempt);
-    }
-}
-
-/// How long until the time moves a task, at most [`LOOK_AGAIN`].
-async fn until_next(engine: &Engine) -> Duration {
-    match engine.store.next_run_at().await {
-        Ok(Some(due)) => due.since(engine.now()).min(LOOK_AGAIN),
-        Ok(None) | Err(_) => LOOK_AGAIN,
     }
 }

@@ -248,9 +248,7 @@ impl Engine {
     ///
     /// [`EngineError::Store`] when the database fails.
     pub async fn reset_breaker(&self, key: &BreakerKey) -> Result<bool, EngineError> {
-        let is_reset = self.breakers.reset(key).await?;
-        self.bell.notify_one();
-        Ok(is_reset)
+        Ok(self.breakers.reset(key).await?)
     }
 
     /// Forgets all that is known against anything. Answers how many breakers there were.
@@ -259,9 +257,7 @@ impl Engine {
     ///
     /// [`EngineError::Store`] when the database fails.
     pub async fn reset_breakers(&self) -> Result<u64, EngineError> {
-        let count = self.breakers.reset_all().await?;
-        self.bell.notify_one();
-        Ok(count)
+        Ok(self.breakers.reset_all().await?)
     }
 
     /// The present moment.

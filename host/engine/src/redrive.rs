@@ -122,7 +122,6 @@ impl Engine {
         if tasks.is_empty() {
             return Ok(());
         }
-        self.bell.notify_one();
         self.hub.changed(job);
         Ok(())
     }

@@ -139,9 +139,7 @@ impl Engine {
         let schedule = self.show_schedule(name, owner).await?;
         let job = self.job_of(&schedule, hops).await?;
         let stored = self.store.trigger_schedule(&schedule, job, self.now()).await;
-        let job = known(name, stored.map_err(EngineError::of_submission)?)?;
-        self.bell.notify_one();
-        Ok(job)
+        known(name, stored.map_err(EngineError::of_submission)?)
     }
 
     /// The job of a schedule, checked as one that is submitted now: a plugin may be gone, and its
@@ -200,7 +198,6 @@ impl Engine {
         match Self::recorded(record, fire).await.0? {
             Fired::Submitted(job) => {
                 tracing::info!(schedule = name, %job, "a schedule submitted its job");
-                self.bell.notify_one();
             }
             Fired::Failed => {
                 let fault = fault.map(|fault| fault.message);

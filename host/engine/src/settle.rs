@@ -60,9 +60,6 @@ pub(crate) async fn settle(
             return;
         }
     };
-    if !settled.became_ready.is_empty() || settled.next_run_at.is_some() {
-        engine.bell.notify_one();
-    }
     match settled.job_ended {
         Some(_) => engine.hub.ended(settled.job),
         None => engine.hub.changed(settled.job),

@@ -57,9 +57,7 @@ impl Engine {
         let job = self.checked(submission).await?;
         self.count_tasks(&job.spec)?;
         let stored = self.store.submit(job, self.now()).await;
-        let job = stored.map_err(EngineError::of_submission)?;
-        self.bell.notify_one();
-        Ok(job)
+        stored.map_err(EngineError::of_submission)
     }
 
     /// Takes a job in, unless its key stands for one already: that one is answered then, as it
@@ -95,10 +93,7 @@ impl Engine {
         let job = self.checked(submission).await?;
         self.count_tasks(&job.spec)?;
         match self.store.submit_once(job, once, now).await.map_err(conflict)? {
-            Submitted::New(job) => {
-                self.bell.notify_one();
-                Ok(Submission { job, is_replayed: false })
-            }
+            Submitted::New(job) => Ok(Submission { job, is_replayed: false }),
             Submitted::Replayed(id) => self.replay(id).await,
         }
     }

@@ -22,6 +22,7 @@ use crate::error::StoreError;
 use crate::events::{self, Draft};
 use crate::lanes::{self, Round, Rounds};
 use crate::sessions::SessionId;
+use crate::standing::Places;
 use crate::store::Store;
 use crate::take::{self, Claimed, Taken};
 use crate::tool_rules::{self, Heeded};
@@ -45,6 +46,12 @@ pub struct HandedOut {
     pub parked: BTreeSet<JobId>,
     /// The jobs that ended by that, and by tasks that could not be read.
     pub jobs_ended: Vec<(JobId, JobState)>,
+    /// Whether tasks may be ready that it did not hand out: no place was free, a limit holds them
+    /// back, or they became ready meanwhile.
+    pub has_more: bool,
+    /// When a claim next has something to do that only the time brings, perhaps in the past, as
+    /// [`Store::next_run_at`] says.
+    pub next_run_at: Option<Timestamp>,
 }
 
 impl Store {
@@ -78,29 +85,83 @@ impl Store {
         let mut handed_out = HandedOut::default();
         loop {
             let got = u32::try_from(handed_out.tasks.len()).unwrap_or(u32::MAX);
-            let (free, limits) = (free.saturating_sub(got), limits.clone());
-            let rounds = Arc::clone(self.rounds());
-            let taken = self.write(Claim { session, now, free, limits, rounds }).await?;
-            handed_out.expired.extend(taken.expired);
-            handed_out.jobs_ended.extend(taken.jobs_ended);
-            handed_out.parked.extend(taken.parked);
-            let mut is_all_read = true;
-            for taken in taken.tasks {
-                match taken.read() {
-                    Ok(task) => handed_out.tasks.push(task),
-                    Err(error) => {
-                        is_all_read = false;
-                        let settled = self.write(give_up(&taken, now, &error)).await?;
-                        let ended = settled.job_ended.map(|end| (settled.job, end));
-                        handed_out.jobs_ended.extend(ended);
-                    }
-                }
-            }
+            let places = Arc::new(Fixed { now, free: free.saturating_sub(got) });
+            let handed = self.write(self.new_claim(session, places, limits.clone())).await?;
+            let is_all_read = self.read(&mut handed_out, handed, now).await?;
             // Else once more: there is room left, and the ends may have made other tasks ready.
             if is_all_read {
                 return Ok(handed_out);
             }
         }
+    }
+
+    /// Hands ready tasks out as [`Store::claim`] does, as soon as there may be something to take: in
+    /// the commit that makes a task ready, or when [`Store::claim_now`] is called. It asks for the
+    /// moment and the free places then. With `is_eager`, something may be ready already: then it waits
+    /// only for a free place, of which [`Store::place_is_free`] tells.
+    ///
+    /// There is one at a time: another takes its place.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::claim`]; [`StoreError::Closed`] when another took its place.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not safe: dropped, it may still hand out tasks to nobody.
+    pub async fn claim_when_ready(
+        &self,
+        session: SessionId,
+        places: Arc<dyn Places>,
+        limits: Limits,
+        is_eager: bool,
+    ) -> Result<HandedOut, StoreError> {
+        let claim = self.new_claim(session, Arc::clone(&places), limits);
+        let handed = self.writer().stand(claim, Arc::clone(&places), is_eager).await?;
+        let mut handed_out = HandedOut::default();
+        let is_all_read = self.read(&mut handed_out, handed, places.now()).await?;
+        handed_out.has_more |= !is_all_read;
+        Ok(handed_out)
+    }
+
+    /// Lets the claim that stands look for work that this process may not know of.
+    pub fn claim_now(&self) {
+        self.writer().rouser().force();
+    }
+
+    /// Lets the claim that stands for a free place look again.
+    pub fn place_is_free(&self) {
+        self.writer().rouser().rouse();
+    }
+
+    fn new_claim(&self, session: SessionId, places: Arc<dyn Places>, limits: Limits) -> Claim {
+        Claim { session, places, limits, rounds: Arc::clone(self.rounds()) }
+    }
+
+    /// Reads what was handed out, and ends what cannot be read. Whether all could be.
+    async fn read(
+        &self,
+        handed_out: &mut HandedOut,
+        handed: Handed,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        handed_out.expired.extend(handed.expired);
+        handed_out.jobs_ended.extend(handed.jobs_ended);
+        handed_out.parked.extend(handed.parked);
+        (handed_out.has_more, handed_out.next_run_at) = (handed.has_more, handed.next_run_at);
+        let mut is_all_read = true;
+        for taken in handed.tasks {
+            match taken.read() {
+                Ok(task) => handed_out.tasks.push(task),
+                Err(error) => {
+                    is_all_read = false;
+                    let settled = self.write(give_up(&taken, now, &error)).await?;
+                    let ended = settled.job_ended.map(|end| (settled.job, end));
+                    handed_out.jobs_ended.extend(ended);
+                }
+            }
+        }
+        Ok(is_all_read)
     }
 
     /// When a claim next has something to do that only the time brings, perhaps in the past: the next
@@ -127,10 +188,25 @@ impl Store {
     }
 }
 
-struct Claim {
-    session: SessionId,
+/// A claim's places that are known beforehand.
+struct Fixed {
     now: Timestamp,
     free: u32,
+}
+
+impl Places for Fixed {
+    fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    fn free(&self) -> u32 {
+        self.free
+    }
+}
+
+struct Claim {
+    session: SessionId,
+    places: Arc<dyn Places>,
     limits: Limits,
     rounds: Arc<Mutex<Rounds>>,
 }
@@ -156,16 +232,13 @@ const NEXT: &str = "\
 const LOOK: &str = "\
     SELECT EXISTS (SELECT 1 FROM session \
                    WHERE id = $1 AND ended_at IS NULL AND lease_until >= $2), \
-           EXISTS (SELECT 1 FROM task WHERE deadline IS NOT NULL AND state < 8 AND state <> 3 \
-                   AND deadline <= $2), \
-           EXISTS (SELECT 1 FROM task WHERE state = 1 AND run_at <= $2), \
+           (SELECT min(deadline) FROM task \
+            WHERE deadline IS NOT NULL AND state < 8 AND state <> 3), \
+           (SELECT min(run_at) FROM task WHERE state = 1), \
+           EXISTS (SELECT 1 FROM tally WHERE state = 2), \
            EXISTS (SELECT 1 FROM breaker WHERE open_until IS NOT NULL), \
            EXISTS (SELECT 1 FROM tool_rule), \
            EXISTS (SELECT 1 FROM task WHERE needs_approval AND state = 2)";
-
-/// Whether the lease is held, a deadline has passed, a task is due, a breaker is open, tools have
-/// rules, and a ready task needs an approval.
-type Look = (bool, bool, bool, bool, bool, bool);
 
 impl Write for Claim {
     type Output = Handed;
@@ -173,38 +246,54 @@ impl Write for Claim {
     const TURN: Turn = Turn::Claim;
 
     async fn apply(&self, connection: &mut Connection<'_>) -> Result<Handed, StoreError> {
-        let look = query(LOOK).bind(self.session.0).bind(self.now.unix_ms());
-        let (is_held, is_late, is_due, is_guarded, is_ruled, mut is_gated): Look =
+        let (now, free) = (self.places.now(), self.places.free());
+        let look = query(LOOK).bind(self.session.0).bind(now.unix_ms());
+        let look: (bool, Option<i64>, Option<i64>, bool, bool, bool, bool) =
             look.read_one(connection).await?;
+        let (is_held, deadline, run_at, is_ready, is_guarded, is_ruled, mut is_gated) = look;
         if !is_held {
             return Err(StoreError::SessionLost);
         }
-        let mut handed = Handed::default();
+        let moment = |at: Option<i64>| at.map(Timestamp::from_unix_ms);
+        let (deadline, run_at) = (moment(deadline), moment(run_at));
+        let next_run_at = deadline.into_iter().chain(run_at).min();
+        let mut handed = Handed { next_run_at, ..Handed::default() };
+        let is_late = deadline.is_some_and(|deadline| deadline <= now);
+        let is_due = run_at.is_some_and(|run_at| run_at <= now);
         if is_late {
-            (handed.expired, handed.jobs_ended) = deadlines::expire(connection, self.now).await?;
+            (handed.expired, handed.jobs_ended) = deadlines::expire(connection, now).await?;
         }
         if is_due {
-            let due = self.promote(connection).await?;
+            let due = promote(connection, now).await?;
             events::append(connection, due).await?;
+            // They were not ready when it was looked whether one needs an approval.
+            is_gated = true;
+        }
+        if is_late || is_due {
+            let (next,): (Option<i64>,) = query(NEXT).read_one(connection).await?;
+            handed.next_run_at = moment(next);
+        } else if !is_ready {
+            return Ok(handed);
         }
         let mut limits = self.limits.clone();
         if is_guarded {
-            for (executor, most) in breakers::allowances(connection, self.now).await? {
+            for (executor, most) in breakers::allowances(connection, now).await? {
                 let allowed = limits.allowances.entry(executor).or_insert(most);
                 *allowed = most.min(*allowed);
             }
         }
         let mut heeded = Heeded::default();
         if is_ruled {
-            heeded = tool_rules::heed(connection, &mut limits, self.now).await?;
+            heeded = tool_rules::heed(connection, &mut limits, now).await?;
             is_gated |= heeded.is_gated;
         }
-        self.hand_out(connection, &limits, is_gated, &mut handed).await?;
+        let places = (now, free);
+        self.hand_out(connection, places, &limits, is_gated, &mut handed).await?;
         if is_ruled {
             let executors = handed.tasks.iter().map(Taken::executor);
             let executors = executors.collect::<Result<Vec<_>, _>>()?;
             let started = |tool: &str| executors.iter().filter(|own| **own == tool).count();
-            tool_rules::start(connection, &heeded, started, self.now).await?;
+            tool_rules::start(connection, &heeded, started, now).await?;
         }
         Ok(handed)
     }
@@ -217,6 +306,8 @@ struct Handed {
     expired: Vec<Expired>,
     jobs_ended: Vec<(JobId, JobState)>,
     parked: BTreeSet<JobId>,
+    has_more: bool,
+    next_run_at: Option<Timestamp>,
 }
 
 impl Claim {
@@ -224,23 +315,25 @@ impl Claim {
     async fn hand_out(
         &self,
         connection: &mut Connection<'_>,
+        (now, free): (Timestamp, u32),
         limits: &Limits,
         is_gated: bool,
         handed: &mut Handed,
     ) -> Result<(), StoreError> {
-        let mut parked = 0;
+        let (mut parked, mut ready) = (0, 0_u64);
         let mut rounds = self.rounds.lock().await;
         let mut round = Round::from(rounds.after);
         loop {
-            let got = u32::try_from(handed.tasks.len()).unwrap_or(u32::MAX);
-            let free = self.free.saturating_sub(got);
+            let free = free.saturating_sub(u32::try_from(handed.tasks.len()).unwrap_or(u32::MAX));
             if free == 0 || round.is_done || parked >= PARKED_PER_CLAIM_MAX {
+                handed.has_more = !round.is_done || ready > (handed.tasks.len() + parked) as u64;
                 return Ok(());
             }
-            let mut chosen =
+            let (mut chosen, seen) =
                 self.choose(connection, limits, (&mut *rounds, &mut round), free).await?;
+            ready += seen;
             if is_gated {
-                let new = approvals::park(connection, &chosen, self.now).await?;
+                let new = approvals::park(connection, &chosen, now).await?;
                 if !new.tasks.is_empty() {
                     chosen.retain(|task| !new.tasks.contains(task));
                     parked += new.tasks.len();
@@ -250,32 +343,20 @@ impl Claim {
                     round = Round::from(rounds.after);
                 }
             }
-            handed.tasks.extend(take::take(connection, &chosen, self.session, self.now).await?);
+            handed.tasks.extend(take::take(connection, &chosen, self.session, now).await?);
         }
     }
 
-    /// Makes due tasks ready.
-    async fn promote(&self, connection: &mut Connection<'_>) -> Result<Vec<Draft>, StoreError> {
-        let mut due: Vec<(i64, i64)> = query(PROMOTE)
-            .bind(self.now.unix_ms())
-            .bind(PROMOTED_PER_CLAIM_MAX)
-            .read_all(connection)
-            .await?;
-        due.sort_unstable();
-        let ready =
-            |(job, task)| Draft::of_state(JobId(job), TaskId(task), TaskState::Ready, self.now);
-        Ok(due.into_iter().map(ready).collect())
-    }
-
-    /// Chooses ready tasks of the next lanes of a round.
+    /// Chooses ready tasks of the next lanes of a round, and counts all that are ready in these.
     async fn choose(
         &self,
         connection: &mut Connection<'_>,
         limits: &Limits,
         (rounds, round): (&mut Rounds, &mut Round),
         free: u32,
-    ) -> Result<Vec<i64>, StoreError> {
+    ) -> Result<(Vec<i64>, u64), StoreError> {
         let (ready, running) = lanes::next(connection, round).await?;
+        let seen_ready = ready.iter().map(|lane| lane.tasks).sum();
         rounds.after = round.after;
         let mut division = Division::new(free, limits, &ready, &running, &mut rounds.turns);
         let mut seen = HashSet::new();
@@ -287,7 +368,8 @@ impl Claim {
                 asked.into_iter().partition(|lane| seen.contains(lane));
             seen.extend(first.iter().copied());
             if again.is_empty() && first.is_empty() {
-                return Ok(division.given().into_iter().map(|task| task.0).collect());
+                let chosen = division.given().into_iter().map(|task| task.0).collect();
+                return Ok((chosen, seen_ready));
             }
             let count = u32::try_from(first.len()).unwrap_or(u32::MAX).max(1);
             let depth = free.saturating_mul(2).div_ceil(count).min(free);
@@ -302,6 +384,21 @@ impl Claim {
             }
         }
     }
+}
+
+/// Makes due tasks ready.
+async fn promote(
+    connection: &mut Connection<'_>,
+    now: Timestamp,
+) -> Result<Vec<Draft>, StoreError> {
+    let mut due: Vec<(i64, i64)> = query(PROMOTE)
+        .bind(now.unix_ms())
+        .bind(PROMOTED_PER_CLAIM_MAX)
+        .read_all(connection)
+        .await?;
+    due.sort_unstable();
+    let ready = |(job, task)| Draft::of_state(JobId(job), TaskId(task), TaskState::Ready, now);
+    Ok(due.into_iter().map(ready).collect())
 }
 
 /// The end of an attempt whose task cannot be read.

@@ -9,6 +9,7 @@ use crate::connection::Connection;
 use crate::dialect::{PROBE, Trouble};
 use crate::error::StoreError;
 use crate::link::Link;
+use crate::standing::Standing;
 use crate::write::{Queued, kind_of};
 
 /// How often a transaction is tried again that another one was in the way of.
@@ -23,7 +24,8 @@ enum Way {
     Apart,
 }
 
-/// Makes the writes in the order of their turns, and keeps the answer of each.
+/// Makes the writes in the order of their turns, and keeps the answer of each. The standing claim
+/// comes last, when it is due or something was made ready. Says whether something was.
 ///
 /// One that fails takes none of its neighbours along.
 ///
@@ -34,17 +36,25 @@ enum Way {
 pub(crate) async fn commit(
     link: &mut Link,
     batch: &mut [Box<dyn Queued>],
-) -> Result<(), StoreError> {
+    mut standing: Option<&mut Standing>,
+    is_due: bool,
+) -> Result<bool, StoreError> {
     batch.sort_by_key(|write| write.turn());
     let (mut way, mut conflicts) = (Way::Together, 0);
     loop {
-        let Err(error) = try_to_commit(link, batch, way).await else { return Ok(()) };
+        let claim = (standing.as_deref_mut(), is_due);
+        let error = match try_to_commit(link, batch, claim, way).await {
+            Ok(has_news) => return Ok(has_news),
+            Err(error) => error,
+        };
         roll_back(link, &error).await;
         match error.trouble() {
             Some(Trouble::Conflict) if conflicts < CONFLICTS_MAX => conflicts += 1,
             Some(Trouble::Lost | Trouble::Unavailable) => return Err(error),
             Some(Trouble::Conflict | Trouble::Refused) | None => match way {
-                Way::Together if batch.len() > 1 => way = Way::Apart,
+                Way::Together if batch.len() + usize::from(standing.is_some()) > 1 => {
+                    way = Way::Apart
+                }
                 Way::Together | Way::Apart => return Err(error),
             },
         }
@@ -84,28 +94,46 @@ async fn roll_back(link: &mut Link, error: &StoreError) {
 async fn try_to_commit(
     link: &mut Link,
     batch: &mut [Box<dyn Queued>],
+    (standing, is_due): (Option<&mut Standing>, bool),
     way: Way,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let hints = batch.iter().any(|write| write.turn().is_news());
     let mut connection = link.begin().await?;
     if let Way::Apart = way {
         // What one of them left to be run would fail in another's turn.
         connection.hurry().await?;
     }
+    let mut has_news = false;
     let mut rest = &mut *batch;
     while let Some(first) = rest.first() {
         let (max, kind) = (first.group_max().max(1), kind_of(first.as_ref()));
         let like = rest.iter().take(max).take_while(|write| kind_of(write.as_ref()) == kind);
         let (group, others) = rest.split_at_mut(like.count());
-        match way {
-            Way::Together => apply(group, &mut connection).await?,
-            Way::Apart => apply_apart(group, &mut connection).await?,
-        }
+        make(group, &mut connection, way).await?;
+        has_news |= group.iter().any(|write| write.made_work());
         rest = others;
     }
     let records: Vec<_> = batch.iter().filter_map(|write| write.record()).collect();
     chain::append(&mut connection, &records).await?;
-    link.commit(hints).await
+    if let Some(Standing { claim, places, .. }) = standing {
+        claim.forget();
+        if is_due || has_news && places.free() > 0 {
+            make(std::slice::from_mut(claim), &mut connection, way).await?;
+        }
+    }
+    link.commit(hints).await?;
+    Ok(has_news)
+}
+
+async fn make(
+    group: &mut [Box<dyn Queued>],
+    connection: &mut Connection<'_>,
+    way: Way,
+) -> Result<(), StoreError> {
+    match way {
+        Way::Together => apply(group, connection).await,
+        Way::Apart => apply_apart(group, connection).await,
+    }
 }
 
 /// Applies like writes together.

@@ -76,7 +76,9 @@ pub(crate) async fn writer(address: &Address) -> Result<Own, sqlx::Error> {
 pub(crate) async fn readers(address: &Address) -> Result<Readers, sqlx::Error> {
     match address {
         Address::File(path) => {
+            // A file does not go away, so it is not asked before each read whether it is there.
             let pool = SqlitePoolOptions::new().max_connections(READERS_MAX);
+            let pool = pool.test_before_acquire(false);
             let options = file_options().filename(path).read_only(true);
             Ok(Either::Sqlite(pool.connect_with(options).await?))
         }

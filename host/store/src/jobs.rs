@@ -15,8 +15,6 @@ use apflow_model::usage::Usage;
 use serde_json::{Value, json};
 
 use crate::admission::{self, Newcomer};
-use crate::approvals;
-use crate::batch::Batch;
 use crate::breakers;
 use crate::chain;
 use crate::connection::{Connection, Query, Row, query};
@@ -168,7 +166,6 @@ impl Store {
         let mut job = read(&found)?;
         job.tasks = tasks::of_job(&mut snapshot, id).await?;
         breakers::explain(&mut snapshot, &mut job.tasks).await?;
-        approvals::of_job(&mut snapshot, id, &mut job.tasks).await?;
         Ok(Some(job))
     }
 
@@ -485,16 +482,21 @@ impl WriteGroup for Submit {
         let new: Vec<_> =
             writes.iter().zip(&answers).filter(is_new).map(|(rows, _)| rows).collect();
         let array = |of: fn(&Self) -> &str| row::array(new.iter().map(|rows| of(rows)));
-        let mut batch = Batch::default();
-        batch.add_rows(INSERT_JOBS, array(|rows| &rows.job));
-        batch.add_rows(INSERT_TASKS, array(|rows| &rows.tasks));
-        batch.add_rows(INSERT_INPUTS, array(|rows| &rows.inputs));
-        batch.add_rows(INSERT_DEPENDENCIES, array(|rows| &rows.dependencies));
         let uploads = array(|rows| &rows.uploads);
-        batch.add_rows(INSERT_UPLOADS, uploads.clone());
-        batch.add_rows(USE_UPLOADS, uploads);
-        batch.add_rows(events::INSERT, array(|rows| &rows.events));
-        batch.later(connection).await?;
+        let inserts = [
+            (INSERT_JOBS, array(|rows| &rows.job)),
+            (INSERT_TASKS, array(|rows| &rows.tasks)),
+            (INSERT_INPUTS, array(|rows| &rows.inputs)),
+            (INSERT_DEPENDENCIES, array(|rows| &rows.dependencies)),
+            (INSERT_UPLOADS, uploads.clone()),
+            (USE_UPLOADS, uploads),
+            (events::INSERT, array(|rows| &rows.events)),
+        ];
+        for (sql, rows) in inserts {
+            if let Some(rows) = rows {
+                query(sql).bind(rows).later(connection).await?;
+            }
+        }
         Ok(answers)
     }
 }

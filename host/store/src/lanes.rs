@@ -85,6 +85,10 @@ impl Write for Make {
         false
     }
 
+    fn makes_work(_: &Self::Output) -> bool {
+        false
+    }
+
     async fn apply(
         &self,
         connection: &mut Connection<'_>,

@@ -11,7 +11,6 @@ use apflow_model::id::{JobId, TaskId};
 use apflow_model::state::{JobState, TaskState};
 
 use crate::attempts::{End, Ending, Settled};
-use crate::batch::Batch;
 use crate::connection::{Connection, query};
 use crate::dependents::{self, Moved};
 use crate::dialect::{Sql, sql};
@@ -82,6 +81,10 @@ impl WriteGroup for Ending {
 
     const TURN: Turn = Turn::Settle;
 
+    fn makes_work(settled: &Settled) -> bool {
+        !settled.became_ready.is_empty() || settled.next_run_at.is_some()
+    }
+
     async fn apply_group(
         writes: &[Self],
         connection: &mut Connection<'_>,
@@ -144,13 +147,12 @@ async fn settle(
     if held.is_empty() {
         return Ok(endings.iter().map(|_| Err(StoreError::AttemptLost)).collect());
     }
-    let mut batch = Batch::default();
-    end_attempts(&mut batch, &held)?;
-    store_outputs(&mut batch, &held)?;
+    end_attempts(connection, &held).await?;
+    store_outputs(connection, &held).await?;
     fallbacks::replace(connection, held.iter().map(|held| held.ending)).await?;
     tool_runs::settle(connection, held.iter().map(|held| held.ending)).await?;
     let moved = move_dependents(connection, &held).await?;
-    let jobs_ended = change_jobs(connection, batch, &held, &moved).await?;
+    let jobs_ended = change_jobs(connection, &held, &moved).await?;
     Ok(answer(endings, &held, moved, jobs_ended))
 }
 
@@ -180,19 +182,24 @@ async fn end_tasks<'a>(
     Ok(endings.iter().filter_map(hold).collect())
 }
 
-fn end_attempts(batch: &mut Batch, held: &[Held<'_>]) -> Result<(), StoreError> {
+async fn end_attempts(
+    connection: &mut Connection<'_>,
+    held: &[Held<'_>],
+) -> Result<(), StoreError> {
     let rows = held.iter().map(|Held { ending, .. }| {
         let fault = ending.end.fault().map(row::text).transpose()?;
         let usage = ending.usage.as_ref().map(row::text).transpose()?;
         Ok((ending.task.0, ending.attempt, ending.now.unix_ms(), fault, usage))
     });
     let rows = format!("[{}]", row::items(rows)?);
-    batch.add(query(END_ATTEMPTS).bind(rows));
-    Ok(())
+    Ok(query(END_ATTEMPTS).bind(rows).later(connection).await?)
 }
 
 /// Stores what completed tasks returned and left, and drops the checkpoints that they need no more.
-fn store_outputs(batch: &mut Batch, held: &[Held<'_>]) -> Result<(), StoreError> {
+async fn store_outputs(
+    connection: &mut Connection<'_>,
+    held: &[Held<'_>],
+) -> Result<(), StoreError> {
     let mut outputs = Vec::new();
     let mut left = Vec::new();
     let mut checkpointed = Vec::new();
@@ -206,13 +213,13 @@ fn store_outputs(batch: &mut Batch, held: &[Held<'_>]) -> Result<(), StoreError>
         }
     }
     if !outputs.is_empty() {
-        batch.add(query(INSERT_OUTPUTS).bind(row::text(&outputs)?));
+        query(INSERT_OUTPUTS).bind(row::text(&outputs)?).later(connection).await?;
     }
     if !left.is_empty() {
-        batch.add(query(files::INSERT).bind(row::text(&left)?));
+        query(files::INSERT).bind(row::text(&left)?).later(connection).await?;
     }
     if !checkpointed.is_empty() {
-        batch.add(query(DROP_CHECKPOINTS).bind(row::text(&checkpointed)?));
+        query(DROP_CHECKPOINTS).bind(row::text(&checkpointed)?).later(connection).await?;
     }
     Ok(())
 }
@@ -239,11 +246,9 @@ struct Change {
     at: Option<Timestamp>,
 }
 
-/// Adds the events to their jobs, and ends the jobs whose last tasks have ended. What is in the batch
-/// is stored before.
+/// Adds the events to their jobs, and ends the jobs whose last tasks have ended.
 async fn change_jobs(
     connection: &mut Connection<'_>,
-    mut batch: Batch,
     held: &[Held<'_>],
     moved: &[Moved],
 ) -> Result<BTreeMap<i64, JobState>, StoreError> {
@@ -267,8 +272,7 @@ async fn change_jobs(
         Ok((job, added.get(job), change.ended, change.end.map(JobState::name), at))
     });
     let rows = format!("[{}]", row::items(rows)?);
-    batch.add(query(CHANGE_JOBS).bind(rows));
-    let counts: Vec<(i64, i64, i64)> = batch.read_all(connection).await?;
+    let counts: Vec<(i64, i64, i64)> = query(CHANGE_JOBS).bind(rows).read_all(connection).await?;
     let lasts = counts.iter().map(|(job, last, _)| (*job, *last)).collect();
     events::insert_each(connection, drafts, lasts).await?;
     let mut ends = BTreeMap::new();

@@ -195,7 +195,7 @@ impl Store {
         &self.notes
     }
 
-    #[cfg(test)]
+    /// Where to write.
     pub(crate) fn writer(&self) -> &Writer {
         &self.writer
     }

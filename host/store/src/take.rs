@@ -14,7 +14,6 @@ use apflow_model::state::TaskState;
 use apflow_model::usage::Usage;
 use serde_json::Value;
 
-use crate::batch::Batch;
 use crate::connection::{Connection, Row, query};
 use crate::dialect::{Sql, sql};
 use crate::error::StoreError;
@@ -140,12 +139,10 @@ pub(crate) async fn take(
         return Ok(Vec::new());
     }
     let ids = row::text(chosen)?;
-    let mut batch = Batch::default();
-    batch.add(query(TAKE).bind(&ids).bind(session.0).bind(now.unix_ms()));
-    batch.add(query(BEGIN_ATTEMPTS).bind(&ids).bind(now.unix_ms()));
-    batch.add(query(START_JOBS).bind(&ids));
-    batch.add(query(SHOW_CLAIMED).bind(ids));
-    let rows = batch.fetch_all(connection).await?;
+    query(TAKE).bind(&ids).bind(session.0).bind(now.unix_ms()).later(connection).await?;
+    query(BEGIN_ATTEMPTS).bind(&ids).bind(now.unix_ms()).later(connection).await?;
+    query(START_JOBS).bind(&ids).later(connection).await?;
+    let rows = query(SHOW_CLAIMED).bind(ids).fetch_all(connection).await?;
     let mut lasts = BTreeMap::new();
     let mut taken = Vec::with_capacity(rows.len());
     for row in rows {

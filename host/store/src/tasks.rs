@@ -12,7 +12,7 @@ use apflow_model::usage::Usage;
 use crate::connection::{Connection, Row, query};
 use crate::error::StoreError;
 use crate::store::Store;
-use crate::{lanes, row};
+use crate::{approvals, lanes, row};
 
 /// How an attempt stands to its task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +70,8 @@ impl Store {
 }
 
 const SHOW_TASKS: &str = "\
-    SELECT task.*, task_output.body, lane.key, lane.key_max \
+    SELECT task.*, task_output.body, lane.key, lane.key_max, \
+           EXISTS (SELECT 1 FROM approval WHERE task_id = task.id) AS has_approvals \
     FROM task JOIN lane ON lane.id = task.lane_id \
     LEFT JOIN task_output ON task_output.task_id = task.id \
     WHERE task.job_id = $1 ORDER BY task.id";
@@ -84,7 +85,8 @@ const SHOW_ATTEMPTS: &str = "\
     SELECT attempt.* FROM task JOIN attempt ON attempt.task_id = task.id \
     WHERE task.job_id = $1 ORDER BY attempt.task_id, attempt.n";
 
-/// Reads the tasks of a job with their dependencies and attempts, in the order they were listed.
+/// Reads the tasks of a job with their dependencies, attempts and approvals, in the order they were
+/// listed.
 pub(crate) async fn of_job(
     connection: &mut Connection<'_>,
     job: JobId,
@@ -100,7 +102,12 @@ pub(crate) async fn of_job(
             .copied()
             .ok_or_else(|| StoreError::corrupt(format!("{} is gone", TaskId(id))))
     };
-    for row in query(SHOW_DEPENDENCIES).bind(job.0).fetch_all(connection).await? {
+    // One that is alone depends on none, as most are.
+    let edges = match tasks.len() {
+        0 | 1 => Vec::new(),
+        _ => query(SHOW_DEPENDENCIES).bind(job.0).fetch_all(connection).await?,
+    };
+    for row in edges {
         let id = TaskId(row::column(&row, "dependency_id")?);
         let dependency = TaskDependency { id, required: row::column(&row, "required")? };
         tasks[place(&row)?].dependencies.push(dependency);
@@ -110,6 +117,10 @@ pub(crate) async fn of_job(
         let task = &mut tasks[place(&row)?];
         task.usage = task.usage.and(attempt.usage.unwrap_or_default());
         task.attempts.push(attempt);
+    }
+    let mut asked = rows.iter().map(|row| row::column::<bool>(row, "has_approvals"));
+    if asked.any(|has| has.unwrap_or(true)) {
+        approvals::of_job(connection, job, &mut tasks).await?;
     }
     Ok(tasks)
 }

@@ -71,6 +71,11 @@ pub(crate) trait Write: Send + Sync + 'static {
         true
     }
 
+    /// Whether a change that answered this may have made work ready, or due at some moment.
+    fn makes_work(_: &Self::Output) -> bool {
+        Self::TURN.is_news()
+    }
+
     /// Makes the change within the writer's transaction. An error undoes it; one that
     /// [is a refusal](StoreError::is_refusal) comes before anything was changed.
     fn apply(
@@ -95,6 +100,11 @@ pub(crate) trait WriteGroup: Send + Sync + Sized + 'static {
         true
     }
 
+    /// Whether a change that answered this may have made work ready, or due at some moment.
+    fn makes_work(_: &Self::Output) -> bool {
+        Self::TURN.is_news()
+    }
+
     /// Makes the changes within the writer's transaction.
     ///
     /// A write that is refused before it changed anything has its own answer; the others count. An
@@ -114,6 +124,10 @@ impl<W: Write> WriteGroup for W {
 
     fn is_change(output: &W::Output) -> bool {
         W::is_change(output)
+    }
+
+    fn makes_work(output: &Self::Output) -> bool {
+        W::makes_work(output)
     }
 
     async fn apply_group(
@@ -151,6 +165,15 @@ pub(crate) trait Queued: Any + Send {
 
     /// What is recorded of it in the same commit, once it was applied and has changed anything.
     fn record(&self) -> Option<&Record>;
+
+    /// Whether it was applied, and may have made work ready.
+    fn made_work(&self) -> bool;
+
+    /// Whether it was applied, or tried to be.
+    fn was_tried(&self) -> bool;
+
+    /// Forgets that it was tried.
+    fn forget(&mut self);
 
     /// Answers: with `failure` when there is one, else with what was kept.
     fn answer(self: Box<Self>, failure: Option<&StoreError>);
@@ -234,6 +257,18 @@ impl<W: WriteGroup> Queued for Waiting<W> {
     fn record(&self) -> Option<&Record> {
         let is_change = matches!(&self.outcome, Some(Ok(output)) if W::is_change(output));
         self.record.as_ref().filter(|_| is_change)
+    }
+
+    fn made_work(&self) -> bool {
+        matches!(&self.outcome, Some(Ok(output)) if W::makes_work(output))
+    }
+
+    fn was_tried(&self) -> bool {
+        self.outcome.is_some()
+    }
+
+    fn forget(&mut self) {
+        self.outcome = None;
     }
 
     fn answer(self: Box<Self>, failure: Option<&StoreError>) {

@@ -4,6 +4,7 @@
 //! once: the batch grows while the disk is busy with the one before, so no timer is needed. Nobody
 //! is answered before the commit.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::error::TrySendError;
@@ -13,6 +14,7 @@ use crate::chain;
 use crate::commit;
 use crate::error::StoreError;
 use crate::link::Link;
+use crate::standing::{Places, Rouser, Standing};
 use crate::write::{Queued, Turn, WRITES_PER_COMMIT_MAX, Waiting, WriteGroup, Written};
 
 /// The most writes that wait in a lane.
@@ -28,11 +30,13 @@ pub(crate) struct Writer {
     urgent: mpsc::Sender<Message>,
     /// New work, however much of it there is.
     submits: mpsc::Sender<Message>,
+    rouser: Arc<Rouser>,
     trouble: watch::Receiver<Option<StoreError>>,
 }
 
 enum Message {
     Write(Box<dyn Queued>),
+    Stand(Standing),
     Close(oneshot::Sender<()>),
 }
 
@@ -43,8 +47,9 @@ impl Writer {
         let (submits, second) = mpsc::channel(WRITES_WAITING_MAX);
         let (told, trouble) = watch::channel(None);
         let lanes = Lanes { urgent: first, submits: second };
-        tokio::spawn(run(link, lanes, told));
-        Self { urgent, submits, trouble }
+        let rouser = Arc::<Rouser>::default();
+        tokio::spawn(run(link, lanes, Arc::clone(&rouser), told));
+        Self { urgent, submits, rouser, trouble }
     }
 
     /// Applies a write and answers once it is durable.
@@ -70,6 +75,27 @@ impl Writer {
             chain::forget_pending();
         }
         outcome
+    }
+
+    /// Lets a claim stand until it takes part in a commit, and answers once that is durable. There is
+    /// one at a time: it takes the place of an earlier one, which is answered with
+    /// [`StoreError::Closed`].
+    pub(crate) async fn stand<W: WriteGroup>(
+        &self,
+        claim: W,
+        places: Arc<dyn Places>,
+        is_eager: bool,
+    ) -> Result<W::Output, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let claim = Box::new(Waiting::new(claim, None, reply));
+        let message = Message::Stand(Standing { claim, places, is_eager });
+        self.urgent.send(message).await.map_err(|_| StoreError::Closed)?;
+        answer.await.map_err(|_| StoreError::Closed)?.outcome
+    }
+
+    /// What makes it look at the claim that stands.
+    pub(crate) fn rouser(&self) -> &Rouser {
+        &self.rouser
     }
 
     /// Why nothing can be written at present.
@@ -109,8 +135,8 @@ impl Lanes {
     }
 
     /// Takes as much as fits into one commit with `first`.
-    fn take(&mut self, first: Message) -> Vec<Message> {
-        let mut taken = vec![first];
+    fn take(&mut self, first: Option<Message>) -> Vec<Message> {
+        let mut taken = Vec::from_iter(first);
         for lane in [&mut self.urgent, &mut self.submits] {
             while taken.len() < WRITES_PER_COMMIT_MAX
                 && let Ok(message) = lane.try_recv()
@@ -128,41 +154,71 @@ impl Lanes {
     }
 }
 
-async fn run(mut link: Link, mut lanes: Lanes, told: watch::Sender<Option<StoreError>>) {
+async fn run(
+    mut link: Link,
+    mut lanes: Lanes,
+    rouser: Arc<Rouser>,
+    told: watch::Sender<Option<StoreError>>,
+) {
     let mut closing = Vec::new();
+    let mut standing: Option<Standing> = None;
+    // Whether a commit made something ready that no claim has looked at since.
+    let mut has_news = false;
     loop {
         let is_in_trouble = told.borrow().is_some();
         let first = tokio::select! {
-            first = lanes.next() => first,
+            biased;
+            first = lanes.next() => match first {
+                Some(first) => Some(first),
+                None => break,
+            },
+            () = rouser.bell.notified() => None,
             () = tokio::time::sleep(PROBE_EVERY), if is_in_trouble => {
-                tell(&told, &commit::probe(&mut link).await);
+                tell(&told, commit::probe(&mut link).await.as_ref().err());
                 continue;
             }
         };
-        let Some(first) = first else { break };
         // Whoever was just answered may ask for more. So may others that are about to run: what they
         // ask for takes part in this commit, instead of waiting for the next.
         tokio::task::yield_now().await;
-        let messages = lanes.take(first);
-        let mut batch = Vec::with_capacity(messages.len());
-        for message in messages {
+        let mut batch = Vec::new();
+        for message in lanes.take(first) {
             match message {
                 Message::Write(write) => batch.push(write),
+                Message::Stand(next) => {
+                    standing = Some(Standing { is_eager: next.is_eager || has_news, ..next });
+                    has_news = false;
+                }
                 Message::Close(reply) => {
                     lanes.close();
                     closing.push(reply);
                 }
             }
         }
-        if batch.is_empty() {
+        let mut claim = standing.take();
+        let is_due = claim.as_ref().is_some_and(|claim| claim.is_due(rouser.take_force()));
+        if batch.is_empty() && !is_due {
+            standing = claim;
             continue;
         }
-        let committed = commit::commit(&mut link, &mut batch).await;
-        tell(&told, &committed);
+        let committed = commit::commit(&mut link, &mut batch, claim.as_mut(), is_due).await;
+        let failure = committed.as_ref().err();
+        tell(&told, failure);
         for write in batch {
-            write.answer(committed.as_ref().err());
+            write.answer(failure);
+        }
+        let is_news = committed.as_ref().is_ok_and(|has_news| *has_news);
+        match claim {
+            None => has_news |= is_news,
+            Some(claim) if claim.claim.was_tried() => claim.claim.answer(failure),
+            // Nothing was ready, or no place free: it stands on.
+            Some(claim) => {
+                let is_eager = claim.is_eager || is_news;
+                standing = Some(Standing { is_eager, ..claim });
+            }
         }
     }
+    drop(standing);
     link.close().await;
     for reply in closing {
         reply.send(()).unwrap_or_default();
@@ -170,8 +226,8 @@ async fn run(mut link: Link, mut lanes: Lanes, told: watch::Sender<Option<StoreE
 }
 
 /// Says whether the database can be written, when that has changed.
-fn tell(told: &watch::Sender<Option<StoreError>>, result: &Result<(), StoreError>) {
-    let trouble = result.as_ref().err().filter(|error| error.is_temporary());
+fn tell(told: &watch::Sender<Option<StoreError>>, failure: Option<&StoreError>) {
+    let trouble = failure.filter(|error| error.is_temporary());
     let had_trouble = told.borrow().is_some();
     match trouble {
         Some(error) if !had_trouble => tracing::error!(%error, "nothing can be written"),

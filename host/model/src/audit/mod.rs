@@ -223,10 +223,12 @@ pub enum Flaw {
         last: u64,
     },
     /// No line has the seal that was written down elsewhere.
-    #[error("no line is sealed with {head}: lines were taken off the end, or all was sealed anew")]
+    #[error(
+        "no line is sealed with {wanted}: lines were taken off the end, or all was sealed anew"
+    )]
     Unsealed {
         /// The seal that was looked for.
-        head: Digest,
+        wanted: Digest,
     },
 }
 
@@ -285,7 +287,7 @@ impl Verifier {
     pub fn end(self, flaw: Option<Flaw>, last: Option<Head>) -> Verification {
         let cut = last.filter(|last| *last != self.head);
         let cut = cut.map(|last| Flaw::Cut { n: self.head.n, last: last.n });
-        let unsealed = self.wanted.map(|head| Flaw::Unsealed { head });
+        let unsealed = self.wanted.map(|wanted| Flaw::Unsealed { wanted });
         let flaw = flaw.or(cut).or(unsealed);
         let lines = self.head.n - self.start.n;
         Verification { intact: flaw.is_none(), lines, after: self.start, head: self.head, flaw }
@@ -393,7 +395,7 @@ pub(crate) mod tests {
         let mut verifier = Verifier::new(Head::START, Some(lines[4].hash));
         assert!(lines[..4].iter().all(|line| verifier.follow(line).is_ok()));
         let cut = verifier.end(None, None);
-        assert_eq!(cut.flaw, Some(Flaw::Unsealed { head: lines[4].hash }));
+        assert_eq!(cut.flaw, Some(Flaw::Unsealed { wanted: lines[4].hash }));
         let kept = Head { n: 5, hash: lines[4].hash };
         assert_eq!(verifier.end(None, Some(kept)).flaw, Some(Flaw::Cut { n: 4, last: 5 }));
     }

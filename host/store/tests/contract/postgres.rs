@@ -68,6 +68,8 @@ mod schedules;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]
+mod standing;
+#[cfg(test)]
 mod task_list;
 #[cfg(test)]
 mod tasks;

@@ -2,6 +2,7 @@
 //! what was acknowledged, a line each, so that whoever listens knows what must survive.
 
 use std::io::Write;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,7 +13,9 @@ use apflow_model::id::JobId;
 use apflow_model::job::JobSpec;
 use apflow_model::quarantine::QuarantineRule;
 use apflow_model::usage::Usage;
-use apflow_store::{Claimed, End, NewJob, SessionId, Settlement, Store, StoreError, failpoint};
+use apflow_store::{
+    Claimed, End, HandedOut, NewJob, Places, SessionId, Settlement, Store, StoreError, failpoint,
+};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -85,7 +88,9 @@ async fn work(store: &Store, session: SessionId, seed: u64) {
         all.spawn(submit(store.clone(), dice, Arc::clone(&accepted)));
     }
     for place in 0..WORKERS {
-        all.spawn(run(store.clone(), session, Dice(seed ^ (place << 40))));
+        // One of them has its claim stand at the writer, where there is room for one.
+        let stands = place == 0;
+        all.spawn(run(store.clone(), session, Dice(seed ^ (place << 40)), stands));
     }
     all.spawn(cancel(store.clone(), Dice(!seed), accepted));
     all.join_all().await;
@@ -115,17 +120,46 @@ fn forest(dice: &mut Dice) -> Value {
     json!({"tasks": (0..count).map(task).collect::<Vec<_>>()})
 }
 
-async fn run(store: Store, session: SessionId, mut dice: Dice) {
+async fn run(store: Store, session: SessionId, mut dice: Dice, stands: bool) {
     let mut looks = 0;
     while looks < LOOKS_MAX {
         let limit = 1 + u32::try_from(dice.below(4)).unwrap();
-        let claimed = store.claim(session, now(), limit, Limits::default()).await.unwrap().tasks;
+        let handed_out = match stands {
+            true => stand(&store, session, limit).await,
+            false => store.claim(session, now(), limit, Limits::default()).await.unwrap(),
+        };
+        let claimed = handed_out.tasks;
         looks = if claimed.is_empty() { looks + 1 } else { 0 };
         if claimed.is_empty() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         for task in claimed {
             attempt(&store, &task, &mut dice).await;
+        }
+    }
+}
+
+/// Places for as many tasks, at whatever moment.
+struct Desk(u32);
+
+impl Places for Desk {
+    fn now(&self) -> Timestamp {
+        now()
+    }
+
+    fn free(&self) -> u32 {
+        self.0
+    }
+}
+
+/// What becomes ready next, or after a while nothing.
+async fn stand(store: &Store, session: SessionId, limit: u32) -> HandedOut {
+    let claim = store.claim_when_ready(session, Arc::new(Desk(limit)), Limits::default(), false);
+    let mut claim = pin!(claim);
+    loop {
+        tokio::select! {
+            handed_out = &mut claim => return handed_out.unwrap(),
+            () = tokio::time::sleep(Duration::from_millis(5)) => store.claim_now(),
         }
     }
 }
