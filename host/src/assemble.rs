@@ -11,7 +11,9 @@ use apflow_engine::{
     Settings, SystemClock,
 };
 use apflow_model::secret::{Destinations, Secret};
-use apflow_sandbox::{CodeCache, CompileIn, CompileLimits, PortFuture, Sandbox, SecretSource};
+use apflow_sandbox::{
+    CodeCache, CompileIn, CompileLimits, OwnClient, PortFuture, Sandbox, SecretSource,
+};
 use apflow_store::{Address, Store, StoreError};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
@@ -19,11 +21,17 @@ use tokio::task::JoinSet;
 
 use crate::config::{self, Config};
 use crate::first_party;
+use crate::http::Fetch;
 use crate::policies;
 use crate::secret::Vault;
 
 /// How many instances there is room for beside those of attempts: they describe plugins.
 const INSTANCES_SPARE: u32 = 64;
+
+/// The most that a provider of identities may answer, in bytes.
+const FETCH_BYTES_MAX: usize = 1 << 20;
+/// How long it may take.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A host on a data directory.
 pub(crate) struct Host {
@@ -134,6 +142,18 @@ fn name() -> String {
     // Elsewhere than on Linux, the number has to do.
     let machine = machine.unwrap_or_default();
     format!("{}/{}", machine.trim(), std::process::id())
+}
+
+/// How the host asks a provider of identities for its keys.
+pub(crate) fn fetch() -> Fetch {
+    let client = OwnClient::default();
+    Arc::new(move |url| {
+        let client = client.clone();
+        Box::pin(async move {
+            let got = client.get(&url, FETCH_BYTES_MAX, FETCH_TIMEOUT).await;
+            got.map(Vec::from).map_err(|error| format!("`{url}`: {error}"))
+        })
+    })
 }
 
 /// The vault as the sandbox asks for it.

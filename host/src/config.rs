@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apflow_model::audit::AuditRules;
+use apflow_model::auth::{self, AuthSettings, JwtSecret};
 use apflow_model::breaker::BreakerRules;
 use apflow_model::concurrency::{Admission, Concurrency};
 use apflow_model::idempotency::IdempotencyHours;
@@ -27,6 +28,10 @@ use crate::secret::{SECRETS_FILE, Unreadable, Vault};
 
 const CONFIG_FILE: &str = "config.yaml";
 const APP: &str = "apflow-host";
+/// A secret that signs JSON web tokens.
+const JWT_SECRET: &str = "APFLOW_JWT_SECRET";
+/// Keys of the HTTP API with their roles.
+const API_KEYS: &str = "APFLOW_API_KEYS";
 /// A shorter token could be guessed.
 const TOKEN_CHARACTERS_MIN: usize = 32;
 
@@ -48,6 +53,8 @@ pub(crate) struct Config {
     pub(crate) secrets: Vault,
     /// What roles may do, as `policies.yaml` says at each moment.
     pub(crate) policies: Arc<CurrentPolicies>,
+    /// What opens the HTTP API, beside the operator's token.
+    pub(crate) auth: AuthSettings,
     /// What `config.yaml` says.
     pub(crate) file: ConfigFile,
 }
@@ -72,6 +79,14 @@ pub(crate) enum ConfigError {
         /// The file.
         path: PathBuf,
         /// Where and what.
+        reason: String,
+    },
+    /// A variable of the environment has a fault.
+    #[error("the environment variable `{name}` is not valid: {reason}")]
+    Variable {
+        /// Which.
+        name: &'static str,
+        /// What.
         reason: String,
     },
     /// `secrets.yaml` is open to others.
@@ -104,6 +119,8 @@ pub(crate) enum ConfigError {
 pub(crate) struct ConfigFile {
     /// The token of the operator, for the HTTP API.
     pub(crate) admin_token: Option<String>,
+    /// What else opens the HTTP API.
+    pub(crate) auth: Option<AuthSettings>,
     /// How many attempts run at once.
     pub(crate) attempts_max: Option<AttemptsMax>,
     /// How long an idempotency key is kept.
@@ -174,6 +191,7 @@ impl Config {
         // Taken out, since no plugin may be granted the way to the host's own database.
         let database_url = environment.remove("DATABASE_URL").filter(|url| !url.is_empty());
         let file = read_file(&settings_dir)?.map(|(file, _)| file).unwrap_or_default();
+        let auth = read_auth(file.auth.clone().unwrap_or_default(), &mut environment)?;
         Ok(Self {
             data_dir,
             database_url,
@@ -182,6 +200,7 @@ impl Config {
             environment,
             secrets,
             policies: Arc::default(),
+            auth,
             file,
         })
     }
@@ -197,10 +216,14 @@ impl Config {
             }
             return Ok((token, false));
         }
-        let token = make_token()?;
-        let unusable = |source| ConfigError::Unusable { path: path.clone(), source };
-        let folder = open_folder(&self.settings_dir).map_err(unusable)?;
-        add_token(&folder, text, &token).map_err(unusable)?;
+        let token = format!("apf_{}", random_text()?);
+        let mut lines = format!(
+            "# The operator's token for the HTTP API. Keep it secret.\nadmin_token: {token}\n"
+        );
+        if file.auth.is_none() {
+            lines += &secret_lines(&random_text()?);
+        }
+        self.add(text, &lines)?;
         Ok((token, true))
     }
 
@@ -222,6 +245,32 @@ impl Config {
     /// Where `policies.yaml` is.
     pub(crate) fn policies_file(&self) -> PathBuf {
         self.settings_dir.join(POLICIES_FILE)
+    }
+
+    /// The secret that signs JSON web tokens. When there is none, `makes` one.
+    pub(crate) fn jwt_secret(&self, makes: bool) -> Result<Option<JwtSecret>, ConfigError> {
+        if let Some(first) = self.auth.jwt_secrets.first() {
+            return Ok(Some(first.clone()));
+        }
+        if !makes {
+            return Ok(None);
+        }
+        let invalid = |reason| ConfigError::Invalid { path: self.config_file(), reason };
+        let (file, text) = read_file(&self.settings_dir)?.unwrap_or_default();
+        if file.auth.is_some() {
+            let what = "`auth` has no `jwt_secrets`: add one, as `openssl rand -hex 32` makes it";
+            return Err(invalid(what.to_owned()));
+        }
+        let secret = random_text()?;
+        self.add(text, &secret_lines(&secret))?;
+        JwtSecret::try_from(secret).map(Some).map_err(invalid)
+    }
+
+    /// Adds lines to what `config.yaml` holds.
+    fn add(&self, text: String, lines: &str) -> Result<(), ConfigError> {
+        let unusable = |source| ConfigError::Unusable { path: self.config_file(), source };
+        let folder = open_folder(&self.settings_dir).map_err(unusable)?;
+        add_lines(&folder, text, lines).map_err(unusable)
     }
 
     /// Where `secrets.yaml` is.
@@ -281,13 +330,16 @@ fn read_file(settings: &Path) -> Result<Option<(ConfigFile, String)>, ConfigErro
     };
     match serde_saphyr::from_str(&text) {
         Ok(file) => Ok(Some((file, text))),
-        Err(error) => Err(ConfigError::Invalid { path, reason: error.to_string() }),
+        // Without the lines themselves, which may hold a secret.
+        Err(error) => {
+            Err(ConfigError::Invalid { path, reason: error.without_snippet().to_string() })
+        }
     }
 }
 
-/// Adds the token to what is there. Writes beside, then renames: a token is never half written, nor
+/// Adds lines to what is there. Writes beside, then renames: a token is never half written, nor
 /// readable by others.
-fn add_token(folder: &Dir, mut text: String, token: &str) -> io::Result<()> {
+fn add_lines(folder: &Dir, mut text: String, lines: &str) -> io::Result<()> {
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
     }
@@ -295,15 +347,40 @@ fn add_token(folder: &Dir, mut text: String, token: &str) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o600);
     let mut written = folder.open_with(&beside, &options)?;
-    writeln!(written, "{text}# The operator's token for the HTTP API. Keep it secret.")?;
-    writeln!(written, "admin_token: {token}")?;
+    write!(written, "{text}{lines}")?;
     written.sync_all()?;
     folder.rename(&beside, folder, CONFIG_FILE)
 }
 
+fn secret_lines(secret: &str) -> String {
+    format!(
+        "# What signs the tokens of `apflow-host config gen-token`. Keep it secret.\n\
+         auth:\n  jwt_secrets:\n  - {secret}\n"
+    )
+}
+
+/// Adds what the environment says, which is taken out of it: no plugin may be granted it.
+fn read_auth(
+    settings: AuthSettings,
+    environment: &mut BTreeMap<String, String>,
+) -> Result<AuthSettings, ConfigError> {
+    let mut auth = settings;
+    let mut take = |name| environment.remove(name).filter(|text| !text.is_empty());
+    if let Some(text) = take(JWT_SECRET) {
+        let invalid = |reason| ConfigError::Variable { name: JWT_SECRET, reason };
+        // It signs; those of the file still verify.
+        auth.jwt_secrets.insert(0, JwtSecret::try_from(text).map_err(invalid)?);
+    }
+    if let Some(text) = take(API_KEYS) {
+        let invalid = |reason| ConfigError::Variable { name: API_KEYS, reason };
+        auth.api_keys.extend(auth::parse_keys(&text).map_err(invalid)?);
+    }
+    Ok(auth)
+}
+
 /// 256 random bits, in hexadecimal.
-fn make_token() -> Result<String, ConfigError> {
+fn random_text() -> Result<String, ConfigError> {
     let mut bytes = [0_u8; 32];
     getrandom::fill(&mut bytes).map_err(|error| ConfigError::NoRandom(error.to_string()))?;
-    Ok(bytes.iter().fold("apf_".to_owned(), |token, byte| format!("{token}{byte:02x}")))
+    Ok(bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}")))
 }

@@ -37,8 +37,10 @@ pub(crate) fn read(settings: &Path) -> Result<Option<Policies>, ConfigError> {
     let path = settings.join(POLICIES_FILE);
     let text = Dir::open_ambient_dir(settings, ambient_authority()).and_then(|folder| {
         let mut text = String::new();
-        folder.open(POLICIES_FILE)?.take(FILE_BYTES_MAX).read_to_string(&mut text)?;
-        Ok(text)
+        folder.open(POLICIES_FILE)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
+        // Half of a file could mean something else.
+        let is_whole = text.len() as u64 <= FILE_BYTES_MAX;
+        is_whole.then_some(text).ok_or_else(|| io::Error::other("it has more than 1 MiB"))
     });
     match text {
         Ok(text) => match Policies::parse(&text) {

@@ -11,7 +11,6 @@ use crate::serving::{Answer, Serving};
 /// Somebody with a token.
 pub(crate) struct Caller<'serving> {
     serving: &'serving Serving<'serving>,
-    pub(crate) name: String,
     pub(crate) token: String,
 }
 
@@ -19,7 +18,7 @@ impl<'serving> Caller<'serving> {
     /// A principal of this name, in this role.
     pub(crate) fn new(serving: &'serving Serving<'serving>, name: &str, role: &str) -> Self {
         let token = make_token(serving, name, role)["token"].as_str().unwrap().to_owned();
-        Self { serving, name: name.to_owned(), token }
+        Self { serving, token }
     }
 
     /// Asks with its token. `what` is a method and a path below `/api/v1`.

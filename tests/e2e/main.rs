@@ -64,6 +64,7 @@ mod roles;
 mod schedules;
 mod secrets;
 mod sockets;
+mod tokens;
 mod tool_care;
 mod tools;
 mod transforming;

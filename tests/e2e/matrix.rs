@@ -8,7 +8,8 @@ use std::fmt;
 
 use apflow_api::{Entry, Method, TABLE, UploadFile};
 use apflow_model::access::Permission;
-use apflow_model::role::{Role, Roles};
+use apflow_model::policies::Policies;
+use apflow_model::role::Role;
 use serde_json::{Value, json};
 
 use crate::callers::{Caller, make_token};
@@ -260,7 +261,7 @@ impl Belongings {
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let job = owner.post("/jobs?wait=60", &small()).is(200).json();
         let upload = owner.post("/files?name=a.txt", &json!("bytes")).is(201).json();
-        let upload = upload.get("file_id").or(upload.get("id")).map(text).unwrap();
+        let upload = text(&upload["file_id"]);
         let (id, task) = (text(&job["id"]), text(&job["tasks"][0]["id"]));
         let schedule = format!("of_{principal}");
         let mut own = Self { job: id, task, schedule, upload, token: String::new() };
@@ -303,8 +304,7 @@ impl fmt::Display for Case<'_> {
 /// The shipped roles, and one that may do nothing.
 fn roles() -> Vec<Role> {
     let text = "roles: { nobody: { permissions: [] } }";
-    let roles: Roles = (*apflow_model::policies::Policies::parse(text).unwrap().roles).clone();
-    roles.all().cloned().collect()
+    Policies::parse(text).unwrap().roles.all().cloned().collect()
 }
 
 fn host() -> TestHost {

@@ -50,7 +50,7 @@ fn an_uploaded_file_is_of_no_use_to_others() {
     let serving = Serving::start(&host);
     let (ada, bob) = (Caller::new(&serving, "ada", "user"), Caller::new(&serving, "bob", "user"));
     let file = ada.post("/files?name=a.txt", &json!("secret")).is(201).json();
-    let file = file["file_id"].as_str().or(file["id"].as_str()).unwrap().to_owned();
+    let file = &file["file_id"];
     let job = json!({ "executor": "rest_executor", "inputs": {
         "url": "https://example.com", "method": "POST", "file": { "$file": file } } });
     let refused = bob.post("/jobs", &job);

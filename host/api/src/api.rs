@@ -6,6 +6,8 @@ use apflow_engine::Engine;
 use apflow_model::access::Principal;
 use apflow_model::audit::Record;
 use apflow_model::rate::Standing;
+use apflow_model::role::Roles;
+use apflow_model::token::{ApiToken, TokenText};
 
 use crate::caller::{Caller, Stranger};
 use crate::code::Code;
@@ -94,6 +96,30 @@ impl Api {
     /// Why newer policies were refused, a sentence each. Empty when the newest are in force.
     pub fn policy_troubles(&self) -> Vec<String> {
         self.engine.policy_troubles()
+    }
+
+    /// The roles of callers.
+    pub fn roles(&self) -> Arc<Roles> {
+        self.engine.roles()
+    }
+
+    /// The API token with this text, if it opens anything now. It is for doors, which have no caller
+    /// before.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Engine`] when the database fails.
+    pub async fn admit_token(&self, text: &TokenText) -> Result<Option<ApiToken>, ApiError> {
+        Ok(self.engine.admit_token(text).await?)
+    }
+
+    /// Whether the JSON web token with this `jti` is revoked.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Engine`] when the database fails.
+    pub async fn is_jwt_revoked(&self, jti: &str) -> Result<bool, ApiError> {
+        Ok(self.engine.is_jwt_revoked(jti).await?)
     }
 
     /// Whether work can be taken in and ended.

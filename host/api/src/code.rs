@@ -70,6 +70,10 @@ codes! {
     UnknownSchedule = "unknown-schedule" 404;
     /// The name is that of another's schedule.
     ScheduleTaken = "schedule-taken" 409;
+    /// There is no such token.
+    UnknownToken = "unknown-token" 404;
+    /// As many tokens are kept as may be.
+    TooManyTokens = "too-many-tokens" 409;
     /// There is no such plugin.
     UnknownPlugin = "unknown-plugin" 404;
     /// There is no such tool.
@@ -104,6 +108,8 @@ codes! {
     DataDirUnusable = "data-dir-unusable" 500;
     /// The caller did not say who it is.
     Unauthorized = "unauthorized" 401;
+    /// The provider of identities does not answer the host.
+    ProviderUnavailable = "provider-unavailable" 503;
     /// The caller may not do this.
     Forbidden = "forbidden" 403;
     /// The role of the caller may not run the tool.

@@ -82,6 +82,8 @@ impl ApiError {
                 EngineError::InvalidSchedule(_) => Code::InvalidSchedule,
                 EngineError::UnknownSchedule(_) => Code::UnknownSchedule,
                 EngineError::ScheduleTaken(_) => Code::ScheduleTaken,
+                EngineError::UnknownToken(_) => Code::UnknownToken,
+                EngineError::TooManyTokens => Code::TooManyTokens,
                 EngineError::UnknownTask { .. } => Code::UnknownTask,
                 EngineError::NotAsked { .. } | EngineError::DecidedOtherwise { .. } => {
                     Code::ApprovalNotPending
@@ -108,9 +110,10 @@ impl ApiError {
                 EngineError::Store(error) if error.is_unavailable() => Code::DatabaseUnavailable,
                 EngineError::TooManyWatchers(_) => Code::TooManyWatchers,
                 EngineError::DataDir { .. } => Code::DataDirUnusable,
-                EngineError::Store(_) | EngineError::Sandbox(_) | EngineError::Background(_) => {
-                    Code::Internal
-                }
+                EngineError::Store(_)
+                | EngineError::Sandbox(_)
+                | EngineError::Background(_)
+                | EngineError::NoRandom(_) => Code::Internal,
             },
         }
     }

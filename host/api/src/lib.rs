@@ -20,6 +20,7 @@ mod remote;
 mod schedules;
 mod table;
 mod tasks;
+mod tokens;
 mod tools;
 
 pub use api::Api;
@@ -51,6 +52,10 @@ pub use table::{Answer, Answering, Entry, TABLE};
 pub use tasks::{
     CancelTask, CheckpointList, FindTask, ListCheckpoints, ListTasks, RetryTask, ShownCheckpoint,
     StateFilter, TaskList,
+};
+pub use tokens::{
+    CreateToken, CreatedToken, ListTokens, RevokeJwt, RevokeToken, RevokedJwt, ShowToken,
+    ShownToken, TokenList,
 };
 pub use tools::{CheckTool, ListTools, RunTool, ShowTool, ShownTool, ToolList};
 

@@ -23,6 +23,7 @@ use crate::schedules::{
     TriggerSchedule,
 };
 use crate::tasks::{CancelTask, FindTask, ListCheckpoints, ListTasks, RetryTask};
+use crate::tokens::{CreateToken, ListTokens, RevokeJwt, RevokeToken, ShowToken};
 use crate::tools::{CheckTool, ListTools, RunTool, ShowTool};
 
 /// A verb without its type, for doors that treat all alike.
@@ -94,6 +95,11 @@ pub const TABLE: &[Entry] = &[
     entry::<PauseSchedule>(),
     entry::<ResumeSchedule>(),
     entry::<TriggerSchedule>(),
+    entry::<CreateToken>(),
+    entry::<ListTokens>(),
+    entry::<ShowToken>(),
+    entry::<RevokeToken>(),
+    entry::<RevokeJwt>(),
     entry::<ListAudit>(),
 ];
 

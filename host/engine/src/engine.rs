@@ -34,6 +34,7 @@ use crate::lock::DispatchLock;
 use crate::looks::Looks;
 use crate::rates::Rates;
 use crate::registry::Registry;
+use crate::tokens::Remembered;
 
 /// How often a waiting caller looks a job up, in case it missed the news of its end.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -115,6 +116,8 @@ pub struct Engine {
     pub(crate) breakers: Arc<Breakers>,
     pub(crate) rates: Rates,
     pub(crate) looks: Looks,
+    /// The tokens that callers showed lately.
+    pub(crate) remembered: Remembered,
     pub(crate) hub: Hub,
     /// Rung when there may be something to dispatch.
     pub(crate) bell: Notify,
@@ -159,6 +162,7 @@ impl Engine {
             breakers,
             rates: Rates::default(),
             looks: Looks::default(),
+            remembered: Remembered::default(),
             hub: Hub::default(),
             bell: Notify::new(),
             places,
@@ -260,7 +264,7 @@ impl Engine {
         Ok(self.breakers.reset_all().await?)
     }
 
-    /// The present moment.
+    /// The present moment, the same on every host of the database.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }

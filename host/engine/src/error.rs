@@ -6,7 +6,7 @@ use apflow_model::approval::Decided;
 use apflow_model::capability::Grant;
 use apflow_model::consent::Difference;
 use apflow_model::hops::HopFault;
-use apflow_model::id::{JobId, TaskId};
+use apflow_model::id::{JobId, TaskId, TokenId};
 use apflow_model::idempotency::IdempotencyKey;
 use apflow_model::job::SpecFault;
 use apflow_model::limit::Bytes;
@@ -55,6 +55,15 @@ pub enum EngineError {
     /// The name is that of another's schedule. Nothing was stored.
     #[error("`{0}` is the name of somebody else's schedule: choose another")]
     ScheduleTaken(String),
+    /// There is no token of this id, or it is another's.
+    #[error("there is no token `{0}`: `apflow-host tokens list` shows which there are")]
+    UnknownToken(TokenId),
+    /// As many tokens are kept as may be. Nothing was stored.
+    #[error("as many tokens are kept as may be: revoke some, and they go 90 days later")]
+    TooManyTokens,
+    /// The system gives no random numbers for a token.
+    #[error("the system gives no random numbers: {0}")]
+    NoRandom(String),
     /// The job has no task of this name. Nothing was changed.
     #[error("the job `{job}` has no task `{task}`")]
     UnknownTask {

@@ -1,7 +1,8 @@
 //! The engine: what happens to a task, from its submission to its end.
 //!
 //! It decides with the pure rules of `apflow-model`, keeps everything in `apflow-store` and runs
-//! guests in `apflow-sandbox`. It knows no door and checks no permission.
+//! guests in `apflow-sandbox`. It knows no door. Whether a caller may do a verb, the verbs check; whose
+//! jobs it sees, and which tools its role may run, is looked up here.
 //!
 //! The path of a task is [`Engine::submit`], then dispatch, one attempt or several, and for each a
 //! settlement; [`Engine::watch`] tells who watches.
@@ -47,6 +48,7 @@ mod streams;
 mod submit;
 mod tail;
 mod tasks;
+mod tokens;
 mod tools;
 mod unstored;
 mod upload;
@@ -77,6 +79,6 @@ pub use window::Events;
 
 pub use apflow_store::{
     APPROVALS_PER_PAGE_MAX, ApprovalPage, AuditFilter, AuditPage, CHECKPOINTS_PER_PAGE_MAX,
-    FilePage, JobFilter, PastCheckpoint, RESULTS_PER_PAGE_MAX, SchedulePage, TaskFilter,
-    VALUES_PER_PAGE_MAX,
+    FilePage, JobFilter, PastCheckpoint, RESULTS_PER_PAGE_MAX, SchedulePage, TOKENS_PER_PAGE_MAX,
+    TaskFilter, TokenPage, VALUES_PER_PAGE_MAX,
 };

@@ -98,16 +98,18 @@ impl Engine {
         }
         let results = self.forget_results().await?;
         self.forget_audit().await?;
+        let tokens = self.forget_tokens().await?;
         let mut checkpoints = 0;
         if let Some(kept) = retention.checkpoints_hours.span() {
             checkpoints = self.drop_checkpoints(now.before(kept)).await?;
         }
-        if jobs + uploads + checkpoints + results > 0 {
+        if jobs + uploads + checkpoints + results + tokens > 0 {
             tracing::info!(
                 jobs,
                 uploads,
                 checkpoints,
                 results,
+                tokens,
                 "removed what was kept long enough"
             );
         }

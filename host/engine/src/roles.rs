@@ -54,3 +54,33 @@ pub(crate) fn apply(
 pub(crate) fn blocked(role: &Role, tool: &str) -> String {
     format!("`{tool}` is blocked for the role `{}`", role.name)
 }
+
+#[cfg(test)]
+mod tests {
+    use apflow_model::policies::Policies;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_first_blocked_tool_is_told_with_its_place_and_others_are_marked() {
+        let text =
+            "roles: { user: { permissions: [], blocked_tools: [b*], requires_approval: [c] } }";
+        let policies = Policies::parse(text).unwrap();
+        let user = policies.roles.find("user").unwrap();
+        let spec = |last: &str| {
+            let tasks = json!([{ "tool": "c" }, { "executor": "a" }, { "tool": last }]);
+            JobSpec::parse(json!({ "tasks": tasks })).unwrap()
+        };
+        let path = |index| format!("/tasks/{index}");
+        let Err(EngineError::ToolBlocked(fault)) = apply(user, &mut spec("bad"), path) else {
+            panic!("it was let in")
+        };
+        assert_eq!(fault.path, "/tasks/2/tool");
+        assert_eq!(fault.message, "`bad` is blocked for the role `user`");
+        let mut good = spec("good");
+        apply(user, &mut good, path).unwrap();
+        let marked: Vec<_> = good.tasks.iter().map(|task| task.needs_approval).collect();
+        assert_eq!((marked, good.role.as_deref()), (vec![true, false, false], Some("user")));
+    }
+}

@@ -1,4 +1,4 @@
-//! Ids: 64-bit numbers that sort by time, written as `j_…`, `t_…` and `f_…`.
+//! Ids: 64-bit numbers that sort by time, written as `j_…`, `t_…`, `f_…` and `k_…`.
 //!
 //! It does not hand out randomness: an id is no secret.
 
@@ -74,6 +74,10 @@ id!(
     /// The id of an uploaded file, for example `f_01h2xcejqtf2q`.
     FileId, "f_", "file"
 );
+id!(
+    /// The id of an API token, for example `k_01h2xcejqtf2r`.
+    TokenId, "k_", "token"
+);
 
 /// Makes ids: 41 bits of milliseconds, 10 bits of node, 12 bits of sequence.
 ///
@@ -124,6 +128,42 @@ fn decode(text: &str) -> Option<i64> {
         bits = (bits << 5) | u128::try_from(digit).ok()?;
     }
     i64::try_from(bits).ok()
+}
+
+/// Writes bytes with the same digits, five bits each, the last ones filled up with zeros.
+pub(crate) fn encode_bytes(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    let (mut bits, mut count) = (0_u32, 0);
+    for byte in bytes {
+        (bits, count) = (((bits & 31) << 8) | u32::from(*byte), count + 8);
+        while count >= 5 {
+            count -= 5;
+            text.push(digit(bits >> count));
+        }
+    }
+    if count > 0 {
+        text.push(digit(bits << (5 - count)));
+    }
+    text
+}
+
+/// Reads so many bytes. None for every text but the one that they are written as.
+pub(crate) fn decode_bytes(text: &str, count: usize) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(count);
+    let (mut bits, mut held) = (0_u32, 0);
+    for character in text.bytes() {
+        let digit = DIGITS.iter().position(|known| *known == character)?;
+        (bits, held) = (((bits & 255) << 5) | u32::try_from(digit).ok()?, held + 5);
+        if held >= 8 {
+            held -= 8;
+            bytes.push(u8::try_from((bits >> held) & 255).ok()?);
+        }
+    }
+    (bytes.len() == count && encode_bytes(&bytes) == text).then_some(bytes)
+}
+
+fn digit(bits: u32) -> char {
+    char::from(DIGITS[usize::try_from(bits & 31).unwrap_or_default()])
 }
 
 #[cfg(test)]

@@ -48,7 +48,7 @@ pub use cache::CodeCache;
 pub use call::{Call, Ended};
 pub use child::{CompileIn, CompileLimits, compile_child};
 pub use compile::{Compiled, digest};
-pub use egress::{is_public, target};
+pub use egress::{OwnClient, is_public, target};
 pub use error::{CompileLimit, SandboxError};
 pub use files::{Input, Mounts};
 pub use floor::Floor;

@@ -17,6 +17,7 @@ use super::audit::AuditVerb;
 use super::cache::CacheVerb;
 use super::schedules::SchedulesVerb;
 use super::tasks::TasksVerb;
+use super::tokens::{ConfigVerb, TokensVerb};
 use super::{grant, json};
 
 /// Runs untrusted executors safely: every one is a WASI component that gets only what was granted.
@@ -107,6 +108,16 @@ pub(crate) enum Verb {
     Approvals {
         #[command(subcommand)]
         verb: ApprovalsVerb,
+    },
+    /// Make, list and revoke tokens for the HTTP API.
+    Tokens {
+        #[command(subcommand)]
+        verb: TokensVerb,
+    },
+    /// Make and check JSON web tokens for the HTTP API.
+    Config {
+        #[command(subcommand)]
+        verb: ConfigVerb,
     },
     /// List what is left alone since it keeps failing, and try it again.
     Breakers {

@@ -32,6 +32,7 @@ mod selftest;
 mod serve;
 mod signals;
 mod tasks;
+mod tokens;
 mod tools;
 mod tree;
 mod validate;
@@ -124,6 +125,8 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
             jobs::retry(&config()?, RetryJob { id, tasks, with_cancelled: cancelled }, output).await
         }
         Verb::Tasks { verb } => tasks::run(&config()?, verb, output).await,
+        Verb::Tokens { verb } => tokens::run(&config()?, verb, output).await,
+        Verb::Config { verb } => tokens::config(&config()?, verb, output),
         Verb::Approvals { verb } => approvals::run(&config()?, verb, output).await,
         Verb::Breakers { verb: BreakersVerb::List } => breakers::list(&config()?, output).await,
         Verb::Breakers { verb: BreakersVerb::Reset { key, .. } } => {

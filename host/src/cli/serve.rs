@@ -1,8 +1,10 @@
 //! `serve`: the HTTP API, and the work behind it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use apflow_api::SystemClock;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -12,8 +14,8 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::output::Output;
 use super::signals::Signals;
-use crate::assemble::Host;
-use crate::config::Config;
+use crate::assemble::{self, Host};
+use crate::config::{Config, ConfigError};
 use crate::http::{self, Access, Door};
 
 /// How long open requests may take to end once the host was asked to.
@@ -24,6 +26,15 @@ pub(crate) async fn run(config: &Config, serve: Serve, output: &Output) -> Resul
     let address = SocketAddr::new(serve.host, serve.port);
     let unusable = |source| CliError::Io { what: format!("address {address}"), source };
     Host::with(config, async |host| {
+        let access = Access::new(
+            host.api.clone(),
+            Arc::new(SystemClock),
+            &token,
+            &config.auth,
+            assemble::fetch(),
+        );
+        let access =
+            access.map_err(|reason| ConfigError::Invalid { path: config.config_file(), reason })?;
         let listener = TcpListener::bind(address).await.map_err(unusable)?;
         let bound = listener.local_addr().map_err(unusable)?;
         let signals = Signals::listen();
@@ -39,7 +50,7 @@ pub(crate) async fn run(config: &Config, serve: Serve, output: &Output) -> Resul
             format!("listening on {url}\n{made} {}", file.display())
         });
         let (end, ending) = watch::channel(());
-        let door = Door::new(host.api.clone(), Access::new(token), ending);
+        let door = Door::new(host.api.clone(), access, ending);
         answer(listener, door, end, signals).await.map_err(unusable)
     })
     .await?;

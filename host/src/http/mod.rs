@@ -23,7 +23,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::sync::watch::Receiver;
 
-pub(crate) use auth::Access;
+pub(crate) use auth::{Access, Fetch, jwt};
 use limit::Standings;
 use problem::Problem;
 

@@ -31,6 +31,9 @@ pub(crate) struct Problem {
     /// The id of the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     instance: Option<String>,
+    /// Whether it is about a token that was shown.
+    #[serde(skip)]
+    is_of_token: bool,
 }
 
 impl Problem {
@@ -46,6 +49,7 @@ impl Problem {
             faults: Vec::new(),
             retry_after: None,
             instance: None,
+            is_of_token: false,
         }
     }
 
@@ -66,6 +70,16 @@ impl Problem {
         }
     }
 
+    /// The same about a token that was shown.
+    pub(crate) fn of_token(self) -> Self {
+        Self { is_of_token: true, ..self }
+    }
+
+    /// The same for whom waits so many seconds.
+    pub(crate) fn to_retry_after(self, seconds: u32) -> Self {
+        Self { retry_after: Some(seconds), ..self }
+    }
+
     pub(crate) fn in_request(self, id: String) -> Self {
         Self { instance: Some(id), ..self }
     }
@@ -74,7 +88,7 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let retry_after = self.retry_after;
+        let (retry_after, is_of_token) = (self.retry_after, self.is_of_token);
         let mut response = (status, Json(self)).into_response();
         let kind = HeaderValue::from_static("application/problem+json");
         let headers = response.headers_mut();
@@ -83,8 +97,13 @@ impl IntoResponse for Problem {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
         if status == StatusCode::UNAUTHORIZED {
-            let scheme = HeaderValue::from_static("Bearer");
-            headers.insert(header::WWW_AUTHENTICATE, scheme);
+            // RFC 6750, section 3: who showed nothing is not told what is wrong with it.
+            let challenge = if is_of_token {
+                "Bearer realm=\"apflow-host\", error=\"invalid_token\""
+            } else {
+                "Bearer realm=\"apflow-host\""
+            };
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         response
     }

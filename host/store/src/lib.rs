@@ -46,6 +46,7 @@ mod cache;
 
 mod plugins;
 mod quarantine;
+mod tokens;
 mod tool_rules;
 mod tool_runs;
 
@@ -108,3 +109,4 @@ pub use crate::store::Store;
 pub use crate::take::Claimed;
 pub use crate::task_list::{TASKS_PER_PAGE_MAX, TaskFilter, TaskPage};
 pub use crate::tasks::Hold;
+pub use crate::tokens::{NewToken, TOKENS_MAX, TOKENS_PER_PAGE_MAX, TokenPage};

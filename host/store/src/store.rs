@@ -221,7 +221,8 @@ async fn read_host(connection: &mut Connection<'_>) -> Result<HostId, StoreError
 async fn continue_ids(connection: &mut Connection<'_>) -> Result<IdSource, StoreError> {
     const LARGEST: &str = "SELECT max(id) FROM \
                            (SELECT max(id) AS id FROM job UNION ALL SELECT max(id) FROM task \
-                            UNION ALL SELECT max(id) FROM upload) AS ids";
+                            UNION ALL SELECT max(id) FROM upload \
+                            UNION ALL SELECT max(id) FROM api_token) AS ids";
     let (largest,): (Option<i64>,) = query(LARGEST).read_one(connection).await?;
     let (node,) = query(NODE).read_one(connection).await?;
     let mut source = IdSource::new(row::narrow(node, "node")?);

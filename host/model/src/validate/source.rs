@@ -51,7 +51,7 @@ pub struct Inspected {
 pub(super) enum Parsed {
     Plugin(Box<Manifest>),
     Tool(Box<Tool>),
-    Policies(Policies),
+    Policies,
 }
 
 /// The largest manifest, in bytes: 1 MiB.
@@ -94,7 +94,7 @@ impl Source {
         })?;
         match Kind::of(&self.path) {
             Some(Kind::Plugin) => Manifest::parse(text).map(|it| Parsed::Plugin(Box::new(it))),
-            Some(Kind::Policies) => Policies::parse(text).map(Parsed::Policies),
+            Some(Kind::Policies) => Policies::parse(text).map(|_| Parsed::Policies),
             Some(Kind::Tool) | None => {
                 Tool::parse(text, folder(&self.path)).map(|it| Parsed::Tool(Box::new(it)))
             }
@@ -127,7 +127,7 @@ impl Parsed {
                 Run::Command { component, .. } => Some(("run.command", component)),
                 Run::Request { .. } => None,
             },
-            Self::Policies(_) => None,
+            Self::Policies => None,
         }
     }
 
@@ -136,7 +136,7 @@ impl Parsed {
         match self {
             Self::Plugin(manifest) => &manifest.name,
             Self::Tool(tool) => &tool.name,
-            Self::Policies(_) => "policies",
+            Self::Policies => "policies",
         }
     }
 
@@ -145,14 +145,14 @@ impl Parsed {
         match self {
             Self::Plugin(manifest) => (manifest.capabilities.clone(), manifest.limits),
             Self::Tool(tool) => (tool.capabilities.clone(), tool.limits),
-            Self::Policies(_) => Default::default(),
+            Self::Policies => Default::default(),
         }
     }
 
     /// Whether it says how it runs here: a tool without `run` is a description alone.
     pub(super) fn is_runnable(&self) -> bool {
         match self {
-            Self::Plugin(_) | Self::Policies(_) => true,
+            Self::Plugin(_) | Self::Policies => true,
             Self::Tool(tool) => tool.run.is_some(),
         }
     }

@@ -12,6 +12,7 @@ mod dial;
 mod exchange;
 mod idle;
 mod outside;
+mod own;
 mod rewritten;
 mod secret;
 mod send;
@@ -45,6 +46,7 @@ pub use address::is_public;
 pub use dial::Connection;
 pub(crate) use dial::Undialed;
 pub(crate) use outside::Outside;
+pub use own::OwnClient;
 pub(crate) use smtp::{Login, Mechanism, Unauthenticated};
 
 /// The egress of one attempt.

@@ -74,6 +74,8 @@ mod task_list;
 #[cfg(test)]
 mod tasks;
 #[cfg(test)]
+mod tokens;
+#[cfg(test)]
 mod tool_runs;
 #[cfg(test)]
 mod writer;

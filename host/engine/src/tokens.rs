@@ -1,0 +1,293 @@
+//! API tokens: making, finding and revoking them.
+//!
+//! A request must cost no read of the database, so what was found is remembered for seconds. What
+//! this host revokes, it forgets at once; other hosts and the command line are heard of when the
+//! seconds are over.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use apflow_model::clock::Timestamp;
+use apflow_model::id::TokenId;
+use apflow_model::plugin::Digest;
+use apflow_model::token::{ApiToken, TokenSpec, TokenState, TokenText};
+use apflow_store::{NewToken, TokenPage};
+use sha2::{Digest as _, Sha256};
+
+use crate::engine::Engine;
+use crate::error::{EngineError, chain};
+
+/// How long what was found is good for.
+const REMEMBERED_FOR: Duration = Duration::from_secs(2);
+/// How many tokens are remembered. More are looked up each time.
+const REMEMBERED_MAX: usize = 4_096;
+/// How seldom the last use of a token is written.
+const USE_EVERY: Duration = Duration::from_mins(1);
+/// How long tokens stay listed after they ended.
+const KEPT: Duration = Duration::from_hours(24 * 90);
+
+impl Engine {
+    /// Makes a token. Its text is nowhere but in the answer.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::TooManyTokens`], [`EngineError::NoRandom`] and [`EngineError::Store`].
+    pub async fn create_token(
+        &self,
+        spec: TokenSpec,
+    ) -> Result<(ApiToken, TokenText), EngineError> {
+        let mut random = [0; 32];
+        getrandom::fill(&mut random).map_err(|error| EngineError::NoRandom(error.to_string()))?;
+        let (text, now) = (TokenText::of(random), self.now());
+        let new = NewToken {
+            principal: spec.principal().clone().into(),
+            name: spec.name.into(),
+            role: spec.role,
+            scopes: spec.scopes,
+            hint: text.hint().to_owned(),
+            hash: hash(text.expose()),
+            expires_at: now.after(spec.expires_days.span()),
+        };
+        let made = self.store.create_token(new, now).await?;
+        Ok((made.ok_or(EngineError::TooManyTokens)?, text))
+    }
+
+    /// Finds a token, if it is `owner`'s, or whoever's it is when none is given.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::UnknownToken`] and [`EngineError::Store`].
+    pub async fn show_token(
+        &self,
+        id: TokenId,
+        owner: Option<&str>,
+    ) -> Result<ApiToken, EngineError> {
+        self.store.find_token(id, owner).await?.ok_or(EngineError::UnknownToken(id))
+    }
+
+    /// Lists tokens, of one owner or of all, the newest first. `limit` is brought into 1 to 1000.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Store`] when the database fails.
+    pub async fn list_tokens(
+        &self,
+        owner: Option<&str>,
+        before: Option<TokenId>,
+        limit: u32,
+    ) -> Result<TokenPage, EngineError> {
+        Ok(self.store.list_tokens(owner, before, limit).await?)
+    }
+
+    /// Revokes a token, if it is `owner`'s. From now on it opens nothing here.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::UnknownToken`] and [`EngineError::Store`].
+    pub async fn revoke_token(
+        &self,
+        id: TokenId,
+        owner: Option<&str>,
+    ) -> Result<ApiToken, EngineError> {
+        let revoked = self.store.revoke_token(id, owner, self.now()).await?;
+        self.remembered.forget();
+        revoked.ok_or(EngineError::UnknownToken(id))
+    }
+
+    /// Revokes the JSON web token whose `jti` this is, which ends by itself at `expires_at`.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Store`] when the database fails.
+    pub async fn revoke_jwt(&self, jti: &str, expires_at: Timestamp) -> Result<(), EngineError> {
+        self.store.revoke_jwt(&hash(jti), expires_at).await?;
+        self.remembered.forget();
+        Ok(())
+    }
+
+    /// The token with this text, if it opens anything now. Notes that it was used.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Store`] when the database fails.
+    pub async fn admit_token(&self, text: &TokenText) -> Result<Option<ApiToken>, EngineError> {
+        let hash = hash(text.expose());
+        let found = match self.remembered.tokens().find(&hash, Instant::now()) {
+            Some(token) => Some(token),
+            None => {
+                let look = self.remembered.tokens().look(Instant::now());
+                let found = self.store.token_of(&hash).await?;
+                if let Some(token) = &found {
+                    self.remembered.tokens().keep(look, hash, token.clone());
+                }
+                found
+            }
+        };
+        let now = self.now();
+        let Some(token) = found.filter(|token| token.state(now) == TokenState::Active) else {
+            return Ok(None);
+        };
+        if token.last_used_at.is_none_or(|last| now.since(last) >= USE_EVERY) {
+            let used = ApiToken { last_used_at: Some(now), ..token.clone() };
+            self.remembered.tokens().change(&hash, used);
+            self.note_use(token.id, now);
+        }
+        Ok(Some(token))
+    }
+
+    /// Whether the JSON web token with this `jti` is revoked.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Store`] when the database fails.
+    pub async fn is_jwt_revoked(&self, jti: &str) -> Result<bool, EngineError> {
+        let hash = hash(jti);
+        if let Some(is_revoked) = self.remembered.jwts().find(&hash, Instant::now()) {
+            return Ok(is_revoked);
+        }
+        let look = self.remembered.jwts().look(Instant::now());
+        let is_revoked = self.store.is_jwt_revoked(&hash).await?;
+        self.remembered.jwts().keep(look, hash, is_revoked);
+        Ok(is_revoked)
+    }
+
+    /// Forgets tokens that ended long ago. Returns how many.
+    pub(crate) async fn forget_tokens(&self) -> Result<u64, EngineError> {
+        Ok(self.store.forget_tokens(self.now().before(KEPT)).await?)
+    }
+
+    /// Writes that a token was used. No request waits for that.
+    fn note_use(&self, id: TokenId, now: Timestamp) {
+        let store = self.store.clone();
+        tokio::spawn(async move {
+            if let Err(error) = store.use_token(id, now).await {
+                tracing::warn!(token = %id, error = chain(&error), "its last use was not written");
+            }
+        });
+    }
+}
+
+/// By what a text is known that must not be kept.
+fn hash(text: &str) -> Digest {
+    Digest(Sha256::digest(text).into())
+}
+
+/// What was found in the database within the last seconds.
+#[derive(Default)]
+pub(crate) struct Remembered {
+    tokens: Mutex<Memory<ApiToken>>,
+    jwts: Mutex<Memory<bool>>,
+}
+
+impl Remembered {
+    fn tokens(&self) -> MutexGuard<'_, Memory<ApiToken>> {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn jwts(&self) -> MutexGuard<'_, Memory<bool>> {
+        self.jwts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets everything: something was revoked.
+    fn forget(&self) {
+        self.tokens().forget();
+        self.jwts().forget();
+    }
+}
+
+struct Memory<T> {
+    found: HashMap<Digest, (T, Instant)>,
+    /// How often all was forgotten.
+    forgotten: u64,
+}
+
+/// A look into the database, from its begin.
+struct Look {
+    at: Instant,
+    forgotten: u64,
+}
+
+impl<T> Default for Memory<T> {
+    fn default() -> Self {
+        Self { found: HashMap::new(), forgotten: 0 }
+    }
+}
+
+impl<T: Clone> Memory<T> {
+    fn find(&self, hash: &Digest, now: Instant) -> Option<T> {
+        let (value, at) = self.found.get(hash)?;
+        (now.duration_since(*at) < REMEMBERED_FOR).then(|| value.clone())
+    }
+
+    /// Begins a look: what it finds is as old as its begin.
+    fn look(&self, now: Instant) -> Look {
+        Look { at: now, forgotten: self.forgotten }
+    }
+
+    /// Keeps what a look has found, unless all was forgotten meanwhile: it may have seen what was
+    /// before a revocation.
+    fn keep(&mut self, look: Look, hash: Digest, value: T) {
+        if look.forgotten != self.forgotten {
+            return;
+        }
+        if self.found.len() >= REMEMBERED_MAX {
+            self.found.retain(|_, (_, at)| look.at.duration_since(*at) < REMEMBERED_FOR);
+        }
+        if self.found.len() < REMEMBERED_MAX {
+            self.found.insert(hash, (value, look.at));
+        }
+    }
+
+    /// Changes what is remembered, which does not get younger by it.
+    fn change(&mut self, hash: &Digest, value: T) {
+        if let Some((known, _)) = self.found.get_mut(hash) {
+            *known = value;
+        }
+    }
+
+    fn forget(&mut self) {
+        self.found.clear();
+        self.forgotten += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: Digest = Digest([1; 32]);
+
+    #[test]
+    fn what_was_found_is_good_for_seconds_from_the_look() {
+        let (mut memory, start) = (Memory::default(), Instant::now());
+        let after = |ms| start + Duration::from_millis(ms);
+        memory.keep(memory.look(start), A, 7);
+        assert_eq!(memory.find(&A, after(1_000)), Some(7));
+        memory.change(&A, 8);
+        assert_eq!(memory.find(&A, after(1_999)), Some(8));
+        assert_eq!(memory.find(&A, after(2_000)), None);
+    }
+
+    #[test]
+    fn a_look_that_a_revocation_overtook_is_not_kept() {
+        let (mut memory, start) = (Memory::default(), Instant::now());
+        let look = memory.look(start);
+        memory.forget();
+        memory.keep(look, A, 7);
+        assert_eq!(memory.find(&A, start), None);
+    }
+
+    #[test]
+    fn no_more_is_remembered_than_there_is_room_for() {
+        let (mut memory, start) = (Memory::default(), Instant::now());
+        let hash = |n: usize| hash(&n.to_string());
+        for n in 0..=REMEMBERED_MAX {
+            memory.keep(memory.look(start), hash(n), n);
+        }
+        assert_eq!(memory.found.len(), REMEMBERED_MAX);
+        assert_eq!(memory.find(&hash(REMEMBERED_MAX), start), None);
+        memory.keep(memory.look(start + REMEMBERED_FOR), A, 7);
+        assert_eq!(memory.found.len(), 1, "what is past makes room");
+    }
+}
