@@ -158,7 +158,9 @@ roles:
 rate_limits:
   per_tool: { websearch: 30, shodan: 0 }
 ";
+        assert!(!Policies::parse("rate_limits: { enabled: false }").unwrap().rates.enabled);
         let Policies { roles, rates } = Policies::parse(policies).unwrap();
+        assert!(rates.enabled);
         let limits = |name: &str| {
             let role = roles.find(name).unwrap();
             (role.requests_per_minute.limit(), role.requests_per_minute_together.limit())

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::reader::{Reader, Section};
 use crate::schema::{Key, Shape};
-use crate::yaml::{Kind, Node};
+use crate::yaml::Node;
 
 /// The length of a window, in seconds.
 pub const WINDOW_SECONDS: u32 = 60;
@@ -64,36 +64,52 @@ impl PerMinute {
     }
 }
 
-/// The limits of tools: `rate_limits.per_tool` in `policies.yaml`.
-pub(crate) static KEYS: [Key; 1] = [Key::new(
-    "per_tool",
-    Shape::Named(&Shape::Count(0, PER_MINUTE_MAX)),
-    "How many tasks of a tool or executor may be submitted a minute, by its name; 0 for any number.",
-)
-.like(|| json!({ "websearch": 30 }))];
+/// The keys of `rate_limits` in `policies.yaml`.
+pub(crate) static KEYS: [Key; 2] = [
+    Key::new("enabled", Shape::Flag, "Whether anything is limited; if not, nothing is counted.")
+        .or(|| json!(true)),
+    Key::new(
+        "per_tool",
+        Shape::Named(&Shape::Count(0, PER_MINUTE_MAX)),
+        "How many tasks of a tool or executor may be submitted a minute, by its name; 0 for any \
+         number.",
+    )
+    .like(|| json!({ "websearch": 30 })),
+];
 
-/// How many tasks may be submitted a minute.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+/// What is limited, whoever does it: `rate_limits` in `policies.yaml`.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RateLimits {
-    /// Of a tool or executor, by its name.
+    /// Whether anything is limited, also of principals and roles.
+    pub enabled: bool,
+    /// How many tasks of a tool or executor may be submitted, by its name.
     pub per_tool: BTreeMap<String, PerMinute>,
+}
+
+impl Default for RateLimits {
+    fn default() -> Self {
+        Self { enabled: true, per_tool: BTreeMap::new() }
+    }
 }
 
 impl RateLimits {
     pub(crate) fn read(reader: &mut Reader, node: &Node) -> Option<Self> {
         let section = reader.object(node, "rate_limits", &KEYS)?;
-        let Some(tools) = section.get("per_tool") else { return Some(Self::default()) };
-        if matches!(tools.kind(), Kind::Null) {
-            return Some(Self::default());
+        let enabled = section.get("enabled").is_none() || reader.flag(&section, "enabled");
+        let per_tool = section.get("per_tool").map(|tools| Self::read_tools(reader, tools));
+        Some(Self { enabled, per_tool: per_tool.unwrap_or_default() })
+    }
+
+    fn read_tools(reader: &mut Reader, tools: &Node) -> BTreeMap<String, PerMinute> {
+        const PATH: &str = "rate_limits.per_tool";
+        let names: Vec<&str> =
+            reader.named(tools, PATH).into_iter().map(|(name, ..)| name).collect();
+        if names.is_empty() {
+            return BTreeMap::new();
         }
-        let names: Vec<_> = reader.named(tools, "rate_limits.per_tool");
-        let known: Vec<&str> = names.iter().map(|(name, ..)| *name).collect();
-        let tools = reader.section(tools, "rate_limits.per_tool", &known)?;
-        let limit = |name: &str| {
-            let limit = PerMinute::read(reader, &tools, name)?;
-            Some((name.to_owned(), limit))
-        };
-        Some(Self { per_tool: known.into_iter().filter_map(limit).collect() })
+        let Some(tools) = reader.section(tools, PATH, &names) else { return BTreeMap::new() };
+        let limit = |name: &str| Some((name.to_owned(), PerMinute::read(reader, &tools, name)?));
+        names.into_iter().filter_map(limit).collect()
     }
 }
 

@@ -94,7 +94,8 @@ pub(crate) async fn append(
         last = Head { n: line.n, hash: line.hash };
         lines.push(line);
     }
-    let rows = row::array([row::items(lines.iter().map(columns))?.as_str()].into_iter());
+    let rows =
+        row::array([row::items(lines.iter().map(|line| Ok(columns(line))))?.as_str()].into_iter());
     query(INSERT).bind(rows).later(connection).await?;
     let end = query(MOVE).bind(row::count(last.n)).bind(last.hash.to_string());
     end.later(connection).await?;
@@ -102,7 +103,7 @@ pub(crate) async fn append(
 }
 
 /// The columns of a line, in the order of [`INSERT`].
-fn columns(line: &Line) -> Result<Value, StoreError> {
+fn columns(line: &Line) -> Value {
     let Line { n, record, hash } = line;
     let Record { at, principal, role, verb, target, .. } = record;
     let Record { decision, code, reason, request, peer, .. } = record;

@@ -65,7 +65,7 @@ impl Store {
         new: NewToken,
         now: Timestamp,
     ) -> Result<Option<ApiToken>, StoreError> {
-        let id = self.ids(now, 1).into_iter().next().map(TokenId).unwrap_or(TokenId(0));
+        let id = self.ids(now, 1).into_iter().next().map_or(TokenId(0), TokenId);
         let NewToken { name, principal, role, scopes, hint, hash, expires_at } = new;
         let (revoked_at, last_used_at) = (None, None);
         let created_at = now;
