@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use apflow_model::audit::AuditRules;
 use apflow_model::auth::{self, AuthSettings, JwtSecret};
 use apflow_model::breaker::BreakerRules;
 use apflow_model::concurrency::{Admission, Concurrency};
@@ -138,6 +139,8 @@ pub(crate) struct ConfigFile {
     pub(crate) retention: Retention,
     /// How tools are taken care of.
     pub(crate) tools: ToolSettings,
+    /// What is written into the audit, and how long it is kept.
+    pub(crate) audit: AuditRules,
 }
 
 /// A number from 1 to 1024. The default is enough to keep a machine busy while some attempts wait

@@ -26,6 +26,7 @@ mod serving;
 mod stream;
 mod working;
 
+mod audit;
 mod author;
 mod batches;
 mod breakers;
@@ -50,6 +51,7 @@ mod first_party_tools;
 mod hostile;
 mod idempotency;
 mod jobs;
+mod limits;
 mod matrix;
 mod quickstart;
 mod redrive;

@@ -2,6 +2,9 @@
 //!
 //! A code without a page in `docs/errors/` does not compile.
 
+use apflow_model::audit::Decision;
+use serde::{Serialize, Serializer};
+
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $text:literal $status:literal;)*) => {
         /// The stable name of an error. Never renamed.
@@ -93,6 +96,8 @@ codes! {
     InvalidLock = "invalid-lock" 422;
     /// Too many tasks have not ended.
     TooManyTasks = "too-many-tasks" 429;
+    /// There were too many calls within a minute.
+    RateLimited = "rate-limited" 429;
     /// Another process works on the data directory.
     HostLocked = "host-locked" 409;
     /// As many watch jobs as may.
@@ -105,8 +110,6 @@ codes! {
     Unauthorized = "unauthorized" 401;
     /// The provider of identities does not answer the host.
     ProviderUnavailable = "provider-unavailable" 503;
-    /// Too much came from the caller.
-    RateLimited = "rate-limited" 429;
     /// The caller may not do this.
     Forbidden = "forbidden" 403;
     /// The role of the caller may not run the tool.
@@ -119,6 +122,22 @@ codes! {
     PayloadTooLarge = "payload-too-large" 413;
     /// The host failed.
     Internal = "internal" 500;
+}
+
+impl Serialize for Code {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+impl Code {
+    /// What the audit says of a call that got it: callers who may not do it, or not now, are refused.
+    pub(crate) const fn decision(self) -> Decision {
+        match self.status() {
+            401 | 403 | 429 => Decision::Refused,
+            _ => Decision::Failed,
+        }
+    }
 }
 
 macro_rules! pages {

@@ -2,13 +2,15 @@
 
 use std::pin::Pin;
 
-use apflow_model::access::{Permission, Principal};
+use apflow_model::access::Permission;
 use serde_json::Value;
 
 use crate::api::Api;
 use crate::approvals::{ApproveTask, DenyTask, ListApprovals};
+use crate::audit::ListAudit;
 use crate::breakers::{ListBreakers, ResetBreaker, ResetBreakers};
 use crate::cache::{ClearCache, ListCache};
+use crate::caller::Caller;
 use crate::error::ApiError;
 use crate::files::ListFiles;
 use crate::jobs::{
@@ -36,7 +38,7 @@ pub struct Entry {
     /// The path, with fields in braces.
     pub path: &'static str,
     /// Does it.
-    pub invoke: fn(Api, Principal, Input) -> Answering,
+    pub invoke: fn(Api, Caller, Input) -> Answering,
 }
 
 /// The answer to come.
@@ -98,6 +100,7 @@ pub const TABLE: &[Entry] = &[
     entry::<ShowToken>(),
     entry::<RevokeToken>(),
     entry::<RevokeJwt>(),
+    entry::<ListAudit>(),
 ];
 
 const fn entry<R: Remote>() -> Entry {
@@ -110,11 +113,17 @@ const fn entry<R: Remote>() -> Entry {
     }
 }
 
-fn invoke<R: Remote>(api: Api, caller: Principal, mut input: Input) -> Answering {
+fn invoke<R: Remote>(api: Api, caller: Caller, mut input: Input) -> Answering {
     Box::pin(async move {
-        let operation = R::read(&mut input)?;
-        input.finish()?;
-        let output = api.invoke(operation, &caller).await?;
+        let read = R::read(&mut input).and_then(|read| input.finish().map(|()| read));
+        let operation = match read {
+            Ok(operation) => operation,
+            Err(error) => {
+                api.refused(R::NAME, &caller, error.code()).await;
+                return Err(error);
+            }
+        };
+        let output = api.invoke(operation, caller).await?;
         let body = serde_json::to_value(&output).map_err(ApiError::Unserializable)?;
         Ok(Answer { status: R::status(&output), headers: R::headers(&output), body })
     })

@@ -16,7 +16,8 @@ pub(crate) struct Problem {
     kind: String,
     title: String,
     status: u16,
-    code: &'static str,
+    /// The stable code.
+    pub(super) code: Code,
     detail: String,
     /// The place in the caller's JSON, as a JSON pointer.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -42,7 +43,7 @@ impl Problem {
             kind: format!("{REPOSITORY}/blob/main/docs/errors/{}.md", code.name()),
             title,
             status: code.status(),
-            code: code.name(),
+            code,
             detail: detail.into(),
             pointer: None,
             faults: Vec::new(),

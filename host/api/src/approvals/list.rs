@@ -39,6 +39,10 @@ impl Operation for ListApprovals {
     const PERMISSION: Permission = Permission::JobsRead;
     type Output = ApprovalList;
 
+    fn target(&self) -> Option<String> {
+        None
+    }
+
     async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<ApprovalList, ApiError> {
         let limit = self.limit.unwrap_or(LIMIT_USUAL);
         if !(1..=APPROVALS_PER_PAGE_MAX).contains(&limit) {

@@ -28,6 +28,10 @@ impl Operation for ListCache {
     const PERMISSION: Permission = Permission::PluginsRead;
     type Output = KeptResults;
 
+    fn target(&self) -> Option<String> {
+        self.tool.clone()
+    }
+
     async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<KeptResults, ApiError> {
         let limit = self.limit.unwrap_or(LIMIT_USUAL);
         if !(1..=RESULTS_PER_PAGE_MAX).contains(&limit) {

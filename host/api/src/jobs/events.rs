@@ -45,6 +45,10 @@ impl Operation for ListEvents {
     const PERMISSION: Permission = Permission::JobsRead;
     type Output = EventList;
 
+    fn target(&self) -> Option<String> {
+        Some(self.id.to_string())
+    }
+
     async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<EventList, ApiError> {
         let limit = self.limit.unwrap_or(LIMIT_USUAL);
         if !(1..=LIMIT_MAX).contains(&limit) {

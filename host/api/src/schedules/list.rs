@@ -40,6 +40,10 @@ impl Operation for ListSchedules {
     const PERMISSION: Permission = Permission::JobsRead;
     type Output = ScheduleList;
 
+    fn target(&self) -> Option<String> {
+        None
+    }
+
     async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<ScheduleList, ApiError> {
         let limit = self.limit.unwrap_or(LIMIT_USUAL);
         if !(1..=LIMIT_MAX).contains(&limit) {

@@ -38,6 +38,10 @@ impl Operation for ListTokens {
     const PERMISSION: Permission = Permission::JobsRead;
     type Output = TokenList;
 
+    fn target(&self) -> Option<String> {
+        None
+    }
+
     async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<TokenList, ApiError> {
         let limit = self.limit.unwrap_or(LIMIT_USUAL);
         if !(1..=TOKENS_PER_PAGE_MAX).contains(&limit) {
