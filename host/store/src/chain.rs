@@ -108,7 +108,7 @@ fn columns(line: &Line) -> Value {
     let Record { at, principal, role, verb, target, .. } = record;
     let Record { decision, code, reason, request, peer, .. } = record;
     let (at, decision) = (at.unix_ms(), decision.name());
-    Ok(json!([n, at, principal, role, verb, target, decision, code, reason, request, peer, hash]))
+    json!([n, at, principal, role, verb, target, decision, code, reason, request, peer, hash])
 }
 
 /// Lines to be added.
