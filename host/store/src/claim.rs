@@ -240,6 +240,10 @@ const LOOK: &str = "\
            EXISTS (SELECT 1 FROM tool_rule), \
            EXISTS (SELECT 1 FROM task WHERE needs_approval AND state = 2)";
 
+/// Whether the lease is held, the next deadline, when the next task is due, and whether a task is
+/// ready, a breaker is open, tools have rules, and a ready task needs an approval.
+type Look = (bool, Option<i64>, Option<i64>, bool, bool, bool, bool);
+
 impl Write for Claim {
     type Output = Handed;
 
@@ -248,9 +252,8 @@ impl Write for Claim {
     async fn apply(&self, connection: &mut Connection<'_>) -> Result<Handed, StoreError> {
         let (now, free) = (self.places.now(), self.places.free());
         let look = query(LOOK).bind(self.session.0).bind(now.unix_ms());
-        let look: (bool, Option<i64>, Option<i64>, bool, bool, bool, bool) =
+        let (is_held, deadline, run_at, is_ready, is_guarded, is_ruled, needs_approval): Look =
             look.read_one(connection).await?;
-        let (is_held, deadline, run_at, is_ready, is_guarded, is_ruled, mut is_gated) = look;
         if !is_held {
             return Err(StoreError::SessionLost);
         }
@@ -266,8 +269,6 @@ impl Write for Claim {
         if is_due {
             let due = promote(connection, now).await?;
             events::append(connection, due).await?;
-            // They were not ready when it was looked whether one needs an approval.
-            is_gated = true;
         }
         if is_late || is_due {
             let (next,): (Option<i64>,) = query(NEXT).read_one(connection).await?;
@@ -285,8 +286,9 @@ impl Write for Claim {
         let mut heeded = Heeded::default();
         if is_ruled {
             heeded = tool_rules::heed(connection, &mut limits, now).await?;
-            is_gated |= heeded.is_gated;
         }
+        // What has just become ready was not looked at.
+        let is_gated = needs_approval || heeded.is_gated || is_late || is_due;
         let places = (now, free);
         self.hand_out(connection, places, &limits, is_gated, &mut handed).await?;
         if is_ruled {
