@@ -51,7 +51,8 @@ impl Serving<'_> {
         let challenge = "Bearer realm=\"apflow-host\", error=\"invalid_token\"";
         assert_eq!(answer.headers["www-authenticate"], challenge);
         let problem = answer.problem(401, "unauthorized");
-        let detail = "the token is not valid: it may be mistyped, revoked, past, or of another host";
+        let detail =
+            "the token is not valid: it may be mistyped, revoked, past, or of another host";
         assert_eq!(problem["detail"], detail);
     }
 }
@@ -113,7 +114,10 @@ fn whoever_holds_a_token_sees_and_revokes_its_own_alone() {
     let (ada, id) = serving.token_for(&json!({"name": "ada", "role": "user"}));
     let (bob, other) = serving.token_for(&json!({"name": "bob", "role": "user"}));
     let listed = serving.ask(&format!("GET {TOKENS}"), Some(&ada), b"").is(200).json();
-    assert_eq!((listed["tokens"].as_array().unwrap().len(), &listed["tokens"][0]["id"]), (1, &json!(id)));
+    assert_eq!(
+        (listed["tokens"].as_array().unwrap().len(), &listed["tokens"][0]["id"]),
+        (1, &json!(id))
+    );
     for method in ["GET", "DELETE"] {
         let theirs = serving.ask(&format!("{method} {TOKENS}/{other}"), Some(&ada), b"");
         theirs.problem(404, "unknown-token");
@@ -208,7 +212,8 @@ fn a_secret_is_rotated_without_a_token_that_stops_working() {
     serving.refuses(&old);
     serving.list_as(&new).is(200);
     let jti = json!({"jti": claims["jti"]});
-    let revoked = serving.ask(&format!("POST {TOKENS}/revoked"), Some(serving.token()), &text(&jti));
+    let revoked =
+        serving.ask(&format!("POST {TOKENS}/revoked"), Some(serving.token()), &text(&jti));
     revoked.is(200);
     serving.refuses(&new);
     host.run(&["config", "verify-token", &old]).exits(1);
@@ -281,7 +286,8 @@ fn the_first_start_makes_a_secret_as_well() {
 fn keys_of_the_environment_open_as_their_roles_say() {
     let host = TestHost::new();
     let keys = "key-of-the-reader:readonly,key:of:the:operator:admin";
-    let serving = Serving::start_with(&host, &[("APFLOW_API_KEYS", keys), ("APFLOW_JWT_SECRET", OLD)]);
+    let serving =
+        Serving::start_with(&host, &[("APFLOW_API_KEYS", keys), ("APFLOW_JWT_SECRET", OLD)]);
     serving.list_as("key-of-the-reader").is(200);
     serving.ask("GET /api/v1/tokens", Some("key:of:the:operator"), b"").is(200);
     let job = json!({"executor": "transform_executor", "inputs": {"filter": "1"}});
@@ -411,7 +417,8 @@ fn who_a_provider_of_identities_vouches_for_is_let_in() {
     serving.refuses(&issuer.by_curve(&json!({"alg": "ES256", "kid": "rsa"}), &claims));
     serving.refuses(&issuer.by_curve(&json!({"alg": "ES256", "kid": "new"}), &claims));
     let public = issuer.rsa_key()["n"].as_str().unwrap().to_owned();
-    let confused = jwt(&json!({"alg": "HS256", "kid": "rsa"}), &claims, by_secret(public.as_bytes()));
+    let confused =
+        jwt(&json!({"alg": "HS256", "kid": "rsa"}), &claims, by_secret(public.as_bytes()));
     serving.refuses(&confused);
     assert_eq!(issuer.server.hits().len(), 2, "one discovery, and one look at the keys");
 }
