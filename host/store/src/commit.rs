@@ -53,7 +53,7 @@ pub(crate) async fn commit(
             Some(Trouble::Lost | Trouble::Unavailable) => return Err(error),
             Some(Trouble::Conflict | Trouble::Refused) | None => match way {
                 Way::Together if batch.len() + usize::from(standing.is_some()) > 1 => {
-                    way = Way::Apart
+                    way = Way::Apart;
                 }
                 Way::Together | Way::Apart => return Err(error),
             },
