@@ -113,16 +113,10 @@ impl Engine {
     /// [`EngineError::Store`] when the database fails.
     pub async fn admit_token(&self, text: &TokenText) -> Result<Option<ApiToken>, EngineError> {
         let hash = hash(text.expose());
-        let found = match self.remembered.tokens().find(&hash, Instant::now()) {
+        let remembered = self.remembered.tokens().find(&hash, Instant::now());
+        let found = match remembered {
             Some(token) => Some(token),
-            None => {
-                let look = self.remembered.tokens().look(Instant::now());
-                let found = self.store.token_of(&hash).await?;
-                if let Some(token) = &found {
-                    self.remembered.tokens().keep(look, hash, token.clone());
-                }
-                found
-            }
+            None => self.look_up_token(hash).await?,
         };
         let now = self.now();
         let Some(token) = found.filter(|token| token.state(now) == TokenState::Active) else {
@@ -136,6 +130,16 @@ impl Engine {
         Ok(Some(token))
     }
 
+    /// Finds the token with this hash in the database, and remembers it.
+    async fn look_up_token(&self, hash: Digest) -> Result<Option<ApiToken>, EngineError> {
+        let look = self.remembered.tokens().look(Instant::now());
+        let found = self.store.token_of(&hash).await?;
+        if let Some(token) = &found {
+            self.remembered.tokens().keep(look, hash, token.clone());
+        }
+        Ok(found)
+    }
+
     /// Whether the JSON web token with this `jti` is revoked.
     ///
     /// # Errors
@@ -143,7 +147,8 @@ impl Engine {
     /// [`EngineError::Store`] when the database fails.
     pub async fn is_jwt_revoked(&self, jti: &str) -> Result<bool, EngineError> {
         let hash = hash(jti);
-        if let Some(is_revoked) = self.remembered.jwts().find(&hash, Instant::now()) {
+        let remembered = self.remembered.jwts().find(&hash, Instant::now());
+        if let Some(is_revoked) = remembered {
             return Ok(is_revoked);
         }
         let look = self.remembered.jwts().look(Instant::now());
@@ -203,6 +208,7 @@ struct Memory<T> {
 }
 
 /// A look into the database, from its begin.
+#[derive(Clone, Copy)]
 struct Look {
     at: Instant,
     forgotten: u64,

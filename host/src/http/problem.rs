@@ -75,7 +75,7 @@ impl Problem {
     }
 
     /// The same for whom waits so many seconds.
-    pub(crate) fn to_retry_after(self, seconds: u32) -> Self {
+    pub(crate) fn retrying_after(self, seconds: u32) -> Self {
         Self { retry_after: Some(seconds), ..self }
     }
 

@@ -64,14 +64,19 @@ impl Store {
         new: NewToken,
         now: Timestamp,
     ) -> Result<Option<ApiToken>, StoreError> {
-        let id = self.ids(now, 1).into_iter().next().map(TokenId).unwrap_or(TokenId(0));
-        let NewToken { name, principal, role, scopes, hint, hash, expires_at } = new;
-        let (revoked_at, last_used_at) = (None, None);
-        let created_at = now;
-        #[rustfmt::skip]
         let token = ApiToken {
-            id, name, principal, role, scopes, hint, created_at, expires_at, revoked_at, last_used_at,
+            id: TokenId(self.ids(now, 1)[0]),
+            name: new.name,
+            principal: new.principal,
+            role: new.role,
+            scopes: new.scopes,
+            hint: new.hint,
+            created_at: now,
+            expires_at: new.expires_at,
+            revoked_at: None,
+            last_used_at: None,
         };
+        let hash = new.hash;
         let is_stored = self.write(Create { token: token.clone(), hash }).await?;
         Ok(is_stored.then_some(token))
     }

@@ -7,6 +7,7 @@ pub(crate) mod jwt;
 mod keys;
 mod oidc;
 
+use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -57,7 +58,7 @@ pub(crate) struct Access {
 /// Why somebody is not let in.
 enum Refusal {
     /// What was shown opens nothing. Why, for the host's log.
-    Wrong(String),
+    Wrong(Box<dyn Display + Send + Sync>),
     /// Nobody can say at present.
     Host(ApiError),
     /// The provider of identities does not answer.
@@ -70,8 +71,8 @@ impl From<ApiError> for Refusal {
     }
 }
 
-fn wrong(reason: impl ToString) -> Refusal {
-    Refusal::Wrong(reason.to_string())
+fn wrong(reason: impl Display + Send + Sync + 'static) -> Refusal {
+    Refusal::Wrong(Box::new(reason))
 }
 
 impl Access {
@@ -125,14 +126,14 @@ impl Access {
             Refusal::Wrong(reason) => {
                 let peer = peer(request);
                 let peer_text = peer.map(tracing::field::display);
-                tracing::info!(peer = peer_text, reason, "a token was refused");
+                tracing::info!(peer = peer_text, %reason, "a token was refused");
                 Err(self.answer_wrong(peer).await)
             }
             // The store has logged why.
             Refusal::Host(error) => Err(Problem::quietly(&error)),
             Refusal::Provider => {
                 let detail = "the provider of identities does not answer the host";
-                Err(Problem::new(Code::ProviderUnavailable, detail).to_retry_after(60))
+                Err(Problem::new(Code::ProviderUnavailable, detail).retrying_after(60))
             }
         }
     }
@@ -220,7 +221,7 @@ impl Access {
         };
         let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
         let detail = "too many wrong tokens came from this address: wait before the next";
-        Problem::new(Code::RateLimited, detail).to_retry_after(seconds)
+        Problem::new(Code::RateLimited, detail).retrying_after(seconds)
     }
 }
 
