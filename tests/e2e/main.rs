@@ -49,6 +49,7 @@ mod first_party_tools;
 mod hostile;
 mod idempotency;
 mod jobs;
+mod oidc;
 mod quickstart;
 mod redrive;
 mod refused_jobs;

@@ -35,6 +35,7 @@ mod port;
 mod quarantine;
 mod redrive;
 mod registry;
+mod remembered;
 mod retention;
 mod schedules;
 mod schema;
