@@ -53,6 +53,7 @@ mod idempotency;
 mod jobs;
 mod limits;
 mod matrix;
+mod oidc;
 mod quickstart;
 mod redrive;
 mod refused_jobs;

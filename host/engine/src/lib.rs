@@ -38,6 +38,7 @@ mod quarantine;
 mod rates;
 mod redrive;
 mod registry;
+mod remembered;
 mod retention;
 mod roles;
 mod schedules;
