@@ -94,6 +94,7 @@ impl Host {
                 admission: config.file.admission,
                 retention: config.file.retention,
                 tools: config.file.tools,
+                audit: config.file.audit,
                 policies: Arc::clone(&config.policies),
                 ..Settings::default()
             },

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use apflow_model::audit::AuditRules;
 use apflow_model::auth::{self, AuthSettings, JwtSecret};
 use apflow_model::breaker::BreakerRules;
 use apflow_model::concurrency::{Admission, Concurrency};
@@ -56,6 +57,16 @@ pub(crate) struct Config {
     pub(crate) auth: AuthSettings,
     /// What `config.yaml` says.
     pub(crate) file: ConfigFile,
+}
+
+/// What opens the HTTP API, by the settings.
+pub(crate) struct Credentials {
+    /// The operator's token.
+    pub(crate) admin_token: String,
+    /// Whether that was made now.
+    pub(crate) is_new: bool,
+    /// What else does.
+    pub(crate) auth: AuthSettings,
 }
 
 /// What keeps the settings from being read.
@@ -138,6 +149,8 @@ pub(crate) struct ConfigFile {
     pub(crate) retention: Retention,
     /// How tools are taken care of.
     pub(crate) tools: ToolSettings,
+    /// What is written into the audit, and how long it is kept.
+    pub(crate) audit: AuditRules,
 }
 
 /// A number from 1 to 1024. The default is enough to keep a machine busy while some attempts wait
@@ -202,26 +215,31 @@ impl Config {
         })
     }
 
-    /// Reads the operator's token, and makes one when there is none. True when it was made now.
-    pub(crate) fn admin_token(&self) -> Result<(String, bool), ConfigError> {
+    /// What opens the HTTP API. Makes the operator's token when there is none, and with it a secret
+    /// that signs JSON web tokens.
+    pub(crate) fn credentials(&self) -> Result<Credentials, ConfigError> {
         let path = self.config_file();
         let (file, text) = read_file(&self.settings_dir)?.unwrap_or_default();
-        if let Some(token) = file.admin_token {
-            if token.len() < TOKEN_CHARACTERS_MIN {
+        let mut auth = self.auth.clone();
+        if let Some(admin_token) = file.admin_token {
+            if admin_token.len() < TOKEN_CHARACTERS_MIN {
                 let reason = format!("`admin_token` is shorter than {TOKEN_CHARACTERS_MIN}");
                 return Err(ConfigError::Invalid { path, reason });
             }
-            return Ok((token, false));
+            return Ok(Credentials { admin_token, is_new: false, auth });
         }
-        let token = format!("apf_{}", random_text()?);
+        let admin_token = format!("apf_{}", random_text()?);
         let mut lines = format!(
-            "# The operator's token for the HTTP API. Keep it secret.\nadmin_token: {token}\n"
+            "# The operator's token for the HTTP API. Keep it secret.\nadmin_token: {admin_token}\n"
         );
         if file.auth.is_none() {
-            lines += &secret_lines(&random_text()?);
+            let secret = random_text()?;
+            lines += &secret_lines(&secret);
+            let invalid = |reason| ConfigError::Invalid { path, reason };
+            auth.jwt_secrets.push(JwtSecret::try_from(secret).map_err(invalid)?);
         }
         self.add(text, &lines)?;
-        Ok((token, true))
+        Ok(Credentials { admin_token, is_new: true, auth })
     }
 
     /// Puts what `policies.yaml` says in force.

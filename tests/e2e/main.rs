@@ -26,6 +26,7 @@ mod serving;
 mod stream;
 mod working;
 
+mod audit;
 mod author;
 mod batches;
 mod breakers;
@@ -50,7 +51,9 @@ mod first_party_tools;
 mod hostile;
 mod idempotency;
 mod jobs;
+mod limits;
 mod matrix;
+mod oidc;
 mod openapi;
 mod quickstart;
 mod redrive;

@@ -4,9 +4,13 @@ use std::sync::Arc;
 
 use apflow_engine::Engine;
 use apflow_model::access::Principal;
+use apflow_model::audit::Record;
+use apflow_model::rate::Standing;
 use apflow_model::role::Roles;
 use apflow_model::token::{ApiToken, TokenText};
 
+use crate::caller::{Caller, Stranger};
+use crate::code::Code;
 use crate::error::ApiError;
 use crate::operation::Operation;
 
@@ -30,15 +34,63 @@ impl Api {
     pub async fn invoke<O: Operation>(
         &self,
         operation: O,
-        caller: &Principal,
+        caller: impl Into<Caller>,
+    ) -> Result<O::Output, ApiError> {
+        let caller = caller.into();
+        let record = Record {
+            target: operation.target(),
+            reason: operation.reason(),
+            ..caller.record(O::NAME, self.engine.now())
+        };
+        let result = self.perform(operation, &caller, record.clone()).await;
+        let code = result.as_ref().err().map(|error| error.code().name());
+        tracing::info!(operation = O::NAME, principal = caller.name, code, "invoked");
+        if let Err(error) = &result {
+            self.note(record, error.code()).await;
+        }
+        result
+    }
+
+    /// Does a verb, if the caller is allowed to, and records that it was done: with the first change
+    /// that it makes, or before this returns, or soon after when it only reads.
+    async fn perform<O: Operation>(
+        &self,
+        operation: O,
+        caller: &Caller,
+        record: Record,
     ) -> Result<O::Output, ApiError> {
         if !caller.may(O::PERMISSION) {
             return Err(ApiError::Forbidden { operation: O::NAME, permission: O::PERMISSION });
         }
-        let result = operation.run(&self.engine, caller).await;
-        let code = result.as_ref().err().map(|error| error.code().name());
-        tracing::info!(operation = O::NAME, principal = caller.name, code, "invoked");
-        result
+        let work = operation.run(&self.engine, caller);
+        let (result, unrecorded) = Engine::recorded(record, work).await;
+        let output = result?;
+        match unrecorded {
+            Some(record) if O::PERMISSION.is_read() => self.engine.note_read(record).await,
+            Some(record) => self.engine.record(record).await?,
+            None => {}
+        }
+        Ok(output)
+    }
+
+    /// Counts a request of a caller. Answers how much is left of each of its limits.
+    ///
+    /// # Errors
+    ///
+    /// With the code [`Code::RateLimited`] when there were too many within a minute.
+    pub fn count_request(&self, caller: &Principal) -> Result<Vec<Standing>, ApiError> {
+        Ok(self.engine.count_request(caller)?)
+    }
+
+    /// Records a call that a door refused before the verb was asked. `verb` is its name.
+    pub async fn refused(&self, verb: &'static str, by: impl Into<Stranger>, code: Code) {
+        let record = by.into().record(verb, self.engine.now());
+        self.note(record, code).await;
+    }
+
+    async fn note(&self, record: Record, code: Code) {
+        let code_name = Some(code.name().to_owned());
+        self.engine.note(Record { decision: code.decision(), code: code_name, ..record }).await;
     }
 
     /// Why newer policies were refused, a sentence each. Empty when the newest are in force.

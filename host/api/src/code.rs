@@ -2,6 +2,9 @@
 //!
 //! A code without a page in `docs/errors/` does not compile.
 
+use apflow_model::audit::Decision;
+use serde::{Serialize, Serializer};
+
 macro_rules! codes {
     ($(#[doc = $about:literal] $name:ident = $text:literal $status:literal;)*) => {
         /// The stable name of an error. Never renamed.
@@ -98,6 +101,8 @@ codes! {
     InvalidLock = "invalid-lock" 422;
     /// Too many tasks have not ended.
     TooManyTasks = "too-many-tasks" 429;
+    /// There were too many calls within a minute.
+    RateLimited = "rate-limited" 429;
     /// Another process works on the data directory.
     HostLocked = "host-locked" 409;
     /// As many watch jobs as may.
@@ -110,8 +115,6 @@ codes! {
     Unauthorized = "unauthorized" 401;
     /// The provider of identities does not answer the host.
     ProviderUnavailable = "provider-unavailable" 503;
-    /// Too much came from the caller.
-    RateLimited = "rate-limited" 429;
     /// The caller may not do this.
     Forbidden = "forbidden" 403;
     /// The role of the caller may not run the tool.
@@ -128,6 +131,12 @@ codes! {
     Internal = "internal" 500;
 }
 
+impl Serialize for Code {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
 impl Code {
     /// What any verb may be refused with.
     pub const OF_ALL: [Self; 7] = [
@@ -139,6 +148,14 @@ impl Code {
         Self::DatabaseUnavailable,
         Self::Internal,
     ];
+
+    /// What the audit says of a call that got it: callers who may not do it, or not now, are refused.
+    pub(crate) const fn decision(self) -> Decision {
+        match self.status() {
+            401 | 403 | 429 => Decision::Refused,
+            _ => Decision::Failed,
+        }
+    }
 }
 
 macro_rules! pages {

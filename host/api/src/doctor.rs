@@ -21,6 +21,10 @@ impl Operation for ExamineHost {
     const PERMISSION: Permission = Permission::HostManage;
     type Output = Diagnosis;
 
+    fn target(&self) -> Option<String> {
+        None
+    }
+
     async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<Diagnosis, ApiError> {
         Ok(engine.examine(self.is_repair).await?)
     }

@@ -4,6 +4,7 @@ use apflow_engine::{EngineError, chain};
 use apflow_model::access::Permission;
 use apflow_model::breaker::BreakerKey;
 use apflow_model::id::{JobId, TaskId};
+use apflow_model::rate::Standing;
 use apflow_model::reader::FileFault;
 
 use crate::code::Code;
@@ -91,6 +92,7 @@ impl ApiError {
                 EngineError::UnknownPlugin(_) => Code::UnknownPlugin,
                 EngineError::UnknownTool(_) => Code::UnknownTool,
                 EngineError::TooManyTasks(_) => Code::TooManyTasks,
+                EngineError::RateLimited(_) => Code::RateLimited,
                 EngineError::BuiltinPlugin(_) => Code::BuiltinPlugin,
                 EngineError::InvalidManifest { .. } => Code::InvalidManifest,
                 EngineError::Component { .. } | EngineError::ChangedComponent(_) => {
@@ -121,8 +123,17 @@ impl ApiError {
         if self.code() == Code::TooManyTasks {
             return Some(TOO_MANY_TASKS_RETRY_SECONDS);
         }
+        if let Self::Engine(EngineError::RateLimited(too_many)) = self {
+            return too_many.retry_after;
+        }
         // The store empties its lanes, and looks at a database that failed, more often than that.
         matches!(self.code(), Code::Busy | Code::DatabaseUnavailable).then_some(1)
+    }
+
+    /// How much is left of the limit that was met, if one was.
+    pub fn standing(&self) -> Option<Standing> {
+        let Self::Engine(EngineError::RateLimited(too_many)) = self else { return None };
+        Some(too_many.standing)
     }
 
     /// The place in the caller's JSON that is wrong, as a JSON pointer.

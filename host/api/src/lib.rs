@@ -5,8 +5,10 @@
 
 mod api;
 mod approvals;
+mod audit;
 mod breakers;
 mod cache;
+mod caller;
 mod code;
 mod doctor;
 mod error;
@@ -26,8 +28,10 @@ mod tools;
 
 pub use api::Api;
 pub use approvals::{ApprovalList, ApproveTask, DenyTask, ListApprovals};
+pub use audit::{AuditList, ExportAudit, ExportedAudit, ListAudit, VerifyAudit};
 pub use breakers::{BreakerList, ListBreakers, ResetAll, ResetBreaker, ResetBreakers, ResetOne};
 pub use cache::{ClearCache, Cleared, ListCache};
+pub use caller::{Caller, Stranger};
 pub use code::{Code, pages};
 pub use doctor::ExamineHost;
 pub use error::ApiError;

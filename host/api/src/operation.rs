@@ -17,6 +17,15 @@ pub trait Operation: Send + Sized + 'static {
     /// What it answers.
     type Output: Serialize + Send;
 
+    /// What it is about, for the audit: an id or a name. None when its name says it all, and when
+    /// what it is about has yet to be made: that is named once it has an id.
+    fn target(&self) -> Option<String>;
+
+    /// Why the caller wants it, for the audit, if they told.
+    fn reason(&self) -> Option<String> {
+        None
+    }
+
     /// Does it. The permission has been checked.
     fn run(
         self,

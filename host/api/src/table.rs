@@ -2,13 +2,15 @@
 
 use std::pin::Pin;
 
-use apflow_model::access::{Permission, Principal};
+use apflow_model::access::Permission;
 use serde_json::Value;
 
 use crate::api::Api;
 use crate::approvals::{ApproveTask, DenyTask, ListApprovals};
+use crate::audit::ListAudit;
 use crate::breakers::{ListBreakers, ResetBreaker, ResetBreakers};
 use crate::cache::{ClearCache, ListCache};
+use crate::caller::Caller;
 use crate::code::Code;
 use crate::error::ApiError;
 use crate::files::ListFiles;
@@ -40,7 +42,7 @@ pub struct Entry {
     /// What it takes and answers.
     pub shape: Shape,
     /// Does it.
-    pub invoke: fn(Api, Principal, Input) -> Answering,
+    pub invoke: fn(Api, Caller, Input) -> Answering,
     /// Reads its input alone.
     #[cfg(test)]
     read: fn(&mut Input) -> Result<(), ApiError>,
@@ -105,6 +107,7 @@ pub const TABLE: &[Entry] = &[
     entry::<ShowToken>(),
     entry::<RevokeToken>(),
     entry::<RevokeJwt>(),
+    entry::<ListAudit>(),
 ];
 
 const fn entry<R: Remote>() -> Entry {
@@ -120,11 +123,17 @@ const fn entry<R: Remote>() -> Entry {
     }
 }
 
-fn invoke<R: Remote>(api: Api, caller: Principal, mut input: Input) -> Answering {
+fn invoke<R: Remote>(api: Api, caller: Caller, mut input: Input) -> Answering {
     Box::pin(async move {
-        let operation = R::read(&mut input)?;
-        input.finish()?;
-        let output = api.invoke(operation, &caller).await.inspect_err(|error| {
+        let read = R::read(&mut input).and_then(|read| input.finish().map(|()| read));
+        let operation = match read {
+            Ok(operation) => operation,
+            Err(error) => {
+                api.refused(R::NAME, &caller, error.code()).await;
+                return Err(error);
+            }
+        };
+        let output = api.invoke(operation, caller).await.inspect_err(|error| {
             let code = error.code();
             let is_told = R::ERRORS.contains(&code) || Code::OF_ALL.contains(&code);
             debug_assert!(is_told, "`{}` is refused with {code:?}: add it to ERRORS", R::NAME);

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use apflow_model::audit::AuditRules;
 use apflow_model::breaker::BreakerKey;
 use apflow_model::clock::{Clock, Timestamp};
 use apflow_model::concurrency::{Admission, Concurrency};
@@ -31,8 +32,9 @@ use crate::files::Files;
 use crate::hub::Hub;
 use crate::lock::DispatchLock;
 use crate::looks::Looks;
+use crate::rates::Rates;
 use crate::registry::Registry;
-use crate::tokens::Remembered;
+use crate::remembered::Remembered;
 
 /// How often a waiting caller looks a job up, in case it missed the news of its end.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -61,6 +63,8 @@ pub struct Settings {
     pub retention: Retention,
     /// How tools are taken care of.
     pub tools: ToolSettings,
+    /// What is written into the audit, and how long it is kept.
+    pub audit: AuditRules,
     /// What roles may do, at each moment.
     pub policies: Arc<CurrentPolicies>,
 }
@@ -79,6 +83,7 @@ impl Default for Settings {
             admission: Admission::default(),
             retention: Retention::default(),
             tools: ToolSettings::default(),
+            audit: AuditRules::default(),
             policies: Arc::default(),
         }
     }
@@ -109,6 +114,7 @@ pub struct Engine {
     pub(crate) clock: Arc<SharedClock>,
     pub(crate) registry: Registry,
     pub(crate) breakers: Arc<Breakers>,
+    pub(crate) rates: Rates,
     pub(crate) looks: Looks,
     /// The tokens that callers showed lately.
     pub(crate) remembered: Remembered,
@@ -154,6 +160,7 @@ impl Engine {
             clock: Arc::new(SharedClock::new(clock)),
             registry: Registry::new(builtins),
             breakers,
+            rates: Rates::default(),
             looks: Looks::default(),
             remembered: Remembered::default(),
             hub: Hub::default(),

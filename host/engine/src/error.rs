@@ -10,6 +10,7 @@ use apflow_model::id::{JobId, TaskId, TokenId};
 use apflow_model::idempotency::IdempotencyKey;
 use apflow_model::job::SpecFault;
 use apflow_model::limit::Bytes;
+use apflow_model::rate::TooMany;
 use apflow_model::reader::FileFault;
 use apflow_model::state::{JobState, TaskState};
 use apflow_sandbox::SandboxError;
@@ -115,6 +116,9 @@ pub enum EngineError {
     /// More tasks would be open than may be. Nothing was stored.
     #[error(transparent)]
     TooManyTasks(StoreError),
+    /// More was asked for within a minute than may be. Nothing was done.
+    #[error("{0}")]
+    RateLimited(TooMany),
     /// The plugin came with the host, so it cannot be removed or replaced.
     #[error("`{0}` came with the host: give your own plugin another name")]
     BuiltinPlugin(String),

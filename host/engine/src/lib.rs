@@ -9,6 +9,7 @@
 
 mod approvals;
 mod attempt;
+mod audit;
 mod background;
 mod breakers;
 mod builtin;
@@ -34,8 +35,10 @@ mod looks;
 mod plugins;
 mod port;
 mod quarantine;
+mod rates;
 mod redrive;
 mod registry;
+mod remembered;
 mod retention;
 mod roles;
 mod schedules;
@@ -55,6 +58,7 @@ mod watch;
 mod window;
 mod workplace;
 
+pub use audit::Export;
 pub use breakers::{Breakers, ListedBreaker};
 pub use builtin::Builtin;
 pub use clock::SystemClock;
@@ -75,7 +79,7 @@ pub use watch::{EventPage, Watch};
 pub use window::Events;
 
 pub use apflow_store::{
-    APPROVALS_PER_PAGE_MAX, ApprovalPage, CHECKPOINTS_PER_PAGE_MAX, FilePage, JobFilter,
-    PastCheckpoint, RESULTS_PER_PAGE_MAX, SchedulePage, TOKENS_PER_PAGE_MAX, TaskFilter, TokenPage,
-    VALUES_PER_PAGE_MAX,
+    APPROVALS_PER_PAGE_MAX, ApprovalPage, AuditFilter, AuditPage, CHECKPOINTS_PER_PAGE_MAX,
+    FilePage, JobFilter, PastCheckpoint, RESULTS_PER_PAGE_MAX, SchedulePage, TOKENS_PER_PAGE_MAX,
+    TaskFilter, TokenPage, VALUES_PER_PAGE_MAX,
 };

@@ -97,6 +97,7 @@ impl Engine {
             uploads = self.remove_uploads(before).await?;
         }
         let results = self.forget_results().await?;
+        self.forget_audit().await?;
         let tokens = self.forget_tokens().await?;
         let mut checkpoints = 0;
         if let Some(kept) = retention.checkpoints_hours.span() {
@@ -145,6 +146,12 @@ impl Engine {
             on_disk(forget).await?;
             drop(turn);
         }
+    }
+
+    async fn forget_audit(&self) -> Result<(), EngineError> {
+        let Some(before) = self.settings.audit.days.since(self.now()) else { return Ok(()) };
+        while self.slice(self.store.forget_audit(before)).await? > 0 {}
+        Ok(())
     }
 
     async fn drop_checkpoints(&self, before: Timestamp) -> Result<u64, EngineError> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apflow_model::access::Principal;
+use apflow_model::audit::{Decision, Record};
 use apflow_model::capability::Grant;
 use apflow_model::hops::Hops;
 use apflow_model::job::{Job, SpecFault};
@@ -160,6 +161,22 @@ impl Engine {
         self.checked(job).await.map_err(|error| error.below("/job"))
     }
 
+    /// What a tick is recorded as: its schedule submits in the name of who made it.
+    fn record_of(&self, schedule: &Schedule, fault: Option<&TickFault>) -> Record {
+        Record {
+            at: self.now(),
+            principal: Some(schedule.principal.clone()),
+            role: Some(schedule.role.clone()),
+            verb: "jobs.submit".to_owned(),
+            target: None,
+            decision: if fault.is_some() { Decision::Failed } else { Decision::Allowed },
+            code: fault.map(|_| "invalid-schedule".to_owned()),
+            reason: Some(format!("schedule {}", schedule.name)),
+            request: None,
+            peer: None,
+        }
+    }
+
     /// Does one step of a schedule that is due. Whether it went on.
     async fn fire(self: &Arc<Self>, schedule: Schedule) -> Result<bool, EngineError> {
         let Some(due) = schedule.next_at else { return Ok(false) };
@@ -175,8 +192,10 @@ impl Engine {
         };
         let name = schedule.name.clone();
         let fault = job.as_ref().and_then(|job| job.as_ref().err()).cloned();
+        let record = self.record_of(&schedule, fault.as_ref());
         let due = Due { schedule, due, step, job };
-        match self.store.fire_schedule(due, self.now()).await? {
+        let fire = self.store.fire_schedule(due, self.now());
+        match Self::recorded(record, fire).await.0? {
             Fired::Submitted(job) => {
                 tracing::info!(schedule = name, %job, "a schedule submitted its job");
             }

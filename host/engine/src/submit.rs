@@ -50,10 +50,12 @@ impl Engine {
     /// [`EngineError::InvalidJob`], [`EngineError::UnknownExecutor`], [`EngineError::InvalidInput`],
     /// [`EngineError::ToolBlocked`], [`EngineError::UnknownRole`],
     /// [`EngineError::GrantNotAsked`] and [`EngineError::JobLoop`] for a job that is refused,
+    /// [`EngineError::RateLimited`] for too many tasks of a tool within a minute,
     /// [`EngineError::TooManyTasks`] while too many others have not ended, [`EngineError::Busy`] and
     /// [`EngineError::Store`]. Nothing is stored then.
     pub async fn submit(self: &Arc<Self>, submission: NewSubmission) -> Result<Job, EngineError> {
         let job = self.checked(submission).await?;
+        self.count_tasks(&job.spec)?;
         let stored = self.store.submit(job, self.now()).await;
         stored.map_err(EngineError::of_submission)
     }
@@ -89,6 +91,7 @@ impl Engine {
             return self.replay(id).await;
         }
         let job = self.checked(submission).await?;
+        self.count_tasks(&job.spec)?;
         match self.store.submit_once(job, once, now).await.map_err(conflict)? {
             Submitted::New(job) => Ok(Submission { job, is_replayed: false }),
             Submitted::Replayed(id) => self.replay(id).await,

@@ -52,6 +52,11 @@ impl Permission {
         Self::HostManage,
     ];
 
+    /// Whether what needs it only reads.
+    pub const fn is_read(self) -> bool {
+        matches!(self, Self::JobsRead | Self::PluginsRead | Self::AuditRead)
+    }
+
     /// The word on the wire.
     pub const fn name(self) -> &'static str {
         match self {

@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod approval;
+pub mod audit;
 pub mod auth;
 pub mod breaker;
 pub mod cache;
@@ -36,6 +37,7 @@ pub mod plugin;
 mod pointer;
 pub mod policies;
 pub mod quarantine;
+pub mod rate;
 pub mod reader;
 pub mod redrive;
 pub mod reference;

@@ -6,28 +6,38 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use serde_json::Value;
 
+use crate::rate::{self, RateLimits};
 use crate::reader::{self, FileFault, Reader};
 use crate::role::{self, Role, Roles};
 use crate::schema::{self, Key, Shape};
 use crate::yaml::{Kind, Node};
 
 /// The keys of the file: a section a line.
-static TOP: [Key; 1] = [Key::new(
-    "roles",
-    Shape::Named(&Shape::Section(&role::KEYS)),
-    "The roles by name. One that is named here takes the place of the shipped one of its name.",
-)];
+static TOP: [Key; 2] = [
+    Key::new(
+        "roles",
+        Shape::Named(&Shape::Section(&role::KEYS)),
+        "The roles by name. One that is named here takes the place of the shipped one of its name.",
+    ),
+    Key::new(
+        "rate_limits",
+        Shape::Section(&rate::KEYS),
+        "How often something may be done, whoever does it.",
+    ),
+];
 
 /// A `policies.yaml` that holds no fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policies {
     /// What those may do who act in each role.
     pub roles: Arc<Roles>,
+    /// How often something may be done, whoever does it.
+    pub rates: RateLimits,
 }
 
 impl Default for Policies {
     fn default() -> Self {
-        Self { roles: Arc::new(Roles::shipped()) }
+        Self { roles: Arc::new(Roles::shipped()), rates: RateLimits::default() }
     }
 }
 
@@ -55,7 +65,9 @@ fn read(reader: &mut Reader, node: &Node) -> Option<Policies> {
     }
     let top = reader.object(node, "", &TOP)?;
     let roles = top.get("roles").map(|node| read_roles(reader, node)).unwrap_or_default();
-    Some(Policies { roles: Arc::new(Roles::shipped().with(roles)) })
+    let rates = top.get("rate_limits").and_then(|node| RateLimits::read(reader, node));
+    let roles = Arc::new(Roles::shipped().with(roles));
+    Some(Policies { roles, rates: rates.unwrap_or_default() })
 }
 
 fn read_roles(reader: &mut Reader, node: &Node) -> Vec<Role> {
@@ -126,7 +138,7 @@ roles:
 
     #[test]
     fn a_role_of_the_file_takes_the_place_of_the_shipped_one() {
-        let Policies { roles } = Policies::parse(GOOD).unwrap();
+        let Policies { roles, .. } = Policies::parse(GOOD).unwrap();
         let agent = roles.find("agent").unwrap();
         assert_eq!(agent.permissions, [Permission::JobsSubmit, Permission::JobsRead]);
         assert!(agent.blocks("shodan") && agent.blocks("net_scan") && !agent.blocks("dns"));
@@ -135,6 +147,40 @@ roles:
         assert_eq!(roles.find("user"), Roles::shipped().find("user"));
         let names: Vec<_> = roles.all().map(|role| role.name.as_str()).collect();
         assert_eq!(names, ["admin", "agent", "auditor", "readonly", "root", "user"]);
+    }
+
+    #[test]
+    fn limits_are_read_from_the_policies_with_the_place_of_every_fault() {
+        let policies = "\
+roles:
+  user: { permissions: [jobs-read], requests_per_minute: 5, requests_per_minute_together: 50 }
+  agent: { permissions: [jobs-read] }
+rate_limits:
+  per_tool: { websearch: 30, shodan: 0 }
+";
+        assert!(!Policies::parse("rate_limits: { enabled: false }").unwrap().rates.enabled);
+        let Policies { roles, rates } = Policies::parse(policies).unwrap();
+        assert!(rates.enabled);
+        let limits = |name: &str| {
+            let role = roles.find(name).unwrap();
+            (role.requests_per_minute.limit(), role.requests_per_minute_together.limit())
+        };
+        assert_eq!((limits("user"), limits("agent")), ((Some(5), Some(50)), (Some(120), None)));
+        assert_eq!((limits("admin"), limits("readonly")), ((None, None), (Some(30), None)));
+        let tools: Vec<_> =
+            rates.per_tool.iter().map(|(tool, limit)| (tool.as_str(), limit.limit())).collect();
+        assert_eq!(tools, [("shodan", None), ("websearch", Some(30))]);
+
+        let wrong = "\
+roles:
+  user: { permissions: [], requests_per_minute: 1000001 }
+rate_limits:
+  per_tool: { websearch: many, dns: -1 }
+  per_user: 3
+";
+        let faults = Policies::parse(wrong).unwrap_err();
+        let lines: Vec<_> = faults.iter().map(|fault| fault.line).collect();
+        assert_eq!(lines, [2, 4, 4, 5], "{faults:#?}");
     }
 
     #[test]

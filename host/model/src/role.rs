@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::access::{ADMIN, Permission, Principal};
 use crate::likeness::nearest;
 use crate::manifest::{check_name, is_name_character};
+use crate::rate::{PER_MINUTE_MAX, PerMinute};
 use crate::reader::{Reader, Section};
 use crate::schema::{Key, Shape};
 use crate::yaml::{Kind, Node, Place};
@@ -23,7 +24,7 @@ const PERMISSION: Shape = Shape::Word(|| Permission::ALL.map(Permission::name).t
 const PATTERN: Shape = Shape::Form(r"^([a-z][a-z0-9_-]{0,63}\*?|\*)$");
 
 /// The keys of a role.
-pub(crate) static KEYS: [Key; 4] = [
+pub(crate) static KEYS: [Key; 6] = [
     Key::new(
         "permissions",
         Shape::Either(&[Shape::Form(r"^\*$"), Shape::List(&PERMISSION)]),
@@ -47,7 +48,22 @@ pub(crate) static KEYS: [Key; 4] = [
     .like(|| json!(["transfer"])),
     Key::new("may_approve_own", Shape::Flag, "Whether it may approve tasks of its own jobs.")
         .or(|| json!(false)),
+    Key::new(
+        REQUESTS,
+        Shape::Count(0, PER_MINUTE_MAX),
+        "How many requests a minute each principal may send that acts in it; 0 for any number.",
+    )
+    .or(|| json!(60)),
+    Key::new(
+        REQUESTS_TOGETHER,
+        Shape::Count(0, PER_MINUTE_MAX),
+        "How many requests a minute all its principals may send together; 0 for any number.",
+    )
+    .or(|| json!(0)),
 ];
+
+const REQUESTS: &str = "requests_per_minute";
+const REQUESTS_TOGETHER: &str = "requests_per_minute_together";
 
 /// A role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -62,6 +78,10 @@ pub struct Role {
     pub requires_approval: Vec<ToolPattern>,
     /// Whether it may approve tasks of its own jobs.
     pub may_approve_own: bool,
+    /// How many requests a minute each principal may send.
+    pub requests_per_minute: PerMinute,
+    /// How many requests a minute all its principals may send together.
+    pub requests_per_minute_together: PerMinute,
 }
 
 impl Role {
@@ -72,6 +92,8 @@ impl Role {
             blocked_tools: Vec::new(),
             requires_approval: Vec::new(),
             may_approve_own: false,
+            requests_per_minute: usual_requests(name),
+            requests_per_minute_together: PerMinute::ANY,
         }
     }
 
@@ -102,7 +124,21 @@ impl Role {
             blocked_tools: read_patterns(reader, &section, "blocked_tools"),
             requires_approval: read_patterns(reader, &section, "requires_approval"),
             may_approve_own: reader.flag(&section, "may_approve_own"),
+            requests_per_minute: PerMinute::read(reader, &section, REQUESTS)
+                .unwrap_or_else(|| usual_requests(name)),
+            requests_per_minute_together: PerMinute::read(reader, &section, REQUESTS_TOGETHER)
+                .unwrap_or(PerMinute::ANY),
         })
+    }
+}
+
+/// How many requests a minute a principal of this role may send when nothing is said.
+fn usual_requests(role: &str) -> PerMinute {
+    match role {
+        ADMIN => PerMinute::ANY,
+        "agent" => PerMinute::AGENT,
+        "readonly" => PerMinute::READONLY,
+        _ => PerMinute::default(),
     }
 }
 

@@ -13,6 +13,7 @@ use apflow_model::state::JobState;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::approvals::ApprovalsVerb;
+use super::audit::AuditVerb;
 use super::cache::CacheVerb;
 use super::schedules::SchedulesVerb;
 use super::tasks::TasksVerb;
@@ -123,6 +124,11 @@ pub(crate) enum Verb {
     Breakers {
         #[command(subcommand)]
         verb: BreakersVerb,
+    },
+    /// List who did what and when, verify that it is as it was written, and export it.
+    Audit {
+        #[command(subcommand)]
+        verb: AuditVerb,
     },
     /// List the secrets that secrets.yaml names.
     Secrets {

@@ -3,6 +3,7 @@
 mod approvals;
 mod arguments;
 mod asked;
+mod audit;
 mod bench;
 mod breakers;
 mod cache;
@@ -131,6 +132,7 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         Verb::Breakers { verb: BreakersVerb::Reset { key, .. } } => {
             breakers::reset(&config()?, key, output).await
         }
+        Verb::Audit { verb } => audit::run(config, verb, output).await,
         Verb::Secrets { verb: SecretsVerb::List } => secrets::list(&config()?, output).await,
         Verb::Doctor { repair } => {
             let config = settings()?.with_policies_or_troubles();

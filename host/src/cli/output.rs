@@ -68,6 +68,12 @@ impl Output {
         }
     }
 
+    /// Prints one of many results that are JSON whatever was asked for.
+    #[expect(clippy::unused_self, reason = "what is printed is printed by the output")]
+    pub(crate) fn json_line(&self, value: &impl Serialize) {
+        print(&serde_json::to_string(value).unwrap_or_else(|error| no_json(&error)));
+    }
+
     /// Says something on the way. Silent when JSON was asked for.
     pub(crate) fn note(&self, text: &str) {
         if !self.is_json {

@@ -5,7 +5,7 @@
 use std::convert::Infallible;
 use std::fmt::Write;
 
-use apflow_api::{ApiError, Input, OpenFile, OpenedFile, Piece, UploadFile};
+use apflow_api::{ApiError, Input, OpenFile, OpenedFile, Operation, Piece, UploadFile};
 use apflow_model::file::Upload;
 use axum::Json;
 use axum::body::Body;
@@ -36,7 +36,7 @@ pub(super) async fn upload(State(door): State<Door>, request: Request) -> Respon
 
 async fn receive(door: &Door, request: Request, id: &str) -> Result<Upload, Problem> {
     let (mut parts, body) = request.into_parts();
-    let caller = door.access.caller(&parts).await?;
+    let caller = door.caller(UploadFile::NAME, &parts).await?;
     let refused = |error: ApiError| Problem::of(&error, id);
     let mut input = Input { fields: route::fields(&mut parts).await?, ..Input::default() };
     let name = input.require("name").map_err(refused)?;
@@ -82,7 +82,7 @@ pub(super) async fn open(State(door): State<Door>, request: Request) -> Response
 
 async fn find(door: &Door, request: Request, id: &str) -> Result<OpenedFile, Problem> {
     let (mut parts, _) = request.into_parts();
-    let caller = door.access.caller(&parts).await?;
+    let caller = door.caller(OpenFile::NAME, &parts).await?;
     let input = Input { fields: route::fields(&mut parts).await?, ..Input::default() };
     let found = async { door.api.invoke(OpenFile::read(input)?, &caller).await };
     found.await.map_err(|error| Problem::of(&error, id))

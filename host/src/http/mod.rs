@@ -3,17 +3,21 @@
 mod auth;
 mod body;
 mod files;
+mod limit;
 mod openapi;
 mod problem;
 mod route;
 mod watch;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use apflow_api::{Api, Code, ListEvents, OpenFile, Remote, TABLE, UploadFile};
+use apflow_api::{Api, Caller, Code, ListEvents, OpenFile, Remote, Stranger, TABLE, UploadFile};
+use apflow_model::access::Principal;
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -21,6 +25,7 @@ use axum::routing::{get, post};
 use tokio::sync::watch::Receiver;
 
 pub(crate) use auth::{Access, Fetch, jwt};
+use limit::Standings;
 pub(crate) use openapi::document;
 use problem::Problem;
 
@@ -42,6 +47,39 @@ pub(crate) struct Door {
 impl Door {
     pub(crate) fn new(api: Api, access: Access, ending: Receiver<()>) -> Self {
         Self { api, access: Arc::new(access), ending, requests: Arc::new(Requests::new()) }
+    }
+}
+
+impl Door {
+    /// Who sends a request for a verb. Who is refused leaves a line in the audit.
+    ///
+    /// It is asked before the body is read: strangers cannot make the host read megabytes.
+    async fn caller(&self, verb: &'static str, request: &Parts) -> Result<Caller, Problem> {
+        let peer = request.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0);
+        let id = request.extensions.get::<RequestId>().map(|id| id.0.clone());
+        let refused = match self.access.caller(request).await {
+            Ok(principal) => match self.count(&principal, request) {
+                Ok(()) => return Ok(Caller { principal, request: id, peer }),
+                Err(problem) => (Some(principal), problem),
+            },
+            Err(problem) => (None, problem),
+        };
+        let (principal, problem) = refused;
+        self.api.refused(verb, Stranger { principal, request: id, peer }, problem.code).await;
+        Err(problem)
+    }
+
+    /// Counts a request for the limits of its caller, and notes them for the answer.
+    fn count(&self, caller: &Principal, request: &Parts) -> Result<(), Problem> {
+        let counted = self.api.count_request(caller);
+        let standings = match &counted {
+            Ok(standings) => standings.clone(),
+            Err(error) => error.standing().into_iter().collect(),
+        };
+        if let Some(place) = request.extensions.get::<Standings>() {
+            place.note(standings);
+        }
+        counted.map(drop).map_err(|error| Problem::quietly(&error))
     }
 }
 
@@ -80,6 +118,7 @@ pub(crate) fn router(door: Door) -> Router {
         .fallback(unknown_route)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn(limit::tell))
         .layer(middleware::from_fn_with_state(door.clone(), identify))
         .with_state(door)
 }

@@ -20,8 +20,9 @@ pub(crate) struct Problem {
     title: String,
     /// The HTTP status.
     status: u16,
-    /// What is wrong, as a stable word.
-    code: &'static str,
+    /// The stable code.
+    #[schemars(with = "String")]
+    pub(super) code: Code,
     /// What went wrong this time, for people.
     detail: String,
     /// The place in the caller's JSON, as a JSON pointer.
@@ -48,7 +49,7 @@ impl Problem {
             kind: format!("{REPOSITORY}/blob/main/docs/errors/{}.md", code.name()),
             title,
             status: code.status(),
-            code: code.name(),
+            code,
             detail: detail.into(),
             pointer: None,
             faults: Vec::new(),
@@ -81,7 +82,7 @@ impl Problem {
     }
 
     /// The same for whom waits so many seconds.
-    pub(crate) fn to_retry_after(self, seconds: u32) -> Self {
+    pub(crate) fn retrying_after(self, seconds: u32) -> Self {
         Self { retry_after: Some(seconds), ..self }
     }
 

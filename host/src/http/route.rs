@@ -37,8 +37,14 @@ async fn answer(entry: &Entry, door: Door, request: Request) -> Response {
 
 async fn invoke(entry: &Entry, door: Door, request: Request, id: &str) -> Result<Answer, Problem> {
     let (parts, body) = request.into_parts();
-    let caller = door.access.caller(&parts).await?;
-    let input = read(parts, body).await?;
+    let caller = door.caller(entry.name, &parts).await?;
+    let input = match read(parts, body).await {
+        Ok(input) => input,
+        Err(problem) => {
+            door.api.refused(entry.name, &caller, problem.code).await;
+            return Err(problem);
+        }
+    };
     (entry.invoke)(door.api, caller, input).await.map_err(|error| Problem::of(&error, id))
 }
 

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use apflow_api::{ApiError, Events, Input, Watch, WatchJob, chain};
+use apflow_api::{ApiError, Events, Input, Operation, Watch, WatchJob, chain};
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Request, State};
 use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName};
@@ -59,7 +59,7 @@ fn accepts_stream(headers: &HeaderMap) -> bool {
 
 async fn begin(door: &Door, request: Request, id: &str) -> Result<Watch, Problem> {
     let (mut parts, _) = request.into_parts();
-    let caller = door.access.caller(&parts).await?;
+    let caller = door.caller(WatchJob::NAME, &parts).await?;
     let refused = |error: ApiError| Problem::of(&error, id);
     let mut fields = route::fields(&mut parts).await?;
     // A client that comes back asks for the address it began with: what it saw last counts.

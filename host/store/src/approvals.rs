@@ -217,6 +217,10 @@ impl Write for Rule {
 
     const TURN: Turn = Turn::Release;
 
+    fn is_change(ruling: &Ruling) -> bool {
+        matches!(ruling, Ruling::Made(_))
+    }
+
     async fn apply(&self, connection: &mut Connection<'_>) -> Result<Ruling, StoreError> {
         let found = query(FIND).bind(self.task.0).read_optional(connection).await?;
         let Some((job, state)): Option<(i64, i64)> = found else { return Ok(Ruling::Unknown) };

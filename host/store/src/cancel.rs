@@ -140,6 +140,10 @@ impl Write for Cancel {
 
     const TURN: Turn = Turn::Cancel;
 
+    fn is_change(cancelled: &Option<Cancelled>) -> bool {
+        cancelled.is_some()
+    }
+
     async fn apply(
         &self,
         connection: &mut Connection<'_>,

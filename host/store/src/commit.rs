@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 
+use crate::chain;
 use crate::connection::Connection;
 use crate::dialect::{PROBE, Trouble};
 use crate::error::StoreError;
@@ -52,7 +53,7 @@ pub(crate) async fn commit(
             Some(Trouble::Lost | Trouble::Unavailable) => return Err(error),
             Some(Trouble::Conflict | Trouble::Refused) | None => match way {
                 Way::Together if batch.len() + usize::from(standing.is_some()) > 1 => {
-                    way = Way::Apart
+                    way = Way::Apart;
                 }
                 Way::Together | Way::Apart => return Err(error),
             },
@@ -103,7 +104,7 @@ async fn try_to_commit(
         connection.hurry().await?;
     }
     let mut has_news = false;
-    let mut rest = batch;
+    let mut rest = &mut *batch;
     while let Some(first) = rest.first() {
         let (max, kind) = (first.group_max().max(1), kind_of(first.as_ref()));
         let like = rest.iter().take(max).take_while(|write| kind_of(write.as_ref()) == kind);
@@ -112,6 +113,8 @@ async fn try_to_commit(
         has_news |= group.iter().any(|write| write.made_work());
         rest = others;
     }
+    let records: Vec<_> = batch.iter().filter_map(|write| write.record()).collect();
+    chain::append(&mut connection, &records).await?;
     if let Some(Standing { claim, places, .. }) = standing {
         claim.forget();
         if is_due || has_news && places.free() > 0 {

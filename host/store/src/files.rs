@@ -9,6 +9,7 @@ use apflow_model::file::{TaskFile, Upload};
 use apflow_model::id::{FileId, JobId, TaskId};
 use apflow_model::plugin::Digest;
 
+use crate::chain;
 use crate::connection::{Connection, Row, query};
 use crate::dialect::{Sql, sql};
 use crate::error::StoreError;
@@ -62,6 +63,7 @@ impl Store {
     /// Once queued, the write happens even when the returned future is dropped.
     pub async fn add_upload(&self, new: NewUpload, now: Timestamp) -> Result<Upload, StoreError> {
         let id = self.ids(now, 1)[0];
+        chain::name_target(FileId(id));
         let NewUpload { name, size, sha256, principal } = new;
         let upload = Upload { id: FileId(id), name, size, sha256, principal, created_at: now };
         self.write(AddUpload(upload.clone())).await?;

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::admission::{self, Newcomer};
 use crate::breakers;
+use crate::chain;
 use crate::connection::{Connection, Query, Row, query};
 use crate::dialect::{Sql, sql};
 use crate::error::StoreError;
@@ -128,6 +129,7 @@ impl Store {
     ) -> Result<(Job, Submit), StoreError> {
         let lanes = self.lanes(new).await?;
         let ids = self.ids(now, new.spec.tasks.len() + 1);
+        chain::name_target(JobId(ids[0]));
         plan(new, &ids, &lanes, now, self.admission())
     }
 
@@ -456,6 +458,10 @@ impl WriteGroup for Submit {
     type Output = Option<JobId>;
 
     const TURN: Turn = Turn::Submit;
+
+    fn is_change(earlier: &Option<JobId>) -> bool {
+        earlier.is_none()
+    }
 
     async fn apply_group(
         writes: &[Self],

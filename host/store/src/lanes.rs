@@ -80,6 +80,11 @@ impl Write for Make {
 
     const TURN: Turn = Turn::Submit;
 
+    /// The job that a lane is made for is what is recorded.
+    fn is_change(_: &Self::Output) -> bool {
+        false
+    }
+
     fn makes_work(_: &Self::Output) -> bool {
         false
     }

@@ -50,8 +50,12 @@ mod tokens;
 mod tool_rules;
 mod tool_runs;
 
+mod audit;
+
+mod chain;
 mod commit;
 mod link;
+mod notes;
 mod standing;
 mod write;
 mod writer;
@@ -74,9 +78,11 @@ mod floor;
 pub use crate::address::{Address, AddressError, Server};
 pub use crate::approvals::{APPROVALS_PER_PAGE_MAX, ApprovalPage, Ruled, Ruling};
 pub use crate::attempts::{End, RunSource, Settled, Settlement, ToolRun};
+pub use crate::audit::{AuditFilter, AuditPage, LINES_PER_PAGE_MAX};
 pub use crate::breakers::{BREAKERS_MAX, BreakerMove, KeptBreaker, Moved};
 pub use crate::cache::{CachedResult, NewResult, RESULTS_PER_PAGE_MAX};
 pub use crate::cancel::Cancelled;
+pub use crate::chain::Chain;
 pub use crate::checkpoints::{
     CHECKPOINT_BYTES_MAX, CHECKPOINTS_MAX, CHECKPOINTS_PER_PAGE_MAX, Checkpoint, PastCheckpoint,
     VALUES_PER_PAGE_MAX,

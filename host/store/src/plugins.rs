@@ -207,6 +207,10 @@ struct Remove {
 impl Write for Remove {
     type Output = Option<Plugin>;
 
+    fn is_change(removed: &Option<Plugin>) -> bool {
+        removed.is_some()
+    }
+
     async fn apply(&self, connection: &mut Connection<'_>) -> Result<Option<Plugin>, StoreError> {
         const SQL: &str = "DELETE FROM plugin WHERE name = $1 RETURNING *, \
                            (SELECT quarantined_at FROM component \

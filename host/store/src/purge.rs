@@ -105,6 +105,10 @@ const SHOW_STATE: &str = "SELECT state FROM job WHERE id = $1 AND purged_at IS N
 impl Write for MarkJob {
     type Output = Purge;
 
+    fn is_change(purge: &Purge) -> bool {
+        matches!(purge, Purge::Begun)
+    }
+
     async fn apply(&self, connection: &mut Connection<'_>) -> Result<Purge, StoreError> {
         let mark = query(MARK_JOB).bind(self.job.0).bind(self.now.unix_ms());
         if mark.fetch_optional(connection).await?.is_some() {

@@ -106,6 +106,10 @@ struct Release {
 impl Write for Release {
     type Output = bool;
 
+    fn is_change(is_released: &bool) -> bool {
+        *is_released
+    }
+
     async fn apply(&self, connection: &mut Connection<'_>) -> Result<bool, StoreError> {
         const LIFT: &str = "UPDATE component SET quarantined_at = NULL \
                             WHERE digest = (SELECT digest FROM plugin WHERE name = $1) \

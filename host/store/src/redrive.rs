@@ -137,6 +137,10 @@ impl Write for Redrive {
 
     const TURN: Turn = Turn::Cancel;
 
+    fn is_change(redriven: &Redriven) -> bool {
+        !redriven.tasks.is_empty()
+    }
+
     async fn apply(&self, connection: &mut Connection<'_>) -> Result<Redriven, StoreError> {
         let (job, now) = (self.job, self.now);
         let rows: Vec<(i64, i64, i64, bool)> = query(SHOW).bind(job.0).read_all(connection).await?;

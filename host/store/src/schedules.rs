@@ -353,6 +353,10 @@ const PUT: &str = "\
 impl Write for Put {
     type Output = Option<Schedule>;
 
+    fn is_change(put: &Self::Output) -> bool {
+        put.is_some()
+    }
+
     async fn apply(&self, connection: &mut Connection<'_>) -> Result<Self::Output, StoreError> {
         let NewSchedule { name, principal, role, spec, grants } = &self.new;
         let before = find(connection, name, None).await?;
@@ -398,6 +402,10 @@ struct Remove {
 impl Write for Remove {
     type Output = Option<Schedule>;
 
+    fn is_change(removed: &Self::Output) -> bool {
+        removed.is_some()
+    }
+
     async fn apply(&self, connection: &mut Connection<'_>) -> Result<Self::Output, StoreError> {
         const SQL: &str = "DELETE FROM schedule \
                            WHERE name = $1 AND principal = COALESCE($2, principal) RETURNING *";
@@ -415,6 +423,10 @@ struct Pause {
 
 impl Write for Pause {
     type Output = Option<Schedule>;
+
+    fn is_change(paused: &Self::Output) -> bool {
+        paused.is_some()
+    }
 
     async fn apply(&self, connection: &mut Connection<'_>) -> Result<Self::Output, StoreError> {
         const SQL: &str = "UPDATE schedule SET paused = $2, next_at = $3, revision = revision + 1 \
@@ -492,6 +504,10 @@ const OPEN_RUN: &str = "SELECT 1 FROM job WHERE schedule = $1 AND ended_at IS NU
 impl Write for Fire {
     type Output = Fired;
 
+    fn is_change(fired: &Fired) -> bool {
+        matches!(fired, Fired::Submitted(_) | Fired::Failed)
+    }
+
     async fn apply(&self, connection: &mut Connection<'_>) -> Result<Fired, StoreError> {
         const SKIP: &str = "UPDATE schedule SET skipped = skipped + 1 WHERE name = $1";
         const FAIL: &str =
@@ -537,6 +553,10 @@ struct Trigger {
 impl Write for Trigger {
     /// Whether the job was stored.
     type Output = bool;
+
+    fn is_change(is_stored: &bool) -> bool {
+        *is_stored
+    }
 
     async fn apply(&self, connection: &mut Connection<'_>) -> Result<bool, StoreError> {
         const SQL: &str = "SELECT 1 FROM schedule WHERE name = $1 AND revision = $2";

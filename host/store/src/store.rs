@@ -19,6 +19,7 @@ use crate::error::StoreError;
 use crate::hearing::Hearing;
 use crate::lanes::{Known, Rounds};
 use crate::link::Link;
+use crate::notes::Notes;
 use crate::write::WriteGroup;
 use crate::writer::Writer;
 use crate::{row, schema};
@@ -57,6 +58,7 @@ use crate::{row, schema};
 #[derive(Debug, Clone)]
 pub struct Store {
     writer: Writer,
+    notes: Notes,
     readers: Readers,
     ids: Arc<Mutex<IdSource>>,
     address: Address,
@@ -89,6 +91,7 @@ impl Store {
         Ok(Self {
             address: address.clone(),
             keeps_checkpoints: false,
+            notes: Notes::start(writer.clone()),
             writer,
             readers,
             ids: Arc::new(Mutex::new(ids)),
@@ -143,6 +146,7 @@ impl Store {
     ///
     /// Later calls, on this and on every clone, fail with [`StoreError::Closed`].
     pub async fn close(&self) {
+        self.notes.flush().await;
         self.readers.close().await;
         self.writer.close().await;
     }
@@ -184,6 +188,11 @@ impl Store {
     /// What this process hears of others.
     pub(crate) fn hearing(&self) -> &Arc<Hearing> {
         &self.hearing
+    }
+
+    /// Lines of the audit that nobody waits for.
+    pub(crate) fn notes(&self) -> &Notes {
+        &self.notes
     }
 
     /// Where to write.

@@ -7,6 +7,7 @@ use apflow_model::id::TokenId;
 use apflow_model::plugin::Digest;
 use apflow_model::token::{ApiToken, Scopes};
 
+use crate::chain;
 use crate::connection::{Connection, Row, query};
 use crate::error::StoreError;
 use crate::row;
@@ -64,14 +65,20 @@ impl Store {
         new: NewToken,
         now: Timestamp,
     ) -> Result<Option<ApiToken>, StoreError> {
-        let id = self.ids(now, 1).into_iter().next().map(TokenId).unwrap_or(TokenId(0));
-        let NewToken { name, principal, role, scopes, hint, hash, expires_at } = new;
-        let (revoked_at, last_used_at) = (None, None);
-        let created_at = now;
-        #[rustfmt::skip]
         let token = ApiToken {
-            id, name, principal, role, scopes, hint, created_at, expires_at, revoked_at, last_used_at,
+            id: TokenId(self.ids(now, 1)[0]),
+            name: new.name,
+            principal: new.principal,
+            role: new.role,
+            scopes: new.scopes,
+            hint: new.hint,
+            created_at: now,
+            expires_at: new.expires_at,
+            revoked_at: None,
+            last_used_at: None,
         };
+        let hash = new.hash;
+        chain::name_target(token.id);
         let is_stored = self.write(Create { token: token.clone(), hash }).await?;
         Ok(is_stored.then_some(token))
     }
@@ -229,6 +236,10 @@ struct Create {
 impl Write for Create {
     type Output = bool;
 
+    fn is_change(is_stored: &bool) -> bool {
+        *is_stored
+    }
+
     async fn apply(&self, connection: &mut Connection<'_>) -> Result<bool, StoreError> {
         const COUNT: &str = "SELECT count(*) FROM api_token";
         const INSERT: &str = "\
@@ -267,6 +278,10 @@ const REVOKE: &str = "\
 
 impl Write for Revoke {
     type Output = Option<ApiToken>;
+
+    fn is_change(revoked: &Self::Output) -> bool {
+        revoked.is_some()
+    }
 
     async fn apply(&self, connection: &mut Connection<'_>) -> Result<Self::Output, StoreError> {
         let revoke =

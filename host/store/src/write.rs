@@ -5,6 +5,7 @@
 use std::any::{Any, TypeId};
 use std::pin::Pin;
 
+use apflow_model::audit::Record;
 use tokio::sync::oneshot;
 
 use crate::connection::Connection;
@@ -31,6 +32,7 @@ pub(crate) enum Turn {
     Other,
     Submit,
     Claim,
+    Audit,
     Purge,
 }
 
@@ -39,7 +41,12 @@ impl Turn {
     /// wait for.
     pub(crate) const fn is_news(self) -> bool {
         match self {
-            Self::Session | Self::Events | Self::Checkpoint | Self::Claim | Self::Purge => false,
+            Self::Session
+            | Self::Events
+            | Self::Checkpoint
+            | Self::Claim
+            | Self::Audit
+            | Self::Purge => false,
             Self::Breaker
             | Self::Settle
             | Self::Cancel
@@ -57,6 +64,12 @@ pub(crate) trait Write: Send + Sync + 'static {
 
     /// When it is made.
     const TURN: Turn = Turn::Other;
+
+    /// Whether it changed anything, so that there is something to record. It is asked of what was
+    /// applied.
+    fn is_change(_: &Self::Output) -> bool {
+        true
+    }
 
     /// Whether a change that answered this may have made work ready, or due at some moment.
     fn makes_work(_: &Self::Output) -> bool {
@@ -82,6 +95,11 @@ pub(crate) trait WriteGroup: Send + Sync + Sized + 'static {
     /// The most writes that are applied together.
     const WRITES_PER_GROUP_MAX: usize = WRITES_PER_COMMIT_MAX;
 
+    /// As [`Write::is_change`].
+    fn is_change(_: &Self::Output) -> bool {
+        true
+    }
+
     /// Whether a change that answered this may have made work ready, or due at some moment.
     fn makes_work(_: &Self::Output) -> bool {
         Self::TURN.is_news()
@@ -103,6 +121,10 @@ impl<W: Write> WriteGroup for W {
     const TURN: Turn = W::TURN;
 
     const WRITES_PER_GROUP_MAX: usize = 1;
+
+    fn is_change(output: &W::Output) -> bool {
+        W::is_change(output)
+    }
 
     fn makes_work(output: &Self::Output) -> bool {
         W::makes_work(output)
@@ -141,6 +163,9 @@ pub(crate) trait Queued: Any + Send {
         connection: &'a mut Connection<'_>,
     ) -> Applied<'a>;
 
+    /// What is recorded of it in the same commit, once it was applied and has changed anything.
+    fn record(&self) -> Option<&Record>;
+
     /// Whether it was applied, and may have made work ready.
     fn made_work(&self) -> bool;
 
@@ -160,17 +185,29 @@ pub(crate) fn kind_of(write: &dyn Queued) -> TypeId {
     write.type_id()
 }
 
+/// What became of a write.
+pub(crate) struct Written<T> {
+    pub(crate) outcome: Result<T, StoreError>,
+    /// Whether it was recorded.
+    pub(crate) is_recorded: bool,
+}
+
 /// A write, and who waits for it.
 pub(crate) struct Waiting<W: WriteGroup> {
     /// Kept until it is durable, so that it can be tried again.
     write: Option<W>,
     outcome: Option<Result<W::Output, StoreError>>,
-    reply: oneshot::Sender<Result<W::Output, StoreError>>,
+    record: Option<Record>,
+    reply: oneshot::Sender<Written<W::Output>>,
 }
 
 impl<W: WriteGroup> Waiting<W> {
-    pub(crate) fn new(write: W, reply: oneshot::Sender<Result<W::Output, StoreError>>) -> Self {
-        Self { write: Some(write), outcome: None, reply }
+    pub(crate) fn new(
+        write: W,
+        record: Option<Record>,
+        reply: oneshot::Sender<Written<W::Output>>,
+    ) -> Self {
+        Self { write: Some(write), outcome: None, record, reply }
     }
 }
 
@@ -217,6 +254,11 @@ impl<W: WriteGroup> Queued for Waiting<W> {
         })
     }
 
+    fn record(&self) -> Option<&Record> {
+        let is_change = matches!(&self.outcome, Some(Ok(output)) if W::is_change(output));
+        self.record.as_ref().filter(|_| is_change)
+    }
+
     fn made_work(&self) -> bool {
         matches!(&self.outcome, Some(Ok(output)) if W::makes_work(output))
     }
@@ -230,12 +272,13 @@ impl<W: WriteGroup> Queued for Waiting<W> {
     }
 
     fn answer(self: Box<Self>, failure: Option<&StoreError>) {
+        let is_recorded = failure.is_none() && self.record().is_some();
         let outcome = match (failure, self.outcome) {
             (Some(failure), _) => Err(failure.clone()),
             (None, Some(outcome)) => outcome,
             (None, None) => Err(StoreError::Closed),
         };
-        if self.reply.send(outcome).is_err() {
+        if self.reply.send(Written { outcome, is_recorded }).is_err() {
             tracing::debug!("nobody waits for the answer of a write");
         }
     }

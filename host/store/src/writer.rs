@@ -10,11 +10,12 @@ use std::time::Duration;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::chain;
 use crate::commit;
 use crate::error::StoreError;
 use crate::link::Link;
 use crate::standing::{Places, Rouser, Standing};
-use crate::write::{Queued, Turn, WRITES_PER_COMMIT_MAX, Waiting, WriteGroup};
+use crate::write::{Queued, Turn, WRITES_PER_COMMIT_MAX, Waiting, WriteGroup, Written};
 
 /// The most writes that wait in a lane.
 const WRITES_WAITING_MAX: usize = 2_048;
@@ -55,9 +56,12 @@ impl Writer {
     ///
     /// New work is refused when its lane is full: whoever sends it can wait better than the host.
     /// What running work waits for is not: it waits for room.
+    ///
+    /// What the task that asks wants recorded is recorded in the same commit.
     pub(crate) async fn write<W: WriteGroup>(&self, write: W) -> Result<W::Output, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let message = Message::Write(Box::new(Waiting::new(write, reply)));
+        let record = chain::pending();
+        let message = Message::Write(Box::new(Waiting::new(write, record, reply)));
         if W::TURN == Turn::Submit {
             self.submits.try_send(message).map_err(|error| match error {
                 TrySendError::Full(_) => StoreError::Busy,
@@ -66,7 +70,11 @@ impl Writer {
         } else {
             self.urgent.send(message).await.map_err(|_| StoreError::Closed)?;
         }
-        answer.await.map_err(|_| StoreError::Closed)?
+        let Written { outcome, is_recorded } = answer.await.map_err(|_| StoreError::Closed)?;
+        if is_recorded {
+            chain::forget_pending();
+        }
+        outcome
     }
 
     /// Lets a claim stand until it takes part in a commit, and answers once that is durable. There is
@@ -79,10 +87,10 @@ impl Writer {
         is_eager: bool,
     ) -> Result<W::Output, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let claim = Box::new(Waiting::new(claim, reply));
+        let claim = Box::new(Waiting::new(claim, None, reply));
         let message = Message::Stand(Standing { claim, places, is_eager });
         self.urgent.send(message).await.map_err(|_| StoreError::Closed)?;
-        answer.await.map_err(|_| StoreError::Closed)?
+        answer.await.map_err(|_| StoreError::Closed)?.outcome
     }
 
     /// What makes it look at the claim that stands.

@@ -30,6 +30,14 @@ impl Operation for ApproveTask {
     const PERMISSION: Permission = Permission::TasksApprove;
     type Output = Task;
 
+    fn target(&self) -> Option<String> {
+        Some(self.id.to_string())
+    }
+
+    fn reason(&self) -> Option<String> {
+        self.reason.as_ref().map(|reason| reason.as_str().to_owned())
+    }
+
     async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<Task, ApiError> {
         let decided = engine.decide(self.id, Decision::Approved, caller, self.reason).await?;
         decided.ok_or(ApiError::UnknownTask(self.id))

@@ -37,6 +37,10 @@ impl Operation for ListApprovals {
     const PERMISSION: Permission = Permission::JobsRead;
     type Output = ApprovalList;
 
+    fn target(&self) -> Option<String> {
+        None
+    }
+
     async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<ApprovalList, ApiError> {
         let limit = self.page.limit()?;
         let page = engine.list_approvals(self.page.cursor, limit, caller).await?;

@@ -27,6 +27,10 @@ impl Operation for ListBreakers {
     const PERMISSION: Permission = Permission::JobsRead;
     type Output = BreakerList;
 
+    fn target(&self) -> Option<String> {
+        None
+    }
+
     async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<BreakerList, ApiError> {
         Ok(BreakerList { breakers: engine.list_breakers().await? })
     }

@@ -32,6 +32,10 @@ impl Operation for ResetBreaker {
     const PERMISSION: Permission = Permission::PluginsManage;
     type Output = ResetOne;
 
+    fn target(&self) -> Option<String> {
+        Some(self.key.to_string())
+    }
+
     async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<ResetOne, ApiError> {
         let Self { key } = self;
         if engine.reset_breaker(&key).await? {

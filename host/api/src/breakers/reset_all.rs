@@ -28,6 +28,10 @@ impl Operation for ResetBreakers {
     const PERMISSION: Permission = Permission::PluginsManage;
     type Output = ResetAll;
 
+    fn target(&self) -> Option<String> {
+        None
+    }
+
     async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<ResetAll, ApiError> {
         Ok(ResetAll { reset: engine.reset_breakers().await? })
     }

@@ -32,6 +32,10 @@ impl Operation for ClearCache {
     const PERMISSION: Permission = Permission::PluginsManage;
     type Output = Cleared;
 
+    fn target(&self) -> Option<String> {
+        self.tool.clone()
+    }
+
     async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<Cleared, ApiError> {
         Ok(Cleared { cleared: engine.clear_results(self.tool.as_deref()).await? })
     }

@@ -32,6 +32,10 @@ impl Operation for ListCache {
     const PERMISSION: Permission = Permission::PluginsRead;
     type Output = KeptResults;
 
+    fn target(&self) -> Option<String> {
+        self.tool.clone()
+    }
+
     async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<KeptResults, ApiError> {
         let limit = page::limit(self.limit, LIMIT_USUAL, RESULTS_PER_PAGE_MAX)?;
         Ok(engine.list_results(self.tool.as_deref(), limit).await?)

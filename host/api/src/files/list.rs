@@ -39,6 +39,10 @@ impl Operation for ListFiles {
     const PERMISSION: Permission = Permission::JobsRead;
     type Output = FileList;
 
+    fn target(&self) -> Option<String> {
+        Some(self.id.to_string())
+    }
+
     async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<FileList, ApiError> {
         let limit = self.page.limit()?;
         let page = engine.list_files(self.id, self.page.cursor, limit, caller.sees()).await?;

@@ -64,6 +64,10 @@ impl Operation for OpenFile {
     const PERMISSION: Permission = Permission::JobsRead;
     type Output = OpenedFile;
 
+    fn target(&self) -> Option<String> {
+        Some(format!("{}/{}/{}", self.id, self.task, self.name))
+    }
+
     async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<OpenedFile, ApiError> {
         let Self { id, task, name } = self;
         let opened = engine.open_file(id, &task, &name, caller.sees()).await?;

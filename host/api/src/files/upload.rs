@@ -43,6 +43,10 @@ impl Operation for UploadFile {
     const PERMISSION: Permission = Permission::JobsSubmit;
     type Output = Upload;
 
+    fn target(&self) -> Option<String> {
+        Some(self.name.clone())
+    }
+
     async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<Upload, ApiError> {
         let name = file::check_name(&self.name).map_err(ApiError::InvalidRequest)?;
         let principal = caller.name.clone();

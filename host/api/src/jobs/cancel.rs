@@ -25,6 +25,10 @@ impl Operation for CancelJob {
     const PERMISSION: Permission = Permission::JobsSubmit;
     type Output = Job;
 
+    fn target(&self) -> Option<String> {
+        Some(self.id.to_string())
+    }
+
     async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<Job, ApiError> {
         let cancelled = engine.cancel(self.id, caller.sees()).await?;
         cancelled.ok_or(ApiError::UnknownJob(self.id))

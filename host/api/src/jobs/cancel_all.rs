@@ -28,6 +28,10 @@ impl Operation for CancelAllJobs {
     const PERMISSION: Permission = Permission::JobsSubmit;
     type Output = CancelledJobs;
 
+    fn target(&self) -> Option<String> {
+        None
+    }
+
     async fn run(
         self,
         engine: &Arc<Engine>,

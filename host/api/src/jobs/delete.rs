@@ -41,6 +41,10 @@ impl Operation for DeleteJob {
     const PERMISSION: Permission = CancelJob::PERMISSION;
     type Output = DeletedJob;
 
+    fn target(&self) -> Option<String> {
+        Some(self.id.to_string())
+    }
+
     async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<DeletedJob, ApiError> {
         let Self { id, is_purge } = self;
         if !is_purge {

@@ -51,6 +51,10 @@ impl Operation for ListEvents {
     const PERMISSION: Permission = Permission::JobsRead;
     type Output = EventList;
 
+    fn target(&self) -> Option<String> {
+        Some(self.id.to_string())
+    }
+
     async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<EventList, ApiError> {
         let limit = page::limit(self.limit, LIMIT_USUAL, LIMIT_MAX)?;
         let list = async || {

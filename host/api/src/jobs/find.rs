@@ -25,6 +25,10 @@ impl Operation for FindJob {
     const PERMISSION: Permission = Permission::JobsRead;
     type Output = Job;
 
+    fn target(&self) -> Option<String> {
+        Some(self.id.to_string())
+    }
+
     async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<Job, ApiError> {
         let found = engine.find_job(self.id, caller.sees()).await?;
         found.ok_or(ApiError::UnknownJob(self.id))

@@ -49,6 +49,10 @@ impl Operation for ListJobs {
     const PERMISSION: Permission = Permission::JobsRead;
     type Output = JobList;
 
+    fn target(&self) -> Option<String> {
+        None
+    }
+
     async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<JobList, ApiError> {
         let limit = self.page.limit()?;
         let filter = JobFilter {

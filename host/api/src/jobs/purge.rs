@@ -30,6 +30,10 @@ impl Operation for PurgeJob {
     const PERMISSION: Permission = Permission::HostManage;
     type Output = PurgedJob;
 
+    fn target(&self) -> Option<String> {
+        Some(self.id.to_string())
+    }
+
     async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<PurgedJob, ApiError> {
         let is_purged = engine.purge(self.id, caller.sees()).await?;
         is_purged.then_some(PurgedJob { purged: self.id }).ok_or(ApiError::UnknownJob(self.id))

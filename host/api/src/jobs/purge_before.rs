@@ -32,6 +32,10 @@ impl Operation for PurgeJobs {
     const PERMISSION: Permission = Permission::HostManage;
     type Output = PurgedJobs;
 
+    fn target(&self) -> Option<String> {
+        None
+    }
+
     async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<PurgedJobs, ApiError> {
         Ok(PurgedJobs { purged: engine.purge_before(self.state, self.before).await? })
     }

@@ -34,6 +34,10 @@ impl Operation for RetryJob {
     const PERMISSION: Permission = Permission::JobsSubmit;
     type Output = Job;
 
+    fn target(&self) -> Option<String> {
+        Some(self.id.to_string())
+    }
+
     async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<Job, ApiError> {
         let Self { id, tasks, with_cancelled } = self;
         let again = Again { tasks, with_cancelled };

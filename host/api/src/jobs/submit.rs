@@ -55,6 +55,10 @@ impl Operation for SubmitJob {
     const PERMISSION: Permission = Permission::JobsSubmit;
     type Output = SubmittedJob;
 
+    fn target(&self) -> Option<String> {
+        None
+    }
+
     async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<SubmittedJob, ApiError> {
         let permission = Permission::PluginsManage;
         if !self.grants.is_empty() && !caller.may(permission) {

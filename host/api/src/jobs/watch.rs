@@ -51,6 +51,10 @@ impl Operation for WatchJob {
     const PERMISSION: Permission = Permission::JobsRead;
     type Output = WatchedJob;
 
+    fn target(&self) -> Option<String> {
+        Some(self.id.to_string())
+    }
+
     async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<WatchedJob, ApiError> {
         let Self { id, after } = self;
         let watch = engine.watch(id, after, caller.sees()).await?;

@@ -23,6 +23,10 @@ impl Operation for GrantPlugin {
     const PERMISSION: Permission = Permission::PluginsManage;
     type Output = Installed;
 
+    fn target(&self) -> Option<String> {
+        Some(self.name.clone())
+    }
+
     async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<Installed, ApiError> {
         let granted = engine.grant_builtin(&self.name, self.approval).await?;
         Ok(granted.ok_or(EngineError::UnknownPlugin(self.name))?)

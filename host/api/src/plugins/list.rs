@@ -32,6 +32,10 @@ impl Operation for ListPlugins {
     const PERMISSION: Permission = Permission::PluginsRead;
     type Output = PluginList;
 
+    fn target(&self) -> Option<String> {
+        None
+    }
+
     async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<PluginList, ApiError> {
         let plugins = engine.list_plugins().await?;
         Ok(PluginList { plugins, lock_faults: engine.lock_faults()? })

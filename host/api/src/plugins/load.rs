@@ -43,6 +43,10 @@ impl Operation for LoadPlugin {
     const PERMISSION: Permission = Permission::PluginsManage;
     type Output = LoadedPlugin;
 
+    fn target(&self) -> Option<String> {
+        Some(self.typed.clone())
+    }
+
     async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<LoadedPlugin, ApiError> {
         let Some(manifest) = self.manifest else {
             let component = self.component;

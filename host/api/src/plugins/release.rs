@@ -24,6 +24,10 @@ impl Operation for ReleasePlugin {
     const PERMISSION: Permission = Permission::PluginsManage;
     type Output = Installed;
 
+    fn target(&self) -> Option<String> {
+        Some(self.name.clone())
+    }
+
     async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<Installed, ApiError> {
         Ok(engine.release_plugin(&self.name).await?)
     }

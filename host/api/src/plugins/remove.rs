@@ -24,6 +24,10 @@ impl Operation for RemovePlugin {
     const PERMISSION: Permission = Permission::PluginsManage;
     type Output = Plugin;
 
+    fn target(&self) -> Option<String> {
+        Some(self.name.clone())
+    }
+
     async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<Plugin, ApiError> {
         Ok(engine.remove(&self.name).await?)
     }

@@ -24,6 +24,10 @@ impl Operation for ShowPlugin {
     const PERMISSION: Permission = Permission::PluginsRead;
     type Output = Installed;
 
+    fn target(&self) -> Option<String> {
+        Some(self.name.clone())
+    }
+
     async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<Installed, ApiError> {
         let found = engine.find_plugin(&self.name).await?;
         Ok(found.ok_or(EngineError::UnknownPlugin(self.name))?)

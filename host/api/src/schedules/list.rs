@@ -36,6 +36,10 @@ impl Operation for ListSchedules {
     const PERMISSION: Permission = Permission::JobsRead;
     type Output = ScheduleList;
 
+    fn target(&self) -> Option<String> {
+        None
+    }
+
     async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<ScheduleList, ApiError> {
         let limit = self.page.limit()?;
         let page = engine.list_schedules(owner(caller), self.page.cursor.as_deref(), limit).await?;

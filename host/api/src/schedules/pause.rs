@@ -25,6 +25,10 @@ impl Operation for PauseSchedule {
     const PERMISSION: Permission = Permission::JobsSubmit;
     type Output = Schedule;
 
+    fn target(&self) -> Option<String> {
+        Some(self.name.clone())
+    }
+
     async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<Schedule, ApiError> {
         Ok(engine.pause_schedule(&self.name, owner(caller), true).await?)
     }

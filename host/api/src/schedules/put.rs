@@ -46,6 +46,10 @@ impl Operation for PutSchedule {
     const PERMISSION: Permission = Permission::JobsSubmit;
     type Output = Schedule;
 
+    fn target(&self) -> Option<String> {
+        Some(self.name.clone())
+    }
+
     async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<Schedule, ApiError> {
         let permission = Permission::PluginsManage;
         if !self.grants.is_empty() && !caller.may(permission) {

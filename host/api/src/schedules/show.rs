@@ -41,6 +41,10 @@ impl Operation for ShowSchedule {
     const PERMISSION: Permission = Permission::JobsRead;
     type Output = ShownSchedule;
 
+    fn target(&self) -> Option<String> {
+        Some(self.name.clone())
+    }
+
     async fn run(
         self,
         engine: &Arc<Engine>,

@@ -29,6 +29,10 @@ impl Operation for TriggerSchedule {
     const PERMISSION: Permission = Permission::JobsSubmit;
     type Output = Job;
 
+    fn target(&self) -> Option<String> {
+        Some(self.name.clone())
+    }
+
     async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<Job, ApiError> {
         Ok(engine.trigger_schedule(&self.name, owner(caller), self.hops).await?)
     }

@@ -25,6 +25,10 @@ impl Operation for CancelTask {
     const PERMISSION: Permission = Permission::JobsSubmit;
     type Output = Task;
 
+    fn target(&self) -> Option<String> {
+        Some(self.id.to_string())
+    }
+
     async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<Task, ApiError> {
         let cancelled = engine.cancel_task(self.id, caller.sees()).await?;
         cancelled.ok_or(ApiError::UnknownTask(self.id))

@@ -68,6 +68,10 @@ impl Operation for ListCheckpoints {
     const PERMISSION: Permission = Permission::JobsRead;
     type Output = CheckpointList;
 
+    fn target(&self) -> Option<String> {
+        Some(self.id.to_string())
+    }
+
     async fn run(
         self,
         engine: &Arc<Engine>,

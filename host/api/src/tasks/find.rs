@@ -25,6 +25,10 @@ impl Operation for FindTask {
     const PERMISSION: Permission = Permission::JobsRead;
     type Output = Task;
 
+    fn target(&self) -> Option<String> {
+        Some(self.id.to_string())
+    }
+
     async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<Task, ApiError> {
         let found = engine.find_task(self.id, caller.sees()).await?;
         found.ok_or(ApiError::UnknownTask(self.id))

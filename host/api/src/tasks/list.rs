@@ -75,6 +75,10 @@ impl Operation for ListTasks {
     const PERMISSION: Permission = Permission::JobsRead;
     type Output = TaskList;
 
+    fn target(&self) -> Option<String> {
+        self.job.map(|job| job.to_string())
+    }
+
     async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<TaskList, ApiError> {
         let limit = self.page.limit()?;
         let filter = TaskFilter {

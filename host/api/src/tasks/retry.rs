@@ -31,6 +31,10 @@ impl Operation for RetryTask {
     const PERMISSION: Permission = Permission::JobsSubmit;
     type Output = Task;
 
+    fn target(&self) -> Option<String> {
+        Some(self.id.to_string())
+    }
+
     async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<Task, ApiError> {
         let retried = engine.retry_task(self.id, self.with_cancelled, caller).await?;
         retried.ok_or(ApiError::UnknownTask(self.id))

@@ -38,6 +38,10 @@ impl Operation for CreateToken {
     const PERMISSION: Permission = Permission::TokensManage;
     type Output = CreatedToken;
 
+    fn target(&self) -> Option<String> {
+        None
+    }
+
     async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<CreatedToken, ApiError> {
         let TokenSpec { role, scopes, .. } = &self.spec;
         let holder = engine.roles().principal(self.spec.principal().as_str(), role);

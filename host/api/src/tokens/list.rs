@@ -36,6 +36,10 @@ impl Operation for ListTokens {
     const PERMISSION: Permission = Permission::JobsRead;
     type Output = TokenList;
 
+    fn target(&self) -> Option<String> {
+        None
+    }
+
     async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<TokenList, ApiError> {
         let limit = self.page.limit()?;
         let page = engine.list_tokens(owner(caller), self.page.cursor, limit).await?;

@@ -26,6 +26,10 @@ impl Operation for RevokeToken {
     const PERMISSION: Permission = Permission::JobsRead;
     type Output = ShownToken;
 
+    fn target(&self) -> Option<String> {
+        Some(self.id.to_string())
+    }
+
     async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<ShownToken, ApiError> {
         let token = engine.revoke_token(self.id, owner(caller)).await?;
         Ok(ShownToken::at(engine.now())(token))

@@ -43,6 +43,10 @@ impl Operation for RevokeJwt {
     const PERMISSION: Permission = Permission::TokensManage;
     type Output = RevokedJwt;
 
+    fn target(&self) -> Option<String> {
+        Some(self.jti.clone())
+    }
+
     async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<RevokedJwt, ApiError> {
         if !(1..=JTI_BYTES_MAX).contains(&self.jti.len()) {
             let message = format!("`jti` has {} bytes: expected 1 to 1024", self.jti.len());

@@ -24,6 +24,10 @@ impl Operation for CheckTool {
     const PERMISSION: Permission = Permission::PluginsRead;
     type Output = ToolHealth;
 
+    fn target(&self) -> Option<String> {
+        Some(self.name.clone())
+    }
+
     async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<ToolHealth, ApiError> {
         Ok(engine.tool_health(&self.name).await?)
     }

@@ -28,6 +28,10 @@ impl Operation for ListTools {
     const PERMISSION: Permission = Permission::PluginsRead;
     type Output = ToolList;
 
+    fn target(&self) -> Option<String> {
+        None
+    }
+
     async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<ToolList, ApiError> {
         Ok(ToolList { tools: engine.list_tools().await? })
     }

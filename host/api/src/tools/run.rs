@@ -47,6 +47,10 @@ impl Operation for RunTool {
     const PERMISSION: Permission = Permission::JobsSubmit;
     type Output = SubmittedJob;
 
+    fn target(&self) -> Option<String> {
+        Some(self.name.clone())
+    }
+
     async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<SubmittedJob, ApiError> {
         // The name stands in the path, so it is told as what is not there.
         engine.find_tool(&self.name).await?;

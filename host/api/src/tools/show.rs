@@ -37,6 +37,10 @@ impl Operation for ShowTool {
     const PERMISSION: Permission = Permission::PluginsRead;
     type Output = ShownTool;
 
+    fn target(&self) -> Option<String> {
+        Some(self.name.clone())
+    }
+
     async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<ShownTool, ApiError> {
         let installed = engine.find_tool(&self.name).await?;
         Ok(ShownTool { installed, metrics: engine.tool_metrics(&self.name).await? })

@@ -7,13 +7,14 @@ pub(crate) mod jwt;
 mod keys;
 mod oidc;
 
+use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use apflow_api::{Api, ApiError, Code};
 use apflow_model::access::Principal;
-use apflow_model::auth::{AuthSettings, JwtSecret};
+use apflow_model::auth::JwtSecret;
 use apflow_model::claims::{Claims, Expected};
 use apflow_model::clock::Clock;
 use apflow_model::guess::{Guesses, Pace};
@@ -25,6 +26,7 @@ use axum::http::request::Parts;
 use tokio::sync::Semaphore;
 
 use super::problem::Problem;
+use crate::config::Credentials;
 use jwt::{Algorithm, Jwt};
 use keys::Keys;
 use oidc::Provider;
@@ -57,7 +59,7 @@ pub(crate) struct Access {
 /// Why somebody is not let in.
 enum Refusal {
     /// What was shown opens nothing. Why, for the host's log.
-    Wrong(String),
+    Wrong(Box<dyn Display + Send + Sync>),
     /// Nobody can say at present.
     Host(ApiError),
     /// The provider of identities does not answer.
@@ -70,8 +72,8 @@ impl From<ApiError> for Refusal {
     }
 }
 
-fn wrong(reason: impl ToString) -> Refusal {
-    Refusal::Wrong(reason.to_string())
+fn wrong(reason: impl Display + Send + Sync + 'static) -> Refusal {
+    Refusal::Wrong(Box::new(reason))
 }
 
 impl Access {
@@ -84,8 +86,7 @@ impl Access {
     pub(crate) fn new(
         api: Api,
         clock: Arc<dyn Clock>,
-        admin_token: &str,
-        settings: &AuthSettings,
+        Credentials { admin_token, auth: settings, .. }: &Credentials,
         fetch: Fetch,
     ) -> Result<Self, String> {
         let roles = api.roles();
@@ -125,14 +126,14 @@ impl Access {
             Refusal::Wrong(reason) => {
                 let peer = peer(request);
                 let peer_text = peer.map(tracing::field::display);
-                tracing::info!(peer = peer_text, reason, "a token was refused");
+                tracing::info!(peer = peer_text, %reason, "a token was refused");
                 Err(self.answer_wrong(peer).await)
             }
             // The store has logged why.
             Refusal::Host(error) => Err(Problem::quietly(&error)),
             Refusal::Provider => {
                 let detail = "the provider of identities does not answer the host";
-                Err(Problem::new(Code::ProviderUnavailable, detail).to_retry_after(60))
+                Err(Problem::new(Code::ProviderUnavailable, detail).retrying_after(60))
             }
         }
     }
@@ -220,7 +221,7 @@ impl Access {
         };
         let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
         let detail = "too many wrong tokens came from this address: wait before the next";
-        Problem::new(Code::RateLimited, detail).to_retry_after(seconds)
+        Problem::new(Code::RateLimited, detail).retrying_after(seconds)
     }
 }
 
