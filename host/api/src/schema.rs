@@ -10,9 +10,6 @@ use serde_json::Value;
 use crate::code::Code;
 use crate::remote::Remote;
 
-/// The largest whole number that is stored, and so the largest that any field takes.
-const NUMBER_MAX: u64 = i64::MAX.unsigned_abs();
-
 /// What a verb takes and answers, for doors that describe it.
 #[derive(Clone, Copy)]
 pub struct Shape {
@@ -113,7 +110,8 @@ impl Transform for Bounds {
         schemars::transform::transform_subschemas(self, schema);
         let maximum = match schema.get("format").and_then(Value::as_str) {
             Some("uint32") => u32::MAX.into(),
-            Some("uint64" | "int64") => NUMBER_MAX,
+            Some("uint64") => u64::MAX,
+            Some("int64") => i64::MAX.unsigned_abs(),
             _ => return,
         };
         if !schema.as_object().is_some_and(|object| object.contains_key("maximum")) {

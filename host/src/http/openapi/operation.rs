@@ -133,6 +133,11 @@ impl Described {
         } else {
             "query"
         };
+        // What every text of a request is held to, where it has no form of its own.
+        let has_form = ["pattern", "format", "enum"].iter().any(|key| !schema[*key].is_null());
+        if schema["type"] == "string" && !has_form {
+            schema["pattern"] = r"^[^\x00]*$".into();
+        }
         json!({
             "name": name,
             "in": place,
