@@ -10,6 +10,7 @@ use apflow_model::breaker::BreakerRules;
 use apflow_model::concurrency::{Admission, Concurrency};
 use apflow_model::idempotency::IdempotencyHours;
 use apflow_model::lease::LeaseSeconds;
+use apflow_model::listener::ListenerSettings;
 use apflow_model::quarantine::QuarantineRule;
 use apflow_model::reader::FileFault;
 use apflow_model::retention::Retention;
@@ -97,6 +98,8 @@ pub(crate) enum ConfigError {
 pub(crate) struct ConfigFile {
     /// The token of the operator, for the HTTP API.
     pub(crate) admin_token: Option<String>,
+    /// How the host listens for HTTP.
+    pub(crate) http: ListenerSettings,
     /// How many attempts run at once.
     pub(crate) attempts_max: Option<AttemptsMax>,
     /// How long an idempotency key is kept.

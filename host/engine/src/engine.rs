@@ -24,6 +24,7 @@ use crate::builtin::Builtin;
 use crate::clock::SharedClock;
 use crate::components::Components;
 use crate::consents::Consents;
+use crate::drain::Drain;
 use crate::error::EngineError;
 use crate::files::Files;
 use crate::hub::Hub;
@@ -40,7 +41,7 @@ pub struct Settings {
     pub name: String,
     /// How many attempts may run at once, from 1.
     pub attempts_max: u32,
-    /// The longest that [`Engine::close`] waits for running attempts.
+    /// The longest that [`Engine::drain`] waits for running attempts.
     pub grace: Duration,
     /// The most bytes that one uploaded file may have.
     pub upload_bytes_max: u64,
@@ -112,6 +113,9 @@ pub struct Engine {
     /// The attempts that run here, to be stopped when their job is cancelled.
     running: std::sync::Mutex<HashMap<(TaskId, u32), Stop>>,
     pub(crate) dispatcher: Mutex<Option<Dispatcher>>,
+    /// None where the database is on a server, which any number of hosts share.
+    pub(crate) lock: Mutex<Option<DispatchLock>>,
+    pub(crate) drain: Drain,
 }
 
 /// The task that dispatches, while it runs.
@@ -119,8 +123,6 @@ pub(crate) struct Dispatcher {
     pub(crate) stop: Arc<Notify>,
     pub(crate) running: JoinHandle<()>,
     pub(crate) background: JoinSet<()>,
-    /// None where the database is on a server, which any number of hosts share.
-    pub(crate) lock: Option<DispatchLock>,
 }
 
 impl Engine {
@@ -152,15 +154,19 @@ impl Engine {
             places,
             running: std::sync::Mutex::default(),
             dispatcher: Mutex::default(),
+            lock: Mutex::default(),
+            drain: Drain::default(),
         })
     }
 
-    /// Whether work can be taken in and ended: the database can be written.
+    /// Whether work can be taken in and ended: the host stays, and the database can be written.
     ///
     /// # Errors
     ///
-    /// [`EngineError::Store`] as long as it cannot. It passes by itself.
+    /// [`EngineError::Draining`] once the host is about to end, [`EngineError::Store`] as long as the
+    /// database cannot be written. That passes by itself.
     pub fn check(&self) -> Result<(), EngineError> {
+        self.admit_jobs()?;
         self.store.trouble().map_or(Ok(()), |trouble| Err(trouble.into()))
     }
 
@@ -187,7 +193,7 @@ impl Engine {
         Ok(self.store.list_jobs(filter, before, limit).await?)
     }
 
-    /// Waits until a job has ended.
+    /// Waits until a job has ended, or until this host runs nothing any more.
     ///
     /// None when there is no such job.
     ///
@@ -204,8 +210,11 @@ impl Engine {
                 Some(state) if state.is_end() => return Ok(self.store.find_job(id).await?),
                 Some(_) => {}
             }
-            // Running out of time is fine: the loop looks again.
-            drop(tokio::time::timeout(LOOK_AGAIN, ended).await);
+            tokio::select! {
+                () = ended => {}
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
+                () = self.drain.over() => return Ok(self.store.find_job(id).await?),
+            }
         }
     }
 

@@ -20,6 +20,7 @@ mod cost;
 mod dispatch;
 mod doctor;
 mod draft;
+mod drain;
 mod engine;
 mod error;
 mod fallback;

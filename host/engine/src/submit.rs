@@ -47,9 +47,10 @@ impl Engine {
     ///
     /// [`EngineError::InvalidJob`], [`EngineError::UnknownExecutor`], [`EngineError::InvalidInput`],
     /// [`EngineError::GrantNotAsked`] and [`EngineError::JobLoop`] for a job that is refused,
-    /// [`EngineError::TooManyTasks`] while too many others have not ended, [`EngineError::Busy`] and
-    /// [`EngineError::Store`]. Nothing is stored then.
+    /// [`EngineError::TooManyTasks`] while too many others have not ended, [`EngineError::Busy`],
+    /// [`EngineError::Draining`] and [`EngineError::Store`]. Nothing is stored then.
     pub async fn submit(self: &Arc<Self>, submission: NewSubmission) -> Result<Job, EngineError> {
+        self.admit_jobs()?;
         let job = self.checked(submission).await?;
         let stored = self.store.submit(job, self.now()).await;
         let job = stored.map_err(EngineError::of_submission)?;
@@ -87,6 +88,7 @@ impl Engine {
         if let Some(id) = earlier.map_err(conflict)? {
             return self.replay(id).await;
         }
+        self.admit_jobs()?;
         let job = self.checked(submission).await?;
         match self.store.submit_once(job, once, now).await.map_err(conflict)? {
             Submitted::New(job) => {
