@@ -143,6 +143,11 @@ impl<'host> Serving<'host> {
 
     /// Sends these bytes, and reads what comes until the host closes the connection.
     pub(crate) fn exchange(&self, text: &str) -> String {
+        String::from_utf8_lossy(&self.exchange_bytes(text)).into_owned()
+    }
+
+    /// The same, as the bytes that came.
+    pub(crate) fn exchange_bytes(&self, text: &str) -> Vec<u8> {
         let mut stream = self.send(text);
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut answer = Vec::new();
@@ -150,7 +155,7 @@ impl<'host> Serving<'host> {
             // A host that closes before it has read everything resets the connection.
             assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{text:?}");
         }
-        String::from_utf8_lossy(&answer).into_owned()
+        answer
     }
 
     /// Waits until this holds.

@@ -83,7 +83,6 @@ fn a_head_that_is_no_head_is_refused() {
         "GET /health /more HTTP/1.1\r\nHost: localhost\r\n\r\n",
         "GET /health HTTP/3.7\r\nHost: localhost\r\n\r\n",
         "G\u{e9}T /health HTTP/1.1\r\nHost: localhost\r\n\r\n",
-        "GET health HTTP/1.1\r\nHost: localhost\r\n\r\n",
         "\u{16}\u{3}\u{1}\u{2}\r\n\r\n",
     ] {
         let answers = serving.exchange(&format!("{head}{SMUGGLED}"));
@@ -99,8 +98,9 @@ fn a_bare_line_feed_ends_a_line_for_every_reader_or_none() {
     let head = "GET /health HTTP/1.1\nHost: localhost\nConnection: close\n\n";
     assert_eq!(statuses(&serving.exchange(head)), [200]);
     // Section 7.1: never one of a chunk.
-    for body in ["0\n\n", "2\n{}\n0\n\n", "2\r\n{}\n0\r\n\r\n", "0\r\n\n"] {
-        let chunked = submission(&serving, "Transfer-Encoding: chunked", &format!("{body}{SMUGGLED}"));
+    for body in ["0\n\n", "2\n{}\n0\n\n", "2\r\n{}\n0\r\n\r\n"] {
+        let chunked =
+            submission(&serving, "Transfer-Encoding: chunked", &format!("{body}{SMUGGLED}"));
         let answers = serving.exchange(&chunked);
         assert_eq!(statuses(&answers), [400], "{body:?}: {answers}");
     }
@@ -123,7 +123,8 @@ fn chunks_that_are_no_chunks_are_refused() {
         "g\r\n{}\r\n0\r\n\r\n",
         &long,
     ] {
-        let chunked = submission(&serving, "Transfer-Encoding: chunked", &format!("{body}{SMUGGLED}"));
+        let chunked =
+            submission(&serving, "Transfer-Encoding: chunked", &format!("{body}{SMUGGLED}"));
         let answers = serving.exchange(&chunked);
         assert_eq!(statuses(&answers), [400], "{body:.40?}: {answers}");
     }
@@ -138,6 +139,16 @@ fn an_extension_of_a_chunk_and_a_trailer_change_nothing() {
     let body = "2;a=b;c=\"d\"\r\n{}\r\n0\r\nContent-Length: 5\r\nHost: evil.example\r\n\r\n";
     let answers = serving.exchange(&submission(&serving, framing, body));
     assert_eq!(statuses(&answers), [422], "{answers}");
+    host.holds_nothing();
+}
+
+#[test]
+fn what_should_end_the_trailers_and_does_not_is_one_of_them() {
+    let host = TestHost::new();
+    let serving = Serving::start(&host);
+    let framing = "Transfer-Encoding: chunked\r\nConnection: close";
+    let answers = serving.exchange(&submission(&serving, framing, &format!("0\r\n\n{SMUGGLED}")));
+    assert_eq!(statuses(&answers), [400], "{answers}");
     host.holds_nothing();
 }
 
@@ -203,6 +214,9 @@ fn the_request_line_names_the_host_when_it_names_one() {
     let twice = "GET /health HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\
                  Connection: close\r\n\r\n";
     assert_eq!(statuses(&serving.exchange(twice)), [421]);
-    let connect = "CONNECT localhost:80 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-    assert_eq!(statuses(&serving.exchange(connect)), [404]);
+    for line in ["CONNECT localhost:80", "GET localhost", "OPTIONS *"] {
+        let head = format!("{line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let answers = serving.exchange(&head);
+        assert_eq!(statuses(&answers), [400], "{line}: {answers}");
+    }
 }

@@ -29,26 +29,25 @@ pub(crate) async fn run(config: &Config, serve: Serve, output: &Output) -> Resul
     let tls = settings.tls.clone().map(Tls::open).transpose().map_err(unreadable)?;
     let address = SocketAddr::new(serve.host, serve.port);
     let unusable = |source| CliError::Io { what: format!("address {address}"), source };
+    let deaf = |source| CliError::Io { what: "the process's signals".to_owned(), source };
     Host::with(config, async |host| {
         let socket = TcpListener::bind(address).await.map_err(unusable)?;
         let bound = socket.local_addr().map_err(unusable)?;
-        let signals = Signals::listen();
-        let mut signals = signals
-            .map_err(|source| CliError::Io { what: "the process's signals".to_owned(), source })?;
+        let mut signals = Signals::listen().map_err(deaf)?;
         if !serve.no_dispatch {
             host.start().await?;
         }
+        let (end, ending) = watch::channel(());
+        let door = Door::new(host.api.clone(), Access::new(token), ending.clone());
         let scheme = if tls.is_some() { "https" } else { "http" };
         let url = format!("{scheme}://{bound}");
+        let router = http::router(door, Site::new(&settings, tls.is_some()));
+        let listener = Listener::new(socket, tls, settings, router).map_err(deaf)?;
         let file = config.config_file();
         output.result(&json!({ "url": url, "token_file": file, "token_is_new": is_new }), || {
             let made = if is_new { "made a token in" } else { "the token is in" };
             format!("listening on {url}\n{made} {}", file.display())
         });
-        let (end, ending) = watch::channel(());
-        let door = Door::new(host.api.clone(), Access::new(token), ending.clone());
-        let router = http::router(door, Site::new(&settings, tls.is_some()));
-        let listener = Listener::new(socket, tls, settings, router);
         tokio::select! {
             () = listener.serve(ending) => {}
             () = until_ended(host, &mut signals, end) => {}

@@ -131,6 +131,11 @@ pub(super) async fn guard(State(site): State<Site>, request: Request, next: Next
 }
 
 fn check(site: &Site, request: &Request) -> Result<(), Problem> {
+    // Another form is for proxies, and for whoever takes the host for one.
+    if !request.uri().path().starts_with('/') {
+        let detail = "the request line names no path";
+        return Err(Problem::new(Code::InvalidRequest, detail));
+    }
     let called = called(request).filter(|called| site.knows(called.host())).ok_or_else(|| {
         let detail =
             "the host does not go by this name: list it under `http.hosts` in `config.yaml`";

@@ -11,6 +11,7 @@ mod stream;
 mod tls;
 
 use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use hyper_util::service::TowerToHyperService;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch::Receiver;
 use tokio::task::JoinSet;
 
@@ -54,6 +56,8 @@ const BUFFER_BYTES_MIN: usize = 8 << 10;
 /// What takes connections in.
 pub(crate) struct Listener {
     socket: TcpListener,
+    /// Heard from the start: without a listener, the signal ends the process.
+    hangup: Signal,
     serving: Arc<Serving>,
 }
 
@@ -67,12 +71,16 @@ struct Serving {
 
 impl Listener {
     /// Takes connections in from a socket, for these routes.
+    ///
+    /// # Errors
+    ///
+    /// When the process cannot listen for SIGHUP.
     pub(crate) fn new(
         socket: TcpListener,
         tls: Option<Tls>,
         settings: ListenerSettings,
         router: Router,
-    ) -> Self {
+    ) -> io::Result<Self> {
         let all =
             settings.connections_max.map_or_else(connections_allowed, |max| max.get() as usize);
         let per_address = settings.connections_per_address_max.map(|max| max.get() as usize);
@@ -80,7 +88,8 @@ impl Listener {
         let per_address = per_address.unwrap_or_else(|| (all / 4 * 3).max(1));
         let places = Places::new(PlacesMax { all, per_address });
         let router = TowerToHyperService::new(router);
-        Self { socket, serving: Arc::new(Serving { settings, tls, places, router }) }
+        let serving = Arc::new(Serving { settings, tls, places, router });
+        Ok(Self { socket, hangup: signal(SignalKind::hangup())?, serving })
     }
 
     /// Answers requests until `ending` changes, and then those that have begun.
@@ -89,7 +98,7 @@ impl Listener {
         let serving = &self.serving;
         let following = async {
             match &serving.tls {
-                Some(tls) => tls.follow().await,
+                Some(tls) => tls.follow(self.hangup).await,
                 None => std::future::pending().await,
             }
         };

@@ -15,7 +15,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, RootCertStore, ServerConfig};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::Signal;
 use tokio_rustls::TlsAcceptor;
 
 /// How often to look whether the files have changed.
@@ -96,20 +96,11 @@ impl Tls {
 
     /// Reads the files again whenever they change, and on SIGHUP. A pair that cannot be shown is
     /// logged, and the one before stays. It has no end.
-    pub(super) async fn follow(&self) {
-        let mut hangup = signal(SignalKind::hangup())
-            .inspect_err(|error| tracing::warn!(%error, "SIGHUP cannot be heard"))
-            .ok();
+    pub(super) async fn follow(&self, mut hangup: Signal) {
         let mut refused = None;
         loop {
-            let rung = async {
-                match &mut hangup {
-                    Some(hangup) => drop(hangup.recv().await),
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
-                () = rung => refused = None,
+                _ = hangup.recv() => refused = None,
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
             self.look_again(&mut refused);
@@ -216,4 +207,20 @@ fn out_of_time(
             | CertificateError::NotValidYetContext { .. }
     );
     is_time.then_some(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_that_has_expired_is_known_as_such() {
+        let provider = default_provider();
+        let trouble =
+            |pem: &[u8]| out_of_time(&CertificateDer::from_pem_slice(pem).unwrap(), &provider);
+        let expired = trouble(include_bytes!("../../../../tests/certificates/expired.pem"));
+        assert!(matches!(expired, Some(CertificateError::ExpiredContext { .. })), "{expired:?}");
+        let good = trouble(include_bytes!("../../../../tests/certificates/server.pem"));
+        assert_eq!(good, None);
+    }
 }
