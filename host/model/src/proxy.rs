@@ -48,7 +48,7 @@ impl ProxyHeader {
     }
 
     /// The address of one step. None when it has none that can be read.
-    fn read(&self, step: &str) -> Option<IpAddr> {
+    fn read(self, step: &str) -> Option<IpAddr> {
         match self {
             Self::XForwardedFor => address(step),
             Self::Forwarded => {

@@ -124,23 +124,24 @@ impl Site {
 
 /// Refuses requests that call the host by a foreign name, or that come from a foreign page.
 pub(super) async fn guard(State(site): State<Site>, request: Request, next: Next) -> Response {
-    match check(&site, &request) {
-        Ok(()) => next.run(request).await,
-        Err(problem) => problem.in_request(RequestId::of(&request)).into_response(),
+    match fault(&site, &request) {
+        None => next.run(request).await,
+        Some(problem) => problem.in_request(RequestId::of(&request)).into_response(),
     }
 }
 
-fn check(site: &Site, request: &Request) -> Result<(), Problem> {
+/// Why a request is not for this host. None when it is.
+fn fault(site: &Site, request: &Request) -> Option<Problem> {
     // Another form is for proxies, and for whoever takes the host for one.
     if !request.uri().path().starts_with('/') {
         let detail = "the request line names no path";
-        return Err(Problem::new(Code::InvalidRequest, detail));
+        return Some(Problem::new(Code::InvalidRequest, detail));
     }
-    let called = called(request).filter(|called| site.knows(called.host())).ok_or_else(|| {
-        let detail =
-            "the host does not go by this name: list it under `http.hosts` in `config.yaml`";
-        Problem::new(Code::UnknownHost, detail)
-    })?;
+    let Some(called) = called(request).filter(|called| site.knows(called.host())) else {
+        let detail = "the host does not go by this name: list it under `http.hosts` in \
+            `config.yaml`";
+        return Some(Problem::new(Code::UnknownHost, detail));
+    };
     let changes = !request.method().is_safe() || request.headers().contains_key(UPGRADE);
     let mut origins = request.headers().get_all(ORIGIN).iter();
     let is_admitted =
@@ -148,9 +149,9 @@ fn check(site: &Site, request: &Request) -> Result<(), Problem> {
     if changes && !origins.all(is_admitted) {
         let detail = "pages of this origin may not use the host: list it under `http.origins` in \
             `config.yaml`";
-        return Err(Problem::new(Code::ForeignOrigin, detail));
+        return Some(Problem::new(Code::ForeignOrigin, detail));
     }
-    Ok(())
+    None
 }
 
 /// The name by which a request calls the host. None unless it does so exactly once. The request line
@@ -178,8 +179,10 @@ mod tests {
         let request = Request::builder().method(method).uri(uri);
         let request =
             headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
-        let checked = check(&site(), &request.body(Body::empty()).unwrap());
-        checked.map_err(|problem| problem.into_response().status().as_u16())
+        match fault(&site(), &request.body(Body::empty()).unwrap()) {
+            None => Ok(()),
+            Some(problem) => Err(problem.into_response().status().as_u16()),
+        }
     }
 
     #[test]

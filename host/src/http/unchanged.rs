@@ -78,11 +78,12 @@ fn tag(body: &[u8]) -> String {
 /// section 13.1.2.
 fn is_among(tag: &HeaderValue, seen: &HeaderValue) -> bool {
     let (Ok(tag), Ok(seen)) = (tag.to_str(), seen.to_str()) else { return false };
-    fn bare(tag: &str) -> &str {
-        let tag = tag.trim();
-        tag.strip_prefix("W/").unwrap_or(tag)
-    }
     seen.trim() == "*" || seen.split(',').any(|seen| bare(seen) == bare(tag))
+}
+
+fn bare(tag: &str) -> &str {
+    let tag = tag.trim();
+    tag.strip_prefix("W/").unwrap_or(tag)
 }
 
 #[cfg(test)]

@@ -26,12 +26,12 @@ pub(super) struct Places {
 #[derive(Default)]
 struct Taken {
     next: u64,
-    by_number: HashMap<u64, Taker>,
+    by_number: HashMap<u64, Holder>,
     by_address: HashMap<IpAddr, usize>,
 }
 
 /// Who has a place.
-struct Taker {
+struct Holder {
     /// Whom the connection is counted for. None for a proxy, which many share.
     address: Option<IpAddr>,
     activity: Activity,
@@ -56,7 +56,7 @@ impl Places {
         let of_address =
             |taken: &Taken| address.and_then(|address| taken.by_address.get(&address)).copied();
         if of_address(&taken).unwrap_or(0) >= self.max.per_address {
-            taken.clear_one(|taker| taker.address == address)?;
+            taken.clear_one(|holder| holder.address == address)?;
         }
         if taken.by_number.len() >= self.max.all {
             taken.clear_one(|_| true)?;
@@ -67,8 +67,8 @@ impl Places {
             *taken.by_address.entry(address).or_default() += 1;
         }
         let shall_leave = Arc::new(Notify::new());
-        let taker = Taker { address, activity, shall_leave: Arc::clone(&shall_leave) };
-        taken.by_number.insert(number, taker);
+        let holder = Holder { address, activity, shall_leave: Arc::clone(&shall_leave) };
+        taken.by_number.insert(number, holder);
         Some(Place { of: Arc::clone(self), number, shall_leave })
     }
 
@@ -79,19 +79,19 @@ impl Places {
 
 impl Taken {
     /// Takes its place from the connection among these that has been free for longest.
-    fn clear_one(&mut self, among: impl Fn(&Taker) -> bool) -> Option<()> {
-        let free = self.by_number.iter().filter(|(_, taker)| among(taker)).filter_map(
-            |(number, taker)| taker.activity.free_since().map(|since| (since, *number)),
+    fn clear_one(&mut self, among: impl Fn(&Holder) -> bool) -> Option<()> {
+        let free = self.by_number.iter().filter(|(_, holder)| among(holder)).filter_map(
+            |(number, holder)| holder.activity.free_since().map(|since| (since, *number)),
         );
         let (_, number) = free.min()?;
-        let taker = self.give_back(number)?;
-        taker.shall_leave.notify_one();
+        let holder = self.give_back(number)?;
+        holder.shall_leave.notify_one();
         Some(())
     }
 
-    fn give_back(&mut self, number: u64) -> Option<Taker> {
-        let taker = self.by_number.remove(&number)?;
-        if let Some(address) = taker.address
+    fn give_back(&mut self, number: u64) -> Option<Holder> {
+        let holder = self.by_number.remove(&number)?;
+        if let Some(address) = holder.address
             && let Some(count) = self.by_address.get_mut(&address)
         {
             *count -= 1;
@@ -99,7 +99,7 @@ impl Taken {
                 self.by_address.remove(&address);
             }
         }
-        Some(taker)
+        Some(holder)
     }
 }
 

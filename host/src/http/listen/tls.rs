@@ -150,12 +150,13 @@ impl Pem {
         let first = chain.first().ok_or_else(no_certificate)?.clone();
         let key = PrivateKeyDer::from_pem_slice(&self.key)
             .map_err(|_| TlsError::NoKey(files.key.clone()))?;
-        let unusable = |source| match source {
-            rustls::Error::InconsistentKeys(_) => TlsError::OtherKey {
-                certificate: files.certificate.clone(),
-                key: files.key.clone(),
-            },
-            source => TlsError::Unusable { path: files.certificate.clone(), source },
+        let unusable = |source| {
+            let (certificate, key) = (files.certificate.clone(), files.key.clone());
+            if matches!(source, rustls::Error::InconsistentKeys(_)) {
+                TlsError::OtherKey { certificate, key }
+            } else {
+                TlsError::Unusable { path: certificate, source }
+            }
         };
         let provider = Arc::new(default_provider());
         let mut settings = ServerConfig::builder_with_provider(Arc::clone(&provider))
