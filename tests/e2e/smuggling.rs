@@ -177,15 +177,15 @@ fn each_of_many_requests_gets_its_own_answer() {
     let host = TestHost::new();
     let serving = Serving::start(&host);
     let token = serving.token();
-    let mut requests = String::new();
-    for n in 0..50 {
+    let requests = (0..50).map(|n| {
         let body = format!("{{\"colour\": {n}}}");
         let length = body.len();
-        requests += &format!(
+        format!(
             "POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\
              x-request-id: own-{n}\r\nContent-Length: {length}\r\n\r\n{body}"
-        );
-    }
+        )
+    });
+    let mut requests: String = requests.collect();
     requests += "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     let answers = serving.exchange(&requests);
     assert_eq!(statuses(&answers), [vec![422; 50], vec![200]].concat());

@@ -92,15 +92,11 @@ mod tests {
 
     #[test]
     fn a_tag_is_found_among_others() {
-        let is_among = |tag: &str, seen: &str| {
-            super::is_among(
-                &HeaderValue::from_str(tag).unwrap(),
-                &HeaderValue::from_str(seen).unwrap(),
-            )
-        };
-        assert!(is_among("W/\"a\"", "W/\"a\"") && is_among("W/\"a\"", "\"a\""));
-        assert!(is_among("\"a\"", "\"b\", W/\"a\"") && is_among("\"a\"", "*"));
-        assert!(!is_among("\"a\"", "\"b\"") && !is_among("\"a\"", "a") && !is_among("\"a\"", ""));
+        let value = |text: &str| HeaderValue::from_str(text).unwrap();
+        let found = |tag: &str, seen: &str| is_among(&value(tag), &value(seen));
+        assert!(found("W/\"a\"", "W/\"a\"") && found("W/\"a\"", "\"a\""));
+        assert!(found("\"a\"", "\"b\", W/\"a\"") && found("\"a\"", "*"));
+        assert!(!found("\"a\"", "\"b\"") && !found("\"a\"", "a") && !found("\"a\"", ""));
     }
 
     #[test]

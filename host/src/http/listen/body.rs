@@ -80,36 +80,3 @@ impl HttpBody for AnswerBody {
         self.inner.size_hint()
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use http_body_util::BodyExt;
-    use tokio::time::pause;
-
-    use super::*;
-
-    /// A body of which nothing ever comes.
-    struct Silent;
-
-    impl HttpBody for Silent {
-        type Data = Bytes;
-        type Error = std::io::Error;
-
-        fn poll_frame(
-            self: Pin<&mut Self>,
-            _: &mut Context<'_>,
-        ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
-            Poll::Pending
-        }
-    }
-
-    #[tokio::test]
-    async fn a_body_that_does_not_come_is_given_up() {
-        pause();
-        let grace = Grace { wait_max: Duration::from_secs(30), bytes_per_second: 500 };
-        let error = PacedBody::new(Silent, grace).collect().await.unwrap_err();
-        assert!(error.is::<TooSlow>(), "{error}");
-    }
-}

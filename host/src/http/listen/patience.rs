@@ -15,6 +15,15 @@ pub(super) struct Grace {
     pub(super) bytes_per_second: u32,
 }
 
+impl Grace {
+    /// What is used up of the patience once a client was waited for so long, and moved so many bytes.
+    fn used(self, before: Duration, waited: Duration, bytes: usize) -> Duration {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let back = Duration::from_secs(bytes.into()) / self.bytes_per_second;
+        (before + waited).saturating_sub(back)
+    }
+}
+
 /// What is left of the patience with one client.
 ///
 /// Waiting uses it up, and bytes that move give it back. So a client that moves a byte now and then
@@ -52,57 +61,39 @@ impl Patience {
 
     /// The client is not waited for any more: it moved so many bytes.
     pub(super) fn moved(&mut self, bytes: usize) {
-        if let Some(since) = self.since.take() {
-            self.used += since.elapsed();
-        }
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let back = Duration::from_secs(bytes.into()) / self.grace.bytes_per_second;
-        self.used = self.used.saturating_sub(back);
+        let waited = self.since.take().map_or(Duration::ZERO, |since| since.elapsed());
+        self.used = self.grace.used(self.used, waited, bytes);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::future::poll_fn;
-
-    use tokio::time::{advance, pause, timeout};
-
     use super::*;
 
     const GRACE: Grace = Grace { wait_max: Duration::from_secs(30), bytes_per_second: 500 };
 
-    async fn has_patience(patience: &mut Patience, wait: Duration) -> bool {
-        timeout(wait, poll_fn(|context| patience.poll_wait(context))).await.is_err()
+    /// What is used up after this wait and so many bytes have come again and again.
+    fn used(times: u32, waited_ms: u64, bytes: usize) -> Duration {
+        let waited = Duration::from_millis(waited_ms);
+        (0..times).fold(Duration::ZERO, |used, _| GRACE.used(used, waited, bytes))
     }
 
-    #[tokio::test]
-    async fn a_byte_now_and_then_does_not_help() {
-        pause();
-        let mut patience = Patience::new(GRACE);
-        for _ in 0..29 {
-            assert!(has_patience(&mut patience, Duration::from_secs(1)).await);
-            patience.moved(1);
-        }
-        assert!(!has_patience(&mut patience, Duration::from_secs(2)).await);
+    #[test]
+    fn a_byte_now_and_then_does_not_help() {
+        assert!(used(29, 1_000, 1) < GRACE.wait_max);
+        assert!(used(31, 1_000, 1) > GRACE.wait_max);
+        assert!(used(10, 10_000, 1_500) > GRACE.wait_max);
     }
 
-    #[tokio::test]
-    async fn who_is_steady_is_waited_for() {
-        pause();
-        let mut patience = Patience::new(GRACE);
-        for _ in 0..1_000 {
-            assert!(has_patience(&mut patience, Duration::from_secs(2)).await);
-            patience.moved(1_000);
-        }
+    #[test]
+    fn who_is_steady_is_waited_for() {
+        assert_eq!(used(1_000, 2_000, 1_000), Duration::ZERO);
+        assert_eq!(used(1_000, 20_000, 10_000), Duration::ZERO);
     }
 
-    #[tokio::test]
-    async fn time_in_which_nobody_waits_does_not_count() {
-        pause();
-        let mut patience = Patience::new(GRACE);
-        assert!(has_patience(&mut patience, Duration::from_secs(29)).await);
-        patience.moved(0);
-        advance(Duration::from_hours(1)).await;
-        assert!(!has_patience(&mut patience, Duration::from_secs(2)).await);
+    #[test]
+    fn nobody_gathers_patience_beforehand() {
+        let fast = GRACE.used(Duration::ZERO, Duration::ZERO, usize::MAX);
+        assert_eq!(GRACE.used(fast, GRACE.wait_max, 0), GRACE.wait_max);
     }
 }
