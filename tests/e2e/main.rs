@@ -25,6 +25,7 @@ mod serving;
 mod stream;
 mod working;
 
+mod answering;
 mod author;
 mod batches;
 mod breakers;

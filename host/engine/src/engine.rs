@@ -24,13 +24,13 @@ use crate::builtin::Builtin;
 use crate::clock::SharedClock;
 use crate::components::Components;
 use crate::consents::Consents;
-use crate::drain::Drain;
 use crate::error::EngineError;
 use crate::files::Files;
 use crate::hub::Hub;
 use crate::lock::DispatchLock;
 use crate::looks::Looks;
 use crate::registry::Registry;
+use crate::stage::Drain;
 
 /// How often a waiting caller looks a job up, in case it missed the news of its end.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);

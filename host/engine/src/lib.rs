@@ -41,6 +41,7 @@ mod schedules;
 mod schema;
 mod sessions;
 mod settle;
+mod stage;
 mod streams;
 mod submit;
 mod tail;
