@@ -15,6 +15,7 @@ use apflow_model::concurrency::{Admission, Concurrency};
 use apflow_model::idempotency::IdempotencyHours;
 use apflow_model::lease::LeaseSeconds;
 use apflow_model::policies::CurrentPolicies;
+use apflow_model::listener::ListenerSettings;
 use apflow_model::quarantine::QuarantineRule;
 use apflow_model::reader::FileFault;
 use apflow_model::retention::Retention;
@@ -131,6 +132,8 @@ pub(crate) struct ConfigFile {
     pub(crate) admin_token: Option<String>,
     /// What else opens the HTTP API.
     pub(crate) auth: Option<AuthSettings>,
+    /// How the host listens for HTTP.
+    pub(crate) http: ListenerSettings,
     /// How many attempts run at once.
     pub(crate) attempts_max: Option<AttemptsMax>,
     /// How long an idempotency key is kept.
