@@ -58,6 +58,16 @@ pub(crate) struct Config {
     pub(crate) file: ConfigFile,
 }
 
+/// What opens the HTTP API, by the settings.
+pub(crate) struct Credentials {
+    /// The operator's token.
+    pub(crate) admin_token: String,
+    /// Whether that was made now.
+    pub(crate) is_new: bool,
+    /// What else does.
+    pub(crate) auth: AuthSettings,
+}
+
 /// What keeps the settings from being read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {
@@ -202,31 +212,41 @@ impl Config {
         })
     }
 
-    /// Reads the operator's token, and makes one when there is none. True when it was made now.
-    pub(crate) fn admin_token(&self) -> Result<(String, bool), ConfigError> {
+    /// What opens the HTTP API. Makes the operator's token when there is none, and with it a secret
+    /// that signs JSON web tokens.
+    pub(crate) fn credentials(&self) -> Result<Credentials, ConfigError> {
         let path = self.config_file();
         let (file, text) = read_file(&self.settings_dir)?.unwrap_or_default();
-        if let Some(token) = file.admin_token {
-            if token.len() < TOKEN_CHARACTERS_MIN {
+        let mut auth = self.auth.clone();
+        if let Some(admin_token) = file.admin_token {
+            if admin_token.len() < TOKEN_CHARACTERS_MIN {
                 let reason = format!("`admin_token` is shorter than {TOKEN_CHARACTERS_MIN}");
                 return Err(ConfigError::Invalid { path, reason });
             }
-            return Ok((token, false));
+            return Ok(Credentials { admin_token, is_new: false, auth });
         }
-        let token = format!("apf_{}", random_text()?);
+        let admin_token = format!("apf_{}", random_text()?);
         let mut lines = format!(
-            "# The operator's token for the HTTP API. Keep it secret.\nadmin_token: {token}\n"
+            "# The operator's token for the HTTP API. Keep it secret.\nadmin_token: {admin_token}\n"
         );
         if file.auth.is_none() {
-            lines += &secret_lines(&random_text()?);
+            let secret = random_text()?;
+            lines += &secret_lines(&secret);
+            let invalid = |reason| ConfigError::Invalid { path, reason };
+            auth.jwt_secrets.push(JwtSecret::try_from(secret).map_err(invalid)?);
         }
         self.add(text, &lines)?;
-        Ok((token, true))
+        Ok(Credentials { admin_token, is_new: true, auth })
     }
 
     /// Puts what `policies.yaml` says in force.
     pub(crate) fn with_policies(self) -> Result<Self, ConfigError> {
-        self.policies.replace(policies::read(&self.settings_dir)?.unwrap_or_default());
+        let path = self.policies_file();
+        let policies = policies::read(&self.settings_dir).map_err(|error| match error {
+            policies::Unreadable::Io(source) => ConfigError::Unusable { path, source },
+            policies::Unreadable::Faults(faults) => ConfigError::Faults { path, faults },
+        });
+        self.policies.replace(policies?.unwrap_or_default());
         Ok(self)
     }
 
@@ -234,7 +254,7 @@ impl Config {
     pub(crate) fn with_policies_or_troubles(self) -> Self {
         match policies::read(&self.settings_dir) {
             Ok(policies) => self.policies.replace(policies.unwrap_or_default()),
-            Err(error) => self.policies.refuse(policies::troubles(&error)),
+            Err(error) => self.policies.refuse(error.troubles(&self.settings_dir)),
         }
         self
     }

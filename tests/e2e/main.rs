@@ -51,6 +51,7 @@ mod hostile;
 mod idempotency;
 mod jobs;
 mod matrix;
+mod oidc;
 mod quickstart;
 mod redrive;
 mod refused_jobs;

@@ -32,7 +32,7 @@ use crate::hub::Hub;
 use crate::lock::DispatchLock;
 use crate::looks::Looks;
 use crate::registry::Registry;
-use crate::tokens::Remembered;
+use crate::remembered::Remembered;
 
 /// How often a waiting caller looks a job up, in case it missed the news of its end.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);

@@ -36,6 +36,7 @@ mod port;
 mod quarantine;
 mod redrive;
 mod registry;
+mod remembered;
 mod retention;
 mod roles;
 mod schedules;

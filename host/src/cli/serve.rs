@@ -22,17 +22,12 @@ use crate::http::{self, Access, Door};
 const GRACE: Duration = Duration::from_secs(3);
 
 pub(crate) async fn run(config: &Config, serve: Serve, output: &Output) -> Result<Exit, CliError> {
-    let (token, is_new) = config.admin_token()?;
+    let credentials = config.credentials()?;
     let address = SocketAddr::new(serve.host, serve.port);
     let unusable = |source| CliError::Io { what: format!("address {address}"), source };
     Host::with(config, async |host| {
-        let access = Access::new(
-            host.api.clone(),
-            Arc::new(SystemClock),
-            &token,
-            &config.auth,
-            assemble::fetch(),
-        );
+        let access =
+            Access::new(host.api.clone(), Arc::new(SystemClock), &credentials, assemble::fetch());
         let access =
             access.map_err(|reason| ConfigError::Invalid { path: config.config_file(), reason })?;
         let listener = TcpListener::bind(address).await.map_err(unusable)?;
@@ -45,10 +40,13 @@ pub(crate) async fn run(config: &Config, serve: Serve, output: &Output) -> Resul
         }
         let url = format!("http://{bound}");
         let file = config.config_file();
-        output.result(&json!({ "url": url, "token_file": file, "token_is_new": is_new }), || {
-            let made = if is_new { "made a token in" } else { "the token is in" };
-            format!("listening on {url}\n{made} {}", file.display())
-        });
+        output.result(
+            &json!({ "url": url, "token_file": file, "token_is_new": credentials.is_new }),
+            || {
+                let made = if credentials.is_new { "made a token in" } else { "the token is in" };
+                format!("listening on {url}\n{made} {}", file.display())
+            },
+        );
         let (end, ending) = watch::channel(());
         let door = Door::new(host.api.clone(), access, ending);
         answer(listener, door, end, signals).await.map_err(unusable)

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use apflow_api::{Api, ApiError, Code};
 use apflow_model::access::Principal;
-use apflow_model::auth::{AuthSettings, JwtSecret};
+use apflow_model::auth::JwtSecret;
 use apflow_model::claims::{Claims, Expected};
 use apflow_model::clock::Clock;
 use apflow_model::guess::{Guesses, Pace};
@@ -26,6 +26,7 @@ use axum::http::request::Parts;
 use tokio::sync::Semaphore;
 
 use super::problem::Problem;
+use crate::config::Credentials;
 use jwt::{Algorithm, Jwt};
 use keys::Keys;
 use oidc::Provider;
@@ -85,8 +86,7 @@ impl Access {
     pub(crate) fn new(
         api: Api,
         clock: Arc<dyn Clock>,
-        admin_token: &str,
-        settings: &AuthSettings,
+        Credentials { admin_token, auth: settings, .. }: &Credentials,
         fetch: Fetch,
     ) -> Result<Self, String> {
         let roles = api.roles();

@@ -200,6 +200,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_provider_that_changes_its_keys_is_asked_again_and_one_that_fails_keeps_the_last() {
+        let said = Arc::new(Mutex::new(Ok(KEYS.to_owned())));
+        let answer = Arc::clone(&said);
+        let (provider, _) = provider(move |url| match url {
+            "https://id.example/keys" => answer.lock().unwrap().clone(),
+            _ => Ok(discovery("https://id.example", "https://id.example/keys")),
+        });
+        let has = |kid| provider.keys().is_some_and(|(keys, _)| keys.has(Some(kid)));
+        let (one, two) = (token("one"), token("two"));
+        provider.signed(&Jwt::read(&one).unwrap()).await.unwrap();
+        *said.lock().unwrap() = Ok(KEYS.replace("one", "two"));
+        provider.signed(&Jwt::read(&two).unwrap()).await.unwrap();
+        assert!(has("one") && !has("two"), "the minute is not over");
+        provider.held.lock().unwrap().asked = None;
+        provider.signed(&Jwt::read(&two).unwrap()).await.unwrap();
+        assert!(has("two") && !has("one"));
+        *said.lock().unwrap() = Err("nobody answers".to_owned());
+        provider.held.lock().unwrap().asked = None;
+        provider.signed(&Jwt::read(&one).unwrap()).await.unwrap();
+        assert!(has("two"));
+    }
+
+    #[tokio::test]
     async fn nobody_can_say_what_a_provider_that_is_silent_signed() {
         let (provider, _) = provider(|_| Err("nobody answers".to_owned()));
         let text = token("one");
