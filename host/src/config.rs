@@ -247,7 +247,12 @@ impl Config {
 
     /// Puts what `policies.yaml` says in force.
     pub(crate) fn with_policies(self) -> Result<Self, ConfigError> {
-        self.policies.replace(policies::read(&self.settings_dir)?.unwrap_or_default());
+        let path = self.policies_file();
+        let policies = policies::read(&self.settings_dir).map_err(|error| match error {
+            policies::Unreadable::Io(source) => ConfigError::Unusable { path, source },
+            policies::Unreadable::Faults(faults) => ConfigError::Faults { path, faults },
+        });
+        self.policies.replace(policies?.unwrap_or_default());
         Ok(self)
     }
 
@@ -255,7 +260,7 @@ impl Config {
     pub(crate) fn with_policies_or_troubles(self) -> Self {
         match policies::read(&self.settings_dir) {
             Ok(policies) => self.policies.replace(policies.unwrap_or_default()),
-            Err(error) => self.policies.refuse(policies::troubles(&error)),
+            Err(error) => self.policies.refuse(error.troubles(&self.settings_dir)),
         }
         self
     }
