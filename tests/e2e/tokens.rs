@@ -301,7 +301,7 @@ fn keys_of_the_environment_open_as_their_roles_say() {
 #[test]
 fn wrong_settings_are_refused_without_a_word_of_what_is_secret() {
     let host = TestHost::new();
-    let refused = |name, value| {
+    let refused = |name: &str, value: &str| {
         let ended = host.run_with(&["serve", "--port", "0"], "", &[(name, value)]).exits(70);
         assert!(!ended.stderr.contains("hush"), "{}", ended.stderr);
         ended
