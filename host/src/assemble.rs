@@ -87,6 +87,7 @@ impl Host {
             Settings {
                 name: name(),
                 attempts_max,
+                grace: config.file.http.drain_seconds.seconds(),
                 lease: config.file.lease_seconds.unwrap_or_default().span(),
                 quarantine: config.file.quarantine.unwrap_or_default(),
                 idempotency: config.file.idempotency_hours.unwrap_or_default().duration(),
@@ -121,6 +122,17 @@ impl Host {
         };
         self.engine.install_builtins(true).await?;
         Ok(self.engine.start(lock).await?)
+    }
+
+    /// Takes no more jobs in, and waits for running attempts. What there is can be read until the
+    /// host is closed.
+    pub(crate) async fn drain(&self) {
+        self.engine.drain().await;
+    }
+
+    /// Stops the attempts that are waited for.
+    pub(crate) fn hurry(&self) {
+        self.engine.hurry();
     }
 
     fn lock(&self, database: &Path) -> Result<DispatchLock, EngineError> {

@@ -14,6 +14,7 @@ use apflow_model::breaker::BreakerRules;
 use apflow_model::concurrency::{Admission, Concurrency};
 use apflow_model::idempotency::IdempotencyHours;
 use apflow_model::lease::LeaseSeconds;
+use apflow_model::listener::ListenerSettings;
 use apflow_model::policies::CurrentPolicies;
 use apflow_model::quarantine::QuarantineRule;
 use apflow_model::reader::FileFault;
@@ -131,6 +132,8 @@ pub(crate) struct ConfigFile {
     pub(crate) admin_token: Option<String>,
     /// What else opens the HTTP API.
     pub(crate) auth: Option<AuthSettings>,
+    /// How the host listens for HTTP.
+    pub(crate) http: ListenerSettings,
     /// How many attempts run at once.
     pub(crate) attempts_max: Option<AttemptsMax>,
     /// How long an idempotency key is kept.
@@ -244,7 +247,12 @@ impl Config {
 
     /// Puts what `policies.yaml` says in force.
     pub(crate) fn with_policies(self) -> Result<Self, ConfigError> {
-        self.policies.replace(policies::read(&self.settings_dir)?.unwrap_or_default());
+        let path = self.policies_file();
+        let policies = policies::read(&self.settings_dir).map_err(|error| match error {
+            policies::Unreadable::Io(source) => ConfigError::Unusable { path, source },
+            policies::Unreadable::Faults(faults) => ConfigError::Faults { path, faults },
+        });
+        self.policies.replace(policies?.unwrap_or_default());
         Ok(self)
     }
 
@@ -252,7 +260,7 @@ impl Config {
     pub(crate) fn with_policies_or_troubles(self) -> Self {
         match policies::read(&self.settings_dir) {
             Ok(policies) => self.policies.replace(policies.unwrap_or_default()),
-            Err(error) => self.policies.refuse(policies::troubles(&error)),
+            Err(error) => self.policies.refuse(error.troubles(&self.settings_dir)),
         }
         self
     }

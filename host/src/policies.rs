@@ -9,10 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apflow_model::policies::{CurrentPolicies, Policies};
+use apflow_model::reader::FileFault;
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, Metadata, MetadataExt};
-
-use crate::config::ConfigError;
 
 /// The file in the folder of the settings.
 pub(crate) const POLICIES_FILE: &str = "policies.yaml";
@@ -21,6 +20,28 @@ pub(crate) const POLICIES_FILE: &str = "policies.yaml";
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The largest file.
 const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// What keeps the file from being read.
+#[derive(Debug)]
+pub(crate) enum Unreadable {
+    /// It cannot be opened, or is too large.
+    Io(io::Error),
+    /// It has faults.
+    Faults(Vec<FileFault>),
+}
+
+impl Unreadable {
+    /// What is wrong, a sentence each, with the place of every fault.
+    pub(crate) fn troubles(&self, settings: &Path) -> Vec<String> {
+        let path = settings.join(POLICIES_FILE);
+        match self {
+            Self::Io(error) => vec![format!("{}: {error}", path.display())],
+            Self::Faults(faults) => {
+                faults.iter().map(|fault| format!("{}:{fault}", path.display())).collect()
+            }
+        }
+    }
+}
 
 /// What tells two states of the file apart: when it was changed, its size, and which file it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,8 +54,7 @@ impl Mark {
 }
 
 /// Reads the file. None where there is none: the shipped roles apply then.
-pub(crate) fn read(settings: &Path) -> Result<Option<Policies>, ConfigError> {
-    let path = settings.join(POLICIES_FILE);
+pub(crate) fn read(settings: &Path) -> Result<Option<Policies>, Unreadable> {
     let text = Dir::open_ambient_dir(settings, ambient_authority()).and_then(|folder| {
         let mut text = String::new();
         folder.open(POLICIES_FILE)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
@@ -43,22 +63,9 @@ pub(crate) fn read(settings: &Path) -> Result<Option<Policies>, ConfigError> {
         is_whole.then_some(text).ok_or_else(|| io::Error::other("it has more than 1 MiB"))
     });
     match text {
-        Ok(text) => match Policies::parse(&text) {
-            Ok(policies) => Ok(Some(policies)),
-            Err(faults) => Err(ConfigError::Faults { path, faults }),
-        },
+        Ok(text) => Policies::parse(&text).map(Some).map_err(Unreadable::Faults),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(ConfigError::Unusable { path, source }),
-    }
-}
-
-/// What is wrong, a sentence each, with the place of every fault.
-pub(crate) fn troubles(error: &ConfigError) -> Vec<String> {
-    match error {
-        ConfigError::Faults { path, faults } => {
-            faults.iter().map(|fault| format!("{}:{fault}", path.display())).collect()
-        }
-        other => vec![apflow_api::chain(other)],
+        Err(error) => Err(Unreadable::Io(error)),
     }
 }
 
@@ -95,7 +102,7 @@ fn look(settings: &Path, current: &CurrentPolicies, before: Option<Mark>) -> Opt
                 settings.join(POLICIES_FILE).display()
             )],
         ),
-        Err(error) => refuse(current, troubles(&error)),
+        Err(error) => refuse(current, error.troubles(settings)),
     }
     now
 }
@@ -143,7 +150,8 @@ mod tests {
 
         rewrite(folder, &current, &mut seen, good);
         assert!(current.troubles().is_empty());
-        std::fs::remove_file(folder.join(POLICIES_FILE)).unwrap();
+        let settings = Dir::open_ambient_dir(folder, ambient_authority()).unwrap();
+        settings.remove_file(POLICIES_FILE).unwrap();
         look(folder, &current, seen);
         assert!(current.get().roles.find("guest").is_some());
         assert!(current.troubles()[0].contains("is gone"));

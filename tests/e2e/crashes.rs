@@ -146,7 +146,7 @@ fn a_task_that_was_running_when_the_host_ended_twice_is_quarantined() {
 
 #[test]
 fn a_stop_that_cuts_an_attempt_short_is_not_held_against_its_task() {
-    let host = TestHost::new();
+    let host = TestHost::new().with_settings("http: { drain_seconds: 1 }\n");
     let (gate, server) = gate(&host);
     let job = json!({ "executor": "rest_executor", "inputs": { "url": server.url("/held") },
                       "max_attempts": 1 });

@@ -346,7 +346,7 @@ fn an_output_cannot_name_a_file() {
 fn a_file_over_the_limit_is_refused_before_it_is_sent() {
     let host = TestHost::new();
     let serving = Serving::start(&host);
-    let head = "POST /api/v1/files?name=a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n";
+    let head = "POST /api/v1/files?name=a HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n";
     let token = format!("Authorization: Bearer {}\r\n", serving.token());
     let stream = serving.send(&format!("{head}{token}Content-Length: 1073741825\r\n\r\n"));
     let mut line = String::new();
@@ -359,7 +359,7 @@ fn a_file_over_the_limit_is_refused_before_it_is_sent() {
 fn an_upload_that_breaks_off_leaves_nothing() {
     let host = TestHost::new();
     let serving = Serving::start(&host);
-    let head = "POST /api/v1/files?name=a HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n";
+    let head = "POST /api/v1/files?name=a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n";
     let token = format!("Authorization: Bearer {}\r\n\r\n", serving.token());
     let stream = serving.send(&format!("{head}{token}only the beginning"));
     serving.until(|| count(&host, "uploads") == 1);

@@ -47,6 +47,11 @@ impl<'host> Serving<'host> {
         Self::start_as(host, host.command(), &["--port", "0", "--no-dispatch"])
     }
 
+    /// Starts `serve` on a free port with more arguments.
+    pub(crate) fn start_by(host: &'host TestHost, more: &[&str]) -> Self {
+        Self::start_as(host, host.command(), &[&["--port", "0"], more].concat())
+    }
+
     fn start_as(host: &'host TestHost, mut command: Command, more: &[&str]) -> Self {
         command.args(["serve", "--json", "--log", "warn"]).args(more);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
@@ -56,7 +61,7 @@ impl<'host> Serving<'host> {
             assert!(stdout.read_line(&mut said).unwrap() > 0, "the host ended: {said}");
         }
         let said: Value = serde_json::from_str(&said).unwrap();
-        let address = said["url"].as_str().unwrap().strip_prefix("http://").unwrap().to_owned();
+        let address = said["url"].as_str().unwrap().split_once("://").unwrap().1.to_owned();
         assert_eq!(said["token_file"], host.config_file().to_str().unwrap());
         Self { child, address, token: token(host), host }
     }
@@ -136,6 +141,23 @@ impl<'host> Serving<'host> {
         stream
     }
 
+    /// Sends these bytes, and reads what comes until the host closes the connection.
+    pub(crate) fn exchange(&self, text: &str) -> String {
+        String::from_utf8_lossy(&self.exchange_bytes(text)).into_owned()
+    }
+
+    /// The same, as the bytes that came.
+    pub(crate) fn exchange_bytes(&self, text: &str) -> Vec<u8> {
+        let mut stream = self.send(text);
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut answer = Vec::new();
+        if let Err(error) = stream.read_to_end(&mut answer) {
+            // A host that closes before it has read everything resets the connection.
+            assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{text:?}");
+        }
+        answer
+    }
+
     /// Waits until this holds.
     pub(crate) fn until(&self, holds: impl Fn() -> bool) {
         let start = Instant::now();
@@ -174,7 +196,8 @@ impl<'host> Serving<'host> {
         self.signal("-KILL");
     }
 
-    fn signal(&self, signal: &str) {
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: &str) {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
     }
@@ -185,14 +208,11 @@ impl<'host> Serving<'host> {
         self.wait()
     }
 
-    /// Asks it to end, and waits until it takes no more requests.
+    /// Asks it to end, and waits until it takes no more jobs.
     pub(crate) fn ask_to_end(&self) {
         self.signal("-TERM");
-        let start = Instant::now();
-        while TcpStream::connect(&self.address).is_ok() {
-            assert!(start.elapsed() < PATIENCE, "it takes requests for ever");
-            std::thread::yield_now();
-        }
+        let is_ready = || self.try_ask("GET /ready", None, b"").is_some_and(|it| it.status == 200);
+        self.until(|| !is_ready());
     }
 
     /// Waits until it has ended, and returns its exit code.

@@ -34,7 +34,7 @@ impl EventStream {
     ) -> Self {
         let last_id = last_id.map(|id| format!("Last-Event-ID: {id}\r\n")).unwrap_or_default();
         let stream = serving.send(&format!(
-            "GET /api/v1/jobs/{job}/events{query} HTTP/1.1\r\nHost: test\r\n\
+            "GET /api/v1/jobs/{job}/events{query} HTTP/1.1\r\nHost: localhost\r\n\
              Authorization: Bearer {}\r\nAccept: text/event-stream\r\n{last_id}\r\n",
             serving.token()
         ));

@@ -186,7 +186,7 @@ fn what_cannot_be_watched_is_refused() {
     let id = submit_waiting(&serving);
     let stream = |query: &str, header: &str, token: &str| {
         let head = format!(
-            "GET /api/v1/jobs/{query} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\
+            "GET /api/v1/jobs/{query} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
              Authorization: Bearer {token}\r\nAccept: text/event-stream\r\n{header}\r\n"
         );
         crate::serving::Answer::read(serving.send(&head)).unwrap()

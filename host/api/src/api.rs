@@ -126,8 +126,9 @@ impl Api {
     ///
     /// # Errors
     ///
-    /// With the code [`Code::DatabaseUnavailable`](crate::Code::DatabaseUnavailable) as long as the
-    /// database cannot be written. It passes by itself.
+    /// With the code [`Code::Draining`](crate::Code::Draining) once the host is about to end, and with
+    /// [`Code::DatabaseUnavailable`](crate::Code::DatabaseUnavailable) as long as the database cannot
+    /// be written. That passes by itself.
     pub fn check(&self) -> Result<(), ApiError> {
         Ok(self.engine.check()?)
     }

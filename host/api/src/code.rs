@@ -107,6 +107,8 @@ codes! {
     HostLocked = "host-locked" 409;
     /// As many watch jobs as may.
     TooManyWatchers = "too-many-watchers" 429;
+    /// The host is about to end, and takes no more jobs in.
+    Draining = "draining" 503;
     /// The database cannot be reached, opened or written.
     DatabaseUnavailable = "database-unavailable" 503;
     /// The data directory cannot be used.
@@ -125,6 +127,12 @@ codes! {
     UnknownRoute = "unknown-route" 404;
     /// The path has no such method.
     MethodNotAllowed = "method-not-allowed" 405;
+    /// The request calls the host by a name that is not its own.
+    UnknownHost = "unknown-host" 421;
+    /// A web page asks that may not use the API.
+    ForeignOrigin = "foreign-origin" 403;
+    /// The body of the request comes too slowly.
+    TooSlow = "too-slow" 408;
     /// The request is too large.
     PayloadTooLarge = "payload-too-large" 413;
     /// The host failed.

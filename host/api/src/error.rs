@@ -13,6 +13,10 @@ use crate::code::Code;
 /// enough to meet the next ends, and seldom enough to cost nothing.
 const TOO_MANY_TASKS_RETRY_SECONDS: u32 = 10;
 
+/// When to try again at a host that is about to end: by then another takes its place, or it has
+/// started anew.
+const DRAINING_RETRY_SECONDS: u32 = 5;
+
 /// Why a verb was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
@@ -79,6 +83,7 @@ impl ApiError {
                 EngineError::IdempotencyConflict(_) => Code::IdempotencyConflict,
                 EngineError::RemovedJob(_) => Code::UnknownJob,
                 EngineError::Busy => Code::Busy,
+                EngineError::Draining => Code::Draining,
                 EngineError::InvalidSchedule(_) => Code::InvalidSchedule,
                 EngineError::UnknownSchedule(_) => Code::UnknownSchedule,
                 EngineError::ScheduleTaken(_) => Code::ScheduleTaken,
@@ -125,6 +130,9 @@ impl ApiError {
         }
         if let Self::Engine(EngineError::RateLimited(too_many)) = self {
             return too_many.retry_after;
+        }
+        if self.code() == Code::Draining {
+            return Some(DRAINING_RETRY_SECONDS);
         }
         // The store empties its lanes, and looks at a database that failed, more often than that.
         matches!(self.code(), Code::Busy | Code::DatabaseUnavailable).then_some(1)

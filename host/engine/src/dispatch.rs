@@ -46,7 +46,8 @@ impl Engine {
         let stop = Arc::new(Notify::new());
         let running = tokio::spawn(run(Arc::clone(self), session, Arc::clone(&stop)));
         let background = background::start(self);
-        *self.dispatcher.lock().await = Some(Dispatcher { stop, running, background, lock });
+        *self.dispatcher.lock().await = Some(Dispatcher { stop, running, background });
+        *self.lock.lock().await = lock;
         Ok(())
     }
 
@@ -63,25 +64,6 @@ impl Engine {
         let sweeping = tokio::task::spawn_blocking(move || files.sweep(&kept));
         let unusable = |source| EngineError::DataDir { what: "its files".to_owned(), source };
         sweeping.await?.map_err(unusable)
-    }
-
-    /// Stops dispatching, waits a while for running attempts, and closes the database.
-    ///
-    /// Attempts that are still running then are stopped, and their tasks are given back.
-    pub async fn close(&self) {
-        if let Some(dispatcher) = self.dispatcher.lock().await.take() {
-            let Dispatcher { stop, running, mut background, lock } = dispatcher;
-            stop.notify_one();
-            if let Err(error) = running.await {
-                tracing::error!(%error, "the dispatcher did not end well");
-            }
-            background.shutdown().await;
-            self.breakers.store_moves().await;
-            self.store.close().await;
-            drop(lock);
-        } else {
-            self.store.close().await;
-        }
     }
 }
 
@@ -317,10 +299,13 @@ impl Running {
         list.insert((task, attempt), stop);
     }
 
-    /// Waits for every attempt to end, and after `grace` stops those that have not.
+    /// Waits for every attempt to end. Stops those that have not after `grace`, or when the end is
+    /// hurried.
     async fn end(&mut self, engine: &Arc<Engine>, grace: Duration) {
-        if tokio::time::timeout(grace, self.all_ended(engine)).await.is_ok() {
-            return;
+        tokio::select! {
+            () = self.all_ended(engine) => return,
+            () = tokio::time::sleep(grace) => {}
+            () = engine.drain.hurried() => {}
         }
         engine.stop_all(StopReason::HostClosing);
         if tokio::time::timeout(END_MAX, self.all_ended(engine)).await.is_err() {

@@ -35,6 +35,7 @@ use crate::looks::Looks;
 use crate::rates::Rates;
 use crate::registry::Registry;
 use crate::remembered::Remembered;
+use crate::stage::Drain;
 
 /// How often a waiting caller looks a job up, in case it missed the news of its end.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -45,7 +46,7 @@ pub struct Settings {
     pub name: String,
     /// How many attempts may run at once, from 1.
     pub attempts_max: u32,
-    /// The longest that [`Engine::close`] waits for running attempts.
+    /// The longest that [`Engine::drain`] waits for running attempts.
     pub grace: Duration,
     /// The most bytes that one uploaded file may have.
     pub upload_bytes_max: u64,
@@ -126,6 +127,9 @@ pub struct Engine {
     /// The attempts that run here, to be stopped when their job is cancelled.
     running: std::sync::Mutex<HashMap<(TaskId, u32), Stop>>,
     pub(crate) dispatcher: Mutex<Option<Dispatcher>>,
+    /// None where the database is on a server, which any number of hosts share.
+    pub(crate) lock: Mutex<Option<DispatchLock>>,
+    pub(crate) drain: Drain,
 }
 
 /// The task that dispatches, while it runs.
@@ -133,8 +137,6 @@ pub(crate) struct Dispatcher {
     pub(crate) stop: Arc<Notify>,
     pub(crate) running: JoinHandle<()>,
     pub(crate) background: JoinSet<()>,
-    /// None where the database is on a server, which any number of hosts share.
-    pub(crate) lock: Option<DispatchLock>,
 }
 
 impl Engine {
@@ -168,15 +170,19 @@ impl Engine {
             places,
             running: std::sync::Mutex::default(),
             dispatcher: Mutex::default(),
+            lock: Mutex::default(),
+            drain: Drain::default(),
         })
     }
 
-    /// Whether work can be taken in and ended: the database can be written.
+    /// Whether work can be taken in and ended: the host stays, and the database can be written.
     ///
     /// # Errors
     ///
-    /// [`EngineError::Store`] as long as it cannot. It passes by itself.
+    /// [`EngineError::Draining`] once the host is about to end, [`EngineError::Store`] as long as the
+    /// database cannot be written. That passes by itself.
     pub fn check(&self) -> Result<(), EngineError> {
+        self.admit_jobs()?;
         self.store.trouble().map_or(Ok(()), |trouble| Err(trouble.into()))
     }
 
@@ -212,7 +218,7 @@ impl Engine {
         Ok(self.store.list_jobs(&filter, before, limit).await?)
     }
 
-    /// Waits until a job has ended.
+    /// Waits until a job has ended, or until this host runs nothing any more.
     ///
     /// None when there is no such job that is seen.
     ///
@@ -232,8 +238,11 @@ impl Engine {
                 Some(state) if state.is_end() => return Ok(self.store.find_job(id).await?),
                 Some(_) => {}
             }
-            // Running out of time is fine: the loop looks again.
-            drop(tokio::time::timeout(LOOK_AGAIN, ended).await);
+            tokio::select! {
+                () = ended => {}
+                () = tokio::time::sleep(LOOK_AGAIN) => {}
+                () = self.drain.over() => return Ok(self.store.find_job(id).await?),
+            }
         }
     }
 

@@ -46,6 +46,11 @@ pub enum EngineError {
     /// More jobs are being submitted than can be written. Nothing was stored.
     #[error("the host has as many submissions to write as it can hold: submit again in a moment")]
     Busy,
+    /// The host is about to end. Nothing was stored.
+    #[error(
+        "the host is about to end and takes no more jobs in: submit to another, or again later"
+    )]
+    Draining,
     /// The schedule itself is wrong. Nothing was stored.
     #[error("{0}")]
     InvalidSchedule(SpecFault),

@@ -136,6 +136,7 @@ impl Engine {
         owner: Option<&str>,
         hops: Hops,
     ) -> Result<Job, EngineError> {
+        self.admit_jobs()?;
         let schedule = self.show_schedule(name, owner).await?;
         let job = self.job_of(&schedule, hops).await?;
         let stored = self.store.trigger_schedule(&schedule, job, self.now()).await;
@@ -211,9 +212,10 @@ impl Engine {
     }
 }
 
-/// Fires every tick when it is due, without an end.
+/// Fires every tick when it is due, until the host is about to end: another fires the next ones, or
+/// they are caught up with.
 pub(crate) async fn run(engine: Arc<Engine>) {
-    loop {
+    while !engine.drain.has_begun() {
         let next = fire_due(&engine).await;
         tokio::time::sleep(next).await;
     }

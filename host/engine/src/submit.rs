@@ -51,9 +51,10 @@ impl Engine {
     /// [`EngineError::ToolBlocked`], [`EngineError::UnknownRole`],
     /// [`EngineError::GrantNotAsked`] and [`EngineError::JobLoop`] for a job that is refused,
     /// [`EngineError::RateLimited`] for too many tasks of a tool within a minute,
-    /// [`EngineError::TooManyTasks`] while too many others have not ended, [`EngineError::Busy`] and
-    /// [`EngineError::Store`]. Nothing is stored then.
+    /// [`EngineError::TooManyTasks`] while too many others have not ended, [`EngineError::Busy`],
+    /// [`EngineError::Draining`] and [`EngineError::Store`]. Nothing is stored then.
     pub async fn submit(self: &Arc<Self>, submission: NewSubmission) -> Result<Job, EngineError> {
+        self.admit_jobs()?;
         let job = self.checked(submission).await?;
         self.count_tasks(&job.spec)?;
         let stored = self.store.submit(job, self.now()).await;
@@ -90,6 +91,7 @@ impl Engine {
         if let Some(id) = earlier.map_err(conflict)? {
             return self.replay(id).await;
         }
+        self.admit_jobs()?;
         let job = self.checked(submission).await?;
         self.count_tasks(&job.spec)?;
         match self.store.submit_once(job, once, now).await.map_err(conflict)? {

@@ -420,6 +420,15 @@ pub(crate) struct Serve {
     /// Run nothing: leave that to workers.
     #[arg(long)]
     pub(crate) no_dispatch: bool,
+    /// Speak TLS, with this certificate: a PEM file, with those that lead to its authority.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The private key of the certificate: a PEM file.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Listen on an open address without TLS: a proxy in front of the host speaks it.
+    #[arg(long)]
+    pub(crate) behind_proxy: bool,
 }
 
 #[derive(Debug, Subcommand)]

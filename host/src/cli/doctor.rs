@@ -13,11 +13,13 @@ use super::output::{Output, columns};
 use crate::config::Config;
 
 pub(crate) async fn run(
-    config: &Config,
+    config: Config,
     is_repair: bool,
     output: &Output,
 ) -> Result<Exit, CliError> {
-    let diagnosis = invoke(config, ExamineHost { is_repair }).await?;
+    // Policies that are not valid are something to be told of, not to stop at.
+    let config = config.with_policies_or_troubles();
+    let diagnosis = invoke(&config, ExamineHost { is_repair }).await?;
     output.result(&diagnosis, || text(&diagnosis, is_repair));
     Ok(if diagnosis.healthy { Exit::Ok } else { Exit::Failed })
 }

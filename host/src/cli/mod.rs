@@ -100,10 +100,7 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         }
         Verb::Tools { verb } => tools::run(&config()?, verb, output).await,
         Verb::Validate(verb) => validate::run(&verb, output),
-        Verb::Schema { of } => {
-            schema::run(of, output);
-            Ok(Exit::Ok)
-        }
+        Verb::Schema { of } => Ok(schema::run(of, output)),
         Verb::Plugins { verb: PluginsVerb::Release { name } } => {
             plugins::release(&config()?, name, output).await
         }
@@ -134,11 +131,8 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         }
         Verb::Audit { verb } => audit::run(config, verb, output).await,
         Verb::Secrets { verb: SecretsVerb::List } => secrets::list(&config()?, output).await,
-        Verb::Doctor { repair } => {
-            let config = settings()?.with_policies_or_troubles();
-            doctor::run(&config, repair, output).await
-        }
-        Verb::Policies { verb } => policies::run(&config()?, &verb, output),
+        Verb::Doctor { repair } => doctor::run(settings()?, repair, output).await,
+        Verb::Policies { verb } => Ok(policies::run(&config()?, &verb, output)),
         Verb::Serve(verb) => serve::run(&config()?, verb, output).await,
         Verb::Worker => worker::run(&config()?, output).await,
         Verb::Plugin { verb: PluginVerb::New(new) } => new::run(&new, output),

@@ -5,18 +5,17 @@ use apflow_model::role::{Role, ToolPattern};
 use serde_json::json;
 
 use super::arguments::PoliciesVerb;
-use super::error::CliError;
 use super::exit::Exit;
 use super::output::{Output, columns};
 use crate::config::Config;
 
 /// Does a verb of it. A file that is not valid is an error of `config`.
-pub(crate) fn run(config: &Config, verb: &PoliciesVerb, output: &Output) -> Result<Exit, CliError> {
+pub(crate) fn run(config: &Config, verb: &PoliciesVerb, output: &Output) -> Exit {
     match verb {
         PoliciesVerb::Show => show(config, output),
         PoliciesVerb::Check => check(config, output),
     }
-    Ok(Exit::Ok)
+    Exit::Ok
 }
 
 fn show(config: &Config, output: &Output) {

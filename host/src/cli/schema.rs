@@ -5,11 +5,12 @@ use apflow_model::policies::Policies;
 use apflow_model::tool::Tool;
 
 use super::arguments::SchemaOf;
+use super::exit::Exit;
 use super::output::Output;
 use crate::http;
 
 /// Prints a schema.
-pub(crate) fn run(of: SchemaOf, output: &Output) {
+pub(crate) fn run(of: SchemaOf, output: &Output) -> Exit {
     let schema = match of {
         SchemaOf::Plugin => Manifest::schema(),
         SchemaOf::Tool => Tool::schema(),
@@ -17,4 +18,5 @@ pub(crate) fn run(of: SchemaOf, output: &Output) {
         SchemaOf::Openapi => http::document(),
     };
     output.result(&schema, || format!("{schema:#}"));
+    Exit::Ok
 }

@@ -1,10 +1,11 @@
 //! `serve`: the HTTP API, and the work behind it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use apflow_api::SystemClock;
+use apflow_api::{SystemClock, chain};
+use apflow_model::listener::{ListenerSettings, TlsFiles};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -16,29 +17,37 @@ use super::output::Output;
 use super::signals::Signals;
 use crate::assemble::{self, Host};
 use crate::config::{Config, ConfigError};
-use crate::http::{self, Access, Door};
+use crate::http::{self, Access, Door, Listener, Site, Tls, TlsError};
 
-/// How long open requests may take to end once the host was asked to.
+/// How long open requests may take to end once nothing runs any more.
 const GRACE: Duration = Duration::from_secs(3);
 
 pub(crate) async fn run(config: &Config, serve: Serve, output: &Output) -> Result<Exit, CliError> {
+    let settings = settings(config, &serve);
+    admit(serve.host, &settings)?;
     let credentials = config.credentials()?;
+    let unreadable = |error: TlsError| CliError::Usage(chain(&error));
+    let tls = settings.tls.clone().map(Tls::open).transpose().map_err(unreadable)?;
     let address = SocketAddr::new(serve.host, serve.port);
     let unusable = |source| CliError::Io { what: format!("address {address}"), source };
+    let deaf = |source| CliError::Io { what: "the process's signals".to_owned(), source };
     Host::with(config, async |host| {
         let access =
             Access::new(host.api.clone(), Arc::new(SystemClock), &credentials, assemble::fetch());
         let access =
             access.map_err(|reason| ConfigError::Invalid { path: config.config_file(), reason })?;
-        let listener = TcpListener::bind(address).await.map_err(unusable)?;
-        let bound = listener.local_addr().map_err(unusable)?;
-        let signals = Signals::listen();
-        let signals = signals
-            .map_err(|source| CliError::Io { what: "the process's signals".to_owned(), source })?;
+        let socket = TcpListener::bind(address).await.map_err(unusable)?;
+        let bound = socket.local_addr().map_err(unusable)?;
+        let mut signals = Signals::listen().map_err(deaf)?;
         if !serve.no_dispatch {
             host.start().await?;
         }
-        let url = format!("http://{bound}");
+        let (end, ending) = watch::channel(());
+        let door = Door::new(host.api.clone(), access, ending.clone());
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{bound}");
+        let router = http::router(door, Site::new(&settings, tls.is_some()));
+        let listener = Listener::new(socket, tls, settings, router).map_err(deaf)?;
         let file = config.config_file();
         output.result(
             &json!({ "url": url, "token_file": file, "token_is_new": credentials.is_new }),
@@ -47,35 +56,44 @@ pub(crate) async fn run(config: &Config, serve: Serve, output: &Output) -> Resul
                 format!("listening on {url}\n{made} {}", file.display())
             },
         );
-        let (end, ending) = watch::channel(());
-        let door = Door::new(host.api.clone(), access, ending);
-        answer(listener, door, end, signals).await.map_err(unusable)
+        tokio::select! {
+            () = listener.serve(ending) => {}
+            () = until_ended(host, &mut signals, end) => {}
+        }
+        Ok::<_, CliError>(())
     })
     .await?;
     Ok(Exit::Ok)
 }
 
-/// Answers requests until the process is asked to end, and a little longer those that are open.
-async fn answer(
-    listener: TcpListener,
-    door: Door,
-    end: watch::Sender<()>,
-    mut signals: Signals,
-) -> std::io::Result<()> {
-    let mut stop = end.subscribe();
-    let service = http::router(door).into_make_service_with_connect_info::<SocketAddr>();
-    let serving = axum::serve(listener, service).with_graceful_shutdown(async move {
-        // An error says that the sender is gone, which is an end as well.
-        drop(stop.changed().await);
-    });
-    let ending = async {
-        signals.ended().await;
-        tracing::info!("ending: no new requests are taken, running attempts may finish");
-        end.send_replace(());
-        tokio::time::sleep(GRACE).await;
-    };
-    tokio::select! {
-        served = serving => served,
-        () = ending => Ok(()),
+/// What `config.yaml` and the flags say; the flags count more.
+fn settings(config: &Config, serve: &Serve) -> ListenerSettings {
+    let mut settings = config.file.http.clone();
+    if let (Some(certificate), Some(key)) = (&serve.tls_cert, &serve.tls_key) {
+        settings.tls = Some(TlsFiles { certificate: certificate.clone(), key: key.clone() });
     }
+    settings.behind_proxy |= serve.behind_proxy;
+    settings
+}
+
+/// Refuses to listen where tokens would cross a network for everybody to read.
+fn admit(host: IpAddr, settings: &ListenerSettings) -> Result<(), CliError> {
+    if host.to_canonical().is_loopback() || settings.tls.is_some() || settings.behind_proxy {
+        return Ok(());
+    }
+    Err(CliError::Usage(format!(
+        "other machines can reach `{host}`, and tokens would cross the network in plain text: give \
+         a certificate with `--tls-cert` and `--tls-key`, or say `--behind-proxy` when a proxy in \
+         front of this host speaks TLS"
+    )))
+}
+
+/// Waits until the process is asked to end, lets running attempts finish, ends all streams, and
+/// waits a little longer for open requests.
+async fn until_ended(host: &Host, signals: &mut Signals, end: watch::Sender<()>) {
+    signals.ended().await;
+    tracing::info!("ending: no new jobs are taken, running attempts may finish");
+    signals.drain(host).await;
+    end.send_replace(());
+    tokio::time::sleep(GRACE).await;
 }

@@ -18,6 +18,7 @@ pub(crate) async fn run(config: &Config, output: &Output) -> Result<Exit, CliErr
         output.result(&json!({ "working": true }), || "working".to_owned());
         signals.ended().await;
         tracing::info!("ending: nothing more is taken, running attempts may finish");
+        signals.drain(host).await;
         Ok::<_, CliError>(())
     })
     .await?;

@@ -2,11 +2,16 @@
 
 mod auth;
 mod body;
+mod compress;
 mod files;
+mod headers;
 mod limit;
+mod listen;
 mod openapi;
 mod problem;
 mod route;
+mod site;
+mod unchanged;
 mod watch;
 
 use std::net::SocketAddr;
@@ -18,7 +23,7 @@ use apflow_model::access::Principal;
 use axum::Router;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -26,8 +31,10 @@ use tokio::sync::watch::Receiver;
 
 pub(crate) use auth::{Access, Fetch, jwt};
 use limit::Standings;
+pub(crate) use listen::{Listener, Tls, TlsError};
 pub(crate) use openapi::document;
 use problem::Problem;
+pub(crate) use site::Site;
 
 /// The largest request body, in bytes.
 const BODY_BYTES_MAX: usize = 16 << 20;
@@ -100,8 +107,8 @@ impl Requests {
     }
 }
 
-/// The routes of all verbs.
-pub(crate) fn router(door: Door) -> Router {
+/// The routes of all verbs, for clients that call the host by a name of this site.
+pub(crate) fn router(door: Door, site: Site) -> Router {
     let mut router = Router::new().route("/health", get(health)).route("/ready", get(ready));
     for entry in TABLE {
         let mut route = route::of(entry);
@@ -111,7 +118,7 @@ pub(crate) fn router(door: Door) -> Router {
         }
         router = router.route(entry.path, route);
     }
-    router
+    let router = router
         .route(UploadFile::PATH, post(files::upload))
         .route(OpenFile::PATH, get(files::open))
         .merge(openapi::router())
@@ -119,6 +126,16 @@ pub(crate) fn router(door: Door) -> Router {
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn(limit::tell))
+        .layer(middleware::from_fn(unchanged::skip))
+        .layer(compress::layer());
+    // What a page may not read, it is not told either: outside of all that answers.
+    let router = match site.cors() {
+        Some(cors) => router.layer(cors),
+        None => router,
+    };
+    router
+        .layer(middleware::from_fn_with_state(site.clone(), site::guard))
+        .layer(middleware::from_fn_with_state(site, headers::secure))
         .layer(middleware::from_fn_with_state(door.clone(), identify))
         .with_state(door)
 }
@@ -150,7 +167,7 @@ async fn method_not_allowed(request: Request) -> Problem {
 
 /// Gives every response the id of its request.
 async fn identify(State(door): State<Door>, mut request: Request, next: Next) -> Response {
-    let id = door.requests.id();
+    let id = RequestId::sent(request.headers()).unwrap_or_else(|| door.requests.id());
     request.extensions_mut().insert(RequestId(id.clone()));
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let mut response = next.run(request).await;
@@ -166,7 +183,45 @@ async fn identify(State(door): State<Door>, mut request: Request, next: Next) ->
 struct RequestId(String);
 
 impl RequestId {
+    /// The longest id of a client's that is taken over, in characters.
+    const CHARACTERS_MAX: usize = 128;
+
+    /// The id that a client gave its request, so that it finds it in the logs of all that it went
+    /// through. None unless it gave one that can stand there as it is.
+    fn sent(headers: &HeaderMap) -> Option<String> {
+        let mut values = headers.get_all(REQUEST_ID).iter();
+        let (value, None) = (values.next()?, values.next()) else { return None };
+        let id = value.to_str().ok()?;
+        let is_sane = (1..=Self::CHARACTERS_MAX).contains(&id.len())
+            && id.bytes().all(|byte| byte.is_ascii_graphic());
+        is_sane.then(|| id.to_owned())
+    }
+
     fn of(request: &Request) -> String {
         request.extensions().get::<Self>().map(|id| id.0.clone()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_sane_id_of_a_client_is_taken_over() {
+        let sent = |id: &str| {
+            let value = HeaderValue::from_bytes(id.as_bytes()).unwrap();
+            RequestId::sent(&HeaderMap::from_iter([(REQUEST_ID, value)]))
+        };
+        for sane in ["a", "01J2-x_y.z:7", &"a".repeat(128)] {
+            assert_eq!(sent(sane).as_deref(), Some(sane));
+        }
+        for other in ["", "a b", "\u{e9}", "a\tb", &"a".repeat(129)] {
+            assert_eq!(sent(other), None, "{other}");
+        }
+        let mut twice = HeaderMap::new();
+        twice.append(REQUEST_ID, HeaderValue::from_static("a"));
+        twice.append(REQUEST_ID, HeaderValue::from_static("b"));
+        assert_eq!(RequestId::sent(&twice), None);
+        assert_eq!(RequestId::sent(&HeaderMap::new()), None);
     }
 }

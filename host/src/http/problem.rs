@@ -60,7 +60,8 @@ impl Problem {
     }
 
     pub(crate) fn of(error: &ApiError, request: &str) -> Self {
-        if error.code().status() >= 500 {
+        // One that is about to end does not fail.
+        if error.code().status() >= 500 && error.code() != Code::Draining {
             tracing::error!(request, error = chain(error), "the host failed");
         }
         Self::quietly(error)

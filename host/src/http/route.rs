@@ -1,6 +1,7 @@
 //! From a request to a verb of the table, and back.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 
 use apflow_api::{Answer, Code, Entry, Input, Method};
 use axum::Json;
@@ -13,8 +14,9 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 
+use super::listen::TooSlow;
 use super::problem::Problem;
-use super::{Door, RequestId};
+use super::{BODY_BYTES_MAX, Door, RequestId};
 
 /// The route of a verb.
 pub(super) fn of(entry: &'static Entry) -> MethodRouter<Door> {
@@ -113,9 +115,25 @@ fn invalid(error: String) -> Problem {
 }
 
 fn unreadable(error: &BytesRejection) -> Problem {
-    let code = match error.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Code::PayloadTooLarge,
-        _ => Code::InvalidRequest,
-    };
-    Problem::new(code, error.body_text())
+    if is_too_slow(error) {
+        return Problem::new(Code::TooSlow, "the body comes too slowly: send it without pauses");
+    }
+    match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            let detail = format!("the body is larger than {} MiB", BODY_BYTES_MAX >> 20);
+            Problem::new(Code::PayloadTooLarge, detail)
+        }
+        _ => invalid(error.body_text()),
+    }
+}
+
+fn is_too_slow(error: &BytesRejection) -> bool {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if error.is::<TooSlow>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }

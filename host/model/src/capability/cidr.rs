@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// A range of addresses: `10.0.0.0/8`, `fd00::/8`, or one address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Cidr {
+pub(crate) struct Cidr {
     /// Its first address. Never one that is mapped from IPv4.
     first: IpAddr,
     /// How many leading bits all its addresses share.
@@ -20,7 +20,7 @@ impl Cidr {
     }
 
     /// Whether an address is in the range. A mapped one is judged as what it maps.
-    pub(super) fn contains(&self, address: IpAddr) -> bool {
+    pub(crate) fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         address.is_ipv4() == self.first.is_ipv4() && mask(address, self.bits) == self.first
     }
@@ -40,7 +40,7 @@ impl Cidr {
     /// # Errors
     ///
     /// A sentence that says what is accepted.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let expected = || {
             format!(
                 "`{text}` is not a range of addresses: expected an address, or one with `/` and \

@@ -4,7 +4,7 @@
 //! did not give up, never more: [`Scope`] is that rule. Enforcement is the sandbox's.
 
 mod asked;
-mod cidr;
+pub(crate) mod cidr;
 mod grant;
 mod host;
 mod http;

@@ -176,9 +176,9 @@ mod tests {
 
     #[test]
     fn the_public_key_is_no_secret_of_hs256() {
-        let signer = Signer::new();
-        let keys = set(&[signer.public("one")]).unwrap();
-        let point = signer.0.public_key().as_ref().to_vec();
+        let provider = Signer::new();
+        let keys = set(&[provider.public("one")]).unwrap();
+        let point = provider.0.public_key().as_ref().to_vec();
         let head = URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256","kid":"one"}"#);
         let signed = format!("{head}.{}", URL_SAFE_NO_PAD.encode(r#"{"sub":"ada"}"#));
         let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &point);
