@@ -147,7 +147,9 @@ impl Serialize for Code {
 
 impl Code {
     /// What any verb may be refused with.
-    pub const OF_ALL: [Self; 7] = [
+    pub const OF_ALL: [Self; 9] = [
+        Self::UnknownHost,
+        Self::ForeignOrigin,
         Self::Unauthorized,
         Self::Forbidden,
         Self::InvalidRequest,

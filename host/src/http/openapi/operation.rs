@@ -231,7 +231,7 @@ impl Described {
             codes.extend(Code::OF_ALL);
         }
         if !matches!(self.takes, Takes::Json(Body::None)) {
-            codes.push(Code::PayloadTooLarge);
+            codes.extend([Code::PayloadTooLarge, Code::TooSlow]);
         }
         let mut by_status = BTreeMap::<u16, Vec<Code>>::new();
         for code in codes {
