@@ -44,8 +44,11 @@ impl fmt::Display for Decision {
 /// Why somebody decided as they did: at most [`REASON_CHARACTERS_MAX`] characters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
-#[schemars(extend("examples" = ["seen by the owner"]))]
-pub struct Reason(#[schemars(length(min = 1, max = REASON_CHARACTERS_MAX))] String);
+#[schemars(extend(
+    "minLength" = 1, "maxLength" = REASON_CHARACTERS_MAX, "pattern" = r"^[^\x00]*$",
+    "examples" = ["seen by the owner"],
+))]
+pub struct Reason(String);
 
 impl Reason {
     /// The text.
