@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use apflow_api::{Api, ApiError};
 use apflow_engine::{
-    Breakers, Builtin, Components, Consents, DataDir, DispatchLock, Engine, EngineError, Files,
-    Settings, SystemClock,
+    Breakers, Builtin, Components, Consents, DataDir, DispatchLock, Engine, EngineError, Files, Live,
+    SystemClock,
 };
 use apflow_model::secret::{Destinations, Secret};
 use apflow_sandbox::{CodeCache, CompileIn, CompileLimits, PortFuture, Sandbox, SecretSource};
@@ -16,9 +16,12 @@ use apflow_store::{Address, Store, StoreError};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, ConfigFile};
 use crate::first_party;
+use crate::reload::Reloads;
 use crate::secret::Vault;
+use crate::settings::Settings;
+use crate::telemetry::spans;
 
 /// How many instances there is room for beside those of attempts: they describe plugins.
 const INSTANCES_SPARE: u32 = 64;
@@ -72,17 +75,15 @@ impl Host {
             gate: breakers.clone(),
         });
         let engine = Engine::new(
-            Settings {
+            apflow_engine::Settings {
                 name: name(),
                 attempts_max,
                 lease: config.file.lease_seconds.unwrap_or_default().span(),
-                quarantine: config.file.quarantine.unwrap_or_default(),
-                idempotency: config.file.idempotency_hours.unwrap_or_default().duration(),
-                concurrency: Arc::new(config.file.concurrency.clone()),
                 admission: config.file.admission,
-                retention: config.file.retention,
+                live: live(&config.file),
                 tools: config.file.tools,
-                ..Settings::default()
+                trace: config.file.telemetry.propagate.then_some(spans::current),
+                ..apflow_engine::Settings::default()
             },
             DataDir { store, components, consents, files },
             sandbox.map_err(EngineError::Sandbox)?,
@@ -106,6 +107,13 @@ impl Host {
         Ok(self.engine.start(lock).await?)
     }
 
+    /// What can be reloaded of it.
+    pub(crate) fn reloads(&self, config: &Config) -> Arc<Reloads> {
+        let engine = Arc::clone(&self.engine);
+        let settings = Settings::new(config, move |file: &ConfigFile| engine.adopt(live(file)));
+        Arc::new(Reloads::new(vec![Box::new(settings)]))
+    }
+
     fn lock(&self, database: &Path) -> Result<DispatchLock, EngineError> {
         let lock = DispatchLock::acquire(&self.folder)?;
         let (Some(folder), Some(name)) = (database.parent(), database.file_name()) else {
@@ -115,6 +123,16 @@ impl Host {
         let unusable = |source| EngineError::DataDir { what: folder.display().to_string(), source };
         let folder = config::open_folder(folder).map_err(unusable)?;
         lock.and_database(&folder, &name.to_string_lossy())
+    }
+}
+
+/// The settings that the engine takes anew while it works.
+fn live(file: &ConfigFile) -> Live {
+    Live {
+        concurrency: Arc::new(file.concurrency.clone()),
+        idempotency: file.idempotency_hours.unwrap_or_default().duration(),
+        quarantine: file.quarantine.unwrap_or_default(),
+        retention: file.retention,
     }
 }
 

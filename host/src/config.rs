@@ -13,10 +13,12 @@ use apflow_model::lease::LeaseSeconds;
 use apflow_model::quarantine::QuarantineRule;
 use apflow_model::reader::FileFault;
 use apflow_model::retention::Retention;
+use apflow_model::telemetry::{OtlpHeaders, OtlpSettings, Share, TelemetrySettings};
 use apflow_model::tool_settings::ToolSettings;
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt, Permissions, PermissionsExt};
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::secret::{SECRETS_FILE, Unreadable, Vault};
 
@@ -41,6 +43,8 @@ pub(crate) struct Config {
     pub(crate) environment: BTreeMap<String, String>,
     /// The operator's secrets.
     pub(crate) secrets: Vault,
+    /// The collector that the environment names. One in `config.yaml` wins.
+    collector: Option<OtlpSettings>,
     /// What `config.yaml` says.
     pub(crate) file: ConfigFile,
 }
@@ -115,6 +119,8 @@ pub(crate) struct ConfigFile {
     pub(crate) retention: Retention,
     /// How tools are taken care of.
     pub(crate) tools: ToolSettings,
+    /// What the host says of itself, and to whom.
+    pub(crate) telemetry: TelemetrySettings,
 }
 
 /// A number from 1 to 1024. The default is enough to keep a machine busy while some attempts wait
@@ -163,7 +169,9 @@ impl Config {
         let secrets = open_secrets(&settings_dir, &mut environment)?;
         // Taken out, since no plugin may be granted the way to the host's own database.
         let database_url = environment.remove("DATABASE_URL").filter(|url| !url.is_empty());
-        let file = read_file(&settings_dir)?.map(|(file, _)| file).unwrap_or_default();
+        let collector = take_collector(&mut environment);
+        let mut file = read_file(&settings_dir)?.map(|(file, _)| file).unwrap_or_default();
+        file.telemetry.otlp = file.telemetry.otlp.or_else(|| collector.clone());
         Ok(Self {
             data_dir,
             database_url,
@@ -171,8 +179,17 @@ impl Config {
             compile_timeout,
             environment,
             secrets,
+            collector,
             file,
         })
+    }
+
+    /// Reads `config.yaml` anew, and its keys with their values as they stand there.
+    pub(crate) fn reread(&self) -> Result<(ConfigFile, Value), ConfigError> {
+        let (mut file, text) = read_file(&self.settings_dir)?.unwrap_or_default();
+        file.telemetry.otlp = file.telemetry.otlp.or_else(|| self.collector.clone());
+        // It was read as settings, so it can be read as anything.
+        Ok((file, serde_saphyr::from_str(&text).unwrap_or_default()))
     }
 
     /// Reads the operator's token, and makes one when there is none. True when it was made now.
@@ -202,6 +219,20 @@ impl Config {
     pub(crate) fn config_file(&self) -> PathBuf {
         self.settings_dir.join(CONFIG_FILE)
     }
+}
+
+/// The collector that the environment names, as the specification of OpenTelemetry says. Taken out,
+/// since its headers may hold keys, which no plugin may be granted.
+fn take_collector(environment: &mut BTreeMap<String, String>) -> Option<OtlpSettings> {
+    let headers = environment.remove("OTEL_EXPORTER_OTLP_HEADERS").unwrap_or_default();
+    let endpoint = environment.remove("OTEL_EXPORTER_OTLP_ENDPOINT")?;
+    let header = |pair: &str| {
+        let (name, value) = pair.split_once('=')?;
+        Some((name.trim().to_owned(), value.trim().to_owned()))
+    };
+    let headers = OtlpHeaders(headers.split(',').filter_map(header).collect());
+    let collector = OtlpSettings { endpoint, headers, sample: Share::default() };
+    (!collector.endpoint.is_empty()).then_some(collector)
 }
 
 /// Reads `secrets.yaml`, where there is one.
@@ -250,7 +281,10 @@ fn read_file(settings: &Path) -> Result<Option<(ConfigFile, String)>, ConfigErro
     };
     match serde_saphyr::from_str(&text) {
         Ok(file) => Ok(Some((file, text))),
-        Err(error) => Err(ConfigError::Invalid { path, reason: error.to_string() }),
+        // Without the lines around it, which may hold a token: this is logged.
+        Err(error) => {
+            Err(ConfigError::Invalid { path, reason: error.without_snippet().to_string() })
+        }
     }
 }
 

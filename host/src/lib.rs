@@ -9,7 +9,9 @@ mod config;
 mod first_party;
 mod hostile;
 mod http;
+mod reload;
 mod secret;
+mod settings;
 mod telemetry;
 
 pub use cli::main;

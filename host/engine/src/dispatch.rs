@@ -7,10 +7,14 @@ use std::time::Duration;
 use apflow_model::fair::Limits;
 use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::id::TaskId;
+use apflow_model::state::TaskState;
+use apflow_model::trace::TARGET;
 use apflow_sandbox::{Ended, Stop, StopReason};
 use apflow_store::{Claimed, SessionId, StoreError};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::task::{Id, JoinError, JoinSet};
+use tracing::Instrument;
+use tracing::field::Empty;
 
 use crate::engine::{Dispatcher, Engine};
 use crate::error::{EngineError, chain};
@@ -256,10 +260,11 @@ async fn hand_out(
         }
     }
     let limit = u32::try_from(free).unwrap_or(u32::MAX);
-    let concurrency = Arc::clone(&engine.settings.concurrency);
+    let concurrency = Arc::clone(&engine.live().concurrency);
     let limits = Limits { concurrency, ..Limits::default() };
     let handed_out = engine.store.claim(session, engine.now(), limit, limits).await?;
     let is_full = handed_out.tasks.len() >= free;
+    engine.metrics.tasks_ended(TaskState::Failed, handed_out.expired.len());
     for expired in handed_out.expired {
         engine.hub.changed(expired.job);
     }
@@ -278,6 +283,7 @@ async fn hand_out(
 fn start(engine: &Arc<Engine>, running: &mut Running, claimed: Arc<Claimed>) {
     let (job, task, attempt) = (claimed.job, claimed.task, claimed.attempt);
     engine.hub.changed(job);
+    engine.metrics.started(&claimed, engine.now());
     // Under the lock, so that an attempt that ends at once is listed before it is taken off.
     let mut list = engine.running();
     let stop = Stop::new();
@@ -296,7 +302,11 @@ async fn run_one(
 ) {
     let attempt = (claimed.task, claimed.attempt);
     let _listed = Listed { engine: Arc::clone(&engine), attempt };
-    attempt::run(&engine, &claimed, stop, place).await;
+    let Claimed { job, task, attempt, executor, .. } = claimed.as_ref();
+    let span = tracing::info_span!(
+        target: TARGET, "attempt", %job, %task, attempt, executor, fault = Empty,
+    );
+    attempt::run(&engine, &claimed, stop, place).instrument(span).await;
 }
 
 /// Takes an attempt off the list of what is running, however it ends.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use apflow_model::capability::Grant;
 use apflow_model::file;
@@ -10,9 +11,12 @@ use apflow_model::id::JobId;
 use apflow_model::idempotency::IdempotencyKey;
 use apflow_model::job::{Job, JobSpec, SpecFault, TaskSpec};
 use apflow_model::plugin::Digest;
+use apflow_model::trace::TARGET;
 use apflow_store::{NewJob, Once, StoreError, Submitted};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+use tracing::field::{Empty, display};
+use tracing::{Instrument, Span};
 
 use crate::engine::Engine;
 use crate::error::EngineError;
@@ -50,9 +54,19 @@ impl Engine {
     /// [`EngineError::TooManyTasks`] while too many others have not ended, [`EngineError::Busy`] and
     /// [`EngineError::Store`]. Nothing is stored then.
     pub async fn submit(self: &Arc<Self>, submission: NewSubmission) -> Result<Job, EngineError> {
+        self.submit_new(submission).instrument(span()).await
+    }
+
+    async fn submit_new(
+        self: &Arc<Self>,
+        submission: NewSubmission,
+    ) -> Result<Job, EngineError> {
         let job = self.checked(submission).await?;
+        let begun = Instant::now();
         let stored = self.store.submit(job, self.now()).await;
         let job = stored.map_err(EngineError::of_submission)?;
+        self.metrics.submit.took(begun.elapsed());
+        Span::current().record("job", display(job.id));
         self.bell.notify_one();
         Ok(job)
     }
@@ -69,9 +83,17 @@ impl Engine {
         submission: NewSubmission,
         key: IdempotencyKey,
     ) -> Result<Submission, EngineError> {
+        self.submit_keyed(submission, key).instrument(span()).await
+    }
+
+    async fn submit_keyed(
+        self: &Arc<Self>,
+        submission: NewSubmission,
+        key: IdempotencyKey,
+    ) -> Result<Submission, EngineError> {
         let now = self.now();
         let hash = hash(&submission)?;
-        let expires_at = now.after(self.settings.idempotency);
+        let expires_at = now.after(self.live().idempotency);
         let once = Once { key: key.clone(), hash, expires_at };
         let conflict = |error| {
             let is_conflict = matches!(error, StoreError::IdempotencyConflict);
@@ -88,8 +110,11 @@ impl Engine {
             return self.replay(id).await;
         }
         let job = self.checked(submission).await?;
+        let begun = Instant::now();
         match self.store.submit_once(job, once, now).await.map_err(conflict)? {
             Submitted::New(job) => {
+                self.metrics.submit.took(begun.elapsed());
+                Span::current().record("job", display(job.id));
                 self.bell.notify_one();
                 Ok(Submission { job, is_replayed: false })
             }
@@ -181,6 +206,11 @@ impl Engine {
         }
         Ok(plugins)
     }
+}
+
+/// The span of a submission. Its job is known once it is stored.
+fn span() -> Span {
+    tracing::info_span!(target: TARGET, "submit", job = Empty)
 }
 
 /// What tells two submissions apart, but for who sends them: the sha256 of their JSON, whose keys are

@@ -1,8 +1,10 @@
 //! `serve`: the HTTP API, and the work behind it.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use apflow_model::telemetry::MetricsAccess;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -10,11 +12,13 @@ use tokio::sync::watch;
 use super::arguments::Serve;
 use super::error::CliError;
 use super::exit::Exit;
+use super::operations;
 use super::output::Output;
 use super::signals::Signals;
 use crate::assemble::Host;
 use crate::config::Config;
-use crate::http::{self, Access, Door};
+use crate::http::{self, Access, Door, Pages, Started};
+use crate::telemetry;
 
 /// How long open requests may take to end once the host was asked to.
 const GRACE: Duration = Duration::from_secs(3);
@@ -26,24 +30,47 @@ pub(crate) async fn run(config: &Config, serve: Serve, output: &Output) -> Resul
     Host::with(config, async |host| {
         let listener = TcpListener::bind(address).await.map_err(unusable)?;
         let bound = listener.local_addr().map_err(unusable)?;
+        let (end, ending) = watch::channel(());
+        let (started, reloads) = (Arc::<Started>::default(), host.reloads(config));
+        let access = metrics_access(config, address);
+        let (of_pages, of_reloads) = (Arc::clone(&started), Arc::clone(&reloads));
+        let pages = Pages::new(host.api.clone(), ending.clone(), of_pages, of_reloads, access);
+        let watched = operations::open(config, pages.clone()).await?;
         let signals = Signals::listen();
         let signals = signals
             .map_err(|source| CliError::Io { what: "the process's signals".to_owned(), source })?;
-        if !serve.no_dispatch {
-            host.start().await?;
+        let start = async {
+            // `/ready` answers already, and says no.
+            if !serve.no_dispatch {
+                host.start().await?;
+            }
+            started.now(!serve.no_dispatch);
+            let url = format!("http://{bound}");
+            let file = config.config_file();
+            let result = json!({ "url": url, "token_file": file, "token_is_new": is_new });
+            output.result(&result, || {
+                let made = if is_new { "made a token in" } else { "the token is in" };
+                format!("listening on {url}\n{made} {}", file.display())
+            });
+            operations::run(watched, &reloads).await
+        };
+        let door = Door::new(host.api.clone(), Access::new(token), ending, pages);
+        tokio::select! {
+            served = answer(listener, door, end, signals) => served.map_err(unusable),
+            failed = start => failed,
         }
-        let url = format!("http://{bound}");
-        let file = config.config_file();
-        output.result(&json!({ "url": url, "token_file": file, "token_is_new": is_new }), || {
-            let made = if is_new { "made a token in" } else { "the token is in" };
-            format!("listening on {url}\n{made} {}", file.display())
-        });
-        let (end, ending) = watch::channel(());
-        let door = Door::new(host.api.clone(), Access::new(token), ending);
-        answer(listener, door, end, signals).await.map_err(unusable)
     })
     .await?;
+    telemetry::close().await;
     Ok(Exit::Ok)
+}
+
+/// Who may read the metrics at the door, unless the settings say: everybody who reaches it from this
+/// machine, and from others who has a token.
+fn metrics_access(config: &Config, address: SocketAddr) -> MetricsAccess {
+    let usual =
+        if address.ip().is_loopback() { MetricsAccess::Open } else { MetricsAccess::Token };
+    config.file.telemetry.metrics.unwrap_or(usual)
 }
 
 /// Answers requests until the process is asked to end, and a little longer those that are open.

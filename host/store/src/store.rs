@@ -186,7 +186,6 @@ impl Store {
         &self.hearing
     }
 
-    #[cfg(test)]
     pub(crate) fn writer(&self) -> &Writer {
         &self.writer
     }

@@ -4,7 +4,8 @@
 //! once: the batch grows while the disk is busy with the one before, so no timer is needed. Nobody
 //! is answered before the commit.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -12,6 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::commit;
 use crate::error::StoreError;
 use crate::link::Link;
+use crate::metrics::Metrics;
 use crate::write::{Queued, Turn, WRITES_PER_COMMIT_MAX, Waiting, WriteGroup};
 
 /// The most writes that wait in a lane.
@@ -28,6 +30,7 @@ pub(crate) struct Writer {
     /// New work, however much of it there is.
     submits: mpsc::Sender<Message>,
     trouble: watch::Receiver<Option<StoreError>>,
+    metrics: Arc<Metrics>,
 }
 
 enum Message {
@@ -42,8 +45,9 @@ impl Writer {
         let (submits, second) = mpsc::channel(WRITES_WAITING_MAX);
         let (told, trouble) = watch::channel(None);
         let lanes = Lanes { urgent: first, submits: second };
-        tokio::spawn(run(link, lanes, told));
-        Self { urgent, submits, trouble }
+        let metrics = Arc::<Metrics>::default();
+        tokio::spawn(run(link, lanes, told, Arc::clone(&metrics)));
+        Self { urgent, submits, trouble, metrics }
     }
 
     /// Applies a write and answers once it is durable.
@@ -67,6 +71,17 @@ impl Writer {
     /// Why nothing can be written at present.
     pub(crate) fn trouble(&self) -> Option<StoreError> {
         self.trouble.borrow().clone()
+    }
+
+    /// What was counted.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// How many writes wait, by what for: running work, and new work.
+    pub(crate) fn waiting(&self) -> [(&'static str, usize); 2] {
+        let waiting = |lane: &mpsc::Sender<Message>| lane.max_capacity() - lane.capacity();
+        [("urgent", waiting(&self.urgent)), ("submit", waiting(&self.submits))]
     }
 
     /// Commits what is waiting and closes the connection.
@@ -120,7 +135,12 @@ impl Lanes {
     }
 }
 
-async fn run(mut link: Link, mut lanes: Lanes, told: watch::Sender<Option<StoreError>>) {
+async fn run(
+    mut link: Link,
+    mut lanes: Lanes,
+    told: watch::Sender<Option<StoreError>>,
+    metrics: Arc<Metrics>,
+) {
     let mut closing = Vec::new();
     loop {
         let is_in_trouble = told.borrow().is_some();
@@ -149,7 +169,9 @@ async fn run(mut link: Link, mut lanes: Lanes, told: watch::Sender<Option<StoreE
         if batch.is_empty() {
             continue;
         }
+        let begun = Instant::now();
         let committed = commit::commit(&mut link, &mut batch).await;
+        metrics.committed(batch.len(), begun.elapsed(), committed.is_ok());
         tell(&told, &committed);
         for write in batch {
             write.answer(committed.as_ref().err());
