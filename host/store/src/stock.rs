@@ -150,3 +150,26 @@ fn counts(
         fallbacks: row::narrow(fallbacks, "fallbacks")?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::claim::tests::plan;
+
+    #[tokio::test]
+    async fn ages_are_read_off_an_index() {
+        let indexes = [
+            (OLDEST_READY, "task_ready (lane_id=? AND priority=?)"),
+            (OLDEST_SCHEDULED, "task_scheduled"),
+            (OLDEST_RUNNING, "task_running"),
+            (OLDEST_PARKED, "task_parked"),
+        ];
+        for (sql, index) in indexes {
+            let steps = plan(sql.into()).await;
+            assert!(steps.iter().any(|step| step.contains(index)), "{steps:?}");
+            assert!(!steps.iter().any(|step| step == "SCAN task"), "{steps:?}");
+        }
+        let steps = plan(OLDEST_READY.into()).await;
+        assert!(steps.iter().any(|step| step.contains("SEARCH tally")), "{steps:?}");
+    }
+}

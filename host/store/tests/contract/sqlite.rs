@@ -61,6 +61,8 @@ mod schedules;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]
+mod stock;
+#[cfg(test)]
 mod task_list;
 #[cfg(test)]
 mod tasks;
