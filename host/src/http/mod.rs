@@ -129,9 +129,9 @@ async fn identify(State(door): State<Door>, mut request: Request, next: Next) ->
     let mut response = async {
         let response = door.pages.counted.measure(&operation, next.run(request)).await;
         let status = response.status();
-        tracing::Span::current().record("status", status.as_u16());
+        Span::current().record("status", status.as_u16());
         if status.is_server_error() {
-            tracing::Span::current().record("fault", status.as_str());
+            Span::current().record("fault", status.as_str());
         }
         tracing::info!(request = id, %method, path, status = status.as_u16(), "answered");
         response

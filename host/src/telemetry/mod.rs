@@ -36,7 +36,7 @@ struct Telemetry {
     typed: Typed,
     filter: reload::Handle<EnvFilter, Registry>,
     is_json: Arc<AtomicBool>,
-    spans: Arc<Spans>,
+    spans: Spans,
     fates: Arc<Fates>,
     exporting: Mutex<Exporting>,
 }
@@ -76,8 +76,8 @@ pub(crate) fn start(typed: Typed) -> Result<(), String> {
         .event_format(Lines { is_json: Arc::clone(&is_json), text });
     // Spans of traces belong to every line, whatever the log holds: they say what it is about.
     let own = filter.or(filter_fn(is_of_trace)).and(filter_fn(is_the_hosts_own));
-    let spans = Arc::new(Spans::new());
-    let traces = Arc::clone(&spans).with_filter(filter_fn(is_of_trace));
+    let spans = Spans::new();
+    let traces = spans.clone().with_filter(filter_fn(is_of_trace));
     let log = tracing_subscriber::registry().with(lines.with_filter(own)).with(traces);
     if log.try_init().is_ok() {
         let (fates, exporting) = (Arc::default(), Mutex::default());

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
 use apflow_api::SystemClock;
@@ -50,8 +50,11 @@ pub(crate) struct Ended {
     pub(crate) fields: Vec<(&'static str, String)>,
 }
 
-/// Gives spans their places in traces.
-pub(crate) struct Spans {
+/// Gives spans their places in traces. All clones are one.
+#[derive(Clone)]
+pub(crate) struct Spans(Arc<Shared>);
+
+struct Shared {
     ids: Ids,
     jobs: Mutex<Jobs>,
     /// Where the time of day and the time that measures met.
@@ -69,43 +72,43 @@ pub(crate) struct Export {
 impl Spans {
     pub(crate) fn new() -> Self {
         let unix_ms = u128::try_from(SystemClock.now().unix_ms()).unwrap_or_default();
-        Self {
+        Self(Arc::new(Shared {
             ids: Ids::new(),
             jobs: Mutex::default(),
             anchor: (Instant::now(), unix_ms * 1_000_000),
             export: RwLock::new(None),
-        }
+        }))
     }
 
     /// Hands spans that end from now on to `export`, or to nobody.
     pub(crate) fn export(&self, export: Option<Export>) {
-        *self.export.write().unwrap_or_else(PoisonError::into_inner) = export;
+        *self.0.export.write().unwrap_or_else(PoisonError::into_inner) = export;
     }
 
     fn unix_ns(&self, moment: Instant) -> u128 {
-        self.anchor.1 + moment.saturating_duration_since(self.anchor.0).as_nanos()
+        self.0.anchor.1 + moment.saturating_duration_since(self.0.anchor.0).as_nanos()
     }
 
     /// The place of a new span: below its parent's, that of its job, or in a trace of its own.
     fn place(&self, parent: Option<TraceContext>) -> (TraceContext, Option<u64>) {
-        let span = self.ids.next();
+        let span = self.0.ids.next();
         if let Some(parent) = parent {
             return (TraceContext { span, ..parent }, Some(parent.span));
         }
-        let trace = (u128::from(self.ids.next()) << 64) | u128::from(self.ids.next());
-        let is_sampled = self.is_sampled(self.ids.next());
+        let trace = (u128::from(self.0.ids.next()) << 64) | u128::from(self.0.ids.next());
+        let is_sampled = self.is_sampled(self.0.ids.next());
         (TraceContext { trace, span, is_sampled }, None)
     }
 
     fn is_sampled(&self, drawn: u64) -> bool {
-        let export = self.export.read().unwrap_or_else(PoisonError::into_inner);
+        let export = self.0.export.read().unwrap_or_else(PoisonError::into_inner);
         // 32 bits are exact as a float, and more than enough.
         let drawn = u32::try_from(drawn >> 32).unwrap_or(u32::MAX);
         export.as_ref().is_some_and(|export| f64::from(drawn) < export.sample * f64::from(u32::MAX))
     }
 
     fn jobs(&self) -> std::sync::MutexGuard<'_, Jobs> {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -146,7 +149,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Spans {
     fn on_close(&self, id: Id, context: Context<'_, S>) {
         let Some(span) = context.span(&id) else { return };
         let Some(open) = span.extensions_mut().remove::<Open>() else { return };
-        let export = self.export.read().unwrap_or_else(PoisonError::into_inner);
+        let export = self.0.export.read().unwrap_or_else(PoisonError::into_inner);
         let Some(export) = export.as_ref().filter(|_| open.context.is_sampled) else { return };
         export.queue.put(Ended {
             name: span.name(),
