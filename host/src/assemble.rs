@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use apflow_api::{Api, ApiError};
 use apflow_engine::{
-    Breakers, Builtin, Components, Consents, DataDir, DispatchLock, Engine, EngineError, Files, Live,
-    SystemClock,
+    Breakers, Builtin, Components, Consents, DataDir, DispatchLock, Engine, EngineError, Files,
+    Live, SystemClock,
 };
 use apflow_model::secret::{Destinations, Secret};
 use apflow_sandbox::{CodeCache, CompileIn, CompileLimits, PortFuture, Sandbox, SecretSource};

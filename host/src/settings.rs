@@ -73,7 +73,8 @@ fn changed(old: &Value, new: &Value) -> Vec<String> {
     let differs = |(key, value): &(String, &Value)| {
         !new.iter().any(|(other, found)| other == key && found == value)
     };
-    let mut changed: Vec<String> = old.iter().filter(|one| differs(one)).map(|one| one.0.clone()).collect();
+    let mut changed: Vec<String> =
+        old.iter().filter(|one| differs(one)).map(|one| one.0.clone()).collect();
     let is_new = |(key, _): &&(String, &Value)| !old.iter().any(|(other, _)| other == key);
     changed.extend(new.iter().filter(is_new).map(|(key, _)| key.clone()));
     changed

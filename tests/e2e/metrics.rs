@@ -32,8 +32,11 @@ fn a_page_shows_what_the_host_did_and_what_there_is() {
     for host in TestHost::on_each_database() {
         let serving = Serving::start(&host);
         let done = serving.submit("?wait=30", &transform()).is(200).json();
-        serving.submit("?wait=30", &json!({ "executor": "no_such_executor" })).problem(422, "unknown-executor");
-        let failing = json!({ "executor": "transform_executor", "inputs": { "filter": "error(1)" } });
+        serving
+            .submit("?wait=30", &json!({ "executor": "no_such_executor" }))
+            .problem(422, "unknown-executor");
+        let failing =
+            json!({ "executor": "transform_executor", "inputs": { "filter": "error(1)" } });
         let failed = serving.submit("?wait=30", &failing).is(200).json();
         assert_eq!(failed["state"], "failed", "{failed:#}");
         let page = page(&serving);
@@ -59,11 +62,15 @@ fn a_page_shows_what_the_host_did_and_what_there_is() {
         ] {
             assert!(value(&page, sample) >= least, "{sample}:\n{page}");
         }
-        for none in ["apflow_tasks{state=\"ready\"}", "apflow_oldest_task_seconds{state=\"ready\"}"] {
+        for none in ["apflow_tasks{state=\"ready\"}", "apflow_oldest_task_seconds{state=\"ready\"}"]
+        {
             assert!(value(&page, none) < f64::EPSILON, "{none}:\n{page}");
         }
         let id = done["id"].as_str().unwrap();
-        assert!(!page.contains(id) && !page.contains("\"admin\""), "single jobs or callers:\n{page}");
+        assert!(
+            !page.contains(id) && !page.contains("\"admin\""),
+            "single jobs or callers:\n{page}"
+        );
         check(&page);
     }
 }
@@ -109,7 +116,8 @@ fn promtool(page: &str) {
 fn who_asks_for_openmetrics_gets_it() {
     let host = TestHost::new();
     let serving = Serving::start(&host);
-    let asking = format!("{}\r\nAccept: application/openmetrics-text; version=1.0.0", serving.token());
+    let asking =
+        format!("{}\r\nAccept: application/openmetrics-text; version=1.0.0", serving.token());
     let answer = serving.ask("GET /metrics", Some(&asking), b"").is(200);
     assert!(answer.headers["content-type"].starts_with("application/openmetrics-text"));
     let text = String::from_utf8(answer.body().to_vec()).unwrap();

@@ -70,8 +70,7 @@ fn a_collector_that_is_gone_costs_nothing_but_spans() {
     let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let host = TestHost::new();
     let endpoint = format!("http://{gone}");
-    let serving =
-        Serving::start_with(&host, &[("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str())]);
+    let serving = Serving::start_with(&host, &[("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str())]);
     assert_eq!(submit_traced(&serving, &transform(&json!(1)))["state"], "completed");
     let failed = "apflow_otlp_spans_total{outcome=\"failed\"} 0\n";
     serving.until(|| {
@@ -102,7 +101,9 @@ fn lines_of_json_say_what_they_are_about_and_hold_no_secrets() {
     assert_eq!(serving.stop(), Some(0));
     let text = fs::read_to_string(path).unwrap();
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let answered = lines.iter().find(|line| line["message"] == "answered" && line["operation"] == "jobs.submit");
+    let answered = lines
+        .iter()
+        .find(|line| line["message"] == "answered" && line["operation"] == "jobs.submit");
     let answered = answered.unwrap_or_else(|| panic!("{text}"));
     assert_eq!((&answered["trace_id"], &answered["level"]), (&json!(TRACE), &json!("INFO")));
     assert_eq!(answered["fields"]["request"], answered["request"]);

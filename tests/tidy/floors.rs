@@ -54,7 +54,7 @@ const ASSEMBLY: [&str; 10] = [
 const AT_HOME: [(&str, &[&str]); 6] = [
     ("sqlx", &["apflow-store"]),
     ("wasmtime", &["apflow-sandbox"]),
-    ("hyper", &["apflow-sandbox"]),
+    ("hyper", &["apflow-sandbox", "apflow-host"]),
     ("axum", &["apflow-host"]),
     ("clap", &["apflow-host"]),
     ("tokio", &["apflow-store", "apflow-sandbox", "apflow-engine", "apflow-api", "apflow-host"]),

@@ -119,7 +119,8 @@ impl Metrics {
     fn show(&self, page: &mut Page) {
         let help = "Time from the end of a submission's checks until its job was durable.";
         page.histogram("apflow_submit_seconds", help).show_all(&[], &self.submit);
-        let help = "Time that a task without dependencies waited for a place to run, since it was due.";
+        let help =
+            "Time that a task without dependencies waited for a place to run, since it was due.";
         page.histogram("apflow_queue_wait_seconds", help).show_all(&[], &self.wait);
         self.show_attempts(page);
         let help = "Tasks that this host ended, by how; skipped ones go with what they waited for.";
@@ -149,7 +150,8 @@ impl Metrics {
         for (name, of) in &executors {
             started.show(&[("executor", name)], of.started.get());
         }
-        let help = "Attempts whose end was stored, by executor or tool and fault; none is a success.";
+        let help =
+            "Attempts whose end was stored, by executor or tool and fault; none is a success.";
         let mut ended = page.counter("apflow_attempts_ended_total", help);
         for (name, of) in &executors {
             for (fault, count) in of.ended.all() {

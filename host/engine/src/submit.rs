@@ -57,10 +57,7 @@ impl Engine {
         self.submit_new(submission).instrument(span()).await
     }
 
-    async fn submit_new(
-        self: &Arc<Self>,
-        submission: NewSubmission,
-    ) -> Result<Job, EngineError> {
+    async fn submit_new(self: &Arc<Self>, submission: NewSubmission) -> Result<Job, EngineError> {
         let job = self.checked(submission).await?;
         let begun = Instant::now();
         let stored = self.store.submit(job, self.now()).await;

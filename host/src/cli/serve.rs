@@ -68,8 +68,7 @@ pub(crate) async fn run(config: &Config, serve: Serve, output: &Output) -> Resul
 /// Who may read the metrics at the door, unless the settings say: everybody who reaches it from this
 /// machine, and from others who has a token.
 fn metrics_access(config: &Config, address: SocketAddr) -> MetricsAccess {
-    let usual =
-        if address.ip().is_loopback() { MetricsAccess::Open } else { MetricsAccess::Token };
+    let usual = if address.ip().is_loopback() { MetricsAccess::Open } else { MetricsAccess::Token };
     config.file.telemetry.metrics.unwrap_or(usual)
 }
 

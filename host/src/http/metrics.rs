@@ -61,7 +61,8 @@ impl Metrics {
     }
 
     fn show(&self, page: &mut Page) {
-        let help = "HTTP requests that are being answered; a stream counts until its headers are sent.";
+        let help =
+            "HTTP requests that are being answered; a stream counts until its headers are sent.";
         page.gauge("apflow_http_requests_in_flight", help).show(&[], self.in_flight.get());
         let help = "Time until the headers of an HTTP answer, by operation and status.";
         let mut times = page.histogram("apflow_http_request_seconds", help);

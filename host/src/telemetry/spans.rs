@@ -122,9 +122,8 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Spans {
             extensions.get::<Open>().map(|open| open.context)
         });
         let job = fields.find(JOB);
-        let parent = above
-            .or_else(|| fields.find(PARENT)?.parse().ok())
-            .or_else(|| self.jobs().find(job?));
+        let parent =
+            above.or_else(|| fields.find(PARENT)?.parse().ok()).or_else(|| self.jobs().find(job?));
         let (place, parent) = self.place(parent);
         if let Some(job) = job {
             self.jobs().learn(job, place);

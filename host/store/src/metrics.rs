@@ -49,7 +49,8 @@ impl Store {
         page.histogram("apflow_commit_writes", help).show_all(&[], &metrics.writes);
         let help = "Commits that failed as a whole: the database could not be written.";
         page.counter("apflow_commits_failed_total", help).show(&[], metrics.failed.get());
-        let help = "Writes that wait for the next commit: of running work (urgent) and of new work.";
+        let help =
+            "Writes that wait for the next commit: of running work (urgent) and of new work.";
         let mut waiting = page.gauge("apflow_writes_waiting", help);
         for (lane, count) in self.writer().waiting() {
             waiting.show(&[("lane", lane)], count);

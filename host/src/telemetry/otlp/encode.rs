@@ -29,8 +29,11 @@ pub(super) fn request(spans: &[Ended]) -> String {
 }
 
 fn span(span: &Ended) -> Value {
-    let attributes: Vec<_> =
-        span.fields.iter().map(|(name, value)| attribute(&format!("apflow.{name}"), value)).collect();
+    let attributes: Vec<_> = span
+        .fields
+        .iter()
+        .map(|(name, value)| attribute(&format!("apflow.{name}"), value))
+        .collect();
     let mut json = json!({
         "traceId": format!("{:032x}", span.context.trace),
         "spanId": format!("{:016x}", span.context.span),
