@@ -136,7 +136,7 @@ fn the_operator_says_who_may_read_the_page() {
     let serving = Serving::start(&host);
     serving.get("/metrics").problem(404, "unknown-route");
     let host = TestHost::new().with_settings("telemetry: { metrics: everyone }\n");
-    host.run(&["serve"]).exits(2).says(&["everyone", "config.yaml"]);
+    host.run(&["serve"]).exits(70).says(&["everyone", "config.yaml"]);
 }
 
 #[test]

@@ -14,7 +14,7 @@ const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CLIENT: &str = "00f067aa0ba902b7";
 
 fn transform(value: &Value) -> Value {
-    json!({ "executor": "transform_executor", "inputs": { "filter": ".", "value": value } })
+    json!({ "executor": "transform_executor", "inputs": { "filter": ".", "input": value } })
 }
 
 /// Submits a job as part of the trace of its client, and waits for its end.
@@ -83,9 +83,9 @@ fn a_collector_that_is_gone_costs_nothing_but_spans() {
 #[test]
 fn settings_that_name_no_collector_are_refused() {
     let host = TestHost::new().with_settings("telemetry: { otlp: { endpoint: \"here:4317\" } }\n");
-    host.run(&["serve", "--port", "0"]).exits(2).says(&["telemetry.otlp.endpoint", "here:4317"]);
+    host.run(&["serve", "--port", "0"]).exits(70).says(&["telemetry.otlp.endpoint", "here:4317"]);
     let host = TestHost::new().with_settings("telemetry: { log: \"apflow==loud\" }\n");
-    host.run(&["serve", "--port", "0"]).exits(2).says(&["apflow==loud"]);
+    host.run(&["serve", "--port", "0"]).exits(70).says(&["apflow==loud"]);
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn lines_of_json_say_what_they_are_about_and_hold_no_secrets() {
     let serving = Serving::start_logging(&host, fs::File::create(&path).unwrap());
     submit_traced(&serving, &transform(&json!("marked-payload")));
     let broken = json!({ "executor": "transform_executor",
-                         "inputs": { "filter": "marked-filter(", "value": 1 } });
+                         "inputs": { "filter": "marked-filter(", "input": 1 } });
     submit_traced(&serving, &broken);
     let token = serving.token().to_owned();
     assert_eq!(serving.stop(), Some(0));
