@@ -54,8 +54,9 @@ pub(crate) struct Reloads {
 impl Reloads {
     pub(crate) fn new(parts: Vec<Box<dyn Reload>>) -> Self {
         let at = SystemClock.now();
-        let outcome = |part: &Box<dyn Reload>| (part.name(), Outcome { status: "ok", at });
-        let outcomes = Mutex::new(parts.iter().map(outcome).collect());
+        let names = parts.iter().map(|part| part.name());
+        let outcomes = names.map(|name| (name, Outcome { status: "ok", at })).collect();
+        let outcomes = Mutex::new(outcomes);
         Self { parts, outcomes }
     }
 

@@ -11,7 +11,7 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::{Format, Full, Writer};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::registry::{LookupSpan, Scope};
 
 use super::spans::Open;
 
@@ -44,7 +44,7 @@ where
         line.insert("target".to_owned(), metadata.target().into());
         line.insert("message".to_owned(), fields.0.remove("message").unwrap_or_default());
         let mut names = Vec::new();
-        for span in context.event_scope().into_iter().flat_map(|scope| scope.from_root()) {
+        for span in context.event_scope().into_iter().flat_map(Scope::from_root) {
             names.push(Value::from(span.name()));
             let extensions = span.extensions();
             let Some(open) = extensions.get::<Open>() else { continue };

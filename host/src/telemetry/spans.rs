@@ -45,8 +45,8 @@ pub(crate) struct Ended {
     pub(crate) name: &'static str,
     pub(crate) context: TraceContext,
     pub(crate) parent: Option<u64>,
-    pub(crate) begun_unix_ns: u128,
-    pub(crate) ended_unix_ns: u128,
+    pub(crate) from_unix_ns: u128,
+    pub(crate) to_unix_ns: u128,
     pub(crate) fields: Vec<(&'static str, String)>,
 }
 
@@ -154,8 +154,8 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Spans {
             name: span.name(),
             context: open.context,
             parent: open.parent,
-            begun_unix_ns: self.unix_ns(open.begun),
-            ended_unix_ns: self.unix_ns(Instant::now()),
+            from_unix_ns: self.unix_ns(open.begun),
+            to_unix_ns: self.unix_ns(Instant::now()),
             fields: open.fields,
         });
     }

@@ -1,4 +1,4 @@
-//! A page of metrics, in the text format of Prometheus or that of OpenMetrics.
+//! A page of metrics, in the text format of Prometheus or that of `OpenMetrics`.
 
 use std::fmt::{Display, Write};
 

@@ -40,8 +40,8 @@ fn span(span: &Ended) -> Value {
         "name": span.name,
         "kind": if span.name == REQUEST { SERVER } else { INTERNAL },
         // 64-bit numbers are texts in this JSON.
-        "startTimeUnixNano": span.begun_unix_ns.to_string(),
-        "endTimeUnixNano": span.ended_unix_ns.to_string(),
+        "startTimeUnixNano": span.from_unix_ns.to_string(),
+        "endTimeUnixNano": span.to_unix_ns.to_string(),
         "attributes": attributes,
     });
     if let Some(parent) = span.parent {
@@ -67,8 +67,8 @@ mod tests {
             name: "attempt",
             context: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().unwrap(),
             parent: Some(7),
-            begun_unix_ns: 1_800_000_000_000_000_001,
-            ended_unix_ns: 1_800_000_000_000_000_002,
+            from_unix_ns: 1_800_000_000_000_000_001,
+            to_unix_ns: 1_800_000_000_000_000_002,
             fields: vec![("job", "j_1".to_owned()), ("fault", "trapped".to_owned())],
         };
         let body: Value = serde_json::from_str(&request(&[ended])).unwrap();
