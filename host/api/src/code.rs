@@ -50,6 +50,8 @@ codes! {
     IdempotencyConflict = "idempotency-conflict" 409;
     /// The job came through this host before, or through too many.
     JobLoop = "job-loop" 422;
+    /// The host is starting or ending.
+    NotReady = "not-ready" 503;
     /// More is being submitted than can be taken in.
     Busy = "busy" 429;
     /// There is no such job.
