@@ -8,7 +8,7 @@ use std::time::Duration;
 use apflow_api::{Api, ApiError};
 use apflow_engine::{
     Breakers, Builtin, Components, Consents, DataDir, DispatchLock, Engine, EngineError, Files,
-    Settings, SystemClock,
+    Live, SystemClock,
 };
 use apflow_model::secret::{Destinations, Secret};
 use apflow_sandbox::{
@@ -19,11 +19,14 @@ use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use tokio::task::JoinSet;
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, ConfigFile};
 use crate::first_party;
 use crate::http::Fetch;
 use crate::policies;
+use crate::reload::Reloads;
 use crate::secret::Vault;
+use crate::settings::Settings;
+use crate::telemetry::spans;
 
 /// How many instances there is room for beside those of attempts: they describe plugins.
 const INSTANCES_SPARE: u32 = 64;
@@ -84,20 +87,18 @@ impl Host {
             gate: breakers.clone(),
         });
         let engine = Engine::new(
-            Settings {
+            apflow_engine::Settings {
                 name: name(),
                 attempts_max,
                 grace: config.file.http.drain_seconds.seconds(),
                 lease: config.file.lease_seconds.unwrap_or_default().span(),
-                quarantine: config.file.quarantine.unwrap_or_default(),
-                idempotency: config.file.idempotency_hours.unwrap_or_default().duration(),
-                concurrency: Arc::new(config.file.concurrency.clone()),
                 admission: config.file.admission,
-                retention: config.file.retention,
+                live: live(&config.file),
                 tools: config.file.tools,
                 audit: config.file.audit,
                 policies: Arc::clone(&config.policies),
-                ..Settings::default()
+                trace: config.file.telemetry.propagate.then_some(spans::current),
+                ..apflow_engine::Settings::default()
             },
             DataDir { store, components, consents, files },
             sandbox.map_err(EngineError::Sandbox)?,
@@ -124,6 +125,13 @@ impl Host {
         Ok(self.engine.start(lock).await?)
     }
 
+    /// What can be reloaded of it.
+    pub(crate) fn reloads(&self, config: &Config) -> Arc<Reloads> {
+        let engine = Arc::clone(&self.engine);
+        let settings = Settings::new(config, move |file: &ConfigFile| engine.adopt(live(file)));
+        Arc::new(Reloads::new(vec![Box::new(settings)]))
+    }
+
     /// Takes no more jobs in, and waits for running attempts. What there is can be read until the
     /// host is closed.
     pub(crate) async fn drain(&self) {
@@ -144,6 +152,16 @@ impl Host {
         let unusable = |source| EngineError::DataDir { what: folder.display().to_string(), source };
         let folder = config::open_folder(folder).map_err(unusable)?;
         lock.and_database(&folder, &name.to_string_lossy())
+    }
+}
+
+/// The settings that the engine takes anew while it works.
+fn live(file: &ConfigFile) -> Live {
+    Live {
+        concurrency: Arc::new(file.concurrency.clone()),
+        idempotency: file.idempotency_hours.unwrap_or_default().duration(),
+        quarantine: file.quarantine.unwrap_or_default(),
+        retention: file.retention,
     }
 }
 

@@ -19,10 +19,12 @@ use apflow_model::policies::CurrentPolicies;
 use apflow_model::quarantine::QuarantineRule;
 use apflow_model::reader::FileFault;
 use apflow_model::retention::Retention;
+use apflow_model::telemetry::{OtlpHeaders, OtlpSettings, Share, TelemetrySettings};
 use apflow_model::tool_settings::ToolSettings;
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt, Permissions, PermissionsExt};
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::policies::{self, POLICIES_FILE};
 use crate::secret::{SECRETS_FILE, Unreadable, Vault};
@@ -56,6 +58,8 @@ pub(crate) struct Config {
     pub(crate) policies: Arc<CurrentPolicies>,
     /// What opens the HTTP API, beside the operator's token.
     pub(crate) auth: AuthSettings,
+    /// The collector that the environment names. One in `config.yaml` wins.
+    collector: Option<OtlpSettings>,
     /// What `config.yaml` says.
     pub(crate) file: ConfigFile,
 }
@@ -154,6 +158,8 @@ pub(crate) struct ConfigFile {
     pub(crate) tools: ToolSettings,
     /// What is written into the audit, and how long it is kept.
     pub(crate) audit: AuditRules,
+    /// What the host says of itself, and to whom.
+    pub(crate) telemetry: TelemetrySettings,
 }
 
 /// A number from 1 to 1024. The default is enough to keep a machine busy while some attempts wait
@@ -203,7 +209,9 @@ impl Config {
         let secrets = open_secrets(&settings_dir, &mut environment)?;
         // Taken out, since no plugin may be granted the way to the host's own database.
         let database_url = environment.remove("DATABASE_URL").filter(|url| !url.is_empty());
-        let file = read_file(&settings_dir)?.map(|(file, _)| file).unwrap_or_default();
+        let collector = take_collector(&mut environment);
+        let mut file = read_file(&settings_dir)?.map(|(file, _)| file).unwrap_or_default();
+        file.telemetry.otlp = file.telemetry.otlp.or_else(|| collector.clone());
         let auth = read_auth(file.auth.clone().unwrap_or_default(), &mut environment)?;
         Ok(Self {
             data_dir,
@@ -214,8 +222,17 @@ impl Config {
             secrets,
             policies: Arc::default(),
             auth,
+            collector,
             file,
         })
+    }
+
+    /// Reads `config.yaml` anew, and its keys with their values as they stand there.
+    pub(crate) fn reread(&self) -> Result<(ConfigFile, Value), ConfigError> {
+        let (mut file, text) = read_file(&self.settings_dir)?.unwrap_or_default();
+        file.telemetry.otlp = file.telemetry.otlp.or_else(|| self.collector.clone());
+        // It was read as settings, so it can be read as anything.
+        Ok((file, serde_saphyr::from_str(&text).unwrap_or_default()))
     }
 
     /// What opens the HTTP API. Makes the operator's token when there is none, and with it a secret
@@ -307,6 +324,20 @@ impl Config {
     }
 }
 
+/// The collector that the environment names, as the specification of OpenTelemetry says. Taken out,
+/// since its headers may hold keys, which no plugin may be granted.
+fn take_collector(environment: &mut BTreeMap<String, String>) -> Option<OtlpSettings> {
+    let headers = environment.remove("OTEL_EXPORTER_OTLP_HEADERS").unwrap_or_default();
+    let endpoint = environment.remove("OTEL_EXPORTER_OTLP_ENDPOINT")?;
+    let header = |pair: &str| {
+        let (name, value) = pair.split_once('=')?;
+        Some((name.trim().to_owned(), value.trim().to_owned()))
+    };
+    let headers = OtlpHeaders(headers.split(',').filter_map(header).collect());
+    let collector = OtlpSettings { endpoint, headers, sample: Share::default() };
+    (!collector.endpoint.is_empty()).then_some(collector)
+}
+
 /// Reads `secrets.yaml`, where there is one.
 fn open_secrets(
     settings: &Path,
@@ -353,7 +384,7 @@ fn read_file(settings: &Path) -> Result<Option<(ConfigFile, String)>, ConfigErro
     };
     match serde_saphyr::from_str(&text) {
         Ok(file) => Ok(Some((file, text))),
-        // Without the lines themselves, which may hold a secret.
+        // Without the lines around it, which may hold a secret: this is logged.
         Err(error) => {
             Err(ConfigError::Invalid { path, reason: error.without_snippet().to_string() })
         }

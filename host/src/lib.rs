@@ -10,7 +10,9 @@ mod first_party;
 mod hostile;
 mod http;
 mod policies;
+mod reload;
 mod secret;
+mod settings;
 mod telemetry;
 
 pub use cli::main;

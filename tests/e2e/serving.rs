@@ -52,8 +52,19 @@ impl<'host> Serving<'host> {
         Self::start_as(host, host.command(), &[&["--port", "0"], more].concat())
     }
 
-    fn start_as(host: &'host TestHost, mut command: Command, more: &[&str]) -> Self {
-        command.args(["serve", "--json", "--log", "warn"]).args(more);
+    /// Starts a host that logs as its settings say, to this file.
+    pub(crate) fn start_logging(host: &'host TestHost, log: fs::File) -> Self {
+        let mut command = host.command();
+        command.stderr(log);
+        Self::launch(host, command, &["--port", "0"])
+    }
+
+    fn start_as(host: &'host TestHost, command: Command, more: &[&str]) -> Self {
+        Self::launch(host, command, &[&["--log", "warn"], more].concat())
+    }
+
+    fn launch(host: &'host TestHost, mut command: Command, more: &[&str]) -> Self {
+        command.args(["serve", "--json"]).args(more);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let mut said = String::new();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
@@ -194,6 +205,11 @@ impl<'host> Serving<'host> {
     /// Kills it under the hands of those who use it.
     pub(crate) fn strike(&self) {
         self.signal("-KILL");
+    }
+
+    /// Asks it to take its settings anew.
+    pub(crate) fn ask_to_reload(&self) {
+        self.signal("-HUP");
     }
 
     /// Sends it a signal.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use apflow_engine::Engine;
 use apflow_model::access::Principal;
 use apflow_model::audit::Record;
+use apflow_model::metric::Page;
 use apflow_model::rate::Standing;
 use apflow_model::role::Roles;
 use apflow_model::token::{ApiToken, TokenText};
@@ -120,6 +121,26 @@ impl Api {
     /// [`ApiError::Engine`] when the database fails.
     pub async fn is_jwt_revoked(&self, jti: &str) -> Result<bool, ApiError> {
         Ok(self.engine.is_jwt_revoked(jti).await?)
+    }
+
+    /// Writes the page of all that is counted, and of what there is at present. It tells nothing of
+    /// single jobs or callers: doors decide who may read it.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be read: what is counted in memory is on the page then.
+    pub async fn show_metrics(&self, page: &mut Page) -> Result<(), ApiError> {
+        Ok(self.engine.show_metrics(page).await?)
+    }
+
+    /// Counts the installed plugins, and those of them that are quarantined. It tells nothing of
+    /// single ones.
+    ///
+    /// # Errors
+    ///
+    /// When the database cannot be read.
+    pub async fn count_plugins(&self) -> Result<(u64, u64), ApiError> {
+        Ok(self.engine.count_plugins().await?)
     }
 
     /// Whether work can be taken in and ended.

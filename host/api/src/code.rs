@@ -55,6 +55,8 @@ codes! {
     IdempotencyConflict = "idempotency-conflict" 409;
     /// The job came through this host before, or through too many.
     JobLoop = "job-loop" 422;
+    /// The host is starting or ending.
+    NotReady = "not-ready" 503;
     /// More is being submitted than can be taken in.
     Busy = "busy" 429;
     /// There is no such job.
@@ -147,7 +149,8 @@ impl Serialize for Code {
 
 impl Code {
     /// What any verb may be refused with.
-    pub const OF_ALL: [Self; 9] = [
+    pub const OF_ALL: [Self; 10] = [
+        Self::Draining,
         Self::UnknownHost,
         Self::ForeignOrigin,
         Self::Unauthorized,

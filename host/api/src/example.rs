@@ -28,10 +28,9 @@ pub fn example(schema: &Value, shared: &Map<String, Value>, extent: Extent) -> V
         // A choice may stand beside the fields that all choices share.
         return merged(fields(schema, shared, extent), chosen.unwrap_or_default());
     }
-    let kinds: Vec<&str> = match &schema["type"] {
-        Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).collect(),
-        kind => kind.as_str().into_iter().collect(),
-    };
+    let kind = &schema["type"];
+    let kinds = kind.as_array().map_or(std::slice::from_ref(kind), Vec::as_slice);
+    let kinds: Vec<&str> = kinds.iter().filter_map(Value::as_str).collect();
     if kinds.contains(&"null") {
         return Value::Null;
     }

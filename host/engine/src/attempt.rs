@@ -15,6 +15,7 @@ use apflow_store::{CachedResult, Claimed, NewEvent, NewTaskFile, RunSource, Tool
 use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use crate::cache::{Look, Miss};
 use crate::engine::Engine;
@@ -273,12 +274,13 @@ async fn call(
     let narrowed = claimed.allow.clone().map(Arc::from);
     let (task_id, job_id) = (claimed.task.to_string(), claimed.job.to_string());
     let (attempt, model) = (claimed.attempt, claimed.model.clone());
+    let trace = engine.settings.trace.and_then(|current| current());
     let hops = claimed.hops.through(engine.store.host());
     let until_deadline = claimed.deadline.map(|deadline| deadline.since(engine.now()));
     let timeout = claimed.timeout.into_iter().chain(until_deadline).min();
     let task_port: Arc<dyn TaskPort> = Arc::clone(port) as Arc<dyn TaskPort>;
     let (sandbox, program, stop) = (Arc::clone(&engine.sandbox), Arc::clone(plugin), stop.clone());
-    let mut guest = engine.sandbox.spawn(async move {
+    let running = async move {
         let call = Call {
             task_id: &task_id,
             job_id: &job_id,
@@ -290,10 +292,12 @@ async fn call(
             narrowed,
             mounts: given.mounts,
             hops,
+            trace,
             stop,
         };
         sandbox.run(&program.program, call, task_port).await
-    });
+    };
+    let mut guest = engine.sandbox.spawn(running.in_current_span());
     // Not anew in each turn, or a guest that says much would never be looked after.
     let mut look = tokio::time::interval_at(Instant::now() + STORE_EVERY, STORE_EVERY);
     loop {

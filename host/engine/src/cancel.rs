@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use apflow_model::id::{JobId, TaskId};
 use apflow_model::job::{Job, Task};
-use apflow_model::state::JobState;
+use apflow_model::state::{JobState, TaskState};
 use apflow_model::visible::Visible;
 use apflow_sandbox::Stop;
 use apflow_store::{Cancelled, JobFilter};
@@ -112,7 +112,8 @@ impl Engine {
 
     /// Tells the guests that run here, and whoever listens. Returns the attempts that run.
     fn stop(&self, cancelled: Cancelled) -> Vec<(TaskId, u32)> {
-        let Cancelled { job, running, job_ended, .. } = cancelled;
+        let Cancelled { job, running, ended, job_ended, .. } = cancelled;
+        self.metrics.tasks_ended(TaskState::Cancelled, ended.len());
         let stops = self.running();
         running.iter().filter_map(|attempt| stops.get(attempt)).for_each(Stop::cancel);
         drop(stops);

@@ -10,11 +10,15 @@ use apflow_model::clock::Timestamp;
 use apflow_model::fair::Limits;
 use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::id::TaskId;
+use apflow_model::state::TaskState;
+use apflow_model::trace::TARGET;
 use apflow_sandbox::{Ended, Stop, StopReason};
 use apflow_store::{Claimed, HandedOut, Places, SessionId, StoreError};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
+use tracing::Instrument;
+use tracing::field::Empty;
 
 use crate::engine::{Dispatcher, Engine};
 use crate::error::{EngineError, chain};
@@ -157,7 +161,7 @@ impl Shift<'_> {
     /// Claims what is ready, or becomes it.
     async fn claim(&mut self, running: &mut Running, next: &Next) -> Result<HandedOut, StoreError> {
         let store = &self.engine.store;
-        let concurrency = Arc::clone(&self.engine.settings.concurrency);
+        let concurrency = Arc::clone(&self.engine.live().concurrency);
         let limits = Limits { concurrency, ..Limits::default() };
         let places = Arc::clone(&self.room) as Arc<dyn Places>;
         let mut claim = pin!(store.claim_when_ready(self.session, places, limits, next.is_eager));
@@ -270,6 +274,7 @@ struct Running {
 impl Running {
     /// Starts what was handed out, and tells those who wait for what it ended.
     fn start_all(&mut self, engine: &Arc<Engine>, handed_out: HandedOut) -> Next {
+        engine.metrics.tasks_ended(TaskState::Failed, handed_out.expired.len());
         for expired in handed_out.expired {
             engine.hub.changed(expired.job);
         }
@@ -290,6 +295,7 @@ impl Running {
     fn start(&mut self, engine: &Arc<Engine>, claimed: Arc<Claimed>) {
         let (job, task, attempt) = (claimed.job, claimed.task, claimed.attempt);
         engine.hub.changed(job);
+        engine.metrics.started(&claimed, engine.now());
         // Under the lock, so that an attempt that ends at once is listed before it is taken off.
         let mut list = engine.running();
         let stop = Stop::new();
@@ -361,7 +367,11 @@ async fn run_one(
 ) {
     let attempt = (claimed.task, claimed.attempt);
     let _listed = Listed { engine: Arc::clone(&engine), attempt };
-    attempt::run(&engine, &claimed, stop, place).await;
+    let Claimed { job, task, attempt, executor, .. } = claimed.as_ref();
+    let span = tracing::info_span!(
+        target: TARGET, "attempt", %job, %task, attempt, executor, fault = Empty,
+    );
+    attempt::run(&engine, &claimed, stop, place).instrument(span).await;
 }
 
 /// Takes an attempt off the list of what is running, however it ends.

@@ -7,15 +7,13 @@ use std::time::Duration;
 use apflow_model::audit::AuditRules;
 use apflow_model::breaker::BreakerKey;
 use apflow_model::clock::{Clock, Timestamp};
-use apflow_model::concurrency::{Admission, Concurrency};
+use apflow_model::concurrency::Admission;
 use apflow_model::id::{JobId, TaskId};
-use apflow_model::idempotency::IdempotencyHours;
 use apflow_model::job::Job;
 use apflow_model::lease::LeaseSeconds;
 use apflow_model::policies::CurrentPolicies;
-use apflow_model::quarantine::QuarantineRule;
-use apflow_model::retention::Retention;
 use apflow_model::tool_settings::ToolSettings;
+use apflow_model::trace::TraceContext;
 use apflow_model::visible::Visible;
 use apflow_sandbox::{Sandbox, Stop, StopReason};
 use apflow_store::{JobFilter, JobPage, Store};
@@ -30,8 +28,10 @@ use crate::consents::Consents;
 use crate::error::EngineError;
 use crate::files::Files;
 use crate::hub::Hub;
+use crate::live::Live;
 use crate::lock::DispatchLock;
 use crate::looks::Looks;
+use crate::metrics::Metrics;
 use crate::rates::Rates;
 use crate::registry::Registry;
 use crate::remembered::Remembered;
@@ -50,24 +50,21 @@ pub struct Settings {
     pub grace: Duration,
     /// The most bytes that one uploaded file may have.
     pub upload_bytes_max: u64,
-    /// How long an idempotency key stands for its job.
-    pub idempotency: Duration,
-    /// How many tasks may run at once, on all hosts of the database together.
-    pub concurrency: Arc<Concurrency>,
     /// How many tasks may be open.
     pub admission: Admission,
     /// How long its tasks stay its own after it was last heard of.
     pub lease: Duration,
-    /// When a component is not run any more because hosts ended while it ran.
-    pub quarantine: QuarantineRule,
-    /// How long what is over is kept.
-    pub retention: Retention,
+    /// What is taken anew while it works.
+    pub live: Live,
     /// How tools are taken care of.
     pub tools: ToolSettings,
     /// What is written into the audit, and how long it is kept.
     pub audit: AuditRules,
     /// What roles may do, at each moment.
     pub policies: Arc<CurrentPolicies>,
+    /// Tells where the current span stands, for the HTTP requests of guests. None where they do not
+    /// say so.
+    pub trace: Option<fn() -> Option<TraceContext>>,
 }
 
 impl Default for Settings {
@@ -78,14 +75,12 @@ impl Default for Settings {
             grace: Duration::from_secs(10),
             upload_bytes_max: 1 << 30,
             lease: LeaseSeconds::default().span(),
-            quarantine: QuarantineRule::default(),
-            idempotency: IdempotencyHours::default().duration(),
-            concurrency: Arc::default(),
             admission: Admission::default(),
-            retention: Retention::default(),
+            live: Live::default(),
             tools: ToolSettings::default(),
             audit: AuditRules::default(),
             policies: Arc::default(),
+            trace: None,
         }
     }
 }
@@ -105,6 +100,7 @@ pub struct DataDir {
 /// Runs jobs.
 pub struct Engine {
     pub(crate) settings: Settings,
+    pub(crate) live: std::sync::RwLock<Arc<Live>>,
     pub(crate) store: Store,
     pub(crate) sandbox: Arc<Sandbox>,
     pub(crate) components: Components,
@@ -120,6 +116,7 @@ pub struct Engine {
     /// The tokens that callers showed lately.
     pub(crate) remembered: Remembered,
     pub(crate) hub: Hub,
+    pub(crate) metrics: Metrics,
     /// Rung when there may be something to dispatch.
     pub(crate) bell: Notify,
     /// One for each attempt that may run.
@@ -153,6 +150,7 @@ impl Engine {
         let places = Arc::new(Semaphore::new(settings.attempts_max as usize));
         Arc::new(Self {
             store: store.admitting(settings.admission).caching(settings.tools.cache),
+            live: std::sync::RwLock::new(Arc::new(settings.live.clone())),
             settings,
             sandbox: Arc::new(sandbox),
             components,
@@ -166,6 +164,7 @@ impl Engine {
             looks: Looks::default(),
             remembered: Remembered::default(),
             hub: Hub::default(),
+            metrics: Metrics::default(),
             bell: Notify::new(),
             places,
             running: std::sync::Mutex::default(),
@@ -184,6 +183,16 @@ impl Engine {
     pub fn check(&self) -> Result<(), EngineError> {
         self.admit_jobs()?;
         self.store.trouble().map_or(Ok(()), |trouble| Err(trouble.into()))
+    }
+
+    /// Counts the installed plugins, and those of them that are quarantined.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Store`] when the database cannot be read.
+    pub async fn count_plugins(&self) -> Result<(u64, u64), EngineError> {
+        let counts = self.store.count_plugins().await?;
+        Ok((counts.all, counts.quarantined))
     }
 
     /// Finds a job with its tasks. None when there is none that is seen.

@@ -193,6 +193,7 @@ impl Engine {
         let input = json!({"url": url, "method": "GET"});
         let asking = self.sandbox.spawn(async move {
             let call = Call {
+                trace: None,
                 task_id: "health",
                 job_id: "health",
                 attempt: 1,

@@ -85,7 +85,7 @@ impl Engine {
     async fn try_to_retain(&self) -> Result<(), EngineError> {
         // What an earlier process marked and did not come to remove.
         self.remove_marked(None).await?;
-        let (retention, now) = (self.settings.retention, self.now());
+        let (retention, now) = (self.live().retention, self.now());
         let mut jobs = 0;
         for end in ENDS {
             if let Some(before) = retention.of_jobs(end).since(now) {

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use apflow_model::state::TaskState;
 use apflow_sandbox::StopReason;
 use apflow_store::{Hold, Recovered, SessionId, StoreError};
 use tokio::task::JoinSet;
@@ -39,10 +40,10 @@ pub(crate) async fn begin(engine: &Engine) -> Result<SessionId, EngineError> {
     let opening = engine.store.open_session(settings.name.clone(), engine.now(), settings.lease);
     let session = opening.await?;
     let recovered = if engine.store.is_shared() {
-        engine.store.rescue(session, engine.now(), settings.quarantine).await?
+        engine.store.rescue(session, engine.now(), engine.live().quarantine).await?
     } else {
         // The lock on the database's folder says that no other host lives.
-        engine.store.recover(session, engine.now(), settings.quarantine).await?
+        engine.store.recover(session, engine.now(), engine.live().quarantine).await?
     };
     report(engine, &recovered);
     Ok(session)
@@ -107,7 +108,7 @@ async fn rescue_others(engine: Arc<Engine>, session: SessionId) {
 }
 
 async fn rescue(engine: &Engine, session: SessionId) {
-    let rule = engine.settings.quarantine;
+    let rule = engine.live().quarantine;
     match engine.store.rescue(session, engine.now(), rule).await {
         Ok(recovered) => {
             report(engine, &recovered);
@@ -157,6 +158,7 @@ fn report(engine: &Engine, recovered: &Recovered) {
         let (retried, failed) = (retried.len(), failed.len());
         tracing::warn!(retried, failed, "took up tasks that were running when their host ended");
     }
+    engine.metrics.tasks_ended(TaskState::Failed, failed.len());
     for digest in quarantined {
         tracing::error!(%digest, "a component is quarantined: hosts ended while it ran");
     }

@@ -7,8 +7,11 @@ use std::time::Duration;
 use apflow_model::clock::Timestamp;
 use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::retry::{self, Retry};
+use apflow_model::state::TaskState;
+use apflow_model::trace::TARGET;
 use apflow_sandbox::Ended;
 use apflow_store::{Claimed, End, NewEvent, NewTaskFile, Settled, Settlement, StoreError, ToolRun};
+use tracing::{Instrument, Span};
 
 use crate::engine::Engine;
 use crate::error::chain;
@@ -48,9 +51,14 @@ pub(crate) async fn settle(
             Retry::GiveUp => fallback::end(engine, claimed, fault, now, &mut events).await,
         },
     };
-    let (task, attempt) = (claimed.task, claimed.attempt);
-    let settlement = Settlement { task, attempt, now, end, usage: ended.usage, events };
-    let settled = match store(engine, settlement, run).await {
+    let (task, attempt, usage) = (claimed.task, claimed.attempt, ended.usage);
+    let (fault, left) = summary(&end);
+    if fault != "none" {
+        Span::current().record("fault", fault);
+    }
+    let settlement = Settlement { task, attempt, now, end, usage, events };
+    let span = tracing::info_span!(target: TARGET, "settle", fault);
+    let settled = match store(engine, settlement, run).instrument(span).await {
         Ok(settled) => settled,
         Err(error) => {
             tracing::warn!(%task, attempt, error = chain(&error), "an end was dropped");
@@ -60,9 +68,24 @@ pub(crate) async fn settle(
             return;
         }
     };
+    engine.metrics.attempt_ended(&claimed.executor, fault, &usage);
+    engine.metrics.left(left);
+    engine.metrics.tasks_ended(settled.state, 1);
+    engine.metrics.tasks_ended(TaskState::Skipped, settled.skipped);
     match settled.job_ended {
         Some(_) => engine.hub.ended(settled.job),
         None => engine.hub.changed(settled.job),
+    }
+}
+
+/// What is counted of an end: the fault or `none`, and the bytes of the files that it leaves.
+fn summary(end: &End) -> (&'static str, u64) {
+    match end {
+        End::Completed { files, .. } => ("none", files.iter().map(|file| file.size).sum()),
+        End::Failed { fault }
+        | End::Cancelled { fault }
+        | End::Retry { fault, .. }
+        | End::Fallback { fault, .. } => (fault.code.name(), 0),
     }
 }
 

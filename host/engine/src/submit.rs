@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use apflow_model::access::Principal;
 use apflow_model::capability::Grant;
@@ -11,10 +12,13 @@ use apflow_model::id::JobId;
 use apflow_model::idempotency::IdempotencyKey;
 use apflow_model::job::{Job, JobSpec, SpecFault, TaskSpec};
 use apflow_model::plugin::Digest;
+use apflow_model::trace::TARGET;
 use apflow_model::visible::Visible;
 use apflow_store::{NewJob, Once, StoreError, Submitted};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+use tracing::field::{Empty, display};
+use tracing::{Instrument, Span};
 
 use crate::engine::Engine;
 use crate::error::EngineError;
@@ -54,11 +58,19 @@ impl Engine {
     /// [`EngineError::TooManyTasks`] while too many others have not ended, [`EngineError::Busy`],
     /// [`EngineError::Draining`] and [`EngineError::Store`]. Nothing is stored then.
     pub async fn submit(self: &Arc<Self>, submission: NewSubmission) -> Result<Job, EngineError> {
+        self.submit_new(submission).instrument(span()).await
+    }
+
+    async fn submit_new(self: &Arc<Self>, submission: NewSubmission) -> Result<Job, EngineError> {
         self.admit_jobs()?;
         let job = self.checked(submission).await?;
         self.count_tasks(&job.spec)?;
+        let begun = Instant::now();
         let stored = self.store.submit(job, self.now()).await;
-        stored.map_err(EngineError::of_submission)
+        let job = stored.map_err(EngineError::of_submission)?;
+        self.metrics.submit.took(begun.elapsed());
+        Span::current().record("job", display(job.id));
+        Ok(job)
     }
 
     /// Takes a job in, unless its key stands for one already: that one is answered then, as it
@@ -73,9 +85,17 @@ impl Engine {
         submission: NewSubmission,
         key: IdempotencyKey,
     ) -> Result<Submission, EngineError> {
+        self.submit_keyed(submission, key).instrument(span()).await
+    }
+
+    async fn submit_keyed(
+        self: &Arc<Self>,
+        submission: NewSubmission,
+        key: IdempotencyKey,
+    ) -> Result<Submission, EngineError> {
         let now = self.now();
         let hash = hash(&submission)?;
-        let expires_at = now.after(self.settings.idempotency);
+        let expires_at = now.after(self.live().idempotency);
         let once = Once { key: key.clone(), hash, expires_at };
         let conflict = |error| {
             let is_conflict = matches!(error, StoreError::IdempotencyConflict);
@@ -94,8 +114,13 @@ impl Engine {
         self.admit_jobs()?;
         let job = self.checked(submission).await?;
         self.count_tasks(&job.spec)?;
+        let begun = Instant::now();
         match self.store.submit_once(job, once, now).await.map_err(conflict)? {
-            Submitted::New(job) => Ok(Submission { job, is_replayed: false }),
+            Submitted::New(job) => {
+                self.metrics.submit.took(begun.elapsed());
+                Span::current().record("job", display(job.id));
+                Ok(Submission { job, is_replayed: false })
+            }
             Submitted::Replayed(id) => self.replay(id).await,
         }
     }
@@ -188,6 +213,11 @@ impl Engine {
         }
         Ok(plugins)
     }
+}
+
+/// The span of a submission. Its job is known once it is stored.
+fn span() -> Span {
+    tracing::info_span!(target: TARGET, "submit", job = Empty)
 }
 
 /// What tells two submissions apart, but for who sends them: the sha256 of their JSON, whose keys are

@@ -104,6 +104,11 @@ impl Tails {
         }
     }
 
+    /// How many watchers there are.
+    pub(crate) fn watchers(&self) -> usize {
+        self.lock().watchers
+    }
+
     /// Whether somebody watches a job.
     pub(crate) fn has(&self, job: JobId) -> bool {
         self.lock().tails.contains_key(&job)

@@ -67,7 +67,9 @@ impl Engine {
         let _uploading = self.uploading.read().await;
         let (size, sha256) = on_disk(move || incoming.finish()).await?;
         let upload = NewUpload { name, size, sha256, principal };
-        Ok(self.store.add_upload(upload, self.now()).await?)
+        let upload = self.store.add_upload(upload, self.now()).await?;
+        self.metrics.uploaded.add(size);
+        Ok(upload)
     }
 
     async fn receive(

@@ -189,6 +189,33 @@ pub enum Breach {
     HostCall(u64),
 }
 
+impl Breach {
+    /// The limit that was met, by its key in `limits` of a `plugin.yaml` where it has one.
+    pub const fn limit(&self) -> &'static str {
+        match self {
+            Self::Memory(_) => "memory",
+            Self::Table(_) => "tables",
+            Self::Handles(_) => "handles",
+            Self::Stack(_) => "stack",
+            Self::Random(_) => "random",
+            Self::Timeout(_) => "timeout",
+            Self::Fuel(_) => "fuel",
+            Self::Output(_) => "output",
+            Self::Stdout(_) => "stdout",
+            Self::Stderr(_) => "stderr",
+            Self::HttpRequests(_) => "http_requests",
+            Self::HttpBody(_) => "http_body",
+            Self::HttpHeaders(_) => "http_headers",
+            Self::Connections(_) => "connections",
+            Self::TcpBytes(_) => "tcp_bytes",
+            Self::OutBytes(_) => "out",
+            Self::ScratchBytes(_) => "scratch",
+            Self::Files(_) => "files",
+            Self::HostCall(_) => "host_call",
+        }
+    }
+}
+
 /// A number of bytes, shown and read with a binary unit: `64MiB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bytes(pub u64);

@@ -17,6 +17,7 @@ use crate::call::{Call, Called, Ended, Output, Returned};
 use crate::egress::{Egress, Outside, Refusal};
 use crate::files::Mounts;
 use crate::link::{Linked, Program};
+use crate::plan::Plan;
 use crate::port::TaskPort;
 use crate::secret::{SecretSource, Secrets};
 use crate::state::{STDERR_BYTES_KEPT, State, usize_of};
@@ -44,10 +45,12 @@ pub(crate) async fn run(
         Ok(store) => store,
         Err(fault) => return Ended::without_use(fault),
     };
+    let _running = plugin.plan.metrics.running.hold();
     let input = call.input.to_string();
     let mut usage = Usage { input_bytes: input.len() as u64, ..Usage::default() };
     store.data_mut().set_secrets(secrets.clone());
     store.data_mut().egress.set_hops(&call.hops);
+    store.data_mut().egress.set_trace(call.trace);
     let (deadline, mut worked) = (store.data().deadline, Duration::ZERO);
     let calling = async {
         secrets.prepare().await;
@@ -168,6 +171,7 @@ async fn execute(
         model: call.model.map(str::to_owned),
     };
     let executor = pre.instantiate_async(&mut *store).await?;
+    store.data().enters();
     let result = executor.apflow_plugin_run().call_execute(&mut *store, &task, input).await?;
     let result = result.map_err(|fault| told(fault, &store.data().secrets));
     Ok(result.map(|outcome| Returned {
@@ -214,24 +218,30 @@ fn judge(
 ) -> Result<Value, Fault> {
     let state = store.data();
     let judged = match called {
-        Ok(Ok(returned)) => accept(returned, &state.plan.limits, usage),
+        Ok(Ok(returned)) => accept(returned, &state.plan, usage),
         Ok(Err(fault)) => Err(fault),
         Err(error) => {
             if let Some(Stopped(reason)) = error.downcast_ref() {
+                if *reason == StopReason::Deadline {
+                    state.plan.metrics.ended_by(&Breach::Timeout(wall));
+                }
                 return Err(trap::stopped(*reason, wall));
             }
-            let breach = state.breach();
+            let breach = trap::breach(&error, &state.plan.limits).or_else(|| state.breach());
+            if let Some(breach) = breach {
+                return Err(exceeded(&state.plan, &breach));
+            }
             let stderr = state.stderr.take();
             let is_cut = stderr.len() >= STDERR_BYTES_KEPT;
             let stderr = state.secrets.redact_bytes(stderr, is_cut);
-            Err(trap::fault(&error, breach.as_ref(), &state.plan.limits, &stderr))
+            Err(trap::crash(&error, &stderr))
         }
     };
     judged.map_err(|fault| explain(fault, state))
 }
 
 /// Takes what a guest returned, when it is JSON within its limit.
-fn accept(returned: Returned, limits: &Limits, usage: &mut Usage) -> Result<Value, Fault> {
+fn accept(returned: Returned, plan: &Plan, usage: &mut Usage) -> Result<Value, Fault> {
     (usage.tokens_input, usage.tokens_output) = returned.tokens.unwrap_or_default();
     match returned.output {
         Output::Value { value, bytes } => {
@@ -240,9 +250,9 @@ fn accept(returned: Returned, limits: &Limits, usage: &mut Usage) -> Result<Valu
         }
         Output::Text(text) => {
             usage.output_bytes = text.len() as u64;
-            if usage.output_bytes > limits.output_bytes {
-                let breach = Breach::Output(limits.output_bytes);
-                return Err(Fault::new(FaultCode::LimitExceeded, breach.to_string()));
+            let bytes_max = plan.limits.output_bytes;
+            if usage.output_bytes > bytes_max {
+                return Err(exceeded(plan, &Breach::Output(bytes_max)));
             }
             serde_json::from_str(&text).map_err(|error| {
                 Fault::new(FaultCode::Permanent, format!("the output is not JSON: {error}"))
@@ -259,14 +269,20 @@ fn explain(fault: Fault, state: &State) -> Fault {
     }
     // Growth that was refused is not got over: the guest had to do with less to its end.
     if let Some(breach) = state.breach() {
-        return Fault::new(FaultCode::LimitExceeded, breach.to_string());
+        return exceeded(&state.plan, &breach);
     }
     match state.egress.ledger.refusal() {
         Refusal::None => fault,
         Refusal::Denied(denial) => Fault::new(FaultCode::CapabilityDenied, denial),
-        Refusal::Breach(breach) => Fault::new(FaultCode::LimitExceeded, breach.to_string()),
+        Refusal::Breach(breach) => exceeded(&state.plan, &breach),
         Refusal::Held(destination, wait) => held(&destination, wait),
     }
+}
+
+/// The fault of a guest that met a limit.
+fn exceeded(plan: &Plan, breach: &Breach) -> Fault {
+    plan.metrics.ended_by(breach);
+    Fault::new(FaultCode::LimitExceeded, breach.to_string())
 }
 
 /// The fault of a guest that was not let through to a destination.
@@ -349,6 +365,7 @@ mod tests {
                 narrowed: None,
                 mounts: Mounts::default(),
                 hops: Hops::default(),
+                trace: None,
                 stop,
             };
             running.run(&linked, call, Arc::new(fixture::Lines::default())).await

@@ -6,6 +6,7 @@ use std::time::Duration;
 use apflow_model::capability::Grant;
 use apflow_model::fault::Fault;
 use apflow_model::hops::Hops;
+use apflow_model::trace::TraceContext;
 use apflow_model::usage::Usage;
 use serde_json::Value;
 
@@ -34,6 +35,8 @@ pub struct Call<'a> {
     pub mounts: Mounts,
     /// The hosts that the task came through, this one last.
     pub hops: Hops,
+    /// The span that its HTTP requests are part of. None when they do not say so.
+    pub trace: Option<TraceContext>,
     /// What ends it from outside.
     pub stop: Stop,
 }

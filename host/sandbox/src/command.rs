@@ -82,6 +82,7 @@ pub(crate) async fn run(
         return Ok(Err(fault));
     }
     let command = pre.instantiate_async(&mut *store).await?;
+    store.data().enters();
     let exit_code = match command.wasi_cli_run().call_run(&mut *store).await {
         Ok(Ok(())) => 0,
         Ok(Err(())) => 1,

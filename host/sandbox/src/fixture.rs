@@ -98,6 +98,7 @@ fn plan(lines: &str) -> Arc<Plan> {
         asked: Arc::new(manifest.capabilities),
         limits: manifest.limits,
         environment: Arc::new(BTreeMap::new()),
+        metrics: Arc::default(),
     })
 }
 

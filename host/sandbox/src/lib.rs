@@ -31,6 +31,7 @@ mod imports;
 mod inspect;
 mod limiter;
 mod link;
+mod metrics;
 mod plan;
 mod port;
 mod reservation;

@@ -25,6 +25,7 @@ use crate::compile::Compiled;
 use crate::error::SandboxError;
 use crate::files::Watched;
 use crate::imports::sockets;
+use crate::metrics::Metrics;
 use crate::plan::Plan;
 use crate::state::State;
 use crate::ticker::Ticker;
@@ -49,6 +50,7 @@ pub(crate) fn link(
     manifest: &Manifest,
     environment: Arc<BTreeMap<String, String>>,
     ticker: Arc<Ticker>,
+    metrics: Arc<Metrics>,
 ) -> Result<Linked, SandboxError> {
     let engine = compiled.component.engine().clone();
     let program = pre(&engine, compiled, &manifest.capabilities)
@@ -58,6 +60,7 @@ pub(crate) fn link(
         asked: Arc::new(manifest.capabilities.clone()),
         limits: manifest.limits,
         environment,
+        metrics,
     });
     Ok(Linked { engine, ticker, program, plan })
 }

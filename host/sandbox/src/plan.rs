@@ -6,12 +6,16 @@ use std::sync::Arc;
 use apflow_model::capability::{Capabilities, Grant, Scope};
 use apflow_model::limit::Limits;
 
+use crate::metrics::Metrics;
+
 /// What is the same for every attempt of a plugin.
 pub(crate) struct Plan {
     pub(crate) name: Arc<str>,
     pub(crate) asked: Arc<Capabilities>,
     pub(crate) limits: Limits,
     pub(crate) environment: Arc<BTreeMap<String, String>>,
+    /// Those of the sandbox.
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl Plan {

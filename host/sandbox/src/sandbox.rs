@@ -14,6 +14,7 @@ use crate::egress::Outside;
 use crate::error::SandboxError;
 use crate::gate::Gate;
 use crate::link::{Linked, Program};
+use crate::metrics::Metrics;
 use crate::port::TaskPort;
 use crate::secret::SecretSource;
 use crate::threads::{GuestTask, GuestThreads};
@@ -42,6 +43,7 @@ pub struct Sandbox {
     environment: Arc<BTreeMap<String, String>>,
     outside: Arc<Outside>,
     secrets: Arc<dyn SecretSource>,
+    metrics: Arc<Metrics>,
 }
 
 impl Sandbox {
@@ -59,6 +61,7 @@ impl Sandbox {
             environment: Arc::new(settings.environment),
             outside: Arc::new(Outside::through(settings.gate)),
             secrets: settings.secrets,
+            metrics: Arc::default(),
         })
     }
 
@@ -88,7 +91,8 @@ impl Sandbox {
     pub fn link(&self, compiled: &Compiled, manifest: &Manifest) -> Result<Linked, SandboxError> {
         inspect::check_imports(&compiled.imports, &manifest.capabilities)?;
         let ticker = Arc::clone(&self.compiler.engines.ticker);
-        link::link(compiled, manifest, Arc::clone(&self.environment), ticker)
+        let environment = Arc::clone(&self.environment);
+        link::link(compiled, manifest, environment, ticker, Arc::clone(&self.metrics))
     }
 
     /// Asks a plugin what it is, in an instance that was granted nothing.
@@ -132,5 +136,9 @@ impl Sandbox {
     /// its thread until it gives way, so `call.stop` comes first: it ends the guest at once.
     pub async fn run(&self, plugin: &Linked, call: Call<'_>, port: Arc<dyn TaskPort>) -> Ended {
         attempt::run(plugin, &self.outside, &self.secrets, call, port).await
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 }

@@ -31,6 +31,7 @@ pub(crate) struct State {
     pub(crate) port: Arc<dyn TaskPort>,
     pub(crate) stop: Stop,
     pub(crate) deadline: Instant,
+    made: Instant,
     pub(crate) limiter: Limiter,
     pub(crate) egress: Egress,
     pub(crate) secrets: Secrets,
@@ -68,6 +69,7 @@ impl State {
             port,
             stop,
             deadline,
+            made: Instant::now(),
             egress,
             secrets: Secrets::default(),
             table,
@@ -101,6 +103,11 @@ impl State {
         }
         self.wasi = Some(builder.build());
         Ok(())
+    }
+
+    /// Takes note that the guest is entered now.
+    pub(crate) fn enters(&self) {
+        self.plan.metrics.entered(self.made.elapsed());
     }
 
     /// The files of the attempt, with their quota.

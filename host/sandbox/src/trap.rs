@@ -48,10 +48,15 @@ pub(crate) fn fault(
     limits: &Limits,
     stderr: &[u8],
 ) -> Fault {
-    let trap = error.downcast_ref::<Trap>();
-    if let Some(breach) = breach_of(error, limits).as_ref().or(breach) {
-        return Fault::new(FaultCode::LimitExceeded, breach.to_string());
+    match self::breach(error, limits).as_ref().or(breach) {
+        Some(breach) => Fault::new(FaultCode::LimitExceeded, breach.to_string()),
+        None => crash(error, stderr),
     }
+}
+
+/// The fault of a guest that met no limit. `stderr` is what it wrote last.
+pub(crate) fn crash(error: &wasmtime::Error, stderr: &[u8]) -> Fault {
+    let trap = error.downcast_ref::<Trap>();
     if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
         return Fault::new(FaultCode::Retryable, "the host has no room for another instance now");
     }
@@ -66,7 +71,7 @@ pub(crate) fn fault(
 }
 
 /// The limit that an error says was broken, if it says so.
-fn breach_of(error: &wasmtime::Error, limits: &Limits) -> Option<Breach> {
+pub(crate) fn breach(error: &wasmtime::Error, limits: &Limits) -> Option<Breach> {
     if let Some(breach) = error.downcast_ref::<Breach>() {
         return Some(breach.clone());
     }

@@ -10,6 +10,7 @@ use apflow_model::id::JobId;
 use apflow_model::idempotency::IdempotencyKey;
 use apflow_model::limit::Span;
 use apflow_model::state::JobState;
+use apflow_model::telemetry::LogFormat;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::approvals::ApprovalsVerb;
@@ -48,6 +49,15 @@ pub(crate) struct Arguments {
     /// What the log on standard error holds, for example `info`.
     #[arg(long, global = true, value_name = "FILTER", env = "APFLOW_LOG", hide_env_values = true)]
     pub(crate) log: Option<String>,
+    /// How the lines of the log are written [default: text].
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORMAT",
+        env = "APFLOW_LOG_FORMAT",
+        hide_env_values = true
+    )]
+    pub(crate) log_format: Option<LogLines>,
     /// The longest that compiling a component may take, for example `30s`.
     #[arg(
         long,
@@ -64,6 +74,24 @@ pub(crate) struct Arguments {
     pub(crate) no_color: Option<String>,
     #[command(subcommand)]
     pub(crate) verb: Verb,
+}
+
+/// How the lines of a log are written.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum LogLines {
+    /// For people.
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+impl From<LogLines> for LogFormat {
+    fn from(lines: LogLines) -> Self {
+        match lines {
+            LogLines::Text => Self::Text,
+            LogLines::Json => Self::Json,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -20,6 +20,7 @@ mod jobs;
 mod json;
 mod load;
 mod new;
+mod operations;
 mod operator;
 mod output;
 mod plugins;
@@ -45,7 +46,7 @@ use apflow_api::RetryJob;
 use clap::Parser;
 
 use crate::config::Config;
-use crate::telemetry;
+use crate::telemetry::{self, Typed};
 use arguments::{
     Arguments, BenchVerb, BreakersVerb, JobsVerb, PluginVerb, PluginsVerb, SecretsVerb, Verb,
 };
@@ -64,8 +65,9 @@ pub fn main() -> ExitCode {
     let usual =
         if matches!(arguments.verb, Verb::Serve(_) | Verb::Worker) { "info" } else { "warn" };
     let is_plain = arguments.no_color.as_ref().is_some_and(|value| !value.is_empty());
-    if let Err(reason) = telemetry::start(arguments.log.as_deref(), usual, is_plain) {
-        output.error(&CliError::Usage(format!("the log filter is not valid: {reason}")));
+    let (filter, format) = (arguments.log.clone(), arguments.log_format.map(Into::into));
+    if let Err(reason) = telemetry::start(Typed { filter, usual, format, is_plain }) {
+        output.error(&CliError::Usage(reason));
         return Exit::Usage.into();
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use apflow_api::{SystemClock, chain};
 use apflow_model::listener::{ListenerSettings, TlsFiles};
+use apflow_model::telemetry::MetricsAccess;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -13,11 +14,13 @@ use tokio::sync::watch;
 use super::arguments::Serve;
 use super::error::CliError;
 use super::exit::Exit;
+use super::operations;
 use super::output::Output;
 use super::signals::Signals;
 use crate::assemble::{self, Host};
 use crate::config::{Config, ConfigError};
-use crate::http::{self, Access, Door, Listener, Site, Tls, TlsError};
+use crate::http::{self, Access, Door, Listener, Pages, Site, Started, Tls, TlsError};
+use crate::telemetry;
 
 /// How long open requests may take to end once nothing runs any more.
 const GRACE: Duration = Duration::from_secs(3);
@@ -39,31 +42,55 @@ pub(crate) async fn run(config: &Config, serve: Serve, output: &Output) -> Resul
         let socket = TcpListener::bind(address).await.map_err(unusable)?;
         let bound = socket.local_addr().map_err(unusable)?;
         let mut signals = Signals::listen().map_err(deaf)?;
-        if !serve.no_dispatch {
-            host.start().await?;
-        }
         let (end, ending) = watch::channel(());
-        let door = Door::new(host.api.clone(), access, ending.clone());
-        let scheme = if tls.is_some() { "https" } else { "http" };
-        let url = format!("{scheme}://{bound}");
+        let (started, reloads) = (Arc::<Started>::default(), host.reloads(config));
+        let readers = metrics_access(config, address, &settings);
+        let (of_pages, of_reloads) = (Arc::clone(&started), Arc::clone(&reloads));
+        let pages = Pages::new(host.api.clone(), ending.clone(), of_pages, of_reloads, readers);
+        let watched = operations::open(config, pages.clone()).await?;
+        let door = Door::new(host.api.clone(), access, ending.clone(), pages);
+        let url = format!("{}://{bound}", if tls.is_some() { "https" } else { "http" });
         let router = http::router(door, Site::new(&settings, tls.is_some()));
         let listener = Listener::new(socket, tls, settings, router).map_err(deaf)?;
-        let file = config.config_file();
-        output.result(
-            &json!({ "url": url, "token_file": file, "token_is_new": credentials.is_new }),
-            || {
-                let made = if credentials.is_new { "made a token in" } else { "the token is in" };
-                format!("listening on {url}\n{made} {}", file.display())
-            },
-        );
+        let start = async {
+            // `/ready` answers already, and says no.
+            if !serve.no_dispatch {
+                host.start().await?;
+            }
+            started.now(!serve.no_dispatch);
+            announce(config, &url, credentials.is_new, output);
+            operations::run(watched, &reloads).await
+        };
         tokio::select! {
-            () = listener.serve(ending) => {}
-            () = until_ended(host, &mut signals, end) => {}
+            () = listener.serve(ending) => Ok(()),
+            () = until_ended(host, &mut signals, end) => Ok(()),
+            failed = start => failed,
         }
-        Ok::<_, CliError>(())
     })
     .await?;
+    telemetry::close().await;
     Ok(Exit::Ok)
+}
+
+/// Says where it listens.
+fn announce(config: &Config, url: &str, is_new: bool, output: &Output) {
+    let file = config.config_file();
+    output.result(&json!({ "url": url, "token_file": file, "token_is_new": is_new }), || {
+        let made = if is_new { "made a token in" } else { "the token is in" };
+        format!("listening on {url}\n{made} {}", file.display())
+    });
+}
+
+/// Who may read the metrics at the door, unless the settings say: everybody who reaches it from this
+/// machine, and from others who has a token.
+fn metrics_access(
+    config: &Config,
+    address: SocketAddr,
+    settings: &ListenerSettings,
+) -> MetricsAccess {
+    let is_near = address.ip().is_loopback() && !settings.behind_proxy;
+    let usual = if is_near { MetricsAccess::Open } else { MetricsAccess::Token };
+    config.file.telemetry.metrics.unwrap_or(usual)
 }
 
 /// What `config.yaml` and the flags say; the flags count more.

@@ -1,26 +1,44 @@
 //! `worker`: runs what others take in.
 
+use std::sync::Arc;
+
+use apflow_model::telemetry::MetricsAccess;
 use serde_json::json;
+use tokio::sync::watch;
 
 use super::error::CliError;
 use super::exit::Exit;
+use super::operations;
 use super::output::Output;
 use super::signals::Signals;
 use crate::assemble::Host;
 use crate::config::Config;
+use crate::http::{Pages, Started};
+use crate::telemetry;
 
 pub(crate) async fn run(config: &Config, output: &Output) -> Result<Exit, CliError> {
     Host::with(config, async |host| {
         let signals = Signals::listen();
         let mut signals = signals
             .map_err(|source| CliError::Io { what: "the process's signals".to_owned(), source })?;
+        let (_end, ending) = watch::channel(());
+        let (started, reloads) = (Arc::<Started>::default(), host.reloads(config));
+        let (of_pages, of_reloads) = (Arc::clone(&started), Arc::clone(&reloads));
+        let access = MetricsAccess::Open;
+        let pages = Pages::new(host.api.clone(), ending, of_pages, of_reloads, access);
+        let watched = operations::open(config, pages).await?;
         host.start().await?;
+        started.now(true);
         output.result(&json!({ "working": true }), || "working".to_owned());
-        signals.ended().await;
+        tokio::select! {
+            () = signals.ended() => {}
+            failed = operations::run(watched, &reloads) => return failed,
+        }
         tracing::info!("ending: nothing more is taken, running attempts may finish");
         signals.drain(host).await;
         Ok::<_, CliError>(())
     })
     .await?;
+    telemetry::close().await;
     Ok(Exit::Ok)
 }

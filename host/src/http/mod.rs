@@ -7,7 +7,9 @@ mod files;
 mod headers;
 mod limit;
 mod listen;
+mod metrics;
 mod openapi;
+mod pages;
 mod problem;
 mod route;
 mod site;
@@ -20,6 +22,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use apflow_api::{Api, Caller, Code, ListEvents, OpenFile, Remote, Stranger, TABLE, UploadFile};
 use apflow_model::access::Principal;
+use apflow_model::telemetry::MetricsAccess;
+use apflow_model::trace;
 use axum::Router;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
 use axum::http::request::Parts;
@@ -28,11 +32,14 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::sync::watch::Receiver;
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 pub(crate) use auth::{Access, Fetch, jwt};
 use limit::Standings;
 pub(crate) use listen::{Listener, Tls, TlsError};
 pub(crate) use openapi::document;
+pub(crate) use pages::{Pages, Started};
 use problem::Problem;
 pub(crate) use site::Site;
 
@@ -49,11 +56,13 @@ pub(crate) struct Door {
     /// Changes when the host is asked to end: what would go on for ever ends then.
     ending: Receiver<()>,
     requests: Arc<Requests>,
+    pages: Pages,
 }
 
 impl Door {
-    pub(crate) fn new(api: Api, access: Access, ending: Receiver<()>) -> Self {
-        Self { api, access: Arc::new(access), ending, requests: Arc::new(Requests::new()) }
+    pub(crate) fn new(api: Api, access: Access, ending: Receiver<()>, pages: Pages) -> Self {
+        let (access, requests) = (Arc::new(access), Arc::new(Requests::new()));
+        Self { api, access, ending, requests, pages }
     }
 }
 
@@ -109,7 +118,10 @@ impl Requests {
 
 /// The routes of all verbs, for clients that call the host by a name of this site.
 pub(crate) fn router(door: Door, site: Site) -> Router {
-    let mut router = Router::new().route("/health", get(health)).route("/ready", get(ready));
+    let mut router = Router::new()
+        .route("/health", get(pages::health))
+        .route("/ready", get(ready))
+        .route("/metrics", get(metrics));
     for entry in TABLE {
         let mut route = route::of(entry);
         if entry.path == ListEvents::PATH {
@@ -140,23 +152,31 @@ pub(crate) fn router(door: Door, site: Site) -> Router {
         .with_state(door)
 }
 
-async fn health() -> Response {
-    axum::Json(serde_json::json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }))
-        .into_response()
+async fn ready(State(door): State<Door>, request: Request) -> Response {
+    door.pages.ready(RequestId::of(&request)).await
 }
 
-/// Whether work can be taken in, for whoever sends it here.
-async fn ready(State(door): State<Door>, request: Request) -> Response {
-    match door.api.check() {
-        Ok(()) => axum::Json(serde_json::json!({ "status": "ready" })).into_response(),
-        // The store has logged why.
-        Err(error) => Problem::quietly(&error).in_request(RequestId::of(&request)).into_response(),
+async fn metrics(State(door): State<Door>, request: Request) -> Response {
+    let id = RequestId::of(&request);
+    let (parts, _) = request.into_parts();
+    let caller = match door.pages.metrics_access {
+        MetricsAccess::Open => Ok(()),
+        MetricsAccess::Token => door.access.caller(&parts).await.map(drop),
+        MetricsAccess::Off => Err(no_such_path()),
+    };
+    match caller {
+        Ok(()) => door.pages.metrics(&parts.headers).await,
+        Err(problem) => problem.in_request(id).into_response(),
     }
 }
 
 async fn unknown_route(request: Request) -> Problem {
+    no_such_path().in_request(RequestId::of(&request))
+}
+
+fn no_such_path() -> Problem {
     let detail = "there is no such path: `GET /api/v1` answers those there are";
-    Problem::new(Code::UnknownRoute, detail).in_request(RequestId::of(&request))
+    Problem::new(Code::UnknownRoute, detail)
 }
 
 /// The header `Allow` is added by the router.
@@ -165,17 +185,43 @@ async fn method_not_allowed(request: Request) -> Problem {
     Problem::new(Code::MethodNotAllowed, detail).in_request(RequestId::of(&request))
 }
 
-/// Gives every response the id of its request.
+/// Gives every response the id of its request, and every request its place in a trace.
 async fn identify(State(door): State<Door>, mut request: Request, next: Next) -> Response {
     let id = RequestId::sent(request.headers()).unwrap_or_else(|| door.requests.id());
     request.extensions_mut().insert(RequestId(id.clone()));
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let mut response = next.run(request).await;
-    tracing::info!(request = id, %method, path, status = response.status().as_u16(), "answered");
+    let operation = metrics::operation(&request);
+    let span = span(&request, &id, &operation);
+    let mut response = async {
+        let response = door.pages.counted.measure(&operation, next.run(request)).await;
+        let status = response.status();
+        Span::current().record("status", status.as_u16());
+        if status.is_server_error() {
+            Span::current().record("fault", status.as_str());
+        }
+        tracing::info!(request = id, %method, path, status = status.as_u16(), "answered");
+        response
+    }
+    .instrument(span)
+    .await;
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
     response
+}
+
+/// The span of a request: below the one that its client names, if it does.
+fn span(request: &Request, id: &str, operation: &str) -> Span {
+    let parent = request.headers().get(trace::HEADER).and_then(|value| value.to_str().ok());
+    tracing::info_span!(
+        target: trace::TARGET,
+        "request",
+        request = id,
+        operation,
+        traceparent = parent,
+        status = Empty,
+        fault = Empty,
+    )
 }
 
 /// The id of a request.

@@ -7,6 +7,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::Value;
 
 const REPOSITORY: &str = env!("CARGO_PKG_REPOSITORY");
 
@@ -34,6 +35,9 @@ pub(crate) struct Problem {
     /// How many seconds to wait before the same is tried again, as in the header `retry-after`.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u32>,
+    /// What is well of a host that is not ready, and what is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parts: Option<Value>,
     /// The id of the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     instance: Option<String>,
@@ -54,6 +58,7 @@ impl Problem {
             pointer: None,
             faults: Vec::new(),
             retry_after: None,
+            parts: None,
             instance: None,
             is_of_token: false,
         }
@@ -85,6 +90,10 @@ impl Problem {
     /// The same for whom waits so many seconds.
     pub(crate) fn retrying_after(self, seconds: u32) -> Self {
         Self { retry_after: Some(seconds), ..self }
+    }
+
+    pub(super) fn with_parts(self, parts: Value) -> Self {
+        Self { parts: Some(parts), ..self }
     }
 
     pub(crate) fn in_request(self, id: String) -> Self {

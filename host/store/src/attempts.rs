@@ -115,6 +115,8 @@ pub struct Settled {
     pub state: TaskState,
     /// The tasks that became ready, itself included when it is tried again at once.
     pub became_ready: Vec<TaskId>,
+    /// How many tasks were skipped by that.
+    pub skipped: usize,
     /// When the earliest task that became scheduled is due.
     pub next_run_at: Option<Timestamp>,
     /// How the job ended, when this was its last task to end.

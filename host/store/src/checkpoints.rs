@@ -89,7 +89,9 @@ impl Store {
         if step.contains('\0') {
             return Err(StoreError::corrupt("the step of a checkpoint holds a NUL character"));
         }
-        self.write(Save { task, attempt, step, value, now }).await
+        let saved = self.write(Save { task, attempt, step, value, now }).await?;
+        self.writer().metrics().checkpoints.count();
+        Ok(saved)
     }
 
     /// Loads the newest checkpoint of a task, of whichever attempt.

@@ -32,6 +32,9 @@ mod events;
 mod fallbacks;
 mod files;
 
+mod metrics;
+mod stock;
+
 mod hearing;
 mod hints;
 mod purge;
@@ -105,6 +108,7 @@ pub use crate::retention::RemovedUploads;
 pub use crate::schedules::{Due, Fired, NewSchedule, SCHEDULES_PER_PAGE_MAX, SchedulePage};
 pub use crate::sessions::SessionId;
 pub use crate::standing::Places;
+pub use crate::stock::{PluginCounts, Stock, ToolCounts};
 pub use crate::store::Store;
 pub use crate::take::Claimed;
 pub use crate::task_list::{TASKS_PER_PAGE_MAX, TaskFilter, TaskPage};

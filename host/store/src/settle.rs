@@ -340,6 +340,7 @@ fn answer(
             job,
             state,
             became_ready: in_state(TaskState::Ready).map(|moved| moved.task).collect(),
+            skipped: in_state(TaskState::Skipped).count(),
             next_run_at: in_state(TaskState::Scheduled).map(|moved| moved.run_at).min(),
             job_ended: jobs_ended.remove(&job.0),
         };

@@ -30,6 +30,8 @@ pub struct Claimed {
     pub task: TaskId,
     /// The number of this attempt, from 1: the fencing token of its writes.
     pub attempt: u32,
+    /// When it was due to run.
+    pub due_at: Timestamp,
     /// The caller's reference to the task.
     pub reference: String,
     /// The plugin that runs it.
@@ -99,7 +101,7 @@ const START_JOBS: Sql = sql!(
 
 pub(crate) const SHOW_CLAIMED: Sql = sql!(
     "\
-    SELECT task.id, task.job_id, task.attempt, task.reference, task.executor, task.timeout_ms, \
+    SELECT task.id, task.job_id, task.attempt, task.run_at, task.reference, task.executor, task.timeout_ms, \
            task.deadline, task.attempts_max, task.attempts_before, task.backoff, task.token_budget, task.model, task.allow, task.uses_cache, \
            task_input.body, job.principal, job.grants, job.event_count, job.hops, \
            EXISTS (SELECT 1 FROM dependency WHERE task_id = task.id) AS has_dependencies \
@@ -199,6 +201,7 @@ fn read_claimed(row: &Row) -> Result<Claimed, StoreError> {
         job: JobId(row::column(row, "job_id")?),
         task: TaskId(row::column(row, "id")?),
         attempt: row::number(row, "attempt")?,
+        due_at: row::moment(row, "run_at")?,
         reference: row::column(row, "reference")?,
         executor: row::column(row, "executor")?,
         principal: row::column(row, "principal")?,

@@ -5,7 +5,7 @@
 //! is answered before the commit.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -14,6 +14,7 @@ use crate::chain;
 use crate::commit;
 use crate::error::StoreError;
 use crate::link::Link;
+use crate::metrics::Metrics;
 use crate::standing::{Places, Rouser, Standing};
 use crate::write::{Queued, Turn, WRITES_PER_COMMIT_MAX, Waiting, WriteGroup, Written};
 
@@ -32,6 +33,7 @@ pub(crate) struct Writer {
     submits: mpsc::Sender<Message>,
     rouser: Arc<Rouser>,
     trouble: watch::Receiver<Option<StoreError>>,
+    metrics: Arc<Metrics>,
 }
 
 enum Message {
@@ -47,9 +49,9 @@ impl Writer {
         let (submits, second) = mpsc::channel(WRITES_WAITING_MAX);
         let (told, trouble) = watch::channel(None);
         let lanes = Lanes { urgent: first, submits: second };
-        let rouser = Arc::<Rouser>::default();
-        tokio::spawn(run(link, lanes, Arc::clone(&rouser), told));
-        Self { urgent, submits, rouser, trouble }
+        let (rouser, metrics) = (Arc::<Rouser>::default(), Arc::<Metrics>::default());
+        tokio::spawn(run(link, lanes, (Arc::clone(&rouser), Arc::clone(&metrics)), told));
+        Self { urgent, submits, rouser, trouble, metrics }
     }
 
     /// Applies a write and answers once it is durable.
@@ -101,6 +103,17 @@ impl Writer {
     /// Why nothing can be written at present.
     pub(crate) fn trouble(&self) -> Option<StoreError> {
         self.trouble.borrow().clone()
+    }
+
+    /// What was counted.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// How many writes wait, by what for: running work, and new work.
+    pub(crate) fn waiting(&self) -> [(&'static str, usize); 2] {
+        let waiting = |lane: &mpsc::Sender<Message>| lane.max_capacity() - lane.capacity();
+        [("urgent", waiting(&self.urgent)), ("submit", waiting(&self.submits))]
     }
 
     /// Commits what is waiting and closes the connection.
@@ -157,7 +170,7 @@ impl Lanes {
 async fn run(
     mut link: Link,
     mut lanes: Lanes,
-    rouser: Arc<Rouser>,
+    (rouser, metrics): (Arc<Rouser>, Arc<Metrics>),
     told: watch::Sender<Option<StoreError>>,
 ) {
     let mut closing = Vec::new();
@@ -201,7 +214,9 @@ async fn run(
             standing = claim;
             continue;
         }
+        let begun = Instant::now();
         let committed = commit::commit(&mut link, &mut batch, claim.as_mut(), is_due).await;
+        metrics.committed(batch.len(), begun.elapsed(), committed.is_ok());
         let failure = committed.as_ref().err();
         tell(&told, failure);
         for write in batch {

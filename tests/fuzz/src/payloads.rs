@@ -106,6 +106,7 @@ impl Host {
             narrowed: None,
             mounts: Mounts::default(),
             hops: Hops::default(),
+            trace: None,
             stop: Stop::new(),
         };
         self.runtime.block_on(self.sandbox.run(plugin, call, Arc::new(NoTask)))

@@ -32,6 +32,7 @@ use std::time::Duration;
 use apflow_model::capability::{HttpTarget, Scheme, Scope, normal_path};
 use apflow_model::hops::{self, Hops};
 use apflow_model::limit::{Breach, Limits};
+use apflow_model::trace::{self, TraceContext};
 use http::Request;
 use http::header::{HeaderMap, HeaderValue};
 use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
@@ -61,6 +62,8 @@ pub(crate) struct Egress {
     pub(crate) ledger: Arc<Ledger>,
     /// What every request says of the hosts that its task came through.
     hops: Option<HeaderValue>,
+    /// What every request says of the trace that it is part of, whatever the guest says.
+    trace: Option<HeaderValue>,
 }
 
 /// What an attempt sent, received and was refused.
@@ -152,7 +155,7 @@ impl Egress {
         stop: Stop,
     ) -> Self {
         let (secrets, ledger) = (Secrets::default(), Arc::default());
-        Self { scope, limits, port, outside, stop, secrets, ledger, hops: None }
+        Self { scope, limits, port, outside, stop, secrets, ledger, hops: None, trace: None }
     }
 
     /// Hands in the hosts that the task came through.
@@ -160,11 +163,20 @@ impl Egress {
         self.hops = HeaderValue::try_from(hops.to_string()).ok();
     }
 
-    /// Says of a request which hosts its task came through, whatever the guest says.
+    /// Hands in the span that its requests are part of.
+    pub(crate) fn set_trace(&mut self, trace: Option<TraceContext>) {
+        self.trace = trace.and_then(|trace| HeaderValue::try_from(trace.to_string()).ok());
+    }
+
+    /// Says of a request which hosts its task came through, and of which trace it is part, whatever
+    /// the guest says.
     fn stamp(&self, headers: &mut HeaderMap) {
         headers.remove(hops::HEADER);
         if let Some(hops) = &self.hops {
             headers.insert(hops::HEADER, hops.clone());
+        }
+        if let Some(trace) = &self.trace {
+            headers.insert(trace::HEADER, trace.clone());
         }
     }
 

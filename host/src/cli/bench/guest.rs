@@ -92,6 +92,7 @@ impl Guest {
             narrowed: None,
             mounts: Mounts::default(),
             hops: Hops::default(),
+            trace: None,
             stop,
         };
         self.sandbox.run(&self.program, call, Arc::new(NoTask)).await

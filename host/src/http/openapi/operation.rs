@@ -16,7 +16,9 @@ const PROBLEM: &str = "application/problem+json";
 /// A route, and what there is to say of it.
 pub(super) struct Described {
     pub(super) name: &'static str,
-    /// What a caller must be allowed. None for a route that is open to everybody.
+    /// Whether everybody may ask, without a token.
+    pub(super) is_open: bool,
+    /// What a caller must be allowed, if anything.
     pub(super) permission: Option<Permission>,
     pub(super) method: Method,
     pub(super) path: &'static str,
@@ -42,8 +44,8 @@ pub(super) enum Answers {
     Json(fn(&mut SchemaGenerator) -> Schema),
     /// JSON, or server-sent events for whoever accepts them.
     JsonOrEvents(fn(&mut SchemaGenerator) -> Schema),
-    /// Something else, of this media type.
-    Other(&'static str),
+    /// Something else, of one of these media types.
+    Other(&'static [&'static str]),
 }
 
 impl From<&Entry> for Described {
@@ -51,6 +53,7 @@ impl From<&Entry> for Described {
         let shape = &entry.shape;
         Self {
             name: entry.name,
+            is_open: false,
             permission: Some(entry.permission),
             method: entry.method,
             path: entry.path,
@@ -94,9 +97,11 @@ impl Described {
             "parameters": self.parameters(),
             "responses": self.responses(schema, shared),
         });
-        match self.permission {
-            Some(permission) => described["x-permission"] = permission.name().into(),
-            None => described["security"] = json!([]),
+        if let Some(permission) = self.permission {
+            described["x-permission"] = permission.name().into();
+        }
+        if self.is_open {
+            described["security"] = json!([]);
         }
         if let Some(body) = self.body() {
             described["requestBody"] = body;
@@ -195,8 +200,10 @@ impl Described {
                     let json = json!({ "schema": schema, "example": example });
                     content.insert(JSON.to_owned(), json);
                 }
-                Answers::Other(media) => {
-                    content.insert(media.to_owned(), json!({ "schema": {} }));
+                Answers::Other(kinds) => {
+                    let kinds =
+                        kinds.iter().map(|kind| ((*kind).to_owned(), json!({ "schema": {} })));
+                    content.extend(kinds);
                 }
             }
             if let Answers::JsonOrEvents(_) = self.answers {
@@ -227,7 +234,7 @@ impl Described {
     /// The codes that it may be refused with, by their status.
     fn codes(&self) -> BTreeMap<u16, Vec<Code>> {
         let mut codes = self.errors.clone();
-        if self.permission.is_some() {
+        if !self.is_open {
             codes.extend(Code::OF_ALL);
         }
         if !matches!(self.takes, Takes::Json(Body::None)) {

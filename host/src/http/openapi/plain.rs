@@ -9,11 +9,15 @@ use serde_json::{Value, json};
 use super::operation::{Answers, Described, Takes};
 use super::{MAP_PATH, PATH, docs};
 
+/// The forms of the page of metrics.
+const METRICS: [&str; 2] = ["text/plain", "application/openmetrics-text"];
+
 /// All of them.
 pub(super) fn routes() -> Vec<Described> {
     vec![
         Described {
             name: "files.upload",
+            is_open: false,
             permission: Some(Permission::JobsSubmit),
             method: Method::Post,
             path: UploadFile::PATH,
@@ -25,22 +29,29 @@ pub(super) fn routes() -> Vec<Described> {
         },
         Described {
             name: "files.open",
+            is_open: false,
             permission: Some(Permission::JobsRead),
             path: OpenFile::PATH,
             input: input::<OpenFile>().to_value(),
-            answers: Answers::Other("application/octet-stream"),
+            answers: Answers::Other(&["application/octet-stream"]),
             errors: OpenFile::ERRORS.to_vec(),
             ..open("", "", "", any)
         },
         open("host.health", "/health", "Says that the host is up.", health),
         Described {
-            errors: vec![Code::DatabaseUnavailable],
+            errors: vec![Code::DatabaseUnavailable, Code::NotReady, Code::Draining],
             ..open("host.ready", "/ready", "Says whether the host can take work in.", ready)
+        },
+        Described {
+            is_open: false,
+            answers: Answers::Other(&METRICS),
+            errors: vec![Code::UnknownRoute],
+            ..open("host.metrics", "/metrics", "Answers numbers for Prometheus.", any)
         },
         open("host.routes", MAP_PATH, "Lists the routes, and what each needs.", any),
         open("host.openapi", PATH, "Answers this document.", any),
         Described {
-            answers: Answers::Other("text/html"),
+            answers: Answers::Other(&["text/html"]),
             ..open("host.docs", docs::PATH, "Shows this document to people.", any)
         },
     ]
@@ -55,6 +66,7 @@ fn open(
 ) -> Described {
     Described {
         name,
+        is_open: true,
         permission: None,
         method: Method::Get,
         path,
@@ -88,7 +100,14 @@ fn health(_: &mut SchemaGenerator) -> Schema {
 fn ready(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",
-        "properties": { "status": { "const": "ready" } },
-        "required": ["status"],
+        "properties": {
+            "status": { "const": "ready" },
+            "parts": {
+                "type": "object",
+                "description": "How each part of the host is, by its name.",
+                "additionalProperties": true,
+            },
+        },
+        "required": ["status", "parts"],
     })
 }

@@ -70,6 +70,8 @@ mod sessions;
 #[cfg(test)]
 mod standing;
 #[cfg(test)]
+mod stock;
+#[cfg(test)]
 mod task_list;
 #[cfg(test)]
 mod tasks;

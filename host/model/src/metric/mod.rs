@@ -1,0 +1,186 @@
+//! What a host counts while it works: counters, gauges and histograms, and the page that shows them.
+//!
+//! Counting takes no lock and waits for nobody. It decides nothing, and knows no clock and no door.
+
+mod names;
+mod page;
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+pub use names::ByName;
+pub use page::{Family, Format, Page};
+
+/// A number that only grows, from zero at the start of the process.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Counts one.
+    pub fn count(&self) {
+        self.add(1);
+    }
+
+    /// Counts so many.
+    pub fn add(&self, number: u64) {
+        self.0.fetch_add(number, Ordering::Relaxed);
+    }
+
+    /// How many were counted.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// How many there are of something at present.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicI64);
+
+impl Gauge {
+    /// One more, until the answer is dropped.
+    pub fn hold(&self) -> Held<'_> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Held(self)
+    }
+
+    /// How many there are.
+    pub fn get(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// One of those that a [`Gauge`] counts.
+#[derive(Debug)]
+pub struct Held<'a>(&'a Gauge);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The upper ends of the buckets of [`Histogram::of_times`], in microseconds: 100 µs to 1 h.
+const TIMES_US: [u64; 19] = [
+    100,
+    250,
+    500,
+    1_000,
+    2_500,
+    5_000,
+    10_000,
+    25_000,
+    50_000,
+    100_000,
+    250_000,
+    500_000,
+    1_000_000,
+    2_500_000,
+    5_000_000,
+    10_000_000,
+    60_000_000,
+    600_000_000,
+    3_600_000_000,
+];
+
+/// The upper ends of the buckets of [`Histogram::of_sizes`].
+const SIZES: [u64; 11] = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024];
+
+/// How often something was how large.
+#[derive(Debug)]
+pub struct Histogram {
+    bounds: &'static [u64],
+    /// How many of its units are one of the unit that is shown.
+    units: u64,
+    /// One for each bound, and one for what is larger than all.
+    buckets: Box<[AtomicU64]>,
+    sum: AtomicU64,
+}
+
+impl Histogram {
+    /// Of how long something took. It is shown in seconds.
+    pub fn of_times() -> Self {
+        Self::new(&TIMES_US, 1_000_000)
+    }
+
+    /// Of how many there were of something at once.
+    pub fn of_sizes() -> Self {
+        Self::new(&SIZES, 1)
+    }
+
+    fn new(bounds: &'static [u64], units: u64) -> Self {
+        let buckets = (0..=bounds.len()).map(|_| AtomicU64::new(0)).collect();
+        Self { bounds, units, buckets, sum: AtomicU64::new(0) }
+    }
+
+    /// Counts something that took so long, exact to the microsecond.
+    pub fn took(&self, time: Duration) {
+        self.observe(u64::try_from(time.as_micros()).unwrap_or(u64::MAX));
+    }
+
+    /// Counts something of this size.
+    pub fn observe(&self, size: u64) {
+        let place = self.bounds.partition_point(|bound| *bound < size);
+        if let Some(bucket) = self.buckets.get(place) {
+            bucket.fetch_add(1, Ordering::Relaxed);
+            self.sum.fetch_add(size, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether nothing was counted.
+    pub fn is_empty(&self) -> bool {
+        self.buckets.iter().all(|bucket| bucket.load(Ordering::Relaxed) == 0)
+    }
+
+    /// How many were no larger than each bound, in the unit that is shown. The last bound is none:
+    /// all of them.
+    fn cumulated(&self) -> impl Iterator<Item = (Option<String>, u64)> + '_ {
+        let bounds = self.bounds.iter().map(|bound| Some(self.shown(*bound)));
+        let counts = self.buckets.iter().scan(0_u64, |sum, bucket| {
+            *sum += bucket.load(Ordering::Relaxed);
+            Some(*sum)
+        });
+        bounds.chain([None]).zip(counts)
+    }
+
+    fn sum(&self) -> String {
+        self.shown(self.sum.load(Ordering::Relaxed))
+    }
+
+    /// A number in the unit that is shown, as a decimal fraction.
+    fn shown(&self, number: u64) -> String {
+        let (whole, part) = (number / self.units, number % self.units);
+        let text = format!("{whole}.{part:06}");
+        let text = text.trim_end_matches('0');
+        if text.ends_with('.') { format!("{text}0") } else { text.to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_as_large_as_a_bound_is_below_it() {
+        let histogram = Histogram::of_times();
+        for us in [0, 100, 101, 3_600_000_001] {
+            histogram.took(Duration::from_micros(us));
+        }
+        let counts: Vec<_> = histogram.cumulated().collect();
+        assert_eq!(counts[0], (Some("0.0001".to_owned()), 2));
+        assert_eq!(counts[1], (Some("0.00025".to_owned()), 3));
+        assert_eq!(counts[18], (Some("3600.0".to_owned()), 3));
+        assert_eq!(counts[19], (None, 4));
+        assert_eq!(histogram.sum(), "3600.000202");
+    }
+
+    #[test]
+    fn what_is_held_counts_until_it_is_dropped() {
+        let gauge = Gauge::default();
+        let (one, other) = (gauge.hold(), gauge.hold());
+        assert_eq!(gauge.get(), 2);
+        drop(one);
+        assert_eq!(gauge.get(), 1);
+        drop(other);
+        assert_eq!(gauge.get(), 0);
+    }
+}
