@@ -43,7 +43,8 @@ impl Api {
             reason: operation.reason(),
             ..caller.record(O::NAME, self.engine.now())
         };
-        let result = self.perform(operation, &caller, record.clone()).await;
+        // A verb may hold much: its own place in memory keeps that out of all that waits for it.
+        let result = Box::pin(self.perform(operation, &caller, record.clone())).await;
         let code = result.as_ref().err().map(|error| error.code().name());
         tracing::info!(operation = O::NAME, principal = caller.name, code, "invoked");
         if let Err(error) = &result {

@@ -130,7 +130,9 @@ async fn export(config: &Config, after: u64, output: &Output) -> Result<Exit, Cl
         output.json_line(&first_line(export.after()));
         let last = export.last();
         while let Some(lines) = export.next().await.map_err(apflow_api::ApiError::from)? {
-            lines.iter().for_each(|line| output.json_line(line));
+            for line in lines.iter() {
+                output.json_line(line);
+            }
         }
         output.json_line(&end_line(last));
         Ok(Exit::Ok)

@@ -76,7 +76,7 @@ impl Door {
         let refused = match self.access.caller(request).await {
             Ok(principal) => match self.count(&principal, request) {
                 Ok(()) => return Ok(Caller { principal, request: id, peer }),
-                Err(problem) => (Some(principal), problem),
+                Err(error) => (Some(principal), Problem::quietly(&error)),
             },
             Err(problem) => (None, problem),
         };
@@ -86,7 +86,7 @@ impl Door {
     }
 
     /// Counts a request for the limits of its caller, and notes them for the answer.
-    fn count(&self, caller: &Principal, request: &Parts) -> Result<(), Problem> {
+    fn count(&self, caller: &Principal, request: &Parts) -> Result<(), ApiError> {
         let counted = self.api.count_request(caller);
         let standings = match &counted {
             Ok(standings) => standings.clone(),
@@ -95,7 +95,7 @@ impl Door {
         if let Some(place) = request.extensions.get::<Standings>() {
             place.note(standings);
         }
-        counted.map(drop).map_err(|error| Problem::quietly(&error))
+        counted.map(drop)
     }
 }
 

@@ -63,13 +63,11 @@ pub(crate) fn document() -> Value {
 
 fn described(entry: &Entry) -> Described {
     let described = Described::from(entry);
-    match described.answers {
-        // The same path answers a stream of events to whoever accepts one.
-        Answers::Json(schema) if entry.name == ListEvents::NAME => {
-            Described { answers: Answers::JsonOrEvents(schema), ..described }
-        }
-        _ => described,
+    // The same path answers a stream of events to whoever accepts one.
+    if entry.name == ListEvents::NAME {
+        return Described { answers: Answers::JsonOrEvents(entry.shape.output), ..described };
     }
+    described
 }
 
 fn info() -> Value {
