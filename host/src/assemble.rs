@@ -81,6 +81,7 @@ impl Host {
                 concurrency: Arc::new(config.file.concurrency.clone()),
                 admission: config.file.admission,
                 retention: config.file.retention,
+                files: config.file.files,
                 tools: config.file.tools,
                 ..Settings::default()
             },

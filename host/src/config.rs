@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use apflow_model::breaker::BreakerRules;
 use apflow_model::concurrency::{Admission, Concurrency};
+use apflow_model::file_settings::FileSettings;
 use apflow_model::idempotency::IdempotencyHours;
 use apflow_model::lease::LeaseSeconds;
 use apflow_model::quarantine::QuarantineRule;
@@ -115,6 +116,8 @@ pub(crate) struct ConfigFile {
     pub(crate) retention: Retention,
     /// How tools are taken care of.
     pub(crate) tools: ToolSettings,
+    /// How much callers may upload.
+    pub(crate) files: FileSettings,
 }
 
 /// A number from 1 to 1024. The default is enough to keep a machine busy while some attempts wait

@@ -19,6 +19,7 @@ mod schedules;
 mod table;
 mod tasks;
 mod tools;
+mod uploads;
 
 pub use api::Api;
 pub use approvals::{ApprovalList, ApproveTask, DenyTask, ListApprovals};
@@ -27,7 +28,7 @@ pub use cache::{ClearCache, Cleared, ListCache};
 pub use code::{Code, pages};
 pub use doctor::ExamineHost;
 pub use error::ApiError;
-pub use files::{FileList, ListFiles, OpenFile, OpenedFile, UploadFile};
+pub use files::{FileList, ListFiles, OpenFile, OpenedFile};
 pub use jobs::{
     CancelAllJobs, CancelJob, CancelledJobs, DeleteJob, DeletedJob, EventList, FindJob, JobList,
     ListEvents, ListJobs, PurgeJob, PurgeJobs, PurgedJob, PurgedJobs, RetryJob, SubmitJob,
@@ -49,5 +50,9 @@ pub use tasks::{
     StateFilter, TaskList,
 };
 pub use tools::{CheckTool, ListTools, RunTool, ShowTool, ShownTool, ToolList};
+pub use uploads::{
+    DeleteUpload, DeletedUpload, ListUploads, OpenUpload, OpenedUpload, ShownUpload, UploadFile,
+    UploadList, Uploaded,
+};
 
 pub use apflow_engine::{Approval, Diagnosis, Events, Piece, SystemClock, Watch, chain};

@@ -22,6 +22,7 @@ use crate::schedules::{
 };
 use crate::tasks::{CancelTask, FindTask, ListCheckpoints, ListTasks, RetryTask};
 use crate::tools::{CheckTool, ListTools, RunTool, ShowTool};
+use crate::uploads::{DeleteUpload, ListUploads};
 
 /// A verb without its type, for doors that treat all alike.
 #[derive(Clone, Copy)]
@@ -52,8 +53,9 @@ pub struct Answer {
     pub body: Value,
 }
 
-/// Every verb that can be called from afar with JSON. [`UploadFile`](crate::UploadFile) and
-/// [`OpenFile`](crate::OpenFile) carry bytes, and have a door of their own.
+/// Every verb that can be called from afar with JSON. [`UploadFile`](crate::UploadFile),
+/// [`OpenUpload`](crate::OpenUpload) and [`OpenFile`](crate::OpenFile) carry bytes, and have a door of
+/// their own.
 pub const TABLE: &[Entry] = &[
     entry::<SubmitJob>(),
     entry::<ListJobs>(),
@@ -92,6 +94,8 @@ pub const TABLE: &[Entry] = &[
     entry::<PauseSchedule>(),
     entry::<ResumeSchedule>(),
     entry::<TriggerSchedule>(),
+    entry::<ListUploads>(),
+    entry::<DeleteUpload>(),
 ];
 
 const fn entry<R: Remote>() -> Entry {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use apflow_model::breaker::BreakerKey;
 use apflow_model::clock::{Clock, Timestamp};
 use apflow_model::concurrency::{Admission, Concurrency};
+use apflow_model::file_settings::FileSettings;
 use apflow_model::id::{JobId, TaskId};
 use apflow_model::idempotency::IdempotencyHours;
 use apflow_model::job::Job;
@@ -42,8 +43,8 @@ pub struct Settings {
     pub attempts_max: u32,
     /// The longest that [`Engine::close`] waits for running attempts.
     pub grace: Duration,
-    /// The most bytes that one uploaded file may have.
-    pub upload_bytes_max: u64,
+    /// How much callers may upload.
+    pub files: FileSettings,
     /// How long an idempotency key stands for its job.
     pub idempotency: Duration,
     /// How many tasks may run at once, on all hosts of the database together.
@@ -66,7 +67,7 @@ impl Default for Settings {
             name: String::new(),
             attempts_max: 128,
             grace: Duration::from_secs(10),
-            upload_bytes_max: 1 << 30,
+            files: FileSettings::default(),
             lease: LeaseSeconds::default().span(),
             quarantine: QuarantineRule::default(),
             idempotency: IdempotencyHours::default().duration(),

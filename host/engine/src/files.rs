@@ -163,6 +163,11 @@ impl Files {
         self.kept.open_dir(folder)?.open(name)
     }
 
+    /// Opens the bytes of an upload.
+    pub(crate) fn open_upload(&self, digest: &Digest) -> io::Result<File> {
+        self.uploads.open(digest.to_string())
+    }
+
     /// Begins to keep the bytes of an upload.
     pub(crate) fn receive(self: &Arc<Self>, beside: String) -> io::Result<Incoming> {
         let bytes = self.uploads.create(&beside)?;
@@ -251,9 +256,14 @@ impl Incoming {
         self.bytes.write_all(piece)
     }
 
+    /// The sha256 of what has come.
+    pub(crate) fn digest(&self) -> Digest {
+        Digest(self.hasher.clone().finalize().into())
+    }
+
     /// Keeps it under its digest, safe from a crash.
     pub(crate) fn finish(mut self) -> io::Result<(u64, Digest)> {
-        let digest = Digest(std::mem::take(&mut self.hasher).finalize().into());
+        let digest = self.digest();
         self.bytes.sync_all()?;
         let uploads = &self.files.uploads;
         if let Some(beside) = &self.beside {
@@ -292,8 +302,7 @@ pub(crate) fn remove(folder: &Dir, path: &Path) -> io::Result<()> {
 pub(crate) async fn on_disk<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T, EngineError> {
-    let done = tokio::task::spawn_blocking(work).await?;
-    done.map_err(|source| EngineError::DataDir { what: "its files".to_owned(), source })
+    tokio::task::spawn_blocking(work).await?.map_err(EngineError::of_disk)
 }
 
 /// The name of a dependency's folder below `/in`: the caller's reference, or the task's id where

@@ -27,6 +27,7 @@ mod files;
 mod grants;
 mod health;
 mod hub;
+mod left;
 mod load;
 mod lock;
 mod looks;
@@ -36,6 +37,7 @@ mod quarantine;
 mod redrive;
 mod registry;
 mod retention;
+mod room;
 mod schedules;
 mod schema;
 mod sessions;
@@ -61,16 +63,18 @@ pub use engine::{DataDir, Engine, Settings};
 pub use error::{EngineError, chain};
 pub use files::Files;
 pub use grants::Approval;
+pub use left::Content;
 pub use load::{LoadPlugin, Loaded};
 pub use lock::DispatchLock;
 pub use redrive::Again;
 pub use schedules::PutSchedule;
 pub use submit::{NewSubmission, Submission};
-pub use upload::{Content, NewFile, Piece};
+pub use upload::{FILES_PER_UPLOAD_MAX, NewFiles, Piece, UploadContent};
 pub use watch::{EventPage, Watch};
 pub use window::Events;
 
 pub use apflow_store::{
     APPROVALS_PER_PAGE_MAX, ApprovalPage, CHECKPOINTS_PER_PAGE_MAX, FilePage, JobFilter,
-    PastCheckpoint, RESULTS_PER_PAGE_MAX, SchedulePage, TaskFilter, VALUES_PER_PAGE_MAX,
+    PastCheckpoint, RESULTS_PER_PAGE_MAX, SchedulePage, TaskFilter, UploadPage,
+    VALUES_PER_PAGE_MAX,
 };

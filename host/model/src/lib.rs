@@ -18,6 +18,7 @@ pub mod event;
 pub mod fair;
 pub mod fault;
 pub mod file;
+pub mod file_settings;
 mod forest;
 pub mod hops;
 pub mod id;

@@ -83,11 +83,7 @@ async fn pass_on(mut watch: Watch, pieces: Sender<Piece>, mut ending: watch::Rec
 
 /// Hands events on until there are no more, or nobody takes them. Returns why, for who still
 /// listens. `after` is the number of the last one that was handed on.
-async fn pass_on_events(
-    watch: &mut Watch,
-    pieces: &Sender<Piece>,
-    after: &mut u64,
-) -> Option<Why> {
+async fn pass_on_events(watch: &mut Watch, pieces: &Sender<Piece>, after: &mut u64) -> Option<Why> {
     loop {
         let piece = match timeout(SILENCE_MAX, watch.next()).await {
             Ok(Ok(Some(events))) => Piece::Events(events),

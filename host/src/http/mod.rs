@@ -2,15 +2,22 @@
 
 mod auth;
 mod body;
+mod digest;
 mod files;
+mod follow;
 mod problem;
+mod range;
 mod route;
+mod socket;
+mod upload;
 mod watch;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use apflow_api::{Api, Code, ListEvents, OpenFile, Remote, TABLE, UploadFile};
+use apflow_api::{
+    Api, Code, ListEvents, OpenFile, OpenUpload, Remote, TABLE, UploadFile, WatchJob,
+};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderName, HeaderValue};
@@ -72,8 +79,10 @@ pub(crate) fn router(door: Door) -> Router {
         router = router.route(entry.path, route);
     }
     router
-        .route(UploadFile::PATH, post(files::upload))
+        .route(UploadFile::PATH, post(upload::upload))
+        .route(OpenUpload::PATH, get(files::open_upload))
         .route(OpenFile::PATH, get(files::open))
+        .route(WatchJob::PATH, get(socket::watch))
         .fallback(unknown_route)
         .method_not_allowed_fallback(unknown_route)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

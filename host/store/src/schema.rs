@@ -20,7 +20,7 @@ macro_rules! step {
 }
 
 /// Every step of the schema, in order. One that was released is never changed again.
-const STEPS: [(i64, &str, Sql); 13] = [
+const STEPS: [(i64, &str, Sql); 14] = [
     (1, "jobs", step!("0001_jobs.sql")),
     (2, "allow", step!("0002_allow.sql")),
     (3, "files", step!("0003_files.sql")),
@@ -34,6 +34,7 @@ const STEPS: [(i64, &str, Sql); 13] = [
     (11, "hops", step!("0011_hops.sql")),
     (12, "tools", step!("0012_tools.sql")),
     (13, "tool_care", step!("0013_tool_care.sql")),
+    (17, "files", step!("0017_files.sql")),
 ];
 
 const UNHURRIED: &str = "SET statement_timeout = 0; SET lock_timeout = 0";
