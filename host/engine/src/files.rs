@@ -426,6 +426,36 @@ mod tests {
     }
 
     #[test]
+    fn links_out_of_a_folder_are_neither_listed_nor_followed() {
+        let (folder, files) = open();
+        attempt(&files);
+        files.root.write("secret", "x").unwrap();
+        let out = folder.path().join("work/w/out");
+        for (to, name) in [("../../../secret", "up"), ("/etc/passwd", "far"), ("/etc", "folder")] {
+            std::os::unix::fs::symlink(to, out.join(name)).unwrap();
+        }
+        let kept = files.keep("w", JOB, TASK).unwrap();
+        assert_eq!(kept, [NewTaskFile { name: "below/a".to_owned(), size: 3 }]);
+        for name in ["up", "far", "folder/passwd", "folder/../below/a"] {
+            assert!(files.open_kept(JOB, TASK, name).is_err(), "{name}");
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn an_upload_onto_a_full_disk_says_so_and_leaves_nothing() {
+        let (_folder, files) = open();
+        let files = Arc::new(files);
+        let mut incoming = files.receive("1-2.new".to_owned()).unwrap();
+        let devices = Dir::open_ambient_dir("/dev", ambient_authority()).unwrap();
+        let mut options = cap_std::fs::OpenOptions::new();
+        incoming.bytes = devices.open_with("full", options.write(true)).unwrap();
+        let written = on_disk(move || incoming.write(b"x")).await;
+        assert!(matches!(written, Err(EngineError::DiskFull)), "{written:?}");
+        assert_eq!(names(&files.uploads).unwrap(), [""; 0]);
+    }
+
+    #[test]
     fn a_reference_that_is_no_name_of_a_folder_is_not_used_as_one() {
         assert_eq!(folder_name("fetch", TASK, "files"), "fetch");
         for reference in ["..", "a/b", "files", "a\0"] {

@@ -65,8 +65,14 @@ async fn answer(
         end.send_replace(());
         tokio::time::sleep(GRACE).await;
     };
+    let served = async {
+        serving.await?;
+        // A WebSocket is no connection of the server any more. Each watcher holds on to this.
+        end.closed().await;
+        Ok(())
+    };
     tokio::select! {
-        served = serving => served,
+        served = served => served,
         () = ending => Ok(()),
     }
 }
