@@ -139,6 +139,18 @@ fn a_watcher_stops_the_job_and_the_events_answer() {
 }
 
 #[test]
+fn a_watcher_that_stops_the_job_and_goes_has_stopped_it() {
+    let host = TestHost::new();
+    let serving = Serving::start(&host);
+    let id = submit_waiting(&serving);
+    let mut watcher = Watcher::open(&serving, &id, "");
+    watcher.say(stop());
+    watcher.0.close(None).unwrap();
+    drop(watcher);
+    assert_eq!(serving.ended(&id)["state"], "cancelled");
+}
+
+#[test]
 fn a_client_that_says_anything_else_is_told_so_and_closed() {
     let host = TestHost::new();
     let serving = Serving::start(&host);

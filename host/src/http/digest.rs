@@ -35,8 +35,8 @@ pub(super) fn expected(headers: &HeaderMap) -> Result<Option<Digest>, String> {
 
 /// The sha-256 in a dictionary of digests.
 fn read(text: &str) -> Option<Digest> {
-    let digests = text.split(',').filter_map(|entry| entry.trim().split_once('='));
-    let (_, value) = digests.into_iter().find(|(algorithm, _)| *algorithm == ALGORITHM)?;
+    let mut digests = text.split(',').filter_map(|entry| entry.trim().split_once('='));
+    let (_, value) = digests.find(|(algorithm, _)| *algorithm == ALGORITHM)?;
     let base64 = value.strip_prefix(':')?.strip_suffix(':')?;
     Some(Digest(STANDARD.decode(base64).ok()?.try_into().ok()?))
 }

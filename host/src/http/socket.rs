@@ -10,6 +10,7 @@ use apflow_api::{Api, ApiError, CancelJob, Code, Events, Input, Watch, WatchJob}
 use apflow_model::access::Principal;
 use apflow_model::id::JobId;
 use axum::RequestPartsExt;
+use axum::body::Bytes;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
 use axum::extract::{Request, State};
 use axum::http::HeaderValue;
@@ -126,8 +127,13 @@ enum End {
 impl Session {
     async fn run(self, mut socket: WebSocket, watch: Watch, ending: watch::Receiver<()>) {
         // Held until the connection is closed: the host waits for that when it ends.
+        let after = watch.after();
         let pieces = follow::follow(watch, ending.clone());
-        match self.talk(&mut socket, pieces).await {
+        let mut stopping = JoinSet::new();
+        let end = self.talk(&mut socket, pieces, after, &mut stopping).await;
+        // A client that stops the job and goes has stopped it.
+        stopping.detach_all();
+        match end {
             End::Said { word, code } => say_goodbye(&mut socket, &word, code).await,
             End::Gone => {}
         }
@@ -137,9 +143,15 @@ impl Session {
         drop(ending);
     }
 
-    async fn talk(&self, socket: &mut WebSocket, mut pieces: Receiver<Piece>) -> End {
-        let mut after = 0;
-        let mut stopping = JoinSet::new();
+    /// Hands pieces on and hears the client, until either ends. `after` is the number of the event
+    /// that it saw last.
+    async fn talk(
+        &self,
+        socket: &mut WebSocket,
+        mut pieces: Receiver<Piece>,
+        mut after: u64,
+        stopping: &mut JoinSet<Result<(), ApiError>>,
+    ) -> End {
         // When the client was asked for a sign of life that it has not given.
         let mut asked_at: Option<Instant> = None;
         loop {
@@ -150,9 +162,8 @@ impl Session {
                     Some(Piece::Last(last)) => return End::of(last),
                     Some(Piece::Silence) => {
                         asked_at.get_or_insert_with(Instant::now);
-                        if socket.send(Message::Ping(Default::default())).await.is_err() {
-                            return End::Gone;
-                        }
+                        let ping = socket.send(Message::Ping(Bytes::new()));
+                        let Ok(Ok(())) = timeout(STALL_MAX, ping).await else { return End::Gone };
                     }
                     Some(Piece::Events(events)) => {
                         match timeout(STALL_MAX, send(socket, &events)).await {

@@ -228,7 +228,7 @@ const USED: &str = "\
       SELECT count(*) AS files, coalesce(sum(size), 0) AS bytes FROM upload WHERE principal = $1 \
       UNION ALL \
       SELECT coalesce(sum(files), 0), coalesce(sum(bytes), 0) FROM upload_room \
-      WHERE principal = $1 AND id <> $2) AS used";
+      WHERE principal = $1 AND id <> $2 AND expires_at > $3) AS used";
 
 const KEEP_ROOM: &str = "\
     INSERT INTO upload_room (id, principal, files, bytes, expires_at) VALUES ($1, $2, $3, $4, $5) \
@@ -240,8 +240,7 @@ impl Write for KeepRoom {
 
     async fn apply(&self, connection: &mut Connection<'_>) -> Result<u64, StoreError> {
         let Self { room, quota, now } = self;
-        query(FORGET_ROOMS).bind(now.unix_ms()).execute(connection).await?;
-        let used = query(USED).bind(&room.principal).bind(room.id.0);
+        let used = query(USED).bind(&room.principal).bind(room.id.0).bind(now.unix_ms());
         let (files, bytes): (i64, i64) = used.read_one(connection).await?;
         let files_left = quota.files_max.saturating_sub(files.unsigned_abs());
         let bytes_left = quota.bytes_max.saturating_sub(bytes.unsigned_abs());
@@ -252,6 +251,7 @@ impl Write for KeepRoom {
                 quota: *quota,
             });
         }
+        query(FORGET_ROOMS).bind(now.unix_ms()).execute(connection).await?;
         let kept = room.bytes_wanted.max(room.bytes).min(bytes_left);
         query(KEEP_ROOM)
             .bind(room.id.0)
