@@ -77,8 +77,8 @@ impl HeldRoom {
         Ok(())
     }
 
-    /// The rows of the upload have taken the room's place.
-    pub(crate) fn is_filled(mut self) {
+    /// Says that the rows of the upload have taken the place of the room.
+    pub(crate) fn fill(mut self) {
         self.files = 0;
     }
 }

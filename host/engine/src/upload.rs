@@ -89,7 +89,7 @@ impl Engine {
         let place = move || parts.into_iter().map(|part| place(part, &principal)).collect();
         let new = on_disk(place).await?;
         let uploads = self.store.add_uploads(room.id(), new, self.now()).await?;
-        room.is_filled();
+        room.fill();
         Ok(uploads)
     }
 
