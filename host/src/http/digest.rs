@@ -56,7 +56,7 @@ mod tests {
         let pairs = pairs
             .iter()
             .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_static(value)));
-        expected(&HeaderMap::from_iter(pairs))
+        expected(&pairs.collect::<HeaderMap>())
     }
 
     #[test]

@@ -145,7 +145,7 @@ mod tests {
         let modified_at = Timestamp::from_unix_ms(i64::try_from(since).unwrap() + 250);
         let validators = Validators::new("\"abc\"".to_owned(), modified_at);
         assert_eq!(validators.modified(), MODIFIED);
-        validators.choose(&HeaderMap::from_iter(pairs), 10, true)
+        validators.choose(&pairs.collect::<HeaderMap>(), 10, true)
     }
 
     #[test]

@@ -176,7 +176,6 @@ impl Session {
                 heard = socket.recv() => {
                     asked_at = None;
                     match self.hear(heard) {
-                        Heard::Nothing => {}
                         Heard::Stop if stopping.is_empty() => {
                             let (api, caller) = (self.api.clone(), self.caller.clone());
                             let id = self.job;
@@ -185,7 +184,7 @@ impl Session {
                                 api.invoke(CancelJob { id }, &caller).await.map(drop)
                             });
                         }
-                        Heard::Stop => {}
+                        Heard::Stop | Heard::Nothing => {}
                         Heard::End(end) => return end,
                     }
                 }
