@@ -25,14 +25,14 @@ fn upload(serving: &Serving<'_>, name: &str, body: &[u8]) -> Answer {
 
 /// Sends a form of files: each with its name, its more headers and its bytes.
 fn send_form(serving: &Serving<'_>, files: &[(&str, &str, &str)]) -> Answer {
-    let mut body = String::new();
-    for (name, headers, bytes) in files {
-        body += &format!(
+    let part = |(name, headers, bytes): &(&str, &str, &str)| {
+        format!(
             "--edge\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\
              {headers}\r\n{bytes}\r\n"
-        );
-    }
-    send_body(serving, &format!("{body}--edge--\r\n"))
+        )
+    };
+    let parts: Vec<_> = files.iter().map(part).collect();
+    send_body(serving, &format!("{}--edge--\r\n", parts.concat()))
 }
 
 fn send_body(serving: &Serving<'_>, body: &str) -> Answer {
