@@ -94,6 +94,7 @@ impl Host {
                 lease: config.file.lease_seconds.unwrap_or_default().span(),
                 admission: config.file.admission,
                 live: live(&config.file),
+                files: config.file.files,
                 tools: config.file.tools,
                 audit: config.file.audit,
                 policies: Arc::clone(&config.policies),

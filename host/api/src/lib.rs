@@ -22,6 +22,7 @@ mod table;
 mod tasks;
 mod tokens;
 mod tools;
+mod uploads;
 
 pub use api::Api;
 pub use approvals::{ApprovalList, ApproveTask, DenyTask, ListApprovals};
@@ -32,7 +33,7 @@ pub use caller::{Caller, Stranger};
 pub use code::{Code, pages};
 pub use doctor::ExamineHost;
 pub use error::ApiError;
-pub use files::{FileList, ListFiles, OpenFile, OpenedFile, UploadFile};
+pub use files::{FileList, ListFiles, OpenFile, OpenedFile};
 pub use jobs::{
     CancelAllJobs, CancelJob, CancelledJobs, DeleteJob, DeletedJob, EventList, FindJob, JobList,
     ListEvents, ListJobs, PurgeJob, PurgeJobs, PurgedJob, PurgedJobs, RetryJob, SubmitJob,
@@ -58,5 +59,9 @@ pub use tokens::{
     ShownToken, TokenList,
 };
 pub use tools::{CheckTool, ListTools, RunTool, ShowTool, ShownTool, ToolList};
+pub use uploads::{
+    DeleteUpload, DeletedUpload, ListUploads, OpenUpload, OpenedUpload, ShownUpload, UploadFile,
+    UploadList, Uploaded,
+};
 
 pub use apflow_engine::{Approval, Diagnosis, Events, Piece, SystemClock, Watch, chain};

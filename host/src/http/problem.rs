@@ -11,7 +11,7 @@ use serde_json::Value;
 const REPOSITORY: &str = env!("CARGO_PKG_REPOSITORY");
 
 /// The body of every error.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(crate) struct Problem {
     #[serde(rename = "type")]
     kind: String,

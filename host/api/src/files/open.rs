@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use apflow_engine::Engine;
+use apflow_engine::{Content, Engine};
 use apflow_model::access::{Permission, Principal};
+use apflow_model::clock::Timestamp;
 use apflow_model::file::TaskFile;
 use apflow_model::id::JobId;
 use serde::Serialize;
@@ -34,6 +35,9 @@ pub struct OpenedFile {
     /// Its bytes.
     #[serde(skip)]
     pub bytes: cap_std::fs::File,
+    /// When it was written.
+    #[serde(skip)]
+    pub modified_at: Timestamp,
 }
 
 impl OpenFile {
@@ -66,6 +70,7 @@ impl Operation for OpenFile {
         let Self { id, task, name } = self;
         let opened = engine.open_file(id, &task, &name, caller.sees()).await?;
         let content = opened.ok_or_else(|| ApiError::UnknownFile { job: id, task, name })?;
-        Ok(OpenedFile { file: content.file, bytes: content.bytes })
+        let Content { file, bytes, modified_at } = content;
+        Ok(OpenedFile { file, bytes, modified_at })
     }
 }

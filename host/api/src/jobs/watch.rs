@@ -13,8 +13,9 @@ use crate::remote::Input;
 
 /// Watches a job to its end.
 ///
-/// It is answered as a stream, so it is no verb of the table. Its path is that of
-/// [`ListEvents`](crate::ListEvents), which answers the same events a page at a time.
+/// It is answered as a stream, so it is no verb of the table: over a WebSocket, or as server-sent
+/// events at the path of [`ListEvents`](crate::ListEvents), which answers the same events a page at a
+/// time.
 #[derive(Debug)]
 pub struct WatchJob {
     /// The job.
@@ -34,6 +35,9 @@ pub struct WatchedJob {
 }
 
 impl WatchJob {
+    /// The path of the WebSocket.
+    pub const PATH: &'static str = "/api/v1/jobs/{id}/watch";
+
     /// Reads the fields of the path and of the query.
     ///
     /// # Errors

@@ -1,0 +1,81 @@
+//! `uploads.list`: what callers uploaded, newest first, a page at a time.
+
+use std::sync::Arc;
+
+use apflow_engine::Engine;
+use apflow_model::access::{Permission, Principal};
+use apflow_model::id::FileId;
+use serde::Serialize;
+
+use super::ShownUpload;
+use crate::error::ApiError;
+use crate::operation::Operation;
+use crate::remote::{Input, Method, Remote};
+
+/// How many files a page holds when the caller does not say.
+const LIMIT_USUAL: u32 = 100;
+/// The most files a page may hold.
+const LIMIT_MAX: u32 = 1_000;
+
+/// Lists uploads, newest first: the caller's own, and those of others for who may manage jobs.
+#[derive(Debug, Default)]
+pub struct ListUploads {
+    /// Uploaded by this principal.
+    pub principal: Option<String>,
+    /// How many, from 1 to 1000; 100 if not said.
+    pub limit: Option<u32>,
+    /// The `cursor` of the page before.
+    pub cursor: Option<FileId>,
+}
+
+/// A page of uploads.
+#[derive(Debug, Serialize)]
+pub struct UploadList {
+    /// The uploads.
+    pub files: Vec<ShownUpload>,
+    /// What to send as `cursor` for the next page. Null on the last one.
+    pub cursor: Option<FileId>,
+}
+
+impl Operation for ListUploads {
+    const NAME: &'static str = "uploads.list";
+    const PERMISSION: Permission = Permission::JobsRead;
+    type Output = UploadList;
+
+    fn target(&self) -> Option<String> {
+        None
+    }
+
+    async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<UploadList, ApiError> {
+        let limit = self.limit.unwrap_or(LIMIT_USUAL);
+        if !(1..=LIMIT_MAX).contains(&limit) {
+            let message = format!("`limit` is {limit}: expected 1 to {LIMIT_MAX}");
+            return Err(ApiError::InvalidRequest(message));
+        }
+        let own = Some(caller.name.clone());
+        let whose = match self.principal {
+            asked if caller.may(Permission::JobsManage) => asked,
+            // What others have is not there for this caller.
+            asked if asked.is_some() && asked != own => {
+                return Ok(UploadList { files: Vec::new(), cursor: None });
+            }
+            _ => own,
+        };
+        let page = engine.list_uploads(whose.as_deref(), self.cursor, limit).await?;
+        let shown = |upload| ShownUpload::new(engine, upload);
+        Ok(UploadList { files: page.uploads.into_iter().map(shown).collect(), cursor: page.next })
+    }
+}
+
+impl Remote for ListUploads {
+    const METHOD: Method = Method::Get;
+    const PATH: &'static str = "/api/v1/files";
+
+    fn read(input: &mut Input) -> Result<Self, ApiError> {
+        Ok(Self {
+            principal: input.take("principal")?,
+            limit: input.take("limit")?,
+            cursor: input.take("cursor")?,
+        })
+    }
+}
