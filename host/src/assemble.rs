@@ -94,11 +94,11 @@ impl Host {
                 lease: config.file.lease_seconds.unwrap_or_default().span(),
                 admission: config.file.admission,
                 live: live(&config.file),
+                files: config.file.files,
                 tools: config.file.tools,
                 audit: config.file.audit,
                 policies: Arc::clone(&config.policies),
                 trace: config.file.telemetry.propagate.then_some(spans::current),
-                ..apflow_engine::Settings::default()
             },
             DataDir { store, components, consents, files },
             sandbox.map_err(EngineError::Sandbox)?,

@@ -12,6 +12,7 @@ use apflow_model::audit::AuditRules;
 use apflow_model::auth::{self, AuthSettings, JwtSecret};
 use apflow_model::breaker::BreakerRules;
 use apflow_model::concurrency::{Admission, Concurrency};
+use apflow_model::file_settings::FileSettings;
 use apflow_model::idempotency::IdempotencyHours;
 use apflow_model::lease::LeaseSeconds;
 use apflow_model::listener::ListenerSettings;
@@ -160,6 +161,8 @@ pub(crate) struct ConfigFile {
     pub(crate) audit: AuditRules,
     /// What the host says of itself, and to whom.
     pub(crate) telemetry: TelemetrySettings,
+    /// How much callers may upload.
+    pub(crate) files: FileSettings,
 }
 
 /// A number from 1 to 1024. The default is enough to keep a machine busy while some attempts wait

@@ -249,7 +249,7 @@ fn what_a_task_left_is_listed_and_downloaded() {
     assert_eq!(of(1), (&json!("a task"), &json!("below/a.txt"), &json!(5)));
     let answer = serving.get(&format!("{files}/a%20task/below/a.txt")).is(200);
     assert_eq!(answer.body(), b"hello");
-    assert_eq!(answer.headers["content-type"], "application/octet-stream");
+    assert_eq!(answer.headers["content-type"], "text/plain");
     assert_eq!(answer.headers["x-content-type-options"], "nosniff");
     assert_eq!(answer.headers["content-disposition"], "attachment; filename*=UTF-8''a.txt");
     let large = serving.get(&format!("{files}/a%20task/b")).is(200);

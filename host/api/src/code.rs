@@ -71,6 +71,18 @@ codes! {
     JobNotEnded = "job-not-ended" 409;
     /// There is no such file.
     UnknownFile = "unknown-file" 404;
+    /// A job that has not ended needs the file.
+    FileInUse = "file-in-use" 409;
+    /// The caller's uploads would have more files or bytes than they may.
+    FileQuotaExceeded = "file-quota-exceeded" 413;
+    /// An uploaded file has other bytes than its caller said.
+    DigestMismatch = "digest-mismatch" 400;
+    /// The file is not the one that the request is about.
+    PreconditionFailed = "precondition-failed" 412;
+    /// The file has no such part.
+    RangeNotSatisfiable = "range-not-satisfiable" 416;
+    /// No more can be written to the disk of the data directory.
+    DiskFull = "disk-full" 507;
     /// The schedule is wrong.
     InvalidSchedule = "invalid-schedule" 422;
     /// There is no such schedule.

@@ -3,7 +3,7 @@
 use apflow_engine::{EngineError, chain};
 use apflow_model::access::Permission;
 use apflow_model::breaker::BreakerKey;
-use apflow_model::id::{JobId, TaskId};
+use apflow_model::id::{FileId, JobId, TaskId};
 use apflow_model::rate::Standing;
 use apflow_model::reader::FileFault;
 
@@ -50,6 +50,9 @@ pub enum ApiError {
         /// The path of the file.
         name: String,
     },
+    /// There is no such upload, or it is another's.
+    #[error("there is no file `{0}`")]
+    UnknownUpload(FileId),
     /// A component came without a manifest.
     #[error("{0}")]
     MissingManifest(String),
@@ -70,7 +73,7 @@ impl ApiError {
             Self::UnknownJob(_) => Code::UnknownJob,
             Self::UnknownTask(_) => Code::UnknownTask,
             Self::UnknownBreaker(_) => Code::UnknownBreaker,
-            Self::UnknownFile { .. } => Code::UnknownFile,
+            Self::UnknownFile { .. } | Self::UnknownUpload(_) => Code::UnknownFile,
             Self::MissingManifest(_) => Code::MissingManifest,
             Self::Unserializable(_) => Code::Internal,
             Self::Engine(error) => match error {
@@ -106,7 +109,11 @@ impl ApiError {
                 EngineError::InvalidSchema { .. } => Code::InvalidSchema,
                 EngineError::GrantNotAsked { .. } => Code::GrantNotAsked,
                 EngineError::FileTooLarge(_) => Code::PayloadTooLarge,
-                EngineError::CutShort => Code::InvalidRequest,
+                EngineError::CutShort | EngineError::InvalidUpload(_) => Code::InvalidRequest,
+                EngineError::DigestMismatch { .. } => Code::DigestMismatch,
+                EngineError::FileQuotaExceeded(_) => Code::FileQuotaExceeded,
+                EngineError::FileInUse(_) => Code::FileInUse,
+                EngineError::DiskFull => Code::DiskFull,
                 EngineError::ConsentNeeded { .. } | EngineError::NotLocked { .. } => {
                     Code::ConsentNeeded
                 }

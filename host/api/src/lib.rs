@@ -25,6 +25,7 @@ mod table;
 mod tasks;
 mod tokens;
 mod tools;
+mod uploads;
 
 pub use api::Api;
 pub use approvals::{ApprovalList, ApproveTask, DenyTask, ListApprovals};
@@ -36,7 +37,7 @@ pub use code::{Code, pages};
 pub use doctor::ExamineHost;
 pub use error::ApiError;
 pub use example::{Extent, example};
-pub use files::{FileList, ListFiles, OpenFile, OpenedFile, UploadFile};
+pub use files::{FileList, ListFiles, OpenFile, OpenedFile};
 pub use jobs::{
     CancelAllJobs, CancelJob, CancelledJobs, DeleteJob, DeletedJob, EventList, FindJob, JobList,
     ListEvents, ListJobs, PurgeJob, PurgeJobs, PurgedJob, PurgedJobs, RetryJob, SubmitJob,
@@ -64,5 +65,9 @@ pub use tokens::{
     ShownToken, TokenList,
 };
 pub use tools::{CheckTool, ListTools, RunTool, ShowTool, ShownTool, ToolList};
+pub use uploads::{
+    DeleteUpload, DeletedUpload, ListUploads, OpenUpload, OpenedUpload, ShownUpload, UploadFile,
+    UploadList, Uploaded,
+};
 
 pub use apflow_engine::{Approval, Diagnosis, Events, Piece, SystemClock, Watch, chain};

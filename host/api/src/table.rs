@@ -27,6 +27,7 @@ use crate::schema::Shape;
 use crate::tasks::{CancelTask, FindTask, ListCheckpoints, ListTasks, RetryTask};
 use crate::tokens::{CreateToken, ListTokens, RevokeJwt, RevokeToken, ShowToken};
 use crate::tools::{CheckTool, ListTools, RunTool, ShowTool};
+use crate::uploads::{DeleteUpload, ListUploads};
 
 /// A verb without its type, for doors that treat all alike.
 #[derive(Clone, Copy)]
@@ -62,8 +63,9 @@ pub struct Answer {
     pub body: Value,
 }
 
-/// Every verb that can be called from afar with JSON. [`UploadFile`](crate::UploadFile) and
-/// [`OpenFile`](crate::OpenFile) carry bytes, and have a door of their own.
+/// Every verb that can be called from afar with JSON. [`UploadFile`](crate::UploadFile),
+/// [`OpenUpload`](crate::OpenUpload) and [`OpenFile`](crate::OpenFile) carry bytes, and have a door of
+/// their own.
 pub const TABLE: &[Entry] = &[
     entry::<SubmitJob>(),
     entry::<ListJobs>(),
@@ -108,6 +110,8 @@ pub const TABLE: &[Entry] = &[
     entry::<RevokeToken>(),
     entry::<RevokeJwt>(),
     entry::<ListAudit>(),
+    entry::<ListUploads>(),
+    entry::<DeleteUpload>(),
 ];
 
 const fn entry<R: Remote>() -> Entry {

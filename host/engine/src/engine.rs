@@ -8,6 +8,7 @@ use apflow_model::audit::AuditRules;
 use apflow_model::breaker::BreakerKey;
 use apflow_model::clock::{Clock, Timestamp};
 use apflow_model::concurrency::Admission;
+use apflow_model::file_settings::FileSettings;
 use apflow_model::id::{JobId, TaskId};
 use apflow_model::job::Job;
 use apflow_model::lease::LeaseSeconds;
@@ -48,8 +49,8 @@ pub struct Settings {
     pub attempts_max: u32,
     /// The longest that [`Engine::drain`] waits for running attempts.
     pub grace: Duration,
-    /// The most bytes that one uploaded file may have.
-    pub upload_bytes_max: u64,
+    /// How much callers may upload.
+    pub files: FileSettings,
     /// How many tasks may be open.
     pub admission: Admission,
     /// How long its tasks stay its own after it was last heard of.
@@ -73,7 +74,7 @@ impl Default for Settings {
             name: String::new(),
             attempts_max: 128,
             grace: Duration::from_secs(10),
-            upload_bytes_max: 1 << 30,
+            files: FileSettings::default(),
             lease: LeaseSeconds::default().span(),
             admission: Admission::default(),
             live: Live::default(),

@@ -2,14 +2,17 @@
 //!
 //! A task that ends badly is no error of the engine: it is the task's fault, and stored with it.
 
+use std::io::ErrorKind;
+
 use apflow_model::approval::Decided;
 use apflow_model::capability::Grant;
 use apflow_model::consent::Difference;
 use apflow_model::hops::HopFault;
-use apflow_model::id::{JobId, TaskId, TokenId};
+use apflow_model::id::{FileId, JobId, TaskId, TokenId};
 use apflow_model::idempotency::IdempotencyKey;
 use apflow_model::job::SpecFault;
 use apflow_model::limit::Bytes;
+use apflow_model::plugin::Digest;
 use apflow_model::rate::TooMany;
 use apflow_model::reader::FileFault;
 use apflow_model::state::{JobState, TaskState};
@@ -173,6 +176,28 @@ pub enum EngineError {
     /// An uploaded file did not come to its end. Nothing was kept.
     #[error("the file was cut short")]
     CutShort,
+    /// An upload is not as one must be. Nothing was kept.
+    #[error("{0}")]
+    InvalidUpload(String),
+    /// An uploaded file has other bytes than its caller said. Nothing was kept.
+    #[error("`{name}` came with the sha256 {found}, and not {expected} as was said: send it again")]
+    DigestMismatch {
+        /// The name of the file.
+        name: String,
+        /// What the caller said.
+        expected: Digest,
+        /// What came.
+        found: Digest,
+    },
+    /// The caller's uploads would have more files or bytes than they may. Nothing was kept.
+    #[error(transparent)]
+    FileQuotaExceeded(StoreError),
+    /// A job that has not ended names the upload, so it stays.
+    #[error("a job that has not ended names `{0}`: wait for its end, or cancel it")]
+    FileInUse(FileId),
+    /// No more can be written to the disk of the data directory.
+    #[error("the disk of the data directory is full")]
+    DiskFull,
     /// A plugin asks for more than the one of its name that is installed. Nothing was stored.
     #[error(
         "`{plugin}` asks for more than its version {before}, which is installed:{difference}\n\
@@ -258,6 +283,24 @@ impl EngineError {
         if matches!(error, StoreError::Busy) { Self::Busy } else { Self::Store(error) }
     }
 
+    /// What the store says of an upload.
+    pub(crate) fn of_upload(error: StoreError) -> Self {
+        if matches!(error, StoreError::QuotaExceeded { .. }) {
+            return Self::FileQuotaExceeded(error);
+        }
+        Self::Store(error)
+    }
+
+    /// What the system says of the files in the data directory.
+    pub(crate) fn of_disk(source: std::io::Error) -> Self {
+        let is_full = matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
+        if is_full {
+            Self::DiskFull
+        } else {
+            Self::DataDir { what: "its files".to_owned(), source }
+        }
+    }
+
     /// The same error, where what is wrong stands at `path` of what was handed in.
     pub(crate) fn below(self, path: &str) -> Self {
         #[expect(clippy::wildcard_enum_match_arm, reason = "the others have no place in it")]
@@ -274,7 +317,11 @@ impl EngineError {
     pub(crate) fn is_own(&self) -> bool {
         matches!(
             self,
-            Self::Store(_) | Self::Sandbox(_) | Self::Background(_) | Self::DataDir { .. }
+            Self::Store(_)
+                | Self::Sandbox(_)
+                | Self::Background(_)
+                | Self::DataDir { .. }
+                | Self::DiskFull
         )
     }
 }

@@ -163,6 +163,11 @@ impl Files {
         self.kept.open_dir(folder)?.open(name)
     }
 
+    /// Opens the bytes of an upload.
+    pub(crate) fn open_upload(&self, digest: &Digest) -> io::Result<File> {
+        self.uploads.open(digest.to_string())
+    }
+
     /// Begins to keep the bytes of an upload.
     pub(crate) fn receive(self: &Arc<Self>, beside: String) -> io::Result<Incoming> {
         let bytes = self.uploads.create(&beside)?;
@@ -251,9 +256,14 @@ impl Incoming {
         self.bytes.write_all(piece)
     }
 
+    /// The sha256 of what has come.
+    pub(crate) fn digest(&self) -> Digest {
+        Digest(self.hasher.clone().finalize().into())
+    }
+
     /// Keeps it under its digest, safe from a crash.
     pub(crate) fn finish(mut self) -> io::Result<(u64, Digest)> {
-        let digest = Digest(std::mem::take(&mut self.hasher).finalize().into());
+        let digest = self.digest();
         self.bytes.sync_all()?;
         let uploads = &self.files.uploads;
         if let Some(beside) = &self.beside {
@@ -292,8 +302,7 @@ pub(crate) fn remove(folder: &Dir, path: &Path) -> io::Result<()> {
 pub(crate) async fn on_disk<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<T, EngineError> {
-    let done = tokio::task::spawn_blocking(work).await?;
-    done.map_err(|source| EngineError::DataDir { what: "its files".to_owned(), source })
+    tokio::task::spawn_blocking(work).await?.map_err(EngineError::of_disk)
 }
 
 /// The name of a dependency's folder below `/in`: the caller's reference, or the task's id where
@@ -414,6 +423,36 @@ mod tests {
         assert_eq!(sweep(HashSet::new(), Duration::from_hours(1)), [2, 1, 1]);
         assert_eq!(sweep([TASK].into(), Duration::ZERO), [1, 0, 1]);
         assert_eq!(sweep(HashSet::new(), Duration::ZERO), [0, 0, 0]);
+    }
+
+    #[test]
+    fn links_out_of_a_folder_are_neither_listed_nor_followed() {
+        let (folder, files) = open();
+        attempt(&files);
+        files.root.write("secret", "x").unwrap();
+        let out = folder.path().join("work/w/out");
+        for (to, name) in [("../../../secret", "up"), ("/etc/passwd", "far"), ("/etc", "folder")] {
+            std::os::unix::fs::symlink(to, out.join(name)).unwrap();
+        }
+        let kept = files.keep("w", JOB, TASK).unwrap();
+        assert_eq!(kept, [NewTaskFile { name: "below/a".to_owned(), size: 3 }]);
+        for name in ["up", "far", "folder/passwd", "folder/../below/a"] {
+            assert!(files.open_kept(JOB, TASK, name).is_err(), "{name}");
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn an_upload_onto_a_full_disk_says_so_and_leaves_nothing() {
+        let (_folder, files) = open();
+        let files = Arc::new(files);
+        let mut incoming = files.receive("1-2.new".to_owned()).unwrap();
+        let devices = Dir::open_ambient_dir("/dev", ambient_authority()).unwrap();
+        let mut options = cap_std::fs::OpenOptions::new();
+        incoming.bytes = devices.open_with("full", options.write(true)).unwrap();
+        let written = on_disk(move || incoming.write(b"x")).await;
+        assert!(matches!(written, Err(EngineError::DiskFull)), "{written:?}");
+        assert_eq!(names(&files.uploads).unwrap(), [""; 0]);
     }
 
     #[test]

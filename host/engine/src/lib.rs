@@ -30,6 +30,7 @@ mod files;
 mod grants;
 mod health;
 mod hub;
+mod left;
 mod live;
 mod load;
 mod lock;
@@ -44,6 +45,7 @@ mod registry;
 mod remembered;
 mod retention;
 mod roles;
+mod room;
 mod schedules;
 mod schema;
 mod sessions;
@@ -73,18 +75,19 @@ pub use engine::{DataDir, Engine, Settings};
 pub use error::{EngineError, chain};
 pub use files::Files;
 pub use grants::Approval;
+pub use left::Content;
 pub use live::Live;
 pub use load::{LoadPlugin, Loaded};
 pub use lock::DispatchLock;
 pub use redrive::Again;
 pub use schedules::PutSchedule;
 pub use submit::{NewSubmission, Submission};
-pub use upload::{Content, NewFile, Piece};
+pub use upload::{FILES_PER_UPLOAD_MAX, NewFiles, Piece, UploadContent};
 pub use watch::{EventPage, Watch};
 pub use window::Events;
 
 pub use apflow_store::{
     APPROVALS_PER_PAGE_MAX, ApprovalPage, AuditFilter, AuditPage, CHECKPOINTS_PER_PAGE_MAX,
     FilePage, JobFilter, PastCheckpoint, RESULTS_PER_PAGE_MAX, SchedulePage, TOKENS_PER_PAGE_MAX,
-    TaskFilter, TokenPage, VALUES_PER_PAGE_MAX,
+    TaskFilter, TokenPage, UploadPage, VALUES_PER_PAGE_MAX,
 };

@@ -148,6 +148,7 @@ impl Port {
             StoreError::IdempotencyConflict
             | StoreError::Busy
             | StoreError::TooManyTasks { .. }
+            | StoreError::QuotaExceeded { .. }
             | StoreError::SchemaTooNew { .. }
             | StoreError::Closed
             | StoreError::InvalidAddress(_)

@@ -37,6 +37,17 @@ pub struct Upload {
     pub principal: String,
     /// When.
     pub created_at: Timestamp,
+    /// When it came, or a job last named it.
+    pub used_at: Timestamp,
+}
+
+/// What the uploads of one caller may have together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    /// The most files.
+    pub files_max: u64,
+    /// The most bytes.
+    pub bytes_max: u64,
 }
 
 /// A file that a task left in `/out`.

@@ -21,6 +21,7 @@ pub mod event;
 pub mod fair;
 pub mod fault;
 pub mod file;
+pub mod file_settings;
 mod forest;
 pub mod guess;
 pub mod hops;

@@ -76,6 +76,14 @@ impl Kept {
             Self::Forever => None,
         }
     }
+
+    /// When something is removed that was over at `moment`. None for never.
+    pub fn until(self, moment: Timestamp) -> Option<Timestamp> {
+        match self {
+            Self::Days(days) => Some(moment.after(Duration::from_hours(days.saturating_mul(24)))),
+            Self::Forever => None,
+        }
+    }
 }
 
 impl<'de> Deserialize<'de> for Kept {
@@ -173,6 +181,7 @@ mod tests {
         let day = Duration::from_hours(24);
         let since = Kept::Days(1).since(now).unwrap();
         assert_eq!((since.after(day), Kept::Forever.since(now)), (now, None));
+        assert_eq!((Kept::Days(1).until(since), Kept::Forever.until(now)), (Some(now), None));
         let retention = Retention::default();
         for state in [JobState::Pending, JobState::Running] {
             assert_eq!(retention.of_jobs(state), Kept::Forever);

@@ -130,7 +130,7 @@ async fn export(config: &Config, after: u64, output: &Output) -> Result<Exit, Cl
         output.json_line(&first_line(export.after()));
         let last = export.last();
         while let Some(lines) = export.next().await.map_err(apflow_api::ApiError::from)? {
-            for line in lines.iter() {
+            for line in &lines {
                 output.json_line(line);
             }
         }

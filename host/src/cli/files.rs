@@ -63,7 +63,7 @@ async fn list(host: &Host, id: JobId) -> Result<Vec<TaskFile>, CliError> {
 /// Writes a file below the folder of its task. The id is its name: the caller's reference may be
 /// none. What is there already stays.
 fn write(folder: &Dir, opened: OpenedFile) -> io::Result<()> {
-    let OpenedFile { file, mut bytes } = opened;
+    let OpenedFile { file, mut bytes, .. } = opened;
     let path = Path::new(&file.task_id.to_string()).join(&file.name);
     if let Some(parent) = path.parent() {
         folder.create_dir_all(parent)?;

@@ -46,7 +46,7 @@ pub(crate) async fn run(config: &Config, serve: Serve, output: &Output) -> Resul
         let (started, reloads) = (Arc::<Started>::default(), host.reloads(config));
         let readers = metrics_access(config, address, &settings);
         let (of_pages, of_reloads) = (Arc::clone(&started), Arc::clone(&reloads));
-        let pages = Pages::new(host.api.clone(), ending.clone(), of_pages, of_reloads, readers);
+        let pages = Pages::new(host.api.clone(), of_pages, of_reloads, readers);
         let watched = operations::open(config, pages.clone()).await?;
         let door = Door::new(host.api.clone(), access, ending.clone(), pages);
         let url = format!("{}://{bound}", if tls.is_some() { "https" } else { "http" });
@@ -62,8 +62,8 @@ pub(crate) async fn run(config: &Config, serve: Serve, output: &Output) -> Resul
             operations::run(watched, &reloads).await
         };
         tokio::select! {
-            () = listener.serve(ending) => Ok(()),
-            () = until_ended(host, &mut signals, end) => Ok(()),
+            () = until_closed(listener, ending, &end) => Ok(()),
+            () = until_ended(host, &mut signals, &end) => Ok(()),
             failed = start => failed,
         }
     })
@@ -117,10 +117,17 @@ fn admit(host: IpAddr, settings: &ListenerSettings) -> Result<(), CliError> {
 
 /// Waits until the process is asked to end, lets running attempts finish, ends all streams, and
 /// waits a little longer for open requests.
-async fn until_ended(host: &Host, signals: &mut Signals, end: watch::Sender<()>) {
+async fn until_ended(host: &Host, signals: &mut Signals, end: &watch::Sender<()>) {
     signals.ended().await;
     tracing::info!("ending: no new jobs are taken, running attempts may finish");
     signals.drain(host).await;
     end.send_replace(());
     tokio::time::sleep(GRACE).await;
+}
+
+/// Serves until no connection is left and no watcher: a WebSocket is no connection of the listener
+/// any more, and holds on to the end instead.
+async fn until_closed(listener: Listener, ending: watch::Receiver<()>, end: &watch::Sender<()>) {
+    listener.serve(ending).await;
+    end.closed().await;
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use apflow_model::telemetry::MetricsAccess;
 use serde_json::json;
-use tokio::sync::watch;
 
 use super::error::CliError;
 use super::exit::Exit;
@@ -21,22 +20,23 @@ pub(crate) async fn run(config: &Config, output: &Output) -> Result<Exit, CliErr
         let signals = Signals::listen();
         let mut signals = signals
             .map_err(|source| CliError::Io { what: "the process's signals".to_owned(), source })?;
-        let (_end, ending) = watch::channel(());
         let (started, reloads) = (Arc::<Started>::default(), host.reloads(config));
         let (of_pages, of_reloads) = (Arc::clone(&started), Arc::clone(&reloads));
         let access = MetricsAccess::Open;
-        let pages = Pages::new(host.api.clone(), ending, of_pages, of_reloads, access);
+        let pages = Pages::new(host.api.clone(), of_pages, of_reloads, access);
         let watched = operations::open(config, pages).await?;
         host.start().await?;
         started.now(true);
         output.result(&json!({ "working": true }), || "working".to_owned());
+        let ending = async {
+            signals.ended().await;
+            tracing::info!("ending: nothing more is taken, running attempts may finish");
+            signals.drain(host).await;
+        };
         tokio::select! {
-            () = signals.ended() => {}
-            failed = operations::run(watched, &reloads) => return failed,
+            () = ending => Ok(()),
+            failed = operations::run(watched, &reloads) => failed,
         }
-        tracing::info!("ending: nothing more is taken, running attempts may finish");
-        signals.drain(host).await;
-        Ok::<_, CliError>(())
     })
     .await?;
     telemetry::close().await;

@@ -1,6 +1,6 @@
 //! The body of an answer that is a file, read piece by piece while it is sent.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -20,15 +20,17 @@ pub(super) struct FileBody {
 }
 
 enum State {
+    /// Nothing was read yet. The part begins after so many bytes.
+    Before(File, u64),
     Idle(File),
     Reading(JoinHandle<io::Result<(File, Bytes)>>),
     Ended,
 }
 
 impl FileBody {
-    /// The first `size` bytes of a file.
-    pub(super) fn new(file: File, size: u64) -> Self {
-        Self { left: size, state: State::Idle(file) }
+    /// The `size` bytes of a file that come after the first `start`.
+    pub(super) fn new(file: File, start: u64, size: u64) -> Self {
+        Self { left: size, state: State::Before(file, start) }
     }
 }
 
@@ -56,6 +58,13 @@ impl HttpBody for FileBody {
         loop {
             self.state = match std::mem::replace(&mut self.state, State::Ended) {
                 State::Ended => return Poll::Ready(None),
+                State::Before(mut file, start) => {
+                    let bytes_max = self.left.min(PIECE_BYTES_MAX);
+                    State::Reading(tokio::task::spawn_blocking(move || {
+                        file.seek(SeekFrom::Start(start))?;
+                        read(file, bytes_max)
+                    }))
+                }
                 State::Idle(file) => {
                     let bytes_max = self.left.min(PIECE_BYTES_MAX);
                     State::Reading(tokio::task::spawn_blocking(move || read(file, bytes_max)))

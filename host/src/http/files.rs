@@ -1,103 +1,167 @@
-//! The verbs that carry bytes: uploads come in and files go out as streams.
-//!
-//! It answers no ranges: a file is had as a whole.
+//! Files that go out as streams: what tasks left, and what callers uploaded. All of one, or a part.
 
-use std::convert::Infallible;
 use std::fmt::Write;
 
-use apflow_api::{ApiError, Input, OpenFile, OpenedFile, Operation, Piece, UploadFile};
-use apflow_model::file::Upload;
-use axum::Json;
+use apflow_api::{ApiError, Code, Input, OpenFile, OpenUpload, Operation};
+use apflow_model::plugin::Digest;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{
-    CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
+    HeaderMap, HeaderName, LAST_MODIFIED, X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use http_body_util::BodyExt;
-use tokio::sync::mpsc::{self, Sender};
+use cap_std::fs::File;
 
 use super::body::FileBody;
 use super::problem::Problem;
-use super::{Door, RequestId, route};
+use super::range::{Part, Validators};
+use super::{Door, RequestId, digest, route};
 
-/// The most pieces of an upload that wait to be written.
-const PIECES_WAITING_MAX: usize = 4;
+const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 
-/// Takes a file in.
-pub(super) async fn upload(State(door): State<Door>, request: Request) -> Response {
-    let id = RequestId::of(&request);
-    match receive(&door, request, &id).await {
-        Ok(upload) => (StatusCode::CREATED, Json(upload)).into_response(),
-        Err(problem) => problem.in_request(id).into_response(),
-    }
+/// What a file may be said to be, by the ending of its name: nothing that a browser runs. All else
+/// is bytes.
+const KINDS: [(&str, &str); 14] = [
+    ("csv", "text/csv"),
+    ("gif", "image/gif"),
+    ("gz", "application/gzip"),
+    ("jpeg", "image/jpeg"),
+    ("jpg", "image/jpeg"),
+    ("json", "application/json"),
+    ("jsonl", "application/jsonl"),
+    ("log", "text/plain"),
+    ("md", "text/markdown"),
+    ("png", "image/png"),
+    ("tar", "application/x-tar"),
+    ("txt", "text/plain"),
+    ("webp", "image/webp"),
+    ("zip", "application/zip"),
+];
+
+/// A file that somebody asked for.
+struct Download {
+    /// Its path, or its name.
+    name: String,
+    size: u64,
+    validators: Validators,
+    /// The sha256 of its bytes, where it is known.
+    sha256: Option<Digest>,
+    bytes: File,
 }
 
-async fn receive(door: &Door, request: Request, id: &str) -> Result<Upload, Problem> {
-    let (mut parts, body) = request.into_parts();
-    let caller = door.caller(UploadFile::NAME, &parts).await?;
-    let refused = |error: ApiError| Problem::of(&error, id);
-    let mut input = Input { fields: route::fields(&mut parts).await?, ..Input::default() };
-    let name = input.require("name").map_err(refused)?;
-    input.finish().map_err(refused)?;
-    let (sender, pieces) = mpsc::channel(PIECES_WAITING_MAX);
-    let operation = UploadFile { name, size: length(&parts.headers), pieces };
-    let passing_on = async {
-        pass_on(body, sender).await;
-        std::future::pending::<Infallible>().await
-    };
-    // An upload that is refused is answered at once, whatever is still to come of its body.
-    tokio::select! {
-        uploaded = door.api.invoke(operation, &caller) => uploaded.map_err(refused),
-        never = passing_on => match never {},
-    }
-}
-
-fn length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-/// Hands the pieces of a body on, as fast as they are taken. One that breaks off has no end.
-async fn pass_on(mut body: Body, pieces: Sender<Piece>) {
-    while let Some(frame) = body.frame().await {
-        let Ok(frame) = frame else { return };
-        let Ok(bytes) = frame.into_data() else { continue };
-        if pieces.send(Piece::Bytes(bytes)).await.is_err() {
-            return;
-        }
-    }
-    // Nobody waits for it when the upload was refused.
-    drop(pieces.send(Piece::End).await);
-}
-
-/// Hands a file out.
+/// Hands out what a task left.
 pub(super) async fn open(State(door): State<Door>, request: Request) -> Response {
     let id = RequestId::of(&request);
-    match find(&door, request, &id).await {
-        Ok(opened) => answer(opened),
+    let (mut parts, _) = request.into_parts();
+    let found = left(&door, &mut parts, &id).await;
+    answer(found, &parts, id)
+}
+
+/// Hands out what a caller uploaded.
+pub(super) async fn open_upload(State(door): State<Door>, request: Request) -> Response {
+    let id = RequestId::of(&request);
+    let (mut parts, _) = request.into_parts();
+    let found = uploaded(&door, &mut parts, &id).await;
+    answer(found, &parts, id)
+}
+
+async fn left(door: &Door, parts: &mut Parts, id: &str) -> Result<Download, Problem> {
+    let caller = door.caller(OpenFile::NAME, parts).await?;
+    let input = Input { fields: route::fields(parts).await?, ..Input::default() };
+    let found = async { door.api.invoke(OpenFile::read(input)?, &caller).await };
+    let opened = found.await.map_err(|error: ApiError| Problem::of(&error, id))?;
+    let file = opened.file;
+    // A completed task is not run again, so its files stay as they are.
+    let written = opened.modified_at.unix_ms();
+    let tag = format!("\"{}-{:x}-{written:x}\"", file.task_id, file.size);
+    let validators = Validators::new(tag, opened.modified_at);
+    let (size, bytes) = (file.size, opened.bytes);
+    Ok(Download { name: file.name, size, validators, sha256: None, bytes })
+}
+
+async fn uploaded(door: &Door, parts: &mut Parts, id: &str) -> Result<Download, Problem> {
+    let caller = door.caller(OpenUpload::NAME, parts).await?;
+    let input = Input { fields: route::fields(parts).await?, ..Input::default() };
+    let found = async { door.api.invoke(OpenUpload::read(input)?, &caller).await };
+    let opened = found.await.map_err(|error: ApiError| Problem::of(&error, id))?;
+    let upload = opened.upload;
+    let validators = Validators::new(format!("\"{}\"", upload.sha256), upload.created_at);
+    let sha256 = Some(upload.sha256);
+    Ok(Download { name: upload.name, size: upload.size, validators, sha256, bytes: opened.bytes })
+}
+
+fn answer(found: Result<Download, Problem>, request: &Parts, id: String) -> Response {
+    match found {
+        Ok(download) => download.answer(request, id),
         Err(problem) => problem.in_request(id).into_response(),
     }
 }
 
-async fn find(door: &Door, request: Request, id: &str) -> Result<OpenedFile, Problem> {
-    let (mut parts, _) = request.into_parts();
-    let caller = door.caller(OpenFile::NAME, &parts).await?;
-    let input = Input { fields: route::fields(&mut parts).await?, ..Input::default() };
-    let found = async { door.api.invoke(OpenFile::read(input)?, &caller).await };
-    found.await.map_err(|error| Problem::of(&error, id))
+impl Download {
+    fn answer(self, request: &Parts, id: String) -> Response {
+        let gets_bytes = request.method == Method::GET;
+        let part = self.validators.choose(&request.headers, self.size, gets_bytes);
+        let mut headers = self.validating();
+        let (status, start, size) = match part {
+            Part::Whole => (StatusCode::OK, 0, self.size),
+            Part::Range { start, size } => {
+                let range = format!("bytes {start}-{}/{}", start + size - 1, self.size);
+                add(&mut headers, CONTENT_RANGE, HeaderValue::from_str(&range).ok());
+                (StatusCode::PARTIAL_CONTENT, start, size)
+            }
+            Part::NotModified => return (StatusCode::NOT_MODIFIED, headers).into_response(),
+            Part::Failed => {
+                let detail = "the file is not the one that the request is about";
+                return refuse(Code::PreconditionFailed, detail, id);
+            }
+            Part::NotSatisfiable => {
+                let detail = format!("the file has {} bytes, and none in this range", self.size);
+                let mut refused = refuse(Code::RangeNotSatisfiable, detail, id);
+                let range = HeaderValue::from_str(&format!("bytes */{}", self.size)).ok();
+                add(refused.headers_mut(), CONTENT_RANGE, range);
+                return refused;
+            }
+        };
+        // A browser must neither run what a guest made up, nor guess what it is.
+        let kind = HeaderValue::from_static(kind(&self.name));
+        add(&mut headers, CONTENT_TYPE, Some(kind));
+        let nosniff = HeaderValue::from_static("nosniff");
+        add(&mut headers, X_CONTENT_TYPE_OPTIONS, Some(nosniff));
+        add(&mut headers, CONTENT_DISPOSITION, Some(disposition(&self.name)));
+        add(&mut headers, CONTENT_LENGTH, Some(HeaderValue::from(size)));
+        add(&mut headers, REPR_DIGEST, self.sha256.as_ref().and_then(digest::header));
+        let body = Body::new(FileBody::new(self.bytes, start, size));
+        (status, headers, body).into_response()
+    }
+
+    /// What tells whether it is still the same file.
+    fn validating(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        add(&mut headers, ACCEPT_RANGES, Some(HeaderValue::from_static("bytes")));
+        add(&mut headers, ETAG, HeaderValue::from_str(&self.validators.tag).ok());
+        let modified = HeaderValue::from_str(&self.validators.modified()).ok();
+        add(&mut headers, LAST_MODIFIED, modified);
+        headers
+    }
 }
 
-/// A browser must neither show what a guest made up, nor guess what it is.
-fn answer(OpenedFile { file, bytes }: OpenedFile) -> Response {
-    let size = file.size;
-    let headers = [
-        (CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")),
-        (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-        (CONTENT_DISPOSITION, disposition(&file.name)),
-        (CONTENT_LENGTH, HeaderValue::from(size)),
-    ];
-    (headers, Body::new(FileBody::new(bytes, size))).into_response()
+fn add(headers: &mut HeaderMap, name: HeaderName, value: Option<HeaderValue>) {
+    if let Some(value) = value {
+        headers.insert(name, value);
+    }
+}
+
+fn refuse(code: Code, detail: impl Into<String>, id: String) -> Response {
+    Problem::new(code, detail).in_request(id).into_response()
+}
+
+fn kind(name: &str) -> &'static str {
+    let ending = name.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
+    let known = KINDS.iter().find(|(known, _)| ending.as_deref() == Some(*known));
+    known.map_or("application/octet-stream", |(_, kind)| kind)
 }
 
 /// The name to save a file under, as in RFC 6266: the last step of its path.
@@ -127,5 +191,16 @@ mod tests {
             text("a\"; x=\r\n\u{e9}"),
             "attachment; filename*=UTF-8''a%22%3B%20x%3D%0D%0A%C3%A9"
         );
+    }
+
+    #[test]
+    fn nothing_is_said_to_be_what_a_browser_runs() {
+        assert_eq!(kind("below/report.CSV"), "text/csv");
+        for name in ["a.html", "a.svg", "a.xml", "a.js", "a.txt.html", "csv", "a.", "", "a.pdf"] {
+            assert_eq!(kind(name), "application/octet-stream", "{name}");
+        }
+        for (_, kind) in KINDS {
+            assert!(!["html", "xml", "svg", "script"].iter().any(|bad| kind.contains(bad)));
+        }
     }
 }

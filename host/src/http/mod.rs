@@ -3,7 +3,9 @@
 mod auth;
 mod body;
 mod compress;
+mod digest;
 mod files;
+mod follow;
 mod headers;
 mod limit;
 mod listen;
@@ -11,16 +13,22 @@ mod metrics;
 mod openapi;
 mod pages;
 mod problem;
+mod range;
 mod route;
 mod site;
+mod socket;
 mod unchanged;
+mod upload;
 mod watch;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use apflow_api::{Api, Caller, Code, ListEvents, OpenFile, Remote, Stranger, TABLE, UploadFile};
+use apflow_api::{
+    Api, ApiError, Caller, Code, ListEvents, OpenFile, OpenUpload, Remote, Stranger, TABLE,
+    UploadFile, WatchJob,
+};
 use apflow_model::access::Principal;
 use apflow_model::telemetry::MetricsAccess;
 use apflow_model::trace;
@@ -131,8 +139,10 @@ pub(crate) fn router(door: Door, site: Site) -> Router {
         router = router.route(entry.path, route);
     }
     let router = router
-        .route(UploadFile::PATH, post(files::upload))
+        .route(UploadFile::PATH, post(upload::upload))
+        .route(OpenUpload::PATH, get(files::open_upload))
         .route(OpenFile::PATH, get(files::open))
+        .route(WatchJob::PATH, get(socket::watch))
         .merge(openapi::router())
         .fallback(unknown_route)
         .method_not_allowed_fallback(method_not_allowed)

@@ -13,7 +13,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
-use tokio::sync::watch::Receiver;
 
 use super::metrics::{self, Metrics};
 use super::problem::Problem;
@@ -23,8 +22,6 @@ use crate::reload::Reloads;
 #[derive(Clone)]
 pub(crate) struct Pages {
     api: Api,
-    /// Changes when the host is asked to end.
-    ending: Receiver<()>,
     started: Arc<Started>,
     reloads: Arc<Reloads>,
     /// Who may read the metrics at the door.
@@ -59,12 +56,11 @@ impl Started {
 impl Pages {
     pub(crate) fn new(
         api: Api,
-        ending: Receiver<()>,
         started: Arc<Started>,
         reloads: Arc<Reloads>,
         metrics_access: MetricsAccess,
     ) -> Self {
-        Self { api, ending, started, reloads, metrics_access, counted: Arc::default() }
+        Self { api, started, reloads, metrics_access, counted: Arc::default() }
     }
 
     /// The pages alone, for an address that only those reach who watch over the host.
@@ -92,8 +88,6 @@ impl Pages {
         let plugins = self.api.count_plugins().await;
         let (is_started, engine) = self.started.part();
         let is_draining = database.as_ref().is_err_and(|error| error.code() == Code::Draining);
-        // An error says that nobody is there any more to end it, which is an end as well.
-        let is_ending = is_draining || self.ending.has_changed().unwrap_or(true);
         let status = |is_well: bool| if is_well { "ok" } else { "unavailable" };
         let (installed, quarantined) = plugins.as_ref().copied().unwrap_or_default();
         let parts = json!({
@@ -105,11 +99,10 @@ impl Pages {
                 "quarantined": quarantined,
             },
             "settings": self.reloads.outcomes(),
-            "draining": { "status": if is_ending { "draining" } else { "ok" } },
+            "draining": { "status": if is_draining { "draining" } else { "ok" } },
         });
         let problem = match database.and(plugins) {
             Err(error) => Problem::quietly(&error),
-            Ok(_) if is_ending => Problem::new(Code::NotReady, "the host is ending"),
             Ok(_) if !is_started => Problem::new(Code::NotReady, "the host is starting"),
             Ok(_) => return Json(json!({ "status": "ready", "parts": parts })).into_response(),
         };

@@ -12,7 +12,7 @@ use serde_json::Value;
 const REPOSITORY: &str = env!("CARGO_PKG_REPOSITORY");
 
 /// The body of every error.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(crate) struct Problem {
     /// The page that explains the code.
     #[serde(rename = "type")]

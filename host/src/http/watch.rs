@@ -1,25 +1,23 @@
 //! A job's events as server-sent events: what happened, then what happens, to the job's end.
 //!
-//! A client that is slow or gone costs the job nothing: each stream is a task of its own, which
-//! reads no further than its client takes.
+//! What there is to hand on, and when it ends, [`follow`](super::follow) says.
 
 use std::convert::Infallible;
 use std::fmt::Write;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use apflow_api::{ApiError, Events, Input, Operation, Watch, WatchJob, chain};
+use apflow_api::{ApiError, Events, Input, Operation, Watch, WatchJob};
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Request, State};
 use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body::Frame;
-use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::sync::mpsc::Receiver;
 use tokio::sync::watch;
-use tokio::time::timeout;
 
+use super::follow::{self, Piece};
 use super::problem::Problem;
 use super::{Door, RequestId, route};
 
@@ -27,13 +25,6 @@ const EVENT_STREAM: &str = "text/event-stream";
 
 /// Where a client that lost its connection says what it saw last.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
-
-/// How long a stream is silent at most, so that nobody in between takes it for dead.
-const SILENCE_MAX: Duration = Duration::from_secs(15);
-/// How long a client may take nothing before it is shed.
-const STALL_MAX: Duration = Duration::from_secs(30);
-/// How many pieces of a stream wait for their client: one of events, and the last word.
-const PIECES_WAITING_MAX: usize = 2;
 
 /// Answers whoever accepts a stream of events with one, and hands on everybody else.
 pub(super) async fn stream_if_asked(
@@ -71,55 +62,23 @@ async fn begin(door: &Door, request: Request, id: &str) -> Result<Watch, Problem
 }
 
 fn stream(watch: Watch, ending: watch::Receiver<()>) -> Response {
-    let (sender, pieces) = mpsc::channel(PIECES_WAITING_MAX);
-    tokio::spawn(pass_on(watch, sender, ending));
+    let body = Body::new(StreamBody(follow::follow(watch, ending)));
     let no_buffer = HeaderName::from_static("x-accel-buffering");
     let headers = [(CONTENT_TYPE, EVENT_STREAM), (CACHE_CONTROL, "no-cache"), (no_buffer, "no")];
-    (headers, Body::new(StreamBody(pieces))).into_response()
+    (headers, body).into_response()
 }
 
-/// Hands a job's events on as fast as its client takes them, and says at the end why it ends.
-async fn pass_on(mut watch: Watch, pieces: Sender<Bytes>, mut ending: watch::Receiver<()>) {
-    // A place is kept for the last word: it must not wait for a client that takes nothing.
-    let Ok(last_word) = pieces.clone().reserve_owned().await else { return };
-    let mut after = watch.after();
-    let end = tokio::select! {
-        end = pass_on_events(&mut watch, &pieces, &mut after) => end,
-        // The sender may be gone, which is an end as well.
-        _ = ending.changed() => Some("closing"),
-        () = pieces.closed() => None,
-    };
-    if let Some(end) = end {
-        last_word.send(format!("event: {end}\ndata: {{\"after\":{after}}}\n\n").into());
-    }
-}
-
-/// Hands events on until there are no more, or nobody takes them. Returns why, for who still
-/// listens. `after` is the number of the last one that was handed on.
-async fn pass_on_events(
-    watch: &mut Watch,
-    pieces: &Sender<Bytes>,
-    after: &mut u64,
-) -> Option<&'static str> {
-    loop {
-        let piece = match timeout(SILENCE_MAX, watch.next()).await {
-            Ok(Ok(Some(events))) => text(&events),
-            Ok(Ok(None)) => return Some("end"),
-            Ok(Err(error)) => {
-                tracing::error!(error = chain(&error), "a job could not be watched any longer");
-                return Some("closing");
-            }
-            Err(_) => ":\n\n".to_owned(),
-        };
-        match timeout(STALL_MAX, pieces.send(piece.into())).await {
-            Ok(Ok(())) => *after = watch.after(),
-            Ok(Err(_)) => return None,
-            Err(_) => return Some("shed"),
+fn text(piece: &Piece) -> String {
+    match piece {
+        Piece::Events(events) => messages(events),
+        Piece::Silence => ":\n\n".to_owned(),
+        Piece::Last(last) => {
+            format!("event: {}\ndata: {{\"after\":{}}}\n\n", last.why.name(), last.after)
         }
     }
 }
 
-fn text(events: &Events) -> String {
+fn messages(events: &Events) -> String {
     let mut text = String::new();
     for (event, data) in events.with_json() {
         let (n, kind) = (event.n, event.what.kind());
@@ -130,7 +89,7 @@ fn text(events: &Events) -> String {
 }
 
 /// The pieces of a stream as they come.
-struct StreamBody(Receiver<Bytes>);
+struct StreamBody(Receiver<Piece>);
 
 impl HttpBody for StreamBody {
     type Data = Bytes;
@@ -140,7 +99,8 @@ impl HttpBody for StreamBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.0.poll_recv(context).map(|piece| piece.map(|bytes| Ok(Frame::data(bytes))))
+        let data = |piece: Piece| Ok(Frame::data(text(&piece).into()));
+        self.0.poll_recv(context).map(|piece| piece.map(data))
     }
 }
 

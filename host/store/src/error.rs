@@ -4,6 +4,9 @@
 
 use std::sync::Arc;
 
+use apflow_model::file::Quota;
+use apflow_model::limit::Bytes;
+
 use crate::address::{Address, AddressError};
 use crate::dialect::Trouble;
 
@@ -51,6 +54,19 @@ pub enum StoreError {
         open_max: u64,
         /// Whose tasks were counted. None for those of all principals.
         principal: Option<String>,
+    },
+    /// The caller's uploads would have more files or bytes than they may. Nothing was stored.
+    #[error(
+        "the uploads of the caller have {files} files and {} already, of {} files and {} that they \
+         may have: delete some", Bytes(*bytes), quota.files_max, Bytes(quota.bytes_max)
+    )]
+    QuotaExceeded {
+        /// How many files there are, those that come in included.
+        files: u64,
+        /// How many bytes they have.
+        bytes: u64,
+        /// How many there may be.
+        quota: Quota,
     },
     /// The database was last written by a newer version of the host.
     #[error(
@@ -144,6 +160,7 @@ impl StoreError {
                 | Self::TooManyCheckpoints { .. }
                 | Self::IdempotencyConflict
                 | Self::TooManyTasks { .. }
+                | Self::QuotaExceeded { .. }
         )
     }
 
@@ -175,6 +192,7 @@ impl StoreError {
             | Self::InvalidAddress(_)
             | Self::Unopened { .. }
             | Self::Migration(_)
+            | Self::QuotaExceeded { .. }
             | Self::Corrupt { .. } => None,
         }
     }

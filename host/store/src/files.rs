@@ -1,37 +1,20 @@
-//! The rows of files: what callers uploaded, and what tasks left.
+//! The rows of files that tasks left.
 //!
 //! It does not hold their bytes: those are files of the data directory.
 
 use std::collections::HashSet;
 
-use apflow_model::clock::Timestamp;
-use apflow_model::file::{TaskFile, Upload};
-use apflow_model::id::{FileId, JobId, TaskId};
-use apflow_model::plugin::Digest;
+use apflow_model::file::TaskFile;
+use apflow_model::id::{JobId, TaskId};
 
-use crate::chain;
-use crate::connection::{Connection, Row, query};
+use crate::connection::{Row, query};
 use crate::dialect::{Sql, sql};
 use crate::error::StoreError;
 use crate::row;
 use crate::store::Store;
-use crate::write::Write;
 
 /// The most files one page holds.
 pub const FILES_PER_PAGE_MAX: u32 = 1_000;
-
-/// An uploaded file to be stored. Its bytes are in place already.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewUpload {
-    /// The name that a task finds it under.
-    pub name: String,
-    /// Its size in bytes.
-    pub size: u64,
-    /// The sha256 of its bytes.
-    pub sha256: Digest,
-    /// Who uploaded it.
-    pub principal: String,
-}
 
 /// A file that a completed task left, to be stored with its settlement.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,46 +35,6 @@ pub struct FilePage {
 }
 
 impl Store {
-    /// Stores the row of an uploaded file.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Database`]; nothing is stored then.
-    ///
-    /// # Cancel safety
-    ///
-    /// Once queued, the write happens even when the returned future is dropped.
-    pub async fn add_upload(&self, new: NewUpload, now: Timestamp) -> Result<Upload, StoreError> {
-        let id = self.ids(now, 1)[0];
-        chain::name_target(FileId(id));
-        let NewUpload { name, size, sha256, principal } = new;
-        let upload = Upload { id: FileId(id), name, size, sha256, principal, created_at: now };
-        self.write(AddUpload(upload.clone())).await?;
-        Ok(upload)
-    }
-
-    /// Finds an uploaded file.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Database`] and [`StoreError::Corrupt`].
-    pub async fn find_upload(&self, id: FileId) -> Result<Option<Upload>, StoreError> {
-        const SQL: &str = "SELECT * FROM upload WHERE id = $1";
-        let found = self.readers().fetch_optional(query(SQL).bind(id.0)).await?;
-        found.as_ref().map(read_upload).transpose()
-    }
-
-    /// The sha256 of every uploaded file.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Database`] and [`StoreError::Corrupt`].
-    pub async fn uploaded_digests(&self) -> Result<HashSet<Digest>, StoreError> {
-        const SQL: &str = "SELECT DISTINCT sha256 FROM upload";
-        let rows: Vec<(String,)> = self.readers().read_all(query(SQL)).await?;
-        rows.iter().map(|(digest,)| digest.parse().map_err(StoreError::corrupt)).collect()
-    }
-
     /// Lists the files of a job's tasks that come after `after`.
     ///
     /// `limit` is brought into 1 to [`FILES_PER_PAGE_MAX`].
@@ -179,17 +122,6 @@ impl Store {
     }
 }
 
-fn read_upload(row: &Row) -> Result<Upload, StoreError> {
-    Ok(Upload {
-        id: FileId(row::column(row, "id")?),
-        name: row::column(row, "name")?,
-        size: row::number(row, "size")?,
-        sha256: row::column::<&str>(row, "sha256")?.parse().map_err(StoreError::corrupt)?,
-        principal: row::column(row, "principal")?,
-        created_at: row::moment(row, "created_at")?,
-    })
-}
-
 fn read_file(row: &Row) -> Result<TaskFile, StoreError> {
     Ok(TaskFile {
         task_id: TaskId(row::column(row, "task_id")?),
@@ -197,28 +129,6 @@ fn read_file(row: &Row) -> Result<TaskFile, StoreError> {
         name: row::column(row, "name")?,
         size: row::number(row, "size")?,
     })
-}
-
-struct AddUpload(Upload);
-
-impl Write for AddUpload {
-    type Output = ();
-
-    async fn apply(&self, connection: &mut Connection<'_>) -> Result<(), StoreError> {
-        const SQL: &str = "INSERT INTO upload (id, name, size, sha256, principal, created_at, used_at) \
-                           VALUES ($1, $2, $3, $4, $5, $6, $6)";
-        let Upload { id, name, size, sha256, principal, created_at } = &self.0;
-        query(SQL)
-            .bind(id.0)
-            .bind(name)
-            .bind(row::count(*size))
-            .bind(sha256.to_string())
-            .bind(principal)
-            .bind(created_at.unix_ms())
-            .execute(connection)
-            .await?;
-        Ok(())
-    }
 }
 
 /// Stores the files that tasks left: rows of their task, name and size.

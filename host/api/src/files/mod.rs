@@ -1,9 +1,7 @@
-//! Verbs on files.
+//! Verbs on the files that tasks left.
 
 mod list;
 mod open;
-mod upload;
 
 pub use list::{FileList, ListFiles};
 pub use open::{OpenFile, OpenedFile};
-pub use upload::UploadFile;

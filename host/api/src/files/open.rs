@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use apflow_engine::Engine;
+use apflow_engine::{Content, Engine};
 use apflow_model::access::{Permission, Principal};
+use apflow_model::clock::Timestamp;
 use apflow_model::file::TaskFile;
 use apflow_model::id::JobId;
 use schemars::JsonSchema;
@@ -38,11 +39,15 @@ pub struct OpenedFile {
     /// Its bytes.
     #[serde(skip)]
     pub bytes: cap_std::fs::File,
+    /// When it was written.
+    #[serde(skip)]
+    pub modified_at: Timestamp,
 }
 
 impl OpenFile {
     /// The codes that it is refused with, beside those that every verb may be.
-    pub const ERRORS: &'static [Code] = &[Code::UnknownFile];
+    pub const ERRORS: &'static [Code] =
+        &[Code::UnknownFile, Code::PreconditionFailed, Code::RangeNotSatisfiable];
     /// The path that it is called by.
     pub const PATH: &'static str = "/api/v1/jobs/{id}/files/{task}/{*name}";
 
@@ -72,6 +77,7 @@ impl Operation for OpenFile {
         let Self { id, task, name } = self;
         let opened = engine.open_file(id, &task, &name, caller.sees()).await?;
         let content = opened.ok_or_else(|| ApiError::UnknownFile { job: id, task, name })?;
-        Ok(OpenedFile { file: content.file, bytes: content.bytes })
+        let Content { file, bytes, modified_at } = content;
+        Ok(OpenedFile { file, bytes, modified_at })
     }
 }

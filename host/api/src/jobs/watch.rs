@@ -5,21 +5,25 @@ use std::sync::Arc;
 use apflow_engine::{Engine, Watch};
 use apflow_model::access::{Permission, Principal};
 use apflow_model::id::JobId;
+use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::code::Code;
 use crate::error::ApiError;
 use crate::operation::Operation;
 use crate::remote::Input;
 
 /// Watches a job to its end.
 ///
-/// It is answered as a stream, so it is no verb of the table. Its path is that of
-/// [`ListEvents`](crate::ListEvents), which answers the same events a page at a time.
-#[derive(Debug)]
+/// It is answered as a stream, so it is no verb of the table: over a WebSocket, or as server-sent
+/// events at the path of [`ListEvents`](crate::ListEvents), which answers the same events a page at a
+/// time.
+#[derive(Debug, JsonSchema)]
 pub struct WatchJob {
     /// The job.
     pub id: JobId,
     /// The number to go on after; 0 for the beginning.
+    #[schemars(default)]
     pub after: u64,
 }
 
@@ -34,6 +38,11 @@ pub struct WatchedJob {
 }
 
 impl WatchJob {
+    /// The codes that it is refused with, beside those that every verb may be.
+    pub const ERRORS: &'static [Code] = &[Code::UnknownJob, Code::TooManyWatchers];
+    /// The path of the WebSocket.
+    pub const PATH: &'static str = "/api/v1/jobs/{id}/watch";
+
     /// Reads the fields of the path and of the query.
     ///
     /// # Errors

@@ -254,8 +254,10 @@ impl Described {
 /// What a good status says.
 fn meaning(status: u16) -> &'static str {
     match status {
+        101 => "A WebSocket, whose messages are events.",
         201 => "It is made.",
         202 => "It is stored and goes on.",
+        206 => "A part of it.",
         _ => "It is done.",
     }
 }

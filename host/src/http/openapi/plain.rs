@@ -1,13 +1,16 @@
 //! The routes that are no verbs of the table: those that carry bytes, and those that are open.
 
-use apflow_api::{Body, Code, Method, OpenFile, UploadFile, input};
-use apflow_model::access::Permission;
-use apflow_model::file::Upload;
+use apflow_api::{
+    Body, Code, Method, OpenFile, OpenUpload, Operation, UploadFile, Uploaded, WatchJob, input,
+};
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
 use super::operation::{Answers, Described, Takes};
 use super::{MAP_PATH, PATH, docs};
+
+/// The form of a name that a file of a task may have.
+const NAME: &str = r"^(?!\.\.?$)[^/\\\x00-\x1f\x7f-\x9f]+$";
 
 /// The forms of the page of metrics.
 const METRICS: [&str; 2] = ["text/plain", "application/openmetrics-text"];
@@ -16,26 +19,35 @@ const METRICS: [&str; 2] = ["text/plain", "application/openmetrics-text"];
 pub(super) fn routes() -> Vec<Described> {
     vec![
         Described {
-            name: "files.upload",
+            name: UploadFile::NAME,
             is_open: false,
-            permission: Some(Permission::JobsSubmit),
+            permission: Some(UploadFile::PERMISSION),
             method: Method::Post,
             path: UploadFile::PATH,
-            input: input::<UploadFile>().to_value(),
+            input: upload(),
             takes: Takes::Bytes,
-            answers: Answers::Json(SchemaGenerator::subschema_for::<Upload>),
+            answers: Answers::Json(SchemaGenerator::subschema_for::<Uploaded>),
             statuses: &[201],
             errors: UploadFile::ERRORS.to_vec(),
         },
         Described {
-            name: "files.open",
-            is_open: false,
-            permission: Some(Permission::JobsRead),
-            path: OpenFile::PATH,
+            input: input::<OpenUpload>().to_value(),
+            errors: OpenUpload::ERRORS.to_vec(),
+            ..download::<OpenUpload>(OpenUpload::PATH)
+        },
+        Described {
             input: input::<OpenFile>().to_value(),
-            answers: Answers::Other(&["application/octet-stream"]),
             errors: OpenFile::ERRORS.to_vec(),
-            ..open("", "", "", any)
+            ..download::<OpenFile>(OpenFile::PATH)
+        },
+        Described {
+            is_open: false,
+            permission: Some(WatchJob::PERMISSION),
+            input: input::<WatchJob>().to_value(),
+            answers: Answers::Other(&[]),
+            statuses: &[101],
+            errors: WatchJob::ERRORS.to_vec(),
+            ..open(WatchJob::NAME, WatchJob::PATH, "", any)
         },
         open("host.health", "/health", "Says that the host is up.", health),
         Described {
@@ -55,6 +67,32 @@ pub(super) fn routes() -> Vec<Described> {
             ..open("host.docs", docs::PATH, "Shows this document to people.", any)
         },
     ]
+}
+
+/// A file that goes out, or a part of it.
+fn download<O: Operation>(path: &'static str) -> Described {
+    Described {
+        is_open: false,
+        permission: Some(O::PERMISSION),
+        answers: Answers::Other(&["*/*"]),
+        statuses: &[200, 206],
+        ..open(O::NAME, path, "", any)
+    }
+}
+
+/// What an upload takes beside its bytes.
+fn upload() -> Value {
+    json!({
+        "description": "Takes a file in, for tasks to read. The body is the file; a form of the type \
+            `multipart/form-data` brings several, and then there is no `name`.",
+        "properties": {
+            "name": {
+                "type": "string", "maxLength": 255, "pattern": NAME, "examples": ["report.csv"],
+                "description": "The name that a task finds it under.",
+            },
+        },
+        "required": ["name"],
+    })
 }
 
 /// A route that everybody may get, and that takes nothing.

@@ -244,7 +244,8 @@ async fn what_is_marked_at_once_is_bounded() {
 async fn upload(host: &Host, byte: u8, ms: u64) -> Upload {
     let (name, principal) = ("a".to_owned(), "ada".to_owned());
     let new = NewUpload { name, size: 7, sha256: Digest([byte; 32]), principal };
-    host.store.add_upload(new, at(ms)).await.unwrap()
+    let room = host.store.name_room(at(ms));
+    host.store.add_uploads(room, vec![new], at(ms)).await.unwrap().remove(0)
 }
 
 #[tokio::test]
