@@ -15,6 +15,7 @@ mod jobs;
 mod operation;
 mod plugins;
 mod remote;
+mod run;
 mod schedules;
 mod table;
 mod tasks;
@@ -39,6 +40,7 @@ pub use plugins::{
     ShowPlugin,
 };
 pub use remote::{Headers, Input, Method, Remote};
+pub use run::{Ran, RanParallel, RanTask, RunParallel, RunTask};
 pub use schedules::{
     ListSchedules, PauseSchedule, PutSchedule, RemoveSchedule, ResumeSchedule, ScheduleList,
     ShowSchedule, ShownSchedule, TriggerSchedule,

@@ -50,6 +50,7 @@ mod upload;
 mod watch;
 mod window;
 mod workplace;
+mod written;
 
 pub use breakers::{Breakers, ListedBreaker};
 pub use builtin::Builtin;
@@ -69,6 +70,7 @@ pub use submit::{NewSubmission, Submission};
 pub use upload::{Content, NewFile, Piece};
 pub use watch::{EventPage, Watch};
 pub use window::Events;
+pub use written::Written;
 
 pub use apflow_store::{
     APPROVALS_PER_PAGE_MAX, ApprovalPage, CHECKPOINTS_PER_PAGE_MAX, FilePage, JobFilter,
