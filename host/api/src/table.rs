@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 
-use apflow_model::access::Principal;
+use apflow_model::access::{Permission, Principal};
 use serde_json::Value;
 
 use crate::api::Api;
@@ -27,6 +27,10 @@ use crate::tools::{CheckTool, ListTools, RunTool, ShowTool};
 /// A verb without its type, for doors that treat all alike.
 #[derive(Clone, Copy)]
 pub struct Entry {
+    /// Its name in the audit and in messages, for example `jobs.submit`.
+    pub name: &'static str,
+    /// What a caller must be allowed.
+    pub permission: Permission,
     /// The method.
     pub method: Method,
     /// The path, with fields in braces.
@@ -94,7 +98,13 @@ pub const TABLE: &[Entry] = &[
 ];
 
 const fn entry<R: Remote>() -> Entry {
-    Entry { method: R::METHOD, path: R::PATH, invoke: invoke::<R> }
+    Entry {
+        name: R::NAME,
+        permission: R::PERMISSION,
+        method: R::METHOD,
+        path: R::PATH,
+        invoke: invoke::<R>,
+    }
 }
 
 fn invoke<R: Remote>(api: Api, caller: Principal, mut input: Input) -> Answering {

@@ -4,6 +4,9 @@
 
 use serde::Serialize;
 
+/// The role that may do everything.
+pub const ADMIN: &str = "admin";
+
 /// What an operation asks of its caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -12,6 +15,8 @@ pub enum Permission {
     JobsSubmit,
     /// See jobs.
     JobsRead,
+    /// See and change the jobs of others, not only one's own.
+    JobsManage,
     /// See plugins.
     PluginsRead,
     /// Load and remove plugins, and grant them capabilities.
@@ -20,19 +25,29 @@ pub enum Permission {
     TasksApprove,
     /// See and change the schedules of others, not only one's own.
     SchedulesManage,
+    /// See the tokens of others, and make and revoke tokens.
+    TokensManage,
+    /// See what was done, by whom and when.
+    AuditRead,
+    /// See and change what roles may do.
+    PoliciesManage,
     /// Look after the host: remove what is over, and examine and repair the database.
     HostManage,
 }
 
 impl Permission {
     /// Every permission.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 11] = [
         Self::JobsSubmit,
         Self::JobsRead,
+        Self::JobsManage,
         Self::PluginsRead,
         Self::PluginsManage,
         Self::TasksApprove,
         Self::SchedulesManage,
+        Self::TokensManage,
+        Self::AuditRead,
+        Self::PoliciesManage,
         Self::HostManage,
     ];
 
@@ -41,10 +56,14 @@ impl Permission {
         match self {
             Self::JobsSubmit => "jobs-submit",
             Self::JobsRead => "jobs-read",
+            Self::JobsManage => "jobs-manage",
             Self::PluginsRead => "plugins-read",
             Self::PluginsManage => "plugins-manage",
             Self::TasksApprove => "tasks-approve",
             Self::SchedulesManage => "schedules-manage",
+            Self::TokensManage => "tokens-manage",
+            Self::AuditRead => "audit-read",
+            Self::PoliciesManage => "policies-manage",
             Self::HostManage => "host-manage",
         }
     }
@@ -55,6 +74,8 @@ impl Permission {
 pub struct Principal {
     /// The name that jobs and the audit carry.
     pub name: String,
+    /// The role that it acts in.
+    pub role: String,
     /// What it may do.
     pub permissions: Vec<Permission>,
 }
@@ -62,7 +83,8 @@ pub struct Principal {
 impl Principal {
     /// The operator: whoever can open the data directory, or holds the admin token.
     pub fn admin(name: impl Into<String>) -> Self {
-        Self { name: name.into(), permissions: Permission::ALL.to_vec() }
+        let role = ADMIN.to_owned();
+        Self { name: name.into(), role, permissions: Permission::ALL.to_vec() }
     }
 
     /// Whether the caller may do this.

@@ -37,6 +37,7 @@ pub mod redrive;
 pub mod reference;
 pub mod retention;
 pub mod retry;
+pub mod role;
 pub mod schedule;
 mod schema;
 pub mod secret;

@@ -14,7 +14,7 @@ use super::output::Output;
 use super::signals::Signals;
 use crate::assemble::Host;
 use crate::config::Config;
-use crate::http::{self, Door, Token};
+use crate::http::{self, Access, Door};
 
 /// How long open requests may take to end once the host was asked to.
 const GRACE: Duration = Duration::from_secs(3);
@@ -39,7 +39,7 @@ pub(crate) async fn run(config: &Config, serve: Serve, output: &Output) -> Resul
             format!("listening on {url}\n{made} {}", file.display())
         });
         let (end, ending) = watch::channel(());
-        let door = Door::new(host.api.clone(), Token::new(token), ending);
+        let door = Door::new(host.api.clone(), Access::new(token), ending);
         answer(listener, door, end, signals).await.map_err(unusable)
     })
     .await?;
@@ -54,7 +54,8 @@ async fn answer(
     mut signals: Signals,
 ) -> std::io::Result<()> {
     let mut stop = end.subscribe();
-    let serving = axum::serve(listener, http::router(door)).with_graceful_shutdown(async move {
+    let service = http::router(door).into_make_service_with_connect_info::<SocketAddr>();
+    let serving = axum::serve(listener, service).with_graceful_shutdown(async move {
         // An error says that the sender is gone, which is an end as well.
         drop(stop.changed().await);
     });

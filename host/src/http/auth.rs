@@ -1,19 +1,35 @@
-//! From a bearer token to a caller.
+//! From a request to its caller.
 
+use apflow_api::Code;
 use apflow_model::access::Principal;
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
 
-/// The token of the operator.
-pub(crate) struct Token(String);
+use super::problem::Problem;
 
-impl Token {
+/// What callers show to be let in: the token of the operator.
+pub(crate) struct Access(String);
+
+impl Access {
     pub(crate) fn new(token: String) -> Self {
         Self(token)
     }
 
+    /// Who sends a request.
+    ///
+    /// It is asked before the body is read: strangers cannot make the host read megabytes.
+    #[expect(clippy::unused_async, reason = "tokens in the database are looked up here")]
+    pub(super) async fn caller(&self, request: &Parts) -> Result<Principal, Problem> {
+        self.principal(&request.headers).ok_or_else(|| {
+            let detail = "send the header `Authorization: Bearer TOKEN`; `serve` prints where its \
+                token is";
+            Problem::new(Code::Unauthorized, detail)
+        })
+    }
+
     /// Who sends these headers. None when the token is missing or wrong.
-    pub(crate) fn principal(&self, headers: &HeaderMap) -> Option<Principal> {
+    fn principal(&self, headers: &HeaderMap) -> Option<Principal> {
         let header = headers.get(AUTHORIZATION)?.to_str().ok()?;
         let (scheme, token) = header.split_once(' ')?;
         let is_bearer = scheme.eq_ignore_ascii_case("bearer");
@@ -35,16 +51,16 @@ mod tests {
 
     #[test]
     fn only_the_whole_token_opens() {
-        let token = Token::new("apf_secret".to_owned());
+        let access = Access::new("apf_secret".to_owned());
         let principal = |header: &'static str| {
             let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static(header))]);
-            token.principal(&headers)
+            access.principal(&headers)
         };
         assert!(principal("Bearer apf_secret").is_some());
         assert!(principal("bearer apf_secret").is_some());
         for wrong in ["Bearer apf_secre", "Bearer apf_secret1", "Bearer ", "Basic apf_secret", ""] {
             assert!(principal(wrong).is_none(), "{wrong}");
         }
-        assert!(token.principal(&HeaderMap::new()).is_none());
+        assert!(access.principal(&HeaderMap::new()).is_none());
     }
 }

@@ -35,9 +35,9 @@ pub(super) async fn upload(State(door): State<Door>, request: Request) -> Respon
 }
 
 async fn receive(door: &Door, request: Request, id: &str) -> Result<Upload, Problem> {
-    let caller = door.token.principal(request.headers()).ok_or_else(route::stranger)?;
-    let refused = |error: ApiError| Problem::of(&error, id);
     let (mut parts, body) = request.into_parts();
+    let caller = door.access.caller(&parts).await?;
+    let refused = |error: ApiError| Problem::of(&error, id);
     let mut input = Input { fields: route::fields(&mut parts).await?, ..Input::default() };
     let name = input.require("name").map_err(refused)?;
     input.finish().map_err(refused)?;
@@ -81,8 +81,8 @@ pub(super) async fn open(State(door): State<Door>, request: Request) -> Response
 }
 
 async fn find(door: &Door, request: Request, id: &str) -> Result<OpenedFile, Problem> {
-    let caller = door.token.principal(request.headers()).ok_or_else(route::stranger)?;
     let (mut parts, _) = request.into_parts();
+    let caller = door.access.caller(&parts).await?;
     let input = Input { fields: route::fields(&mut parts).await?, ..Input::default() };
     let found = async { door.api.invoke(OpenFile::read(input)?, &caller).await };
     found.await.map_err(|error| Problem::of(&error, id))

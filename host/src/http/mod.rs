@@ -19,7 +19,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::sync::watch::Receiver;
 
-pub(crate) use auth::Token;
+pub(crate) use auth::Access;
 use problem::Problem;
 
 /// The largest request body, in bytes.
@@ -31,15 +31,15 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 #[derive(Clone)]
 pub(crate) struct Door {
     pub(crate) api: Api,
-    pub(crate) token: Arc<Token>,
+    access: Arc<Access>,
     /// Changes when the host is asked to end: what would go on for ever ends then.
     ending: Receiver<()>,
     requests: Arc<Requests>,
 }
 
 impl Door {
-    pub(crate) fn new(api: Api, token: Token, ending: Receiver<()>) -> Self {
-        Self { api, token: Arc::new(token), ending, requests: Arc::new(Requests::new()) }
+    pub(crate) fn new(api: Api, access: Access, ending: Receiver<()>) -> Self {
+        Self { api, access: Arc::new(access), ending, requests: Arc::new(Requests::new()) }
     }
 }
 

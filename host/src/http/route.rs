@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use apflow_api::{Answer, Code, Entry, Input, Method};
 use axum::Json;
 use axum::RequestPartsExt;
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, Path, Query, Request, State};
 use axum::http::request::Parts;
@@ -36,9 +36,9 @@ async fn answer(entry: &Entry, door: Door, request: Request) -> Response {
 }
 
 async fn invoke(entry: &Entry, door: Door, request: Request, id: &str) -> Result<Answer, Problem> {
-    // Before the body is read: strangers cannot make the host read and parse megabytes.
-    let caller = door.token.principal(request.headers()).ok_or_else(stranger)?;
-    let input = read(request).await?;
+    let (parts, body) = request.into_parts();
+    let caller = door.access.caller(&parts).await?;
+    let input = read(parts, body).await?;
     (entry.invoke)(door.api, caller, input).await.map_err(|error| Problem::of(&error, id))
 }
 
@@ -52,14 +52,7 @@ fn respond(Answer { status, headers, body }: Answer) -> Response {
     response
 }
 
-/// What somebody without the token is told.
-pub(super) fn stranger() -> Problem {
-    let detail = "send the header `Authorization: Bearer TOKEN`; `serve` prints where its token is";
-    Problem::new(Code::Unauthorized, detail)
-}
-
-async fn read(request: Request) -> Result<Input, Problem> {
-    let (mut parts, body) = request.into_parts();
+async fn read(mut parts: Parts, body: Body) -> Result<Input, Problem> {
     let fields = fields(&mut parts).await?;
     let headers = headers(&parts).map_err(invalid)?;
     let bytes = Bytes::from_request(Request::from_parts(parts, body), &()).await;

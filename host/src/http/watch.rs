@@ -58,9 +58,9 @@ fn accepts_stream(headers: &HeaderMap) -> bool {
 }
 
 async fn begin(door: &Door, request: Request, id: &str) -> Result<Watch, Problem> {
-    let caller = door.token.principal(request.headers()).ok_or_else(route::stranger)?;
-    let refused = |error: ApiError| Problem::of(&error, id);
     let (mut parts, _) = request.into_parts();
+    let caller = door.access.caller(&parts).await?;
+    let refused = |error: ApiError| Problem::of(&error, id);
     let mut fields = route::fields(&mut parts).await?;
     // A client that comes back asks for the address it began with: what it saw last counts.
     if let Some(last) = parts.headers.get(LAST_EVENT_ID) {
