@@ -56,6 +56,7 @@ mod refused_plugins;
 mod rest;
 mod retention;
 mod retries;
+mod run;
 mod schedules;
 mod secrets;
 mod sockets;

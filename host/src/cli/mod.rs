@@ -141,6 +141,9 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         Verb::Bench { verb: BenchVerb::Rest(bench) } => {
             bench::rest(&config()?, bench, output).await
         }
+        Verb::Bench { verb: BenchVerb::Http(bench) } => {
+            bench::http(&config()?, bench, output).await
+        }
         Verb::Bench { verb: BenchVerb::Engine(bench) } => {
             bench::engine(&config()?, &bench, output).await
         }

@@ -5,6 +5,8 @@
 mod cancel;
 mod engine;
 mod guest;
+mod http;
+mod http_server;
 mod load;
 mod neighbours;
 mod process;
@@ -16,6 +18,7 @@ mod store;
 
 pub(crate) use cancel::cancel;
 pub(crate) use engine::engine;
+pub(crate) use http::http;
 pub(crate) use load::load;
 pub(crate) use neighbours::neighbours;
 pub(crate) use rest::rest;
