@@ -25,6 +25,7 @@ mod serving;
 mod stream;
 mod working;
 
+mod accepted;
 mod author;
 mod batches;
 mod breakers;
@@ -49,6 +50,7 @@ mod first_party_tools;
 mod hostile;
 mod idempotency;
 mod jobs;
+mod plugins;
 mod quickstart;
 mod redrive;
 mod refused_jobs;

@@ -36,8 +36,8 @@ pub use jobs::{
 };
 pub use operation::Operation;
 pub use plugins::{
-    GrantPlugin, ListPlugins, LoadPlugin, LoadedPlugin, PluginList, ReleasePlugin, RemovePlugin,
-    ShowPlugin,
+    GrantPlugin, ListPlugins, LoadPlugin, LoadedPlugin, PluginForm, PluginList, ReleasePlugin,
+    RemovePlugin, ShowPlugin, UploadPlugin,
 };
 pub use remote::{Headers, Input, Method, Remote};
 pub use run::{Ran, RanParallel, RanTask, RunParallel, RunTask};

@@ -3,6 +3,7 @@
 mod auth;
 mod body;
 mod files;
+mod plugins;
 mod problem;
 mod route;
 mod watch;
@@ -10,7 +11,7 @@ mod watch;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use apflow_api::{Api, Code, ListEvents, OpenFile, Remote, TABLE, UploadFile};
+use apflow_api::{Api, Code, ListEvents, OpenFile, Remote, TABLE, UploadFile, UploadPlugin};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderName, HeaderValue};
@@ -71,9 +72,11 @@ pub(crate) fn router(door: Door) -> Router {
         }
         router = router.route(entry.path, route);
     }
+    let plugin_form = DefaultBodyLimit::max(UploadPlugin::FORM_BYTES_MAX);
     router
         .route(UploadFile::PATH, post(files::upload))
         .route(OpenFile::PATH, get(files::open))
+        .route(UploadPlugin::PATH, post(plugins::load).layer(plugin_form))
         .fallback(unknown_route)
         .method_not_allowed_fallback(unknown_route)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

@@ -137,7 +137,7 @@ pub(super) async fn install(config: &Config) -> Result<(), CliError> {
             manifest: Some(NOOP.definition()),
             manifest_file: "plugin.yaml".to_owned(),
             approval: Approval::Unsaid,
-            typed: "noop_executor".to_owned(),
+            typed: Some("noop_executor".to_owned()),
         };
         host.api.invoke(load, &operator()).await?;
         Ok(())

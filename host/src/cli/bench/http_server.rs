@@ -26,15 +26,16 @@ pub(super) struct Server {
     address: SocketAddr,
     serving: JoinHandle<std::io::Result<()>>,
     /// Without it, the door would end its streams.
-    _end: Option<watch::Sender<()>>,
+    end: Option<watch::Sender<()>>,
 }
 
 /// The door of a host, as `serve` opens it.
 pub(super) async fn door(api: Api) -> Result<Server, CliError> {
     let (end, ending) = watch::channel(());
     let router = http::router(Door::new(api, Access::new(TOKEN.to_owned()), ending));
-    let server = Server::start(router).await?;
-    Ok(Server { _end: Some(end), ..server })
+    let mut server = Server::start(router).await?;
+    server.end = Some(end);
+    Ok(server)
 }
 
 /// A server whose handler does nothing but commit the JSON that it is sent, to a database below
@@ -55,7 +56,7 @@ impl Server {
         let address = listener.local_addr().map_err(failed)?;
         let service = router.into_make_service_with_connect_info::<SocketAddr>();
         let serving = tokio::spawn(axum::serve(listener, service).into_future());
-        Ok(Self { address, serving, _end: None })
+        Ok(Self { address, serving, end: None })
     }
 
     /// A client with a connection of its own.
