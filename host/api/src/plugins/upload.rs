@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use apflow_engine::{Approval, Engine, EngineError};
 use apflow_model::access::{Permission, Principal};
-use apflow_model::capability::Grant;
+use apflow_model::capability::{Grant, InvalidGrant};
 use apflow_model::plugin::{Definition, DefinitionText};
 use apflow_model::tool::Run;
 
@@ -97,12 +97,13 @@ fn approval(said: &[String], all: bool) -> Result<Approval, ApiError> {
 
 fn grant(text: &str) -> Result<Grant, ApiError> {
     let invalid = |reason: String| ApiError::InvalidRequest(format!("the field `grant`: {reason}"));
-    match text.parse::<Grant>().map_err(|error| invalid(error.to_string()))? {
-        Grant::FsIn(path) if !path.starts_with('/') => {
-            Err(invalid(format!("`{path}` is no whole path: it is one of the host's machine")))
-        }
-        grant => Ok(grant),
+    let grant: Grant = text.parse().map_err(|error: InvalidGrant| invalid(error.to_string()))?;
+    if let Grant::FsIn(path) = &grant
+        && !path.starts_with('/')
+    {
+        return Err(invalid(format!("`{path}` is no whole path of the host's machine")));
     }
+    Ok(grant)
 }
 
 #[cfg(test)]

@@ -53,10 +53,8 @@ impl RanTask {
         engine: &Arc<Engine>,
     ) -> Result<Vec<Self>, ApiError> {
         let job = &mut submitted.job;
-        let mut written = match job.state.is_end() {
-            true => engine.written(job).await?,
-            false => HashMap::default(),
-        };
+        let mut written =
+            if job.state.is_end() { engine.written(job).await? } else { HashMap::new() };
         let tasks = std::mem::take(&mut job.tasks).into_iter();
         Ok(tasks
             .map(|task| {
