@@ -34,7 +34,9 @@ impl Samples {
     /// Adds what was measured in one more round.
     pub(super) fn append(&mut self, round: Self) {
         for (row, times) in round.times {
-            times.into_iter().for_each(|time| self.add(row.clone(), time));
+            for time in times {
+                self.add(row.clone(), time);
+            }
         }
     }
 
