@@ -367,10 +367,8 @@ fn no_verb_is_open_to_a_token_that_is_missing_or_bad_or_past_or_revoked() {
     let revoked = make_token(&serving, "root", "admin");
     let id = revoked["id"].as_str().unwrap();
     serving.ask(&format!("DELETE /api/v1/tokens/{id}"), Some(serving.token()), b"").is(200);
-    host.spoil(&[
-        "UPDATE api_token SET expires_at = created_at + 1 \
-         WHERE role = 'admin' AND revoked_at IS NULL",
-    ]);
+    host.spoil(&["UPDATE api_token SET expires_at = created_at + 1 \
+         WHERE role = 'admin' AND revoked_at IS NULL"]);
     let revoked = revoked["token"].as_str().unwrap();
     let cut = &expired.token[..expired.token.len() - 1];
     let tokens = [

@@ -17,6 +17,7 @@ mod jobs;
 mod operation;
 mod plugins;
 mod remote;
+mod run;
 mod schedules;
 mod table;
 mod tasks;
@@ -41,10 +42,11 @@ pub use jobs::{
 };
 pub use operation::Operation;
 pub use plugins::{
-    GrantPlugin, ListPlugins, LoadPlugin, LoadedPlugin, PluginList, ReleasePlugin, RemovePlugin,
-    ShowPlugin,
+    GrantPlugin, ListPlugins, LoadPlugin, LoadedPlugin, PluginForm, PluginList, ReleasePlugin,
+    RemovePlugin, ShowPlugin, UploadPlugin,
 };
 pub use remote::{Headers, Input, Method, Remote};
+pub use run::{Ran, RanParallel, RanTask, RunParallel, RunTask};
 pub use schedules::{
     ListSchedules, PauseSchedule, PutSchedule, RemoveSchedule, ResumeSchedule, ScheduleList,
     ShowSchedule, ShownSchedule, TriggerSchedule,

@@ -12,7 +12,7 @@ use crate::error::ApiError;
 use crate::operation::Operation;
 
 /// The longest that a caller may wait, in seconds.
-const WAIT_SECONDS_MAX: f64 = 300.0;
+pub(crate) const WAIT_SECONDS_MAX: f64 = 300.0;
 
 /// A verb that can be called from afar.
 pub trait Remote: Operation {
@@ -40,7 +40,7 @@ pub trait Remote: Operation {
 }
 
 /// Headers by name.
-pub type Headers = Vec<(&'static str, &'static str)>;
+pub type Headers = Vec<(&'static str, String)>;
 
 /// An HTTP method that verbs are called with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -23,8 +23,8 @@ pub struct LoadPlugin {
     pub manifest_file: String,
     /// How the operator consents to what it asks for.
     pub approval: Approval,
-    /// How the operator named it, to be repeated in a command.
-    pub typed: String,
+    /// How the operator named it, to be repeated in a command. None when it came in a form.
+    pub typed: Option<String>,
 }
 
 /// A plugin that was installed, and how long its code took.
@@ -44,7 +44,7 @@ impl Operation for LoadPlugin {
     type Output = LoadedPlugin;
 
     fn target(&self) -> Option<String> {
-        Some(self.typed.clone())
+        self.typed.clone()
     }
 
     async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<LoadedPlugin, ApiError> {

@@ -1,21 +1,18 @@
 //! `tools.run`: one task of a tool.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
 use serde_json::{Value, json};
 
 use crate::error::ApiError;
-use crate::jobs::{SubmitJob, SubmittedJob};
+use crate::jobs::SubmitJob;
 use crate::operation::Operation;
 use crate::remote::{Headers, Input, Method, Remote};
+use crate::run::{self, Ran, RunTask};
 
-/// How long a caller waits that does not say.
-const WAIT_USUAL: Duration = Duration::from_secs(30);
-
-/// Runs a tool: submits a job of one task.
+/// Runs a tool: submits a job of one task, and waits for its end unless told not to.
 #[derive(Debug)]
 pub struct RunTool {
     /// Its name.
@@ -27,18 +24,18 @@ pub struct RunTool {
 impl Operation for RunTool {
     const NAME: &'static str = "tools.run";
     const PERMISSION: Permission = Permission::JobsSubmit;
-    type Output = SubmittedJob;
+    type Output = Ran;
 
     fn target(&self) -> Option<String> {
         Some(self.name.clone())
     }
 
-    async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<SubmittedJob, ApiError> {
+    async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<Ran, ApiError> {
         // The name stands in the path, so it is told as what is not there.
         engine.find_tool(&self.name).await?;
         let mut submit = self.submit;
         submit.job["tool"] = self.name.into();
-        submit.run(engine, caller).await
+        Ran::of(submit.run(engine, caller).await?, engine).await
     }
 }
 
@@ -58,16 +55,14 @@ impl Remote for RunTool {
                            tool stands in the path";
             return Err(ApiError::InvalidRequest(message.to_owned()));
         }
-        let mut submit = SubmitJob::read(input)?;
-        submit.wait = Some(submit.wait.unwrap_or(WAIT_USUAL));
-        Ok(Self { name, submit })
+        Ok(Self { name, submit: run::read(input)? })
     }
 
-    fn status(submitted: &SubmittedJob) -> u16 {
-        SubmitJob::status(submitted)
+    fn status(ran: &Ran) -> u16 {
+        RunTask::status(ran)
     }
 
-    fn headers(submitted: &SubmittedJob) -> Headers {
-        SubmitJob::headers(submitted)
+    fn headers(ran: &Ran) -> Headers {
+        RunTask::headers(ran)
     }
 }
