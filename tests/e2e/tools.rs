@@ -331,8 +331,8 @@ fn tools_are_listed_shown_and_run_over_http() {
         let body = body.to_string();
         serving.ask("POST /api/v1/tools/says/run", Some(serving.token()), body.as_bytes())
     };
-    let job = run(&json!({ "inputs": { "word": "hello" } })).is(200).json();
-    assert_eq!(job["tasks"][0]["output"]["text"], "says -- hello read \"2 hello\"");
+    let ran = run(&json!({ "inputs": { "word": "hello" } })).is(200).json();
+    assert_eq!(ran["output"]["text"], "says -- hello read \"2 hello\"");
     run(&json!({ "inputs": {} })).problem(422, "invalid-input");
     run(&json!({ "tool": "other" })).problem(400, "invalid-request");
     let nobody = serving.ask("POST /api/v1/tools/syas/run", Some(serving.token()), b"{}");

@@ -37,10 +37,11 @@ const BELOW_THE_VERBS: [&str; 3] = ["apflow-engine", "apflow-store", "apflow-san
 
 /// The file that assembles the floors, the benchmarks of the sandbox and of the store themselves, the
 /// process that compiles, and the look at components that needs no host.
-const ASSEMBLY: [&str; 10] = [
+const ASSEMBLY: [&str; 11] = [
     "host/src/assemble.rs",
     "host/src/cli/bench/cancel.rs",
     "host/src/cli/bench/guest.rs",
+    "host/src/cli/bench/http_server.rs",
     "host/src/cli/bench/load.rs",
     "host/src/cli/bench/neighbours.rs",
     "host/src/cli/bench/rest.rs",

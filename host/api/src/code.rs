@@ -110,7 +110,7 @@ codes! {
     /// A grant allows something that nobody asks for.
     GrantNotAsked = "grant-not-asked" 403;
     /// A plugin needs the operator's consent.
-    ConsentNeeded = "consent-needed" 403;
+    ConsentNeeded = "consent-needed" 409;
     /// A lock of grants has faults.
     InvalidLock = "invalid-lock" 422;
     /// Too many tasks have not ended.

@@ -4,6 +4,7 @@ use apflow_engine::{EngineError, chain};
 use apflow_model::access::Permission;
 use apflow_model::breaker::BreakerKey;
 use apflow_model::id::{FileId, JobId, TaskId};
+use apflow_model::limit::Bytes;
 use apflow_model::rate::Standing;
 use apflow_model::reader::FileFault;
 
@@ -56,6 +57,9 @@ pub enum ApiError {
     /// A component came without a manifest.
     #[error("{0}")]
     MissingManifest(String),
+    /// The body has more bytes than it may.
+    #[error("the body has more than {}, which is the most that one may have here", Bytes(*.0 as u64))]
+    TooLarge(usize),
     /// The answer has no JSON form.
     #[error("the answer has no JSON form")]
     Unserializable(#[source] serde_json::Error),
@@ -75,6 +79,7 @@ impl ApiError {
             Self::UnknownBreaker(_) => Code::UnknownBreaker,
             Self::UnknownFile { .. } | Self::UnknownUpload(_) => Code::UnknownFile,
             Self::MissingManifest(_) => Code::MissingManifest,
+            Self::TooLarge(_) => Code::PayloadTooLarge,
             Self::Unserializable(_) => Code::Internal,
             Self::Engine(error) => match error {
                 EngineError::InvalidJob(_) => Code::InvalidJob,

@@ -19,6 +19,7 @@ mod operation;
 mod page;
 mod plugins;
 mod remote;
+mod run;
 mod schedules;
 mod schema;
 mod table;
@@ -46,10 +47,11 @@ pub use jobs::{
 pub use operation::Operation;
 pub use page::Page;
 pub use plugins::{
-    GrantPlugin, ListPlugins, LoadPlugin, LoadedPlugin, PluginList, ReleasePlugin, RemovePlugin,
-    ShowPlugin,
+    GrantPlugin, ListPlugins, LoadPlugin, LoadedPlugin, PluginForm, PluginList, ReleasePlugin,
+    RemovePlugin, ShowPlugin, UploadPlugin,
 };
 pub use remote::{Headers, Input, Method, Remote};
+pub use run::{Ran, RanParallel, RanTask, RunParallel, RunTask};
 pub use schedules::{
     ListSchedules, PauseSchedule, PutSchedule, RemoveSchedule, ResumeSchedule, ScheduleList,
     ShowSchedule, ShownSchedule, TriggerSchedule,

@@ -17,7 +17,7 @@ use crate::operation::Operation;
 use crate::schema::Body;
 
 /// The longest that a caller may wait, in seconds.
-const WAIT_SECONDS_MAX: f64 = 300.0;
+pub(crate) const WAIT_SECONDS_MAX: f64 = 300.0;
 
 /// How hosts stand in [`hops::HEADER`].
 const HOPS: &str = "^(h_[0-9a-f]{16}(, *h_[0-9a-f]{16})*)?$";
@@ -83,7 +83,7 @@ pub trait Remote: Operation<Output: JsonSchema> + JsonSchema {
 }
 
 /// Headers by name.
-pub type Headers = Vec<(&'static str, &'static str)>;
+pub type Headers = Vec<(&'static str, String)>;
 
 /// An HTTP method that verbs are called with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

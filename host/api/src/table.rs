@@ -19,6 +19,7 @@ use crate::jobs::{
 };
 use crate::plugins::{ListPlugins, ReleasePlugin, RemovePlugin, ShowPlugin};
 use crate::remote::{Headers, Input, Method, Remote};
+use crate::run::{RunParallel, RunTask};
 use crate::schedules::{
     ListSchedules, PauseSchedule, PutSchedule, RemoveSchedule, ResumeSchedule, ShowSchedule,
     TriggerSchedule,
@@ -68,6 +69,8 @@ pub struct Answer {
 /// their own.
 pub const TABLE: &[Entry] = &[
     entry::<SubmitJob>(),
+    entry::<RunTask>(),
+    entry::<RunParallel>(),
     entry::<ListJobs>(),
     entry::<FindJob>(),
     entry::<ListEvents>(),

@@ -201,7 +201,7 @@ pub enum EngineError {
     /// A plugin asks for more than the one of its name that is installed. Nothing was stored.
     #[error(
         "`{plugin}` asks for more than its version {before}, which is installed:{difference}\n\
-         {commands}"
+         {consents}"
     )]
     ConsentNeeded {
         /// The plugin.
@@ -210,8 +210,8 @@ pub enum EngineError {
         before: String,
         /// What is asked for, compared with what was.
         difference: Box<Difference>,
-        /// What the operator can type to consent.
-        commands: String,
+        /// How the operator can consent.
+        consents: String,
     },
     /// A reviewed lock does not allow this plugin as it is. Nothing was stored.
     #[error("{file} does not allow this `{plugin}`: {why}")]

@@ -35,7 +35,10 @@ pub(crate) async fn end(
         }
         Next::Nothing(why) => End::Failed {
             fault: match why {
-                Some(why) => Fault::new(fault.code, format!("{}; {why}", fault.message)),
+                Some(why) => Fault {
+                    exit_code: fault.exit_code,
+                    ..Fault::new(fault.code, format!("{}; {why}", fault.message))
+                },
                 None => fault,
             },
         },

@@ -36,8 +36,8 @@ pub(crate) struct Asking<'a> {
     pub(crate) manifest: &'a Manifest,
     /// What the grants are bound to.
     pub(crate) bound_to: Digest,
-    /// How the operator named it, to be repeated in a command.
-    pub(crate) typed: &'a str,
+    /// How the operator named it, to be repeated in a command. None when it came in a form.
+    pub(crate) typed: Option<&'a str>,
 }
 
 impl Approval {
@@ -108,23 +108,29 @@ fn keep(
         plugin: asking.manifest.name.clone(),
         before: earlier.manifest.version.to_string(),
         difference: Box::new(Difference::between(&before.lines(), &asked.lines())),
-        commands: commands(asking, kept),
+        consents: consents(asking, kept),
     })
 }
 
-/// The commands that consent: to all, and to what was granted before with what is new.
-fn commands(asking: Asking<'_>, mut kept: Vec<Grant>) -> String {
-    let command = format!("apflow-host load {}", shell_word(asking.typed));
-    let option = |grant: &Grant| format!(" --grant {}", shell_word(&grant.to_string()));
+/// How to consent: to all, and to what was granted before with what is new.
+fn consents(asking: Asking<'_>, mut kept: Vec<Grant>) -> String {
+    let (again, yes) = match asking.typed {
+        Some(typed) => (format!("apflow-host load {}", shell_word(typed)), " --yes"),
+        None => ("send the form again with the fields".to_owned(), " yes=true"),
+    };
+    let option = |grant: &Grant| match asking.typed {
+        Some(_) => format!(" --grant {}", shell_word(&grant.to_string())),
+        None => format!(" grant={grant}"),
+    };
     let all = Grant::all_of(&asking.manifest.capabilities);
     let loud: String = all.iter().filter(|grant| grant.warning().is_some()).map(option).collect();
     let new: Vec<Grant> = all.into_iter().filter(|grant| !kept.contains(grant)).collect();
     kept.extend(new);
     let each: String = kept.iter().map(option).collect();
-    let mut text = format!("to allow all of it: {command} --yes{loud}");
+    let mut text = format!("to allow all of it: {again}{yes}{loud}");
     if !each.is_empty() {
         text.push_str("\nor choose from: ");
-        text.push_str(&command);
+        text.push_str(&again);
         text.push_str(&each);
     }
     text
@@ -239,7 +245,7 @@ mod tests {
         before: &str,
         lock: &GrantLock,
     ) -> Result<Vec<Grant>, String> {
-        let asking = Asking { manifest: &manifest(now), bound_to: NEW, typed: "./my own" };
+        let asking = Asking { manifest: &manifest(now), bound_to: NEW, typed: Some("./my own") };
         let decided = approval.decide(asking, Some(&earlier(before)), lock);
         decided.map(|consent| consent.grants).map_err(|error| error.to_string())
     }

@@ -63,6 +63,7 @@ mod visible;
 mod watch;
 mod window;
 mod workplace;
+mod written;
 
 pub use audit::Export;
 pub use breakers::{Breakers, ListedBreaker};
@@ -85,6 +86,7 @@ pub use submit::{NewSubmission, Submission};
 pub use upload::{FILES_PER_UPLOAD_MAX, NewFiles, Piece, UploadContent};
 pub use watch::{EventPage, Watch};
 pub use window::Events;
+pub use written::Written;
 
 pub use apflow_store::{
     APPROVALS_PER_PAGE_MAX, ApprovalPage, AuditFilter, AuditPage, CHECKPOINTS_PER_PAGE_MAX,

@@ -30,8 +30,8 @@ pub struct LoadPlugin {
     pub manifest_file: String,
     /// How the operator consents to what it asks for.
     pub approval: Approval,
-    /// How the operator named it, to be repeated in a command.
-    pub typed: String,
+    /// How the operator named it, to be repeated in a command. None when it came in a form.
+    pub typed: Option<String>,
 }
 
 /// A plugin that was installed.
@@ -73,7 +73,7 @@ impl Engine {
         let digest = apflow_sandbox::digest(&component);
         let bound_to = grants::bound_to(digest, &load.manifest);
         let earlier = self.store.find_plugin(&manifest.name).await?;
-        let asking = Asking { manifest, bound_to, typed: &load.typed };
+        let asking = Asking { manifest, bound_to, typed: load.typed.as_deref() };
         let lock = self.consents.current()?;
         let consent = load.approval.decide(asking, earlier.as_ref(), &lock)?;
         let file = load.component_file;
@@ -117,7 +117,7 @@ impl Engine {
         }
         let Some(plugin) = self.store.find_plugin(name).await? else { return Ok(None) };
         let (manifest, bound_to) = (&plugin.manifest, plugin.bound_to);
-        let asking = Asking { manifest, bound_to, typed: name };
+        let asking = Asking { manifest, bound_to, typed: Some(name) };
         let lock = self.consents.current()?;
         let consent = approval.decide(asking, Some(&plugin), &lock)?;
         let grants = consent.grants.clone();
@@ -194,7 +194,7 @@ impl Engine {
         manifest: &Manifest,
         earlier: Option<&Plugin>,
     ) -> Result<Consent, EngineError> {
-        let asking = Asking { manifest, bound_to: builtin.bound_to, typed: &manifest.name };
+        let asking = Asking { manifest, bound_to: builtin.bound_to, typed: Some(&manifest.name) };
         match Approval::Unsaid.decide(asking, earlier, &*self.consents.current()?) {
             Err(error @ EngineError::ConsentNeeded { .. }) => {
                 tracing::warn!("{error}");

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use apflow_model::plugin::Plugin;
+use apflow_model::plugin::{Plugin, World};
 use apflow_sandbox::Linked;
 use jsonschema::Validator;
 
@@ -105,6 +105,11 @@ impl Registry {
         let name = ready.plugin.manifest.name.clone();
         self.lock().insert(name, Arc::clone(&ready));
         ready
+    }
+
+    /// What kind of program was ready under a name last, without a look in the database.
+    pub(crate) fn world(&self, name: &str) -> Option<World> {
+        self.lock().get(name).map(|ready| ready.plugin.world)
     }
 
     pub(crate) fn forget(&self, name: &str) {

@@ -129,6 +129,9 @@ pub struct Fault {
     /// The least time to wait before another attempt, in milliseconds, as the executor said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
+    /// What the command ended with, when it is a command's and that was not 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
 }
 
 impl Fault {
@@ -137,7 +140,7 @@ impl Fault {
     /// A message over [`MESSAGE_BYTES_MAX`] is cut between two characters, and ends with `…` then:
     /// it may come from a guest, and is stored and shown many times.
     pub fn new(code: FaultCode, message: impl Into<String>) -> Self {
-        Self { code, message: cut(message.into()), retry_after_ms: None }
+        Self { code, message: cut(message.into()), retry_after_ms: None, exit_code: None }
     }
 }
 

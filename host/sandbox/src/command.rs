@@ -99,7 +99,8 @@ fn ended(exit_code: i32, stdout: Vec<u8>, stderr: &[u8]) -> Result<Returned, Fau
         let words = trap::last_words(stderr);
         let wrote = if words.is_empty() { String::new() } else { format!(": {words}") };
         let message = format!("the command ended with exit code {exit_code}{wrote}");
-        return Err(Fault::new(FaultCode::Permanent, message));
+        let fault = Fault::new(FaultCode::Permanent, message);
+        return Err(Fault { exit_code: Some(exit_code), ..fault });
     }
     let bytes = (stdout.len() + stderr.len()) as u64;
     let stdout = String::from_utf8(stdout).map_err(|_| {

@@ -488,6 +488,9 @@ pub(crate) enum BenchVerb {
     Engine(BenchEngine),
     /// What a durable task costs that calls an HTTP API, beside a bare client.
     Rest(Bench),
+    /// What a durable task costs over HTTP, beside a bare handler that commits; and what a crowd of
+    /// clients gets that submit and watch.
+    Http(BenchHttp),
 }
 
 #[derive(Debug, Args)]
@@ -501,6 +504,19 @@ pub(crate) struct BenchEngine {
     /// Beside how many ended tasks a claim is measured, as well as beside none.
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub(crate) ended: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchHttp {
+    /// How many rounds of tasks that are run one after the other.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) rounds: u32,
+    /// How many clients submit and watch at once.
+    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) clients: u32,
+    /// How many tasks each of them submits, one after the other.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) tasks: u32,
 }
 
 #[derive(Debug, Args)]

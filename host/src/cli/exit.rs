@@ -27,6 +27,10 @@ pub(crate) enum Exit {
 impl Exit {
     /// How a refused verb ends the process.
     pub(crate) fn of_code(code: Code) -> Self {
+        // That somebody has to consent is a refusal here, and over HTTP something to be sent again.
+        if code == Code::ConsentNeeded {
+            return Self::Refused;
+        }
         match code.status() {
             400 => Self::Usage,
             401 | 403 => Self::Refused,

@@ -36,6 +36,7 @@ pub(crate) async fn run(config: &Config, load: Load, output: &Output) -> Result<
     for found in found {
         let Found { component, component_file, manifest, manifest_file, typed } = found;
         let approval = approval.clone();
+        let typed = Some(typed);
         let loading =
             LoadPlugin { component, component_file, manifest, manifest_file, approval, typed };
         let loaded = invoke(config, loading).await?;

@@ -47,9 +47,7 @@ use clap::Parser;
 
 use crate::config::Config;
 use crate::telemetry::{self, Typed};
-use arguments::{
-    Arguments, BenchVerb, BreakersVerb, JobsVerb, PluginVerb, PluginsVerb, SecretsVerb, Verb,
-};
+use arguments::{Arguments, BreakersVerb, JobsVerb, PluginVerb, PluginsVerb, SecretsVerb, Verb};
 use error::CliError;
 use exit::Exit;
 use output::Output;
@@ -138,19 +136,8 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         Verb::Serve(verb) => serve::run(&config()?, verb, output).await,
         Verb::Worker => worker::run(&config()?, output).await,
         Verb::Plugin { verb: PluginVerb::New(new) } => new::run(&new, output),
-        Verb::Bench { verb: BenchVerb::Sandbox(bench) } => bench::sandbox(bench, output).await,
-        Verb::Bench { verb: BenchVerb::Load(bench) } => bench::load(bench, output).await,
+        Verb::Bench { verb } => bench::run(config, verb, output).await,
         Verb::Selftest(verb) => selftest::run(verb, output).await,
-        Verb::Bench { verb: BenchVerb::Cancel(bench) } => bench::cancel(bench, output).await,
-        Verb::Bench { verb: BenchVerb::Neighbours(bench) } => {
-            bench::neighbours(bench, output).await
-        }
-        Verb::Bench { verb: BenchVerb::Rest(bench) } => {
-            bench::rest(&config()?, bench, output).await
-        }
-        Verb::Bench { verb: BenchVerb::Engine(bench) } => {
-            bench::engine(&config()?, &bench, output).await
-        }
         // It needs no runtime, so it never gets here.
         Verb::CompileComponent { .. } => Ok(Exit::Internal),
         Verb::Explain { code } => explain::run(&code, output),

@@ -12,6 +12,7 @@ mod listen;
 mod metrics;
 mod openapi;
 mod pages;
+mod plugins;
 mod problem;
 mod range;
 mod route;
@@ -27,7 +28,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use apflow_api::{
     Api, ApiError, Caller, Code, ListEvents, OpenFile, OpenUpload, Remote, Stranger, TABLE,
-    UploadFile, WatchJob,
+    UploadFile, UploadPlugin, WatchJob,
 };
 use apflow_model::access::Principal;
 use apflow_model::telemetry::MetricsAccess;
@@ -138,11 +139,13 @@ pub(crate) fn router(door: Door, site: Site) -> Router {
         }
         router = router.route(entry.path, route);
     }
+    let plugin_form = DefaultBodyLimit::max(UploadPlugin::FORM_BYTES_MAX);
     let router = router
         .route(UploadFile::PATH, post(upload::upload))
         .route(OpenUpload::PATH, get(files::open_upload))
         .route(OpenFile::PATH, get(files::open))
         .route(WatchJob::PATH, get(socket::watch))
+        .route(UploadPlugin::PATH, post(plugins::load).layer(plugin_form))
         .merge(openapi::router())
         .fallback(unknown_route)
         .method_not_allowed_fallback(method_not_allowed)

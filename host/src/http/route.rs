@@ -53,9 +53,9 @@ async fn invoke(entry: &Entry, door: Door, request: Request, id: &str) -> Result
 fn respond(Answer { status, headers, body }: Answer) -> Response {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
     let mut response = (status, Json(body)).into_response();
-    let headers = headers
-        .into_iter()
-        .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+    let headers = headers.into_iter().filter_map(|(name, value)| {
+        Some((HeaderName::from_static(name), HeaderValue::try_from(value).ok()?))
+    });
     response.headers_mut().extend(headers);
     response
 }

@@ -77,12 +77,14 @@ mod failpoint;
 mod row;
 mod schema;
 
+mod bare;
 mod floor;
 
 pub use crate::address::{Address, AddressError, Server};
 pub use crate::approvals::{APPROVALS_PER_PAGE_MAX, ApprovalPage, Ruled, Ruling};
 pub use crate::attempts::{End, RunSource, Settled, Settlement, ToolRun};
 pub use crate::audit::{AuditFilter, AuditPage, LINES_PER_PAGE_MAX};
+pub use crate::bare::BareTable;
 pub use crate::breakers::{BREAKERS_MAX, BreakerMove, KeptBreaker, Moved};
 pub use crate::cache::{CachedResult, NewResult, RESULTS_PER_PAGE_MAX};
 pub use crate::cancel::Cancelled;

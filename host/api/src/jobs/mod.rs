@@ -21,5 +21,6 @@ pub use list::{JobList, ListJobs};
 pub use purge::{PurgeJob, PurgedJob};
 pub use purge_before::{PurgeJobs, PurgedJobs};
 pub use retry::RetryJob;
+pub(crate) use submit::headers;
 pub use submit::{SubmitJob, SubmittedJob};
 pub use watch::{WatchJob, WatchedJob};

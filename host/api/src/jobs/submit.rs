@@ -7,6 +7,7 @@ use apflow_engine::{Engine, NewSubmission, Submission};
 use apflow_model::access::{Permission, Principal};
 use apflow_model::capability::Grant;
 use apflow_model::hops::{self, Hops};
+use apflow_model::id::JobId;
 use apflow_model::idempotency::IdempotencyKey;
 use apflow_model::job::{Job, JobSpec};
 use schemars::JsonSchema;
@@ -115,6 +116,15 @@ impl Remote for SubmitJob {
     }
 
     fn headers(submitted: &SubmittedJob) -> Headers {
-        submitted.is_replayed.then_some(("idempotent-replayed", "true")).as_slice().to_vec()
+        let SubmittedJob { job, is_replayed } = submitted;
+        headers(job.id, job.state.is_end(), *is_replayed)
     }
+}
+
+/// What the headers say of a job that was submitted: where to find one that goes on, and whether it
+/// was taken in earlier.
+pub(crate) fn headers(id: JobId, is_ended: bool, is_replayed: bool) -> Headers {
+    let place = (!is_ended).then(|| ("location", format!("/api/v1/jobs/{id}")));
+    let replayed = is_replayed.then(|| ("idempotent-replayed", "true".to_owned()));
+    place.into_iter().chain(replayed).collect()
 }

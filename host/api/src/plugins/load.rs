@@ -5,6 +5,7 @@ use std::sync::Arc;
 use apflow_engine::{Approval, Engine, LoadPlugin as Load};
 use apflow_model::access::{Permission, Principal};
 use apflow_model::plugin::{DefinitionText, Installed};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::error::ApiError;
@@ -23,12 +24,12 @@ pub struct LoadPlugin {
     pub manifest_file: String,
     /// How the operator consents to what it asks for.
     pub approval: Approval,
-    /// How the operator named it, to be repeated in a command.
-    pub typed: String,
+    /// How the operator named it, to be repeated in a command. None when it came in a form.
+    pub typed: Option<String>,
 }
 
 /// A plugin that was installed, and how long its code took.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct LoadedPlugin {
     /// What is installed now, and what it is granted.
     pub plugin: Installed,
@@ -44,7 +45,7 @@ impl Operation for LoadPlugin {
     type Output = LoadedPlugin;
 
     fn target(&self) -> Option<String> {
-        Some(self.typed.clone())
+        self.typed.clone()
     }
 
     async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<LoadedPlugin, ApiError> {

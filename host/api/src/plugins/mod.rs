@@ -6,6 +6,7 @@ mod load;
 mod release;
 mod remove;
 mod show;
+mod upload;
 
 pub use grant::GrantPlugin;
 pub use list::{ListPlugins, PluginList};
@@ -13,3 +14,4 @@ pub use load::{LoadPlugin, LoadedPlugin};
 pub use release::ReleasePlugin;
 pub use remove::RemovePlugin;
 pub use show::ShowPlugin;
+pub use upload::{PluginForm, UploadPlugin};

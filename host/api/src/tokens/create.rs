@@ -77,6 +77,6 @@ impl Remote for CreateToken {
     }
 
     fn headers(_: &CreatedToken) -> Headers {
-        vec![("cache-control", "no-store")]
+        vec![("cache-control", "no-store".to_owned())]
     }
 }

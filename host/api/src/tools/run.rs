@@ -1,7 +1,6 @@
 //! `tools.run`: one task of a tool.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
@@ -10,17 +9,15 @@ use serde_json::{Value, json};
 
 use crate::code::Code;
 use crate::error::ApiError;
-use crate::jobs::{SubmitJob, SubmittedJob};
+use crate::jobs::SubmitJob;
 use crate::operation::Operation;
 use crate::remote::{Headers, Input, Method, Remote};
+use crate::run::{self, Ran, RunTask};
 use crate::schema::Body;
 
-/// How long a caller waits that does not say.
-const WAIT_USUAL: Duration = Duration::from_secs(30);
-
-/// Runs a tool: submits a job of one task.
+/// Runs a tool: submits a job of one task, and waits for its end unless told not to.
 #[derive(Debug, JsonSchema)]
-#[schemars(transform = one_task)]
+#[schemars(transform = of_the_tool)]
 pub struct RunTool {
     /// Its name.
     pub name: String,
@@ -29,34 +26,31 @@ pub struct RunTool {
     pub submit: SubmitJob,
 }
 
-/// Its job is one task, whose tool stands in the path.
-fn one_task(schema: &mut Schema) {
-    let Some(job) = schema.pointer_mut("/properties/job") else { return };
-    let Some(mut task) = job.pointer("/anyOf/0").cloned() else { return };
-    for key in ["executor", "tool"] {
-        task["properties"].as_object_mut().and_then(|properties| properties.remove(key));
+/// The tool stands in the path, and all fields of the task may be left out.
+fn of_the_tool(schema: &mut Schema) {
+    run::one_task(schema);
+    let task = schema.pointer_mut("/properties/job/properties").and_then(Value::as_object_mut);
+    if let Some(task) = task {
+        task.retain(|name, _| !["executor", "tool"].contains(&name.as_str()));
     }
-    task["examples"] = json!([{ "inputs": { "input": { "a": 1 } } }]);
-    *job = task;
-    schema.remove("required");
     schema.insert("required".to_owned(), json!(["name"]));
 }
 
 impl Operation for RunTool {
     const NAME: &'static str = "tools.run";
     const PERMISSION: Permission = Permission::JobsSubmit;
-    type Output = SubmittedJob;
+    type Output = Ran;
 
     fn target(&self) -> Option<String> {
         Some(self.name.clone())
     }
 
-    async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<SubmittedJob, ApiError> {
+    async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<Ran, ApiError> {
         // The name stands in the path, so it is told as what is not there.
         engine.find_tool(&self.name).await?;
         let mut submit = self.submit;
         submit.job["tool"] = self.name.into();
-        submit.run(engine, caller).await
+        Ran::of(submit.run(engine, caller).await?, engine).await
     }
 }
 
@@ -90,16 +84,14 @@ impl Remote for RunTool {
                            tool stands in the path";
             return Err(ApiError::InvalidRequest(message.to_owned()));
         }
-        let mut submit = SubmitJob::read(input)?;
-        submit.wait = Some(submit.wait.unwrap_or(WAIT_USUAL));
-        Ok(Self { name, submit })
+        Ok(Self { name, submit: run::read(input)? })
     }
 
-    fn status(submitted: &SubmittedJob) -> u16 {
-        SubmitJob::status(submitted)
+    fn status(ran: &Ran) -> u16 {
+        RunTask::status(ran)
     }
 
-    fn headers(submitted: &SubmittedJob) -> Headers {
-        SubmitJob::headers(submitted)
+    fn headers(ran: &Ran) -> Headers {
+        RunTask::headers(ran)
     }
 }

@@ -227,6 +227,7 @@ impl Secrets {
             }
             Err(fault) => Err(Fault {
                 retry_after_ms: fault.retry_after_ms,
+                exit_code: fault.exit_code,
                 ..Fault::new(fault.code, self.redact(fault.message))
             }),
         }

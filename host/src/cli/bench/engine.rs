@@ -111,10 +111,7 @@ async fn measure(config: &Config, bench: &BenchEngine) -> Result<Samples, CliErr
         started(config, async |api| run_round(api, &mut measured).await).await?;
         // The first round warms the pools and the caches.
         if round > 0 {
-            let times = measured.times.into_iter();
-            let times = times
-                .flat_map(|(row, times)| times.into_iter().map(move |time| (row.clone(), time)));
-            times.for_each(|(row, time)| samples.add(row, time));
+            samples.append(measured);
         }
     }
     let tasks = bench.tasks / MEMORY_PARTS;
@@ -132,7 +129,7 @@ async fn measure(config: &Config, bench: &BenchEngine) -> Result<Samples, CliErr
 }
 
 /// Installs the plugin that does nothing.
-async fn install(config: &Config) -> Result<(), CliError> {
+pub(super) async fn install(config: &Config) -> Result<(), CliError> {
     Host::with(config, async |host| {
         let load = LoadPlugin {
             component: NOOP.component.to_vec(),
@@ -140,7 +137,7 @@ async fn install(config: &Config) -> Result<(), CliError> {
             manifest: Some(NOOP.definition()),
             manifest_file: "plugin.yaml".to_owned(),
             approval: Approval::Unsaid,
-            typed: "noop_executor".to_owned(),
+            typed: Some("noop_executor".to_owned()),
         };
         host.api.invoke(load, &operator()).await?;
         Ok(())

@@ -5,6 +5,8 @@
 mod cancel;
 mod engine;
 mod guest;
+mod http;
+mod http_server;
 mod load;
 mod neighbours;
 mod process;
@@ -14,9 +16,24 @@ mod samples;
 mod sandbox;
 mod store;
 
-pub(crate) use cancel::cancel;
-pub(crate) use engine::engine;
-pub(crate) use load::load;
-pub(crate) use neighbours::neighbours;
-pub(crate) use rest::rest;
-pub(crate) use sandbox::sandbox;
+use super::arguments::BenchVerb;
+use super::error::CliError;
+use super::exit::Exit;
+use super::output::Output;
+use crate::config::{Config, ConfigError};
+
+pub(crate) async fn run(
+    config: impl FnOnce() -> Result<Config, ConfigError>,
+    verb: BenchVerb,
+    output: &Output,
+) -> Result<Exit, CliError> {
+    match verb {
+        BenchVerb::Sandbox(bench) => sandbox::sandbox(bench, output).await,
+        BenchVerb::Load(bench) => load::load(bench, output).await,
+        BenchVerb::Cancel(bench) => cancel::cancel(bench, output).await,
+        BenchVerb::Neighbours(bench) => neighbours::neighbours(bench, output).await,
+        BenchVerb::Engine(bench) => engine::engine(&config()?, &bench, output).await,
+        BenchVerb::Rest(bench) => rest::rest(&config()?, bench, output).await,
+        BenchVerb::Http(bench) => http::http(&config()?, bench, output).await,
+    }
+}

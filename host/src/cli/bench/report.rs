@@ -22,6 +22,9 @@ pub(super) struct Report {
     /// How often a second, by the row whose median says how long it takes once.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     a_second: BTreeMap<String, f64>,
+    /// What was counted.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    counts: BTreeMap<&'static str, u64>,
     /// The most memory of the host that was in use at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     memory_bytes_peak: Option<u64>,
@@ -80,8 +83,8 @@ impl Report {
             os: std::env::consts::OS,
             build: if cfg!(debug_assertions) { "debug" } else { "release" },
         };
-        let (ratios, a_second) = (BTreeMap::new(), BTreeMap::new());
-        Self { bench, machine, rows, ratios, a_second, memory_bytes_peak: None }
+        let (ratios, a_second, counts) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { bench, machine, rows, ratios, a_second, counts, memory_bytes_peak: None }
     }
 
     /// Adds the ratio of two medians, if both rows were measured.
@@ -110,6 +113,12 @@ impl Report {
         self
     }
 
+    /// Adds how often something came about.
+    pub(super) fn count(mut self, what: &'static str, times: u64) -> Self {
+        self.counts.insert(what, times);
+        self
+    }
+
     /// Adds the most memory that this process had so far, where the system tells it.
     pub(super) fn with_memory(self) -> Self {
         Self { memory_bytes_peak: memory_of("VmHWM").map(|memory| memory.0), ..self }
@@ -135,6 +144,8 @@ impl Report {
         let rates = rates.fold(String::new(), |text, (name, rate)| {
             format!("{text}\n{name}: {rate:.0} a second")
         });
+        let counts = self.counts.iter();
+        let counts = counts.fold(String::new(), |text, (what, n)| format!("{text}\n{what}: {n}"));
         let memory = self
             .memory_bytes_peak
             .map(|bytes| format!("\nthe host had at most {} of memory", Bytes(bytes)));
@@ -146,7 +157,7 @@ impl Report {
             ""
         };
         format!(
-            "{cpu}, {cores} cores, {os}, {build} build\n\n{table}\n{rates}{ratios}{memory}{warning}"
+            "{cpu}, {cores} cores, {os}, {build} build\n\n{table}\n{rates}{ratios}{counts}{memory}{warning}"
         )
     }
 }

@@ -31,6 +31,15 @@ impl Samples {
         }
     }
 
+    /// Adds what was measured in one more round.
+    pub(super) fn append(&mut self, round: Self) {
+        for (row, times) in round.times {
+            for time in times {
+                self.add(row.clone(), time);
+            }
+        }
+    }
+
     pub(super) fn rows(mut self) -> Vec<Row> {
         let mut rows: Vec<_> =
             self.times.into_iter().filter_map(|(name, times)| Row::new(name, times)).collect();

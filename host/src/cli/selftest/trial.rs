@@ -79,7 +79,7 @@ async fn load(api: &Api, guest: Guest, case: &Case) -> Result<Limits, ApiError> 
             })?,
             all: false,
         },
-        typed: name.to_owned(),
+        typed: Some(name.to_owned()),
     };
     Ok(api.invoke(load, &operator()).await?.plugin.plugin.manifest.limits)
 }

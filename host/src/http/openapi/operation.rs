@@ -36,6 +36,8 @@ pub(super) enum Takes {
     Json(Body),
     /// Bytes.
     Bytes,
+    /// A form of this schema.
+    Form(fn() -> Value),
 }
 
 /// What a good answer carries.
@@ -158,6 +160,12 @@ impl Described {
                 // A file may be empty.
                 return Some(json!({
                     "content": { "application/octet-stream": { "schema": {} } },
+                }));
+            }
+            Takes::Form(schema) => {
+                return Some(json!({
+                    "required": true,
+                    "content": { "multipart/form-data": { "schema": schema() } },
                 }));
             }
             Takes::Json(Body::None) => return None,

@@ -1,7 +1,8 @@
 //! The routes that are no verbs of the table: those that carry bytes, and those that are open.
 
 use apflow_api::{
-    Body, Code, Method, OpenFile, OpenUpload, Operation, UploadFile, Uploaded, WatchJob, input,
+    Body, Code, LoadPlugin, LoadedPlugin, Method, OpenFile, OpenUpload, Operation, UploadFile,
+    UploadPlugin, Uploaded, WatchJob, input,
 };
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
@@ -49,6 +50,21 @@ pub(super) fn routes() -> Vec<Described> {
             errors: WatchJob::ERRORS.to_vec(),
             ..open(WatchJob::NAME, WatchJob::PATH, "", any)
         },
+        Described {
+            is_open: false,
+            permission: Some(LoadPlugin::PERMISSION),
+            method: Method::Post,
+            takes: Takes::Form(plugin),
+            answers: Answers::Json(SchemaGenerator::subschema_for::<LoadedPlugin>),
+            statuses: &[201],
+            errors: UploadPlugin::ERRORS.to_vec(),
+            ..open(
+                LoadPlugin::NAME,
+                UploadPlugin::PATH,
+                "Installs a plugin or a tool, or replaces the one of its name.",
+                any,
+            )
+        },
         open("host.health", "/health", "Says that the host is up.", health),
         Described {
             errors: vec![Code::DatabaseUnavailable, Code::NotReady, Code::Draining],
@@ -92,6 +108,30 @@ fn upload() -> Value {
             },
         },
         "required": ["name"],
+    })
+}
+
+/// The form that brings a plugin or a tool.
+fn plugin() -> Value {
+    json!({
+        "type": "object",
+        "properties": {
+            "component": {
+                "type": "string", "format": "binary",
+                "description": "The component. A tool that is a request has none.",
+            },
+            "plugin.yaml": { "type": "string", "description": "The manifest of a plugin." },
+            "tool.yaml": { "type": "string", "description": "The manifest of a tool." },
+            "grant": {
+                "type": "array", "items": { "type": "string" },
+                "description": "What it is allowed, each `KIND=VALUE`, or `none`.",
+            },
+            "yes": {
+                "enum": ["true", "false"],
+                "description": "Whether all that it asks for is allowed, but what has a warning.",
+            },
+        },
+        "additionalProperties": false,
     })
 }
 
