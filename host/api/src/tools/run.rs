@@ -29,9 +29,10 @@ pub struct RunTool {
 /// The tool stands in the path, and all fields of the task may be left out.
 fn of_the_tool(schema: &mut Schema) {
     run::one_task(schema);
-    let task = schema.pointer_mut("/properties/job/properties").and_then(Value::as_object_mut);
-    if let Some(task) = task {
-        task.retain(|name, _| !["executor", "tool"].contains(&name.as_str()));
+    let Some(task) = schema.pointer_mut("/properties/job") else { return };
+    task["examples"] = json!([{ "inputs": { "input": { "a": 1 } } }]);
+    if let Some(fields) = task["properties"].as_object_mut() {
+        fields.retain(|name, _| !["executor", "tool"].contains(&name.as_str()));
     }
     schema.insert("required".to_owned(), json!(["name"]));
 }
