@@ -245,15 +245,16 @@ impl Engine {
             let ended = end.bell.notified();
             match self.store.job_state(id).await? {
                 None => return Ok(None),
-                Some(state) if state.is_end() => return Ok(self.store.find_job(id).await?),
+                Some(state) if state.is_end() => break,
                 Some(_) => {}
             }
             tokio::select! {
-                () = ended => {}
+                () = ended => break,
                 () = tokio::time::sleep(LOOK_AGAIN) => {}
-                () = self.drain.over() => return Ok(self.store.find_job(id).await?),
+                () = self.drain.over() => break,
             }
         }
+        Ok(self.store.find_job(id).await?)
     }
 
     /// Lists the breakers that are open or have counted failures, by key.

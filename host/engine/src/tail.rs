@@ -5,7 +5,7 @@
 //! database beside those who are far behind. It runs while there is a watcher, whether this host
 //! dispatches or not.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -180,6 +180,7 @@ impl Tails {
     /// Looks how far these jobs have come, and reads what is new.
     async fn look(&self, store: &Store, due: &[JobId]) -> Result<(), StoreError> {
         let histories = store.histories(due).await?;
+        self.read_first(store, &histories).await?;
         for history in &histories {
             self.catch_up(store, history).await?;
         }
@@ -193,12 +194,49 @@ impl Tails {
         Ok(())
     }
 
-    /// Reads what is new in the history of a job, and tells its watchers.
+    /// Reads the first page of what is new in each of these histories, of many in one question.
+    async fn read_first(&self, store: &Store, histories: &[History]) -> Result<(), StoreError> {
+        let (mut spans, mut count) = (Vec::new(), 0);
+        for history in histories {
+            let Some((_, window, _)) = self.tail(history.job) else { continue };
+            if history.events.saturating_sub(window.last()) > WINDOW_EVENTS_MAX {
+                window.restart(history.events - WINDOW_EVENTS_MAX);
+            }
+            let after = window.last();
+            let last = history.events.min(after + u64::from(PAGE_EVENTS_MAX));
+            if last <= after {
+                continue;
+            }
+            if count + last - after > u64::from(PAGE_EVENTS_MAX) {
+                self.read(store, &spans).await?;
+                (spans, count) = (Vec::new(), 0);
+            }
+            count += last - after;
+            spans.push((history.job, after, last));
+        }
+        self.read(store, &spans).await
+    }
+
+    async fn read(&self, store: &Store, spans: &[(JobId, u64, u64)]) -> Result<(), StoreError> {
+        if spans.is_empty() {
+            return Ok(());
+        }
+        let mut events = VecDeque::from(store.list_spans(spans).await?);
+        while let Some(first) = events.front() {
+            let job = first.job_id;
+            let more = events.iter().take_while(|event| event.job_id == job).count();
+            let own = events.drain(..more).collect();
+            let Some((_, window, bytes_max)) = self.tail(job) else { continue };
+            for page in Events::pages(own) {
+                window.push(page, bytes_max);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what else is new in the history of a job, and tells its watchers.
     async fn catch_up(&self, store: &Store, history: &History) -> Result<(), StoreError> {
         let Some((head, window, bytes_max)) = self.tail(history.job) else { return Ok(()) };
-        if history.events.saturating_sub(window.last()) > WINDOW_EVENTS_MAX {
-            window.restart(history.events - WINDOW_EVENTS_MAX);
-        }
         while window.last() < history.events {
             let page = store.list_events(history.job, window.last(), PAGE_EVENTS_MAX).await?;
             if page.is_empty() {

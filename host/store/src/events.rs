@@ -90,6 +90,18 @@ impl Store {
         rows.iter().map(|row| read(job, row)).collect()
     }
 
+    /// Lists these events of these jobs: of each job, those after the first number and up to the
+    /// second, in order. A job that does not exist has none.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`] and [`StoreError::Corrupt`].
+    pub async fn list_spans(&self, spans: &[(JobId, u64, u64)]) -> Result<Vec<Event>, StoreError> {
+        let spans: Vec<_> = spans.iter().map(|(job, after, last)| (job.0, after, last)).collect();
+        let rows = self.readers().fetch_all(query(SPANS).bind(row::text(&spans)?)).await?;
+        rows.iter().map(|row| read(JobId(row::column(row, "job_id")?), row)).collect()
+    }
+
     /// Says how far the histories of these jobs go, in no order. A job that does not exist is left
     /// out.
     ///
@@ -112,6 +124,17 @@ const HISTORIES: Sql = sql!(
     "SELECT job.id, job.state, job.event_count FROM ",
     ROWS,
     " AS asked JOIN job ON job.id = CAST(asked.value->>0 AS BIGINT)"
+);
+
+/// The join is written so that `SQLite` goes from the jobs to their events.
+pub(crate) const SPANS: Sql = sql!(
+    "\
+    SELECT event.job_id, event.n, event.at, event.task_id, event.attempt, event.what FROM ",
+    ROWS,
+    " AS span CROSS JOIN event \
+    WHERE event.job_id = CAST(span.value->>0 AS BIGINT) \
+      AND event.n > CAST(span.value->>1 AS BIGINT) AND event.n <= CAST(span.value->>2 AS BIGINT) \
+    ORDER BY event.job_id, event.n"
 );
 
 fn read(job_id: JobId, row: &Row) -> Result<Event, StoreError> {
