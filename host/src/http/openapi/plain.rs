@@ -71,9 +71,9 @@ pub(super) fn routes() -> Vec<Described> {
             ..open("host.ready", "/ready", "Says whether the host can take work in.", ready)
         },
         Described {
-            is_open: false,
             answers: Answers::Other(&METRICS),
-            errors: vec![Code::UnknownRoute],
+            // An operator may ask for a token, or have no such page.
+            errors: vec![Code::Unauthorized, Code::UnknownRoute],
             ..open("host.metrics", "/metrics", "Answers numbers for Prometheus.", any)
         },
         open("host.routes", MAP_PATH, "Lists the routes, and what each needs.", any),
