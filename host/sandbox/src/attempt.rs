@@ -442,10 +442,16 @@ mod tests {
 
     #[test]
     fn only_the_text_of_an_executor_is_measured_at_the_end() {
-        let limits = Limits { output_bytes: 4, ..Limits::default() };
+        let plan = Plan {
+            name: Arc::from("x"),
+            asked: Arc::default(),
+            limits: Limits { output_bytes: 4, ..Limits::default() },
+            environment: Arc::default(),
+            metrics: Arc::default(),
+        };
         let accept = |output| {
             let mut usage = Usage::default();
-            let accepted = accept(Returned { output, tokens: None }, &limits, &mut usage);
+            let accepted = accept(Returned { output, tokens: None }, &plan, &mut usage);
             (accepted.map_err(|fault| fault.code), usage.output_bytes)
         };
         let (accepted, bytes) = accept(Output::Text("12345".to_owned()));
