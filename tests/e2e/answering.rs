@@ -49,7 +49,7 @@ fn pages_may_not_use_a_host_that_names_none() {
                      Origin: https://app.example.com\r\nAccess-Control-Request-Method: POST\r\n\r\n";
     let refused = Answer::read(serving.send(preflight)).unwrap();
     assert!(!refused.headers.keys().any(|name| name.starts_with("access-control")), "{refused:?}");
-    refused.problem(404, "unknown-route");
+    refused.problem(405, "method-not-allowed");
 }
 
 #[test]

@@ -26,7 +26,7 @@ fn get(serving: &Serving<'_>, path: &str, header: &str) -> Answer {
 fn ask(serving: &Serving<'_>, what: &str, header: &str) -> (u16, BTreeMap<String, String>) {
     let token = serving.token();
     let mut stream = BufReader::new(serving.send(&format!(
-        "{what} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
+        "{what} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
          {header}\r\n\r\n"
     )));
     let mut line = String::new();
@@ -121,8 +121,6 @@ fn what_a_task_left_is_had_in_parts_and_by_its_kind() {
         "%2e%2e/%2e%2e/apflow.db",
         "b/../c.csv",
         "%2Fetc%2Fpasswd",
-        "b%2Fa.html%00",
-        "%00",
         "b//a.html",
         ".",
         "b/",
@@ -132,6 +130,9 @@ fn what_a_task_left_is_had_in_parts_and_by_its_kind() {
         "C.CSV",
     ] {
         serving.get(&format!("{files}/{name}")).problem(404, "unknown-file");
+    }
+    for name in ["b%2Fa.html%00", "%00"] {
+        serving.get(&format!("{files}/{name}")).problem(400, "invalid-request");
     }
 }
 
@@ -157,7 +158,7 @@ fn a_file_is_read_to_its_end_although_it_is_deleted_meanwhile() {
     let body = vec![b'y'; 32 << 20];
     let path = upload(&serving, "large", &body);
     let stream = serving.send(&format!(
-        "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\r\n",
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\r\n",
         serving.token()
     ));
     let mut first = [0; 1];

@@ -96,7 +96,7 @@ fn a_blocked_tool_is_refused_on_every_way_in_with_its_place() {
 
 #[test]
 fn a_tick_is_decided_by_the_role_as_it_is_then() {
-    let host = TestHost::new();
+    let host = TestHost::new().with_policies("rate_limits: { enabled: false }\n");
     let serving = Serving::start(&host);
     let ada = Caller::new(&serving, "ada", "user");
     let schedule = json!({ "cron": "* * * * * *", "job": small("transform_executor") });
@@ -104,7 +104,8 @@ fn a_tick_is_decided_by_the_role_as_it_is_then() {
     let shown = || ada.get("/schedules/mine").is(200).json();
     serving.until(|| shown()["counts"]["fired"].as_u64().unwrap() > 0);
     host.write_policies(
-        "roles: { user: { permissions: [jobs-submit, jobs-read], blocked_tools: [\"*\"] } }\n",
+        "roles: { user: { permissions: [jobs-submit, jobs-read], blocked_tools: [\"*\"] } }\n\
+         rate_limits: { enabled: false }\n",
     );
     serving.until(|| shown()["counts"]["failed"].as_u64().unwrap() > 0);
     let fault = shown()["last_fault"]["message"].as_str().unwrap().to_owned();

@@ -178,7 +178,7 @@ fn a_client_that_says_anything_else_is_told_so_and_closed() {
 
 #[test]
 fn a_browser_brings_its_token_among_the_protocols_and_no_page_gets_in_without() {
-    let host = TestHost::new();
+    let host = TestHost::new().with_settings("http: { origins: [\"https://a.example\"] }\n");
     let serving = Serving::start(&host);
     let id = submit_waiting(&serving);
     let path = format!("{id}/watch");

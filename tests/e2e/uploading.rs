@@ -136,7 +136,7 @@ fn uploads_that_come_in_together_cannot_overrun_a_quota() {
         let large = vec![b'x'; 700_000];
         upload(&serving, "larger", &vec![b'x'; (1 << 20) + 1]).problem(413, "file-quota-exceeded");
         let mut first = serving.send(&format!(
-            "POST /api/v1/files?name=a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+            "POST /api/v1/files?name=a HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
              Authorization: Bearer {}\r\nContent-Length: 700000\r\n\r\nthe beginning",
             serving.token()
         ));
@@ -155,7 +155,7 @@ fn uploads_that_come_in_together_cannot_overrun_a_quota() {
         );
         // One that is given up gives its room back.
         let beginning = serving.send(&format!(
-            "POST /api/v1/files?name=a HTTP/1.1\r\nHost: x\r\n\
+            "POST /api/v1/files?name=a HTTP/1.1\r\nHost: localhost\r\n\
              Authorization: Bearer {}\r\nContent-Length: 300000\r\n\r\nthe beginning",
             serving.token()
         ));
@@ -210,7 +210,7 @@ fn a_file_of_unknown_size_is_refused_at_the_limit_and_takes_little_memory() {
     let before = resident(&serving);
     let send_pieces = |count: usize| {
         let mut stream = serving.send(&format!(
-            "POST /api/v1/files?name=a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+            "POST /api/v1/files?name=a HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
              Authorization: Bearer {}\r\nTransfer-Encoding: chunked\r\n\r\n",
             serving.token()
         ));

@@ -13,7 +13,9 @@ use tokio::time::timeout;
 /// How long nothing is said at most, so that nobody in between takes the connection for dead.
 const SILENCE_MAX: Duration = Duration::from_secs(15);
 /// How long a client may take nothing before it is shed.
-pub(super) const STALL_MAX: Duration = Duration::from_secs(30);
+pub(super) const STALL_MAX: Duration = Duration::from_secs(20);
+/// How long a stream goes on when the host ends: longer than what is stored takes to be seen.
+const LAST_LOOK: Duration = Duration::from_millis(200);
 /// How many pieces wait for their client: one of events, and the last word.
 const PIECES_WAITING_MAX: usize = 2;
 
@@ -72,8 +74,7 @@ async fn pass_on(mut watch: Watch, pieces: Sender<Piece>, mut ending: watch::Rec
     let mut after = watch.after();
     let why = tokio::select! {
         why = pass_on_events(&mut watch, &pieces, &mut after) => why,
-        // The sender may be gone, which is an end as well.
-        _ = ending.changed() => Some(Why::Closing),
+        () = ended(&mut ending) => Some(Why::Closing),
         () = pieces.closed() => None,
     };
     if let Some(why) = why {
@@ -83,6 +84,13 @@ async fn pass_on(mut watch: Watch, pieces: Sender<Piece>, mut ending: watch::Rec
 
 /// Hands events on until there are no more, or nobody takes them. Returns why, for who still
 /// listens. `after` is the number of the last one that was handed on.
+/// Waits until the host ends, and a little longer: what happened last is told before.
+async fn ended(ending: &mut watch::Receiver<()>) {
+    // The sender may be gone, which is an end as well.
+    drop(ending.changed().await);
+    tokio::time::sleep(LAST_LOOK).await;
+}
+
 async fn pass_on_events(watch: &mut Watch, pieces: &Sender<Piece>, after: &mut u64) -> Option<Why> {
     loop {
         let piece = match timeout(SILENCE_MAX, watch.next()).await {

@@ -94,6 +94,8 @@ impl Remote for SubmitJob {
         Code::InvalidJob,
         Code::InvalidInput,
         Code::UnknownExecutor,
+        Code::ComponentRefused,
+        Code::GrantNotAsked,
         Code::IdempotencyConflict,
         Code::UnknownJob,
         Code::JobLoop,

@@ -70,6 +70,8 @@ impl Remote for PutSchedule {
         Code::InvalidSchedule,
         Code::InvalidInput,
         Code::UnknownExecutor,
+        Code::ComponentRefused,
+        Code::GrantNotAsked,
         Code::ScheduleTaken,
     ];
 

@@ -48,6 +48,8 @@ impl Remote for TriggerSchedule {
         Code::InvalidJob,
         Code::InvalidInput,
         Code::UnknownExecutor,
+        Code::ComponentRefused,
+        Code::GrantNotAsked,
         Code::JobLoop,
         Code::Busy,
         Code::TooManyTasks,

@@ -66,6 +66,8 @@ impl Remote for RunTool {
         Code::InvalidJob,
         Code::InvalidInput,
         Code::UnknownExecutor,
+        Code::ComponentRefused,
+        Code::GrantNotAsked,
         Code::IdempotencyConflict,
         Code::UnknownJob,
         Code::JobLoop,
