@@ -161,7 +161,7 @@ impl Serialize for Code {
 
 impl Code {
     /// What any verb may be refused with.
-    pub const OF_ALL: [Self; 10] = [
+    pub const OF_ALL: [Self; 12] = [
         Self::Draining,
         Self::UnknownHost,
         Self::ForeignOrigin,
@@ -171,6 +171,8 @@ impl Code {
         Self::RateLimited,
         Self::ProviderUnavailable,
         Self::DatabaseUnavailable,
+        Self::DataDirUnusable,
+        Self::DiskFull,
         Self::Internal,
     ];
 

@@ -6,6 +6,7 @@
 mod api;
 mod approvals;
 mod audit;
+mod body;
 mod breakers;
 mod cache;
 mod caller;
@@ -31,6 +32,7 @@ mod uploads;
 pub use api::Api;
 pub use approvals::{ApprovalList, ApproveTask, DenyTask, ListApprovals};
 pub use audit::{AuditList, ExportAudit, ExportedAudit, ListAudit, VerifyAudit};
+pub use body::Body;
 pub use breakers::{BreakerList, ListBreakers, ResetAll, ResetBreaker, ResetBreakers, ResetOne};
 pub use cache::{ClearCache, Cleared, ListCache};
 pub use caller::{Caller, Stranger};
@@ -56,7 +58,7 @@ pub use schedules::{
     ListSchedules, PauseSchedule, PutSchedule, RemoveSchedule, ResumeSchedule, ScheduleList,
     ShowSchedule, ShownSchedule, TriggerSchedule,
 };
-pub use schema::{Body, Shape, answers, input};
+pub use schema::{Shape, answers, input};
 pub use table::{Answer, Answering, Entry, TABLE};
 pub use tasks::{
     CancelTask, CheckpointList, FindTask, ListCheckpoints, ListTasks, RetryTask, ShownCheckpoint,

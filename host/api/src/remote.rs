@@ -11,10 +11,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::body::Body;
 use crate::code::Code;
 use crate::error::ApiError;
 use crate::operation::Operation;
-use crate::schema::Body;
 
 /// The longest that a caller may wait, in seconds.
 pub(crate) const WAIT_SECONDS_MAX: f64 = 300.0;

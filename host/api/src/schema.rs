@@ -7,6 +7,7 @@ use schemars::transform::{RecursiveTransform, Transform};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
 
+use crate::body::Body;
 use crate::code::Code;
 use crate::remote::Remote;
 
@@ -25,29 +26,6 @@ pub struct Shape {
     pub statuses: &'static [u16],
     /// The codes that it is refused with, beside those that every verb may be ([`Code::OF_ALL`]).
     pub errors: &'static [Code],
-}
-
-/// What of a verb's input stands in the body. What neither the path nor the headers name stands in
-/// the query otherwise.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Body {
-    /// Nothing: a body is refused.
-    None,
-    /// This field is the body.
-    Whole(&'static str),
-    /// An object with these fields. It may be left out where none of them is needed.
-    Fields(&'static [&'static str]),
-}
-
-impl Body {
-    /// Whether a field stands in the body.
-    pub fn holds(self, name: &str) -> bool {
-        match self {
-            Self::None => false,
-            Self::Whole(field) => field == name,
-            Self::Fields(fields) => fields.contains(&name),
-        }
-    }
 }
 
 impl Shape {

@@ -157,8 +157,9 @@ mod tests {
     use serde_json::{Map, json};
 
     use super::*;
+    use crate::body::Body;
     use crate::example::{Extent, example};
-    use crate::schema::{self, Body};
+    use crate::schema;
 
     /// The schema of a verb's input, and an example of every field.
     fn described(entry: &Entry) -> (Value, Map<String, Value>) {

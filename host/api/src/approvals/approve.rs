@@ -10,11 +10,11 @@ use apflow_model::job::Task;
 use schemars::JsonSchema;
 
 use super::reason;
+use crate::body::Body;
 use crate::code::Code;
 use crate::error::ApiError;
 use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
-use crate::schema::Body;
 
 /// Lets a task run that waits for an approval. One that was approved before stays as it is.
 #[derive(Debug, JsonSchema)]

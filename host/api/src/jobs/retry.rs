@@ -9,11 +9,11 @@ use apflow_model::job::Job;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::body::Body;
 use crate::code::Code;
 use crate::error::ApiError;
 use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
-use crate::schema::Body;
 
 /// Lets the failed tasks of a job run again, with their checkpoints; what was skipped because of them
 /// waits again. A job without any stays as it is.

@@ -14,11 +14,11 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::body::Body;
 use crate::code::Code;
 use crate::error::ApiError;
 use crate::operation::Operation;
 use crate::remote::{Headers, HopsHeader, Input, Method, Remote, WaitSeconds};
-use crate::schema::Body;
 
 /// Takes a job in. It is stored when this answers.
 #[derive(Debug, JsonSchema)]
@@ -90,6 +90,7 @@ impl Remote for SubmitJob {
     const BODY: Body = Body::Whole("job");
     const STATUSES: &'static [u16] = &[200, 202];
     const ERRORS: &'static [Code] = &[
+        Code::ComponentRefused,
         Code::ToolBlocked,
         Code::InvalidJob,
         Code::InvalidInput,

@@ -12,12 +12,12 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::answer::RanTask;
+use crate::body::Body;
 use crate::code::Code;
 use crate::error::ApiError;
 use crate::jobs::{self, SubmitJob, SubmittedJob};
 use crate::operation::Operation;
 use crate::remote::{Headers, Input, Method, Remote};
-use crate::schema::Body;
 
 /// Runs tasks that have nothing to do with each other, as one job. One that fails stops no other.
 #[derive(Debug, JsonSchema)]

@@ -7,12 +7,12 @@ use apflow_model::access::{Permission, Principal};
 use schemars::JsonSchema;
 
 use super::answer::Ran;
+use crate::body::Body;
 use crate::code::Code;
 use crate::error::ApiError;
 use crate::jobs::{self, SubmitJob};
 use crate::operation::Operation;
 use crate::remote::{Headers, Input, Method, Remote};
-use crate::schema::Body;
 
 /// Runs one task: submits it as a job of its own, and waits for its end unless told not to.
 #[derive(Debug, JsonSchema)]

@@ -11,11 +11,11 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Value, json};
 
 use super::owner;
+use crate::body::Body;
 use crate::code::Code;
 use crate::error::ApiError;
 use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
-use crate::schema::Body;
 
 /// Makes a schedule, or writes one anew: its history goes on.
 #[derive(Debug, JsonSchema)]
@@ -66,6 +66,7 @@ impl Remote for PutSchedule {
     const PATH: &'static str = "/api/v1/schedules/{name}";
     const BODY: Body = Body::Whole("spec");
     const ERRORS: &'static [Code] = &[
+        Code::ComponentRefused,
         Code::ToolBlocked,
         Code::InvalidSchedule,
         Code::InvalidInput,

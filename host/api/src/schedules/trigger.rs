@@ -43,6 +43,7 @@ impl Remote for TriggerSchedule {
     const PATH: &'static str = "/api/v1/schedules/{name}/trigger";
     const STATUSES: &'static [u16] = &[202];
     const ERRORS: &'static [Code] = &[
+        Code::ComponentRefused,
         Code::ToolBlocked,
         Code::UnknownSchedule,
         Code::InvalidJob,

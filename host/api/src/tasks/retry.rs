@@ -9,11 +9,11 @@ use apflow_model::job::Task;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::body::Body;
 use crate::code::Code;
 use crate::error::ApiError;
 use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
-use crate::schema::Body;
 
 /// Lets a failed task run again, with its checkpoints; what was skipped because of it waits again.
 /// Any other task stays as it is.

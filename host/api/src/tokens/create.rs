@@ -9,11 +9,11 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::ShownToken;
+use crate::body::Body;
 use crate::code::Code;
 use crate::error::ApiError;
 use crate::operation::Operation;
 use crate::remote::{Headers, Input, Method, Remote};
-use crate::schema::Body;
 
 /// Makes a token.
 #[derive(Debug, JsonSchema)]

@@ -9,11 +9,11 @@ use apflow_model::token::TokenDays;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::body::Body;
 use crate::code::Code;
 use crate::error::ApiError;
 use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
-use crate::schema::Body;
 
 /// The longest `jti`, in bytes.
 const JTI_BYTES_MAX: usize = 1_024;

@@ -7,13 +7,13 @@ use apflow_model::access::{Permission, Principal};
 use schemars::{JsonSchema, Schema};
 use serde_json::{Value, json};
 
+use crate::body::Body;
 use crate::code::Code;
 use crate::error::ApiError;
 use crate::jobs::SubmitJob;
 use crate::operation::Operation;
 use crate::remote::{Headers, Input, Method, Remote};
 use crate::run::{self, Ran, RunTask};
-use crate::schema::Body;
 
 /// Runs a tool: submits a job of one task, and waits for its end unless told not to.
 #[derive(Debug, JsonSchema)]
@@ -61,6 +61,7 @@ impl Remote for RunTool {
     const BODY: Body = Body::Whole("job");
     const STATUSES: &'static [u16] = SubmitJob::STATUSES;
     const ERRORS: &'static [Code] = &[
+        Code::ComponentRefused,
         Code::ToolBlocked,
         Code::UnknownTool,
         Code::InvalidJob,
