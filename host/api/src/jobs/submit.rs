@@ -95,7 +95,6 @@ impl Remote for SubmitJob {
         Code::InvalidJob,
         Code::InvalidInput,
         Code::UnknownExecutor,
-        Code::ComponentRefused,
         Code::GrantNotAsked,
         Code::IdempotencyConflict,
         Code::UnknownJob,

@@ -71,7 +71,6 @@ impl Remote for PutSchedule {
         Code::InvalidSchedule,
         Code::InvalidInput,
         Code::UnknownExecutor,
-        Code::ComponentRefused,
         Code::GrantNotAsked,
         Code::ScheduleTaken,
     ];

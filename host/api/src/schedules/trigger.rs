@@ -49,7 +49,6 @@ impl Remote for TriggerSchedule {
         Code::InvalidJob,
         Code::InvalidInput,
         Code::UnknownExecutor,
-        Code::ComponentRefused,
         Code::GrantNotAsked,
         Code::JobLoop,
         Code::Busy,

@@ -67,7 +67,6 @@ impl Remote for RunTool {
         Code::InvalidJob,
         Code::InvalidInput,
         Code::UnknownExecutor,
-        Code::ComponentRefused,
         Code::GrantNotAsked,
         Code::IdempotencyConflict,
         Code::UnknownJob,
