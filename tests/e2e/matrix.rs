@@ -152,7 +152,7 @@ impl Verb {
         };
         let name = match self.class {
             Schedule | ScheduleName => &own.schedule,
-            _ => "nothing",
+            Nobodys | Job | JobFile | Task | Upload | Token => "nothing",
         };
         let path = self.path.replace("{id}", id).replace("{name}", name);
         let path = path.replace("{task}", "task").replace("{key}", "executor:nothing");
@@ -202,10 +202,13 @@ impl Expected {
         let may = |permission| role.permissions.contains(&permission);
         match verb.manages() {
             _ if !may(verb.permission) => Self::Forbidden,
-            Some(manages) if !is_own && !may(manages) => match verb.class {
-                ScheduleName => Self::Taken,
-                _ => Self::Unknown,
-            },
+            Some(manages) if !is_own && !may(manages) => {
+                if verb.class == ScheduleName {
+                    Self::Taken
+                } else {
+                    Self::Unknown
+                }
+            }
             _ => Self::LetIn,
         }
     }
@@ -283,7 +286,7 @@ impl Belongings {
         }
         if matches!(class, None | Some(Token)) {
             let token = make_token(serving, principal, "user");
-            self.token = token["id"].as_str().unwrap().to_owned();
+            token["id"].as_str().unwrap().clone_into(&mut self.token);
         }
         if class == Some(Upload) {
             *self = Self::of(serving, principal);

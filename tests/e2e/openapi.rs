@@ -1,4 +1,4 @@
-//! The OpenAPI document, and a fuzzer and a validator that others wrote, which take it at its word.
+//! The `OpenAPI` document, and a fuzzer and a validator that others wrote, which take it at its word.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

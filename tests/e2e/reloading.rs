@@ -29,7 +29,7 @@ fn reload(serving: &Serving<'_>, settings: &str) -> Value {
 fn new_settings_apply_at_once_or_are_named_as_waiting() {
     let host = TestHost::new();
     let path = host.data().join("log");
-    let serving = Serving::start_logging(&host, fs::File::create(&path).unwrap());
+    let serving = Serving::start_logging(&host, &path);
     let collector = Server::start(|_| Reply::json(&json!({})));
     let settings = format!(
         "attempts_max: 3\ntelemetry:\n  log: warn\n  log_format: json\n  otlp: {{ endpoint: \"{}\" }}\n",
@@ -51,7 +51,7 @@ fn new_settings_apply_at_once_or_are_named_as_waiting() {
 fn settings_with_a_fault_are_refused_as_a_whole() {
     let host = TestHost::new();
     let path = host.data().join("log");
-    let serving = Serving::start_logging(&host, fs::File::create(&path).unwrap());
+    let serving = Serving::start_logging(&host, &path);
     for fault in [
         "telemetry: { log: \"apflow==loud\" }\n",
         "concurrency: { principal: 0 }\ntelemetry: { log: error }\n",

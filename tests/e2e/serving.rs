@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -53,9 +54,9 @@ impl<'host> Serving<'host> {
     }
 
     /// Starts a host that logs as its settings say, to this file.
-    pub(crate) fn start_logging(host: &'host TestHost, log: fs::File) -> Self {
+    pub(crate) fn start_logging(host: &'host TestHost, log: &Path) -> Self {
         let mut command = host.command();
-        command.stderr(log);
+        command.stderr(fs::OpenOptions::new().create(true).append(true).open(log).unwrap());
         Self::launch(host, command, &["--port", "0"])
     }
 

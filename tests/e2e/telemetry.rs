@@ -92,7 +92,7 @@ fn settings_that_name_no_collector_are_refused() {
 fn lines_of_json_say_what_they_are_about_and_hold_no_secrets() {
     let host = TestHost::new().with_settings("telemetry: { log: debug, log_format: json }\n");
     let path = host.data().join("log");
-    let serving = Serving::start_logging(&host, fs::File::create(&path).unwrap());
+    let serving = Serving::start_logging(&host, &path);
     submit_traced(&serving, &transform(&json!("marked-payload")));
     let broken = json!({ "executor": "transform_executor",
                          "inputs": { "filter": "marked-filter(", "input": 1 } });

@@ -284,6 +284,18 @@ impl Engine {
         Ok(self.breakers.reset_all().await?)
     }
 
+    /// Takes settings anew. What was begun by the old ones goes on by them.
+    pub fn adopt(&self, live: Live) {
+        *self.live.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(live);
+        // A limit may have been lifted that tasks waited for.
+        self.bell.notify_one();
+    }
+
+    /// The settings of this moment.
+    pub(crate) fn live(&self) -> Arc<Live> {
+        Arc::clone(&self.live.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// The present moment, the same on every host of the database.
     pub fn now(&self) -> Timestamp {
         self.clock.now()

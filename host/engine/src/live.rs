@@ -1,14 +1,12 @@
 //! The settings that are taken anew while the engine works.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use apflow_model::concurrency::Concurrency;
 use apflow_model::idempotency::IdempotencyHours;
 use apflow_model::quarantine::QuarantineRule;
 use apflow_model::retention::Retention;
-
-use crate::engine::Engine;
 
 /// The settings that are taken anew while the engine works.
 #[derive(Debug, Clone)]
@@ -31,19 +29,5 @@ impl Default for Live {
             quarantine: QuarantineRule::default(),
             retention: Retention::default(),
         }
-    }
-}
-
-impl Engine {
-    /// Takes settings anew. What was begun by the old ones goes on by them.
-    pub fn adopt(&self, live: Live) {
-        *self.live.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(live);
-        // A limit may have been lifted that tasks waited for.
-        self.bell.notify_one();
-    }
-
-    /// The settings of this moment.
-    pub(crate) fn live(&self) -> Arc<Live> {
-        Arc::clone(&self.live.read().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -5,8 +5,6 @@ use std::time::Duration;
 use apflow_model::limit::Breach;
 use apflow_model::metric::{ByName, Counter, Gauge, Histogram, Page};
 
-use crate::sandbox::Sandbox;
-
 /// The most limits that are told apart. There are fewer.
 const LIMITS_MAX: usize = 32;
 
@@ -39,19 +37,16 @@ impl Metrics {
     pub(crate) fn ended_by(&self, breach: &Breach) {
         self.limits.of(breach.limit()).count();
     }
-}
 
-impl Sandbox {
-    /// Shows what was counted since the sandbox was made.
-    pub fn show_metrics(&self, page: &mut Page) {
-        let metrics = self.metrics();
+    /// Shows it.
+    pub(crate) fn show(&self, page: &mut Page) {
         let help = "Instances that are alive in the sandbox.";
-        page.gauge("apflow_sandbox_instances", help).show(&[], metrics.running.get());
+        page.gauge("apflow_sandbox_instances", help).show(&[], self.running.get());
         let help = "Time from making the store of an attempt until its guest is entered.";
-        page.histogram("apflow_sandbox_start_seconds", help).show_all(&[], &metrics.start);
+        page.histogram("apflow_sandbox_start_seconds", help).show_all(&[], &self.start);
         let help = "Attempts that ended because they met a limit, by its key in plugin.yaml.";
         let mut limits = page.counter("apflow_sandbox_limits_hit_total", help);
-        for (limit, count) in metrics.limits.all() {
+        for (limit, count) in self.limits.all() {
             limits.show(&[("limit", &limit)], count.get());
         }
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use apflow_model::manifest::Manifest;
+use apflow_model::metric::Page;
 use apflow_model::plugin::Descriptor;
 
 use crate::cache::CodeCache;
@@ -47,6 +48,11 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
+    /// Shows what was counted since the sandbox was made.
+    pub fn show_metrics(&self, page: &mut Page) {
+        self.metrics().show(page);
+    }
+
     /// Makes a sandbox and starts the threads of its guests, and the one that ticks their epochs.
     ///
     /// # Errors

@@ -16,7 +16,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::approvals::ApprovalsVerb;
 use super::audit::AuditVerb;
 use super::cache::CacheVerb;
+use super::policies::PoliciesVerb;
 use super::schedules::SchedulesVerb;
+use super::secrets::SecretsVerb;
 use super::tasks::TasksVerb;
 use super::tokens::{ConfigVerb, TokensVerb};
 use super::{grant, json};
@@ -421,20 +423,6 @@ pub(crate) enum BreakersVerb {
         #[arg(long)]
         all: bool,
     },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum SecretsVerb {
-    /// List each with where it belongs, and whether its value can be read now.
-    List,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum PoliciesVerb {
-    /// List each role with its permissions, and the tools that are blocked or need an approval.
-    Show,
-    /// Check policies.yaml, with the line of every fault.
-    Check,
 }
 
 #[derive(Debug, Args)]

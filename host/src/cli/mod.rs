@@ -47,7 +47,7 @@ use clap::Parser;
 
 use crate::config::Config;
 use crate::telemetry::{self, Typed};
-use arguments::{Arguments, BreakersVerb, JobsVerb, PluginVerb, PluginsVerb, SecretsVerb, Verb};
+use arguments::{Arguments, BreakersVerb, JobsVerb, PluginVerb, PluginsVerb, Verb};
 use error::CliError;
 use exit::Exit;
 use output::Output;
@@ -130,7 +130,9 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
             breakers::reset(&config()?, key, output).await
         }
         Verb::Audit { verb } => audit::run(config, verb, output).await,
-        Verb::Secrets { verb: SecretsVerb::List } => secrets::list(&config()?, output).await,
+        Verb::Secrets { verb: secrets::SecretsVerb::List } => {
+            secrets::list(&config()?, output).await
+        }
         Verb::Doctor { repair } => doctor::run(settings()?, repair, output).await,
         Verb::Policies { verb } => Ok(policies::run(&config()?, &verb, output)),
         Verb::Serve(verb) => serve::run(&config()?, verb, output).await,

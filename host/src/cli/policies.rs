@@ -2,12 +2,20 @@
 
 use apflow_model::access::Permission;
 use apflow_model::role::{Role, ToolPattern};
+use clap::Subcommand;
 use serde_json::json;
 
-use super::arguments::PoliciesVerb;
 use super::exit::Exit;
 use super::output::{Output, columns};
 use crate::config::Config;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PoliciesVerb {
+    /// List each role with its permissions, and the tools that are blocked or need an approval.
+    Show,
+    /// Check policies.yaml, with the line of every fault.
+    Check,
+}
 
 /// Does a verb of it. A file that is not valid is an error of `config`.
 pub(crate) fn run(config: &Config, verb: &PoliciesVerb, output: &Output) -> Exit {

@@ -1,12 +1,19 @@
 //! `secrets list`: what the operator named, and whether it can be read now. Never a value.
 
 use apflow_model::secret::Secret;
+use clap::Subcommand;
 use serde_json::json;
 
 use super::error::CliError;
 use super::exit::Exit;
 use super::output::{Output, columns};
 use crate::config::Config;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SecretsVerb {
+    /// List each with where it belongs, and whether its value can be read now.
+    List,
+}
 
 pub(crate) async fn list(config: &Config, output: &Output) -> Result<Exit, CliError> {
     let mut listed = Vec::new();

@@ -1,6 +1,7 @@
 //! What the host says of itself: its log on standard error, the spans of its traces, and what it
 //! uses. There is one of each for a process.
 
+mod ended;
 mod lines;
 pub(crate) mod otlp;
 mod process;

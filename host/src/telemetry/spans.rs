@@ -21,6 +21,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::{LookupSpan, Registry};
 
+use super::ended::Ended;
 use super::otlp::Queue;
 
 /// The most jobs whose trace is known by heart. The attempts of one that was forgotten, or taken in
@@ -38,16 +39,6 @@ pub(crate) struct Open {
     pub(crate) fields: Vec<(&'static str, String)>,
     parent: Option<u64>,
     begun: Instant,
-}
-
-/// A span of a trace that has ended.
-pub(crate) struct Ended {
-    pub(crate) name: &'static str,
-    pub(crate) context: TraceContext,
-    pub(crate) parent: Option<u64>,
-    pub(crate) from_unix_ns: u128,
-    pub(crate) to_unix_ns: u128,
-    pub(crate) fields: Vec<(&'static str, String)>,
 }
 
 /// Gives spans their places in traces. All clones are one.

@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use apflow_model::metric::{Counter, Histogram, Page};
 
-use crate::store::Store;
-
 /// What was counted since the database was opened.
 #[derive(Debug)]
 pub(crate) struct Metrics {
@@ -37,25 +35,22 @@ impl Metrics {
             self.failed.count();
         }
     }
-}
 
-impl Store {
-    /// Shows what was counted since the database was opened.
-    pub fn show_metrics(&self, page: &mut Page) {
-        let metrics = self.writer().metrics();
+    /// Shows it, and how many writes wait, by what for.
+    pub(crate) fn show(&self, waits: [(&'static str, usize); 2], page: &mut Page) {
         let help = "Time that a commit took, from its first statement until it was durable.";
-        page.histogram("apflow_commit_seconds", help).show_all(&[], &metrics.took);
+        page.histogram("apflow_commit_seconds", help).show_all(&[], &self.took);
         let help = "Writes that were committed together.";
-        page.histogram("apflow_commit_writes", help).show_all(&[], &metrics.writes);
+        page.histogram("apflow_commit_writes", help).show_all(&[], &self.writes);
         let help = "Commits that failed as a whole: the database could not be written.";
-        page.counter("apflow_commits_failed_total", help).show(&[], metrics.failed.get());
+        page.counter("apflow_commits_failed_total", help).show(&[], self.failed.get());
         let help =
             "Writes that wait for the next commit: of running work (urgent) and of new work.";
         let mut waiting = page.gauge("apflow_writes_waiting", help);
-        for (lane, count) in self.writer().waiting() {
+        for (lane, count) in waits {
             waiting.show(&[("lane", lane)], count);
         }
         let help = "Checkpoints that running tasks saved.";
-        page.counter("apflow_checkpoints_saved_total", help).show(&[], metrics.checkpoints.get());
+        page.counter("apflow_checkpoints_saved_total", help).show(&[], self.checkpoints.get());
     }
 }

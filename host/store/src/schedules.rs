@@ -370,21 +370,12 @@ impl Write for Put {
             Some(before) if !before.spec.paused && before.spec.has_times_of(spec) => before.next_at,
             before => spec.next_after(self.now.max(last_tick(before.as_ref()))),
         };
-        let put = query(PUT)
-            .bind(name)
-            .bind(principal)
-            .bind(spec.cron.to_string())
-            .bind(spec.time_zone.to_string())
-            .bind(spec.job.to_string())
-            .bind(row::text(grants)?)
-            .bind(spec.overlap.name())
-            .bind(spec.missed.to_string())
-            .bind(spec.starts_at.map(Timestamp::unix_ms))
-            .bind(spec.ends_at.map(Timestamp::unix_ms))
-            .bind(spec.paused)
-            .bind(self.now.unix_ms())
-            .bind(next_at.map(Timestamp::unix_ms))
-            .bind(role);
+        let put = query(PUT).bind(name).bind(principal).bind(spec.cron.to_string());
+        let put = put.bind(spec.time_zone.to_string()).bind(spec.job.to_string());
+        let put = put.bind(row::text(grants)?).bind(spec.overlap.name());
+        let put = put.bind(spec.missed.to_string()).bind(spec.starts_at.map(Timestamp::unix_ms));
+        let put = put.bind(spec.ends_at.map(Timestamp::unix_ms)).bind(spec.paused);
+        let put = put.bind(self.now.unix_ms()).bind(next_at.map(Timestamp::unix_ms)).bind(role);
         put.fetch_optional(connection).await?.as_ref().map(read).transpose()
     }
 }

@@ -10,6 +10,7 @@ use apflow_model::clock::Timestamp;
 use apflow_model::concurrency::Admission;
 use apflow_model::hops::HostId;
 use apflow_model::id::IdSource;
+use apflow_model::metric::Page;
 
 use crate::address::Address;
 use crate::connect;
@@ -149,6 +150,11 @@ impl Store {
         self.notes.flush().await;
         self.readers.close().await;
         self.writer.close().await;
+    }
+
+    /// Shows what was counted since the database was opened.
+    pub fn show_metrics(&self, page: &mut Page) {
+        self.writer.metrics().show(self.writer.waiting(), page);
     }
 
     /// How many tasks may be open.

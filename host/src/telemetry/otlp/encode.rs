@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::telemetry::spans::Ended;
+use crate::telemetry::ended::Ended;
 
 /// `SPAN_KIND_INTERNAL` and `SPAN_KIND_SERVER`.
 const INTERNAL: u8 = 1;

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::timeout;
 
-use super::spans::Ended;
+use super::ended::Ended;
 pub(crate) use post::{Collector, CollectorFault};
 
 /// The most spans that wait to be sent.

@@ -124,9 +124,10 @@ async fn run(store: Store, session: SessionId, mut dice: Dice, stands: bool) {
     let mut looks = 0;
     while looks < LOOKS_MAX {
         let limit = 1 + u32::try_from(dice.below(4)).unwrap();
-        let handed_out = match stands {
-            true => stand(&store, session, limit).await,
-            false => store.claim(session, now(), limit, Limits::default()).await.unwrap(),
+        let handed_out = if stands {
+            stand(&store, session, limit).await
+        } else {
+            store.claim(session, now(), limit, Limits::default()).await.unwrap()
         };
         let claimed = handed_out.tasks;
         looks = if claimed.is_empty() { looks + 1 } else { 0 };
