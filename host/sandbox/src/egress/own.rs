@@ -181,7 +181,7 @@ mod tests {
                 }
             };
             let url = format!("https://{name}:{port}/");
-            let (_, got) = tokio::join!(serving, client.get(&url, 8, SOON));
+            let ((), got) = tokio::join!(serving, client.get(&url, 8, SOON));
             assert_eq!(got.is_ok(), is_trusted, "{name}: {got:?}");
         }
     }
