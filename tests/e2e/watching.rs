@@ -16,8 +16,8 @@ use crate::stream::{EventStream, Message};
 /// Much less than the host grants open requests at its end.
 const SOON: Duration = Duration::from_secs(2);
 
-/// Longer than a client may take nothing.
-const STALL: Duration = Duration::from_secs(35);
+/// Longer than a watcher may take nothing, and shorter than any client may.
+const STALL: Duration = Duration::from_secs(25);
 
 #[test]
 fn a_late_watcher_gets_the_whole_history_and_its_end() {

@@ -44,9 +44,14 @@ const WRITER_CACHE: &str = "-32768";
 const ROWS_WAITING_MAX: usize = 2_048;
 
 /// How a server goes about the writer's statements: each finds its rows by keys, so it is planned
-/// once, and by the indexes, however few rows the server has counted in the tables.
-const ROWS_BY_KEY: [(&str, &str); 2] =
-    [("enable_seqscan", "off"), ("plan_cache_mode", "force_generic_plan")];
+/// once, and by the indexes, row by row, however few rows the server has counted in the tables. Else
+/// it may read a whole table for each step of a long chain.
+const ROWS_BY_KEY: [(&str, &str); 4] = [
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("enable_seqscan", "off"),
+    ("plan_cache_mode", "force_generic_plan"),
+];
 
 /// Connects the writer.
 pub(crate) async fn writer(address: &Address) -> Result<Own, sqlx::Error> {
