@@ -34,8 +34,11 @@ impl Places for Desk {
 
 type Standing = JoinHandle<Result<HandedOut, StoreError>>;
 
-/// Lets a claim stand, and returns once it does.
+/// Lets a claim stand, and returns once it does. What was made ready before is no news to it.
 async fn stand(host: &Host, desk: &Arc<Desk>, is_eager: bool) -> Standing {
+    host.store.claim_now();
+    let look = host.store.claim_when_ready(host.session, Desk::with(0), Limits::default(), false);
+    look.await.unwrap();
     let (store, session, desk) = (host.store.clone(), host.session, Arc::clone(desk));
     let claim =
         async move { store.claim_when_ready(session, desk, Limits::default(), is_eager).await };
