@@ -44,14 +44,8 @@ impl Operation for ListUploads {
 
     async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<UploadList, ApiError> {
         let limit = self.page.limit()?;
-        let own = Some(caller.name.clone());
-        let whose = match self.principal {
-            asked if caller.may(Permission::JobsManage) => asked,
-            // What others have is not there for this caller.
-            asked if asked.is_some() && asked != own => {
-                return Ok(UploadList { files: Vec::new(), cursor: None });
-            }
-            _ => own,
+        let Ok(whose) = caller.sees().narrow(self.principal) else {
+            return Ok(UploadList { files: Vec::new(), cursor: None });
         };
         let page = engine.list_uploads(whose.as_deref(), self.page.cursor, limit).await?;
         let shown = |upload| ShownUpload::new(engine, upload);

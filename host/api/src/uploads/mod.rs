@@ -9,7 +9,7 @@ mod upload;
 use std::sync::Arc;
 
 use apflow_engine::Engine;
-use apflow_model::access::{Permission, Principal};
+use apflow_model::access::Principal;
 use apflow_model::file::Upload;
 use apflow_model::id::FileId;
 
@@ -24,7 +24,6 @@ pub use upload::{UploadFile, Uploaded};
 /// Finds an upload that the caller may see: its own, and that of others for who may manage jobs.
 async fn find(engine: &Arc<Engine>, caller: &Principal, id: FileId) -> Result<Upload, ApiError> {
     let found = engine.find_upload(id).await?;
-    let is_seen =
-        |upload: &Upload| upload.principal == caller.name || caller.may(Permission::JobsManage);
+    let is_seen = |upload: &Upload| caller.sees().shows(&upload.principal);
     found.filter(is_seen).ok_or(ApiError::UnknownUpload(id))
 }
