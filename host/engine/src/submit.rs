@@ -69,7 +69,6 @@ impl Engine {
         let stored = self.store.submit(job, self.now()).await;
         let job = stored.map_err(EngineError::of_submission)?;
         self.metrics.submit.took(begun.elapsed());
-        Span::current().record("job", display(job.id));
         Ok(job)
     }
 
@@ -118,10 +117,12 @@ impl Engine {
         match self.store.submit_once(job, once, now).await.map_err(conflict)? {
             Submitted::New(job) => {
                 self.metrics.submit.took(begun.elapsed());
-                Span::current().record("job", display(job.id));
                 Ok(Submission { job, is_replayed: false })
             }
-            Submitted::Replayed(id) => self.replay(id).await,
+            Submitted::Replayed(id) => {
+                Span::current().record("job", display(id));
+                self.replay(id).await
+            }
         }
     }
 
@@ -215,7 +216,7 @@ impl Engine {
     }
 }
 
-/// The span of a submission. Its job is known once it is stored.
+/// The span of a submission. The store records its job once it has an id.
 fn span() -> Span {
     tracing::info_span!(target: TARGET, "submit", job = Empty)
 }

@@ -133,6 +133,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Spans {
         if let Some(job) = fields.find(JOB) {
             self.jobs().learn(job, open.context);
         }
+        open.fields.retain(|(name, _)| fields.find(name).is_none());
         open.fields.extend(fields.0);
     }
 

@@ -13,6 +13,7 @@ use apflow_model::job::{Job, JobSpec, Origin, Task, TaskDependency, TaskSpec};
 use apflow_model::state::{JobState, TaskState};
 use apflow_model::usage::Usage;
 use serde_json::{Value, json};
+use tracing::field::display;
 
 use crate::admission::{self, Newcomer};
 use crate::breakers;
@@ -129,7 +130,10 @@ impl Store {
     ) -> Result<(Job, Submit), StoreError> {
         let lanes = self.lanes(new).await?;
         let ids = self.ids(now, new.spec.tasks.len() + 1);
-        chain::name_target(JobId(ids[0]));
+        let id = JobId(ids[0]);
+        chain::name_target(id);
+        // Before it is stored: an attempt looks up its trace by the job, and may begin as soon.
+        tracing::Span::current().record("job", display(id));
         plan(new, &ids, &lanes, now, self.admission())
     }
 
