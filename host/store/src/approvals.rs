@@ -346,9 +346,7 @@ pub(crate) async fn of_job(
         of_tasks.entry(task).or_default().push(approval);
     }
     for task in tasks {
-        if let Some(approvals) = of_tasks.remove(&task.id) {
-            tell(task, approvals);
-        }
+        tell(task, of_tasks.remove(&task.id).unwrap_or_default());
     }
     Ok(())
 }
