@@ -13,6 +13,7 @@ use apflow_model::id::{JobId, TaskId};
 use apflow_model::job::Job;
 use apflow_model::lease::LeaseSeconds;
 use apflow_model::policies::CurrentPolicies;
+use apflow_model::price::Prices;
 use apflow_model::tool_settings::ToolSettings;
 use apflow_model::trace::TraceContext;
 use apflow_model::visible::Visible;
@@ -63,6 +64,8 @@ pub struct Settings {
     pub audit: AuditRules,
     /// What roles may do, at each moment.
     pub policies: Arc<CurrentPolicies>,
+    /// What the tokens of models cost.
+    pub prices: Arc<Prices>,
     /// Tells where the current span stands, for the HTTP requests of guests. None where they do not
     /// say so.
     pub trace: Option<fn() -> Option<TraceContext>>,
@@ -81,6 +84,7 @@ impl Default for Settings {
             tools: ToolSettings::default(),
             audit: AuditRules::default(),
             policies: Arc::default(),
+            prices: Arc::new(Prices::shipped()),
             trace: None,
         }
     }
