@@ -62,18 +62,24 @@ impl Reply {
         (self.text.len() + self.calls.iter().map(call).sum::<usize>()) as u64
     }
 
-    /// Adds a part of a call of a tool. Parts of one call have one `index`.
+    /// Adds a part of a call of a tool. Parts of one call have one `index`, and not two ids: some
+    /// give every call the same index, and others say id and name with every part.
     pub fn add_call(&mut self, index: u64, id: &str, name: &str, arguments: &str) {
-        let known = self.calls.iter().position(|call| call.index == index);
-        let at = known.unwrap_or_else(|| {
+        let is_same = |call: &Begun| {
+            call.index == index && (id.is_empty() || call.id.is_empty() || call.id == id)
+        };
+        let at = self.calls.iter().rposition(is_same).unwrap_or_else(|| {
             self.calls.push(Begun { index, ..Begun::default() });
             self.calls.len() - 1
         });
-        if let Some(call) = self.calls.get_mut(at) {
-            call.id.push_str(id);
-            call.name.push_str(name);
-            call.arguments.push_str(arguments);
+        let Some(call) = self.calls.get_mut(at) else { return };
+        if call.id.is_empty() {
+            id.clone_into(&mut call.id);
         }
+        if call.name.is_empty() {
+            name.clone_into(&mut call.name);
+        }
+        call.arguments.push_str(arguments);
     }
 
     /// How many tools are called so far.
@@ -99,5 +105,34 @@ impl Reply {
 pub fn push_text(text: &mut String, value: &Value) {
     if let Some(more) = value.as_str() {
         text.push_str(more);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn calls(parts: &[(u64, &str, &str, &str)]) -> Value {
+        let mut reply = Reply::default();
+        for (index, id, name, arguments) in parts {
+            reply.add_call(*index, id, name, arguments);
+        }
+        json!(reply.tool_calls())
+    }
+
+    #[test]
+    fn a_call_is_put_together_however_its_parts_are_told_apart() {
+        let both = json!([
+            { "id": "a", "name": "f", "arguments": { "x": 1 } },
+            { "id": "b", "name": "g", "arguments": {} },
+        ]);
+        let by_index = [(0, "a", "f", "{\"x\""), (1, "b", "g", ""), (0, "", "", ":1}")];
+        assert_eq!(calls(&by_index), both);
+        let by_id = [(0, "a", "f", "{\"x\""), (0, "a", "f", ":1}"), (0, "b", "g", "")];
+        assert_eq!(calls(&by_id), both);
+        let without_id = [(0, "", "f", "{\"x\":1}"), (1, "", "g", "none")];
+        assert_eq!(calls(&without_id)[1], json!({ "id": "call_1", "name": "g", "arguments": "none" }));
     }
 }
