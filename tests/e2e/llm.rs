@@ -61,8 +61,9 @@ fn what_the_model_says_is_seen_while_it_says_it() {
     assert_eq!(job["tasks"][0]["output"]["text"], "The sky is blue.", "{job:#}");
     let (messages, _) = EventStream::open(&serving, job["id"].as_str().unwrap(), "", None).all();
     let progress = messages.iter().rfind(|message| message.event == "progress").unwrap();
-    assert_eq!(progress.data["message"], "The sky is blue.");
-    assert_eq!(progress.data["fraction"], 0.6, "six tokens of ten, by a count of its bytes");
+    let progress = &progress.data["data"];
+    assert_eq!(progress["message"], "The sky is blue.");
+    assert_eq!(progress["fraction"], 0.6, "six tokens of ten, by a count of its bytes");
 }
 
 #[test]
@@ -73,8 +74,10 @@ fn calls_of_tools_are_given_back_and_their_answers_taken() {
         if last["role"] == "tool" {
             return answer(&hit.path, last["content"].as_str().unwrap(), 50, 5);
         }
-        let call = |arguments: &str| json!({ "choices": [{ "delta": { "tool_calls": [
-            { "index": 0, "id": "", "function": { "name": "", "arguments": arguments } }] } }] });
+        let call = |arguments: &str| {
+            json!({ "choices": [{ "delta": { "tool_calls": [
+            { "index": 0, "id": "", "function": { "name": "", "arguments": arguments } }] } }] })
+        };
         let mut begun = call("{\"city\":");
         begun["choices"][0]["delta"]["tool_calls"][0]["id"] = "call_1".into();
         begun["choices"][0]["delta"]["tool_calls"][0]["function"]["name"] = "weather".into();
@@ -114,7 +117,8 @@ fn an_answer_fits_its_schema_or_is_asked_for_again() {
     let host = host(&server.origin());
     let schema = json!({ "type": "object", "required": ["city"], "additionalProperties": false,
                          "properties": { "city": { "type": "string" } } });
-    let mut input = json!({ "model": "anthropic/claude-sonnet-4-5", "prompt": "Where?", "schema": schema });
+    let mut input =
+        json!({ "model": "anthropic/claude-sonnet-4-5", "prompt": "Where?", "schema": schema });
     let task = ask(&host, &input).succeeds().json();
     assert_eq!(task["output"]["json"], json!({ "city": "Oslo" }));
     assert_eq!((tokens(&task), server.hits().len()), ([120, 18, 0], 3));
@@ -180,10 +184,16 @@ fn what_the_settings_name_is_granted_and_nothing_else() {
 
 #[test]
 fn settings_and_prices_with_faults_stop_the_host_with_their_place() {
-    let host = TestHost::new().with_settings("models: { providers: { own: { kind: openai } } }\n");
-    host.run(&["plugins", "list"]).exits(2).says(&["`models.providers.own` needs a `base_url`"]);
-    let host = TestHost::new().with_settings("");
+    let host =
+        TestHost::fresh().with_settings("models: { providers: { own: { kind: openai } } }\n");
+    host.run(&["plugins", "list"]).says(&["`models.providers.own` needs a `base_url`"]);
+    let host = TestHost::fresh().with_settings("");
     let prices = host.config_file().with_file_name("prices.yaml");
-    fs::write(&prices, "providers:\n  own:\n    as_of: today\n    source: a bill\n    models: {}\n").unwrap();
-    host.run(&["plugins", "list"]).exits(2).says(&["prices.yaml", "3:12", "must be a day"]);
+    fs::write(
+        &prices,
+        "providers:\n  own:\n    as_of: today\n    source: a bill\n    models: {}\n",
+    )
+    .unwrap();
+    host.run(&["plugins", "list"]).says(&["prices.yaml", "3:12", "must be a day"]);
+    assert!(!host.data().exists(), "nothing was begun");
 }

@@ -34,10 +34,19 @@ fn a_storm_of_refusals_is_waited_out_as_the_provider_says() {
 
 #[test]
 fn what_no_other_try_mends_is_tried_once() {
-    for (status, code) in [(400, "invalid_request_error"), (401, "auth"), (404, "not_found"), (429, "insufficient_quota")] {
+    for (status, code) in [
+        (400, "invalid_request_error"),
+        (401, "auth"),
+        (404, "not_found"),
+        (429, "insufficient_quota"),
+    ] {
         let server = Server::start(move |_| refusal(status, code));
         let task = ask_often(&host(&server.origin()), &question(), 3);
-        assert_eq!((&task["fault"]["code"], server.hits().len()), (&json!("permanent"), 1), "{task:#}");
+        assert_eq!(
+            (&task["fault"]["code"], server.hits().len()),
+            (&json!("permanent"), 1),
+            "{task:#}"
+        );
         let message = task["fault"]["message"].as_str().unwrap();
         assert!(message.contains(&format!("status {status}: said by {code}")), "{message}");
     }
@@ -75,7 +84,8 @@ fn a_stream_that_ends_without_an_end_is_asked_for_again() {
 
 #[test]
 fn an_error_within_a_stream_is_the_fault() {
-    let error = json!({ "type": "error", "error": { "type": "overloaded_error", "message": "too much" } });
+    let error =
+        json!({ "type": "error", "error": { "type": "overloaded_error", "message": "too much" } });
     let server = Server::start(move |_| events([error.clone()].into_iter(), ""));
     let input = json!({ "model": "anthropic/claude-sonnet-4-5", "prompt": "Why?" });
     let task = ask(&host(&server.origin()), &input).exits(1).json();
@@ -87,10 +97,13 @@ fn an_error_within_a_stream_is_the_fault() {
 fn usage_that_is_missing_or_cannot_be_is_counted() {
     let text = "x".repeat(90);
     let end = json!({ "choices": [{ "delta": {}, "finish_reason": "stop" }] });
-    let wrong = |input: u64, output: u64| {
-        json!({ "choices": [], "usage": { "prompt_tokens": input, "completion_tokens": output } })
-    };
-    for usage in [vec![], vec![wrong(0, 0)], vec![wrong(1 << 50, 1 << 50)], vec![json!({ "choices": [], "usage": { "prompt_tokens": "many" } })]] {
+    let wrong = |input: u64, output: u64| json!({ "choices": [], "usage": { "prompt_tokens": input, "completion_tokens": output } });
+    for usage in [
+        vec![],
+        vec![wrong(0, 0)],
+        vec![wrong(1 << 50, 1 << 50)],
+        vec![json!({ "choices": [], "usage": { "prompt_tokens": "many" } })],
+    ] {
         let all: Vec<Value> = [said(&text), end.clone()].into_iter().chain(usage).collect();
         let server = Server::start(move |_| events(all.clone().into_iter(), "data: [DONE]\n\n"));
         let task = ask(&host(&server.origin()), &question()).succeeds().json();
@@ -142,7 +155,8 @@ fn a_call_that_the_budget_does_not_hold_is_not_made() {
     let server = Server::start(|hit| answer(&hit.path, "Yes.", 20, 2));
     let host = host(&server.origin());
     let inputs = json!({ "model": "openai/gpt-5", "turns": ["One?", "Two?"], "max_tokens": 600 });
-    let task = json!([{ "executor": "llm_executor", "inputs": inputs, "token_budget": 612 }]).to_string();
+    let task =
+        json!([{ "executor": "llm_executor", "inputs": inputs, "token_budget": 612 }]).to_string();
     let ended = host.run_with(&["run", "batch", "--json", "--tasks", &task], "", &KEYS);
     let task = ended.json()["tasks"][0].clone();
     assert_eq!(task["fault"]["code"], "budget-exhausted", "{task:#}");

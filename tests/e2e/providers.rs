@@ -114,7 +114,10 @@ fn babble(stream: TcpStream, pause: Duration) -> std::io::Result<()> {
     let headers = read_headers(&mut reader)?;
     let length = headers.get("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
     reader.take(length).read_to_end(&mut Vec::new())?;
-    write!(writer, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")?;
+    write!(
+        writer,
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+    )?;
     loop {
         write!(writer, "data: {}\n\n", said("and so on and so on "))?;
         writer.flush()?;

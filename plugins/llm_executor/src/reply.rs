@@ -133,6 +133,9 @@ mod tests {
         let by_id = [(0, "a", "f", "{\"x\""), (0, "a", "f", ":1}"), (0, "b", "g", "")];
         assert_eq!(calls(&by_id), both);
         let without_id = [(0, "", "f", "{\"x\":1}"), (1, "", "g", "none")];
-        assert_eq!(calls(&without_id)[1], json!({ "id": "call_1", "name": "g", "arguments": "none" }));
+        assert_eq!(
+            calls(&without_id)[1],
+            json!({ "id": "call_1", "name": "g", "arguments": "none" })
+        );
     }
 }
