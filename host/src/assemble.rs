@@ -10,6 +10,7 @@ use apflow_engine::{
     Breakers, Builtin, Components, Consents, DataDir, DispatchLock, Engine, EngineError, Files,
     Live, SystemClock,
 };
+use apflow_model::cost_policy::CostRules;
 use apflow_model::provider;
 use apflow_model::secret::{Destinations, Secret};
 use apflow_sandbox::{
@@ -100,7 +101,7 @@ impl Host {
                 tools: config.file.tools,
                 audit: config.file.audit,
                 policies: Arc::clone(&config.policies),
-                prices: Arc::clone(&config.models.prices),
+                cost: CostRules { pricing: config.models.pricing(), ..CostRules::default() },
                 trace: config.file.telemetry.propagate.then_some(spans::current),
             },
             DataDir { store, components, consents, files },

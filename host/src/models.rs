@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
+use apflow_model::cost_policy::Pricing;
 use apflow_model::price::Prices;
 use apflow_model::provider::{ModelSettings, ProviderError, Providers, VARIABLE};
 use apflow_model::reader::FileFault;
@@ -36,7 +37,7 @@ pub(crate) struct Models {
     /// Who provides them.
     pub(crate) providers: Providers,
     /// What they cost: what comes with the host, and what the operator says.
-    pub(crate) prices: Arc<Prices>,
+    prices: Arc<Prices>,
 }
 
 impl Models {
@@ -53,6 +54,12 @@ impl Models {
         secrets.extend_from_slice(providers.keys());
         environment.insert(VARIABLE.to_owned(), providers.variable(&prices));
         Ok(Self { providers, prices: Arc::new(prices) })
+    }
+
+    /// What a call of a model costs.
+    pub(crate) fn pricing(&self) -> Pricing {
+        let prices = Arc::clone(&self.prices);
+        Arc::new(move |model, tokens| prices.cost(model, tokens))
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::{Value, json};
 
 use crate::host::TestHost;
-use crate::providers::{KEYS, answer, ask, ask_often, events, host, tokens};
+use crate::providers::{KEYS, answer, ask, ask_often, events, host, money, tokens};
 use crate::secrets::{VALUE, is_clean, walk};
 use crate::server::{Reply, Server};
 use crate::serving::Serving;
@@ -21,11 +21,12 @@ fn each_provider_is_asked_in_its_own_words_and_its_key_is_seen_nowhere() {
         answer(&hit.path, &text, 40, 20)
     });
     let host = host(&server.origin());
-    for (model, path, key, cached) in [
-        ("anthropic/claude-sonnet-4-5", "/v1/messages", Some("x-api-key"), 0),
-        ("google/gemini-2.5-flash", "/v1beta/openai/chat/completions", Some("authorization"), 1),
-        ("ollama/llama3", "/api/chat", None, 0),
-        ("gpt-5", "/v1/chat/completions", Some("authorization"), 1),
+    // Of 40 tokens sent and 20 received at their prices; one was cached, where the provider says so.
+    for (model, path, key, cached, micro_usd) in [
+        ("anthropic/claude-sonnet-4-5", "/v1/messages", Some("x-api-key"), 0, 420),
+        ("google/gemini-2.5-flash", "/v1beta/openai/chat/completions", Some("authorization"), 1, 62),
+        ("ollama/llama3", "/api/chat", None, 0, 0),
+        ("gpt-5", "/v1/chat/completions", Some("authorization"), 1, 249),
     ] {
         let ended = ask(&host, &json!({ "model": model, "prompt": "Who am I?" })).succeeds();
         is_clean("standard output", ended.stdout.as_bytes());
@@ -35,6 +36,7 @@ fn each_provider_is_asked_in_its_own_words_and_its_key_is_seen_nowhere() {
         assert!(output["text"].as_str().unwrap().starts_with("You are "), "{task:#}");
         assert!(output["model"].as_str().unwrap().ends_with(model), "{task:#}");
         assert_eq!(tokens(&task), [40, 20, cached], "{model}");
+        assert_eq!(money(&task), (micro_usd, 0), "{model}");
         let hit = server.hits().pop().unwrap();
         assert_eq!((hit.method.as_str(), hit.path.as_str()), ("POST", path));
         let told = key.map(|name| hit.headers[name].trim_start_matches("Bearer ").to_owned());
@@ -180,6 +182,23 @@ fn what_the_settings_name_is_granted_and_nothing_else() {
     let task = host.run_with(&["run", "rest_executor", "--json", "--input", &input], "", &KEYS);
     assert_eq!(task.exits(3).json()["fault"]["code"], "capability-denied");
     assert_eq!(server.hits().len(), 0);
+}
+
+#[test]
+fn a_model_without_a_price_is_told_and_one_of_ones_own_is_counted() {
+    let server = Server::start(|hit| answer(&hit.path, "Hi.", 1_000, 2));
+    let host = host(&server.origin());
+    let asked = |model: &str| {
+        let input = json!({ "model": model, "prompt": "Hi. ".repeat(100) });
+        money(&ask(&host, &input).succeeds().json())
+    };
+    assert_eq!(asked("openai/gpt-0"), (0, 1), "no price is known");
+    let own = "{ as_of: 2026-11-01, source: a contract, models: { gpt-0: { input: 5000, output: 1 } } }";
+    let prices = host.config_file().with_file_name("prices.yaml");
+    fs::write(&prices, format!("providers: {{ openai: {own} }}\n")).unwrap();
+    assert_eq!(asked("openai/gpt-0"), (6, 0), "five and a little, rounded up");
+    assert_eq!(asked("openai/gpt-5").1, 0, "the rest is as it was");
+    host.run(&["validate", prices.to_str().unwrap()]).succeeds();
 }
 
 #[test]

@@ -46,6 +46,12 @@ pub(crate) fn tokens(task: &Value) -> [u64; 3] {
         .map(|field| task["usage"][field].as_u64().unwrap_or_else(|| panic!("{field}: {task:#}")))
 }
 
+/// The money of a task's receipt, in micro-USD, and how many of its calls have no price.
+pub(crate) fn money(task: &Value) -> (u64, u64) {
+    let field = |name: &str| task["usage"][name].as_u64().unwrap_or_else(|| panic!("{task:#}"));
+    (field("micro_usd"), field("calls_unpriced"))
+}
+
 /// An answer in the protocol that a path belongs to, as a stream.
 pub(crate) fn answer(path: &str, text: &str, input: u64, output: u64) -> Reply {
     let parts: Vec<&str> = text.split_inclusive(' ').collect();

@@ -8,12 +8,12 @@ use apflow_model::audit::AuditRules;
 use apflow_model::breaker::BreakerKey;
 use apflow_model::clock::{Clock, Timestamp};
 use apflow_model::concurrency::Admission;
+use apflow_model::cost_policy::CostRules;
 use apflow_model::file_settings::FileSettings;
 use apflow_model::id::{JobId, TaskId};
 use apflow_model::job::Job;
 use apflow_model::lease::LeaseSeconds;
 use apflow_model::policies::CurrentPolicies;
-use apflow_model::price::Prices;
 use apflow_model::tool_settings::ToolSettings;
 use apflow_model::trace::TraceContext;
 use apflow_model::visible::Visible;
@@ -23,6 +23,7 @@ use tokio::sync::{Mutex, Notify, RwLock, Semaphore};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::breakers::{Breakers, ListedBreaker};
+use crate::budget::Purse;
 use crate::builtin::Builtin;
 use crate::clock::SharedClock;
 use crate::components::Components;
@@ -64,8 +65,8 @@ pub struct Settings {
     pub audit: AuditRules,
     /// What roles may do, at each moment.
     pub policies: Arc<CurrentPolicies>,
-    /// What the tokens of models cost.
-    pub prices: Arc<Prices>,
+    /// What the calls of models are governed by.
+    pub cost: CostRules,
     /// Tells where the current span stands, for the HTTP requests of guests. None where they do not
     /// say so.
     pub trace: Option<fn() -> Option<TraceContext>>,
@@ -84,7 +85,7 @@ impl Default for Settings {
             tools: ToolSettings::default(),
             audit: AuditRules::default(),
             policies: Arc::default(),
-            prices: Arc::new(Prices::shipped()),
+            cost: CostRules::default(),
             trace: None,
         }
     }
@@ -116,6 +117,8 @@ pub struct Engine {
     pub(crate) clock: Arc<SharedClock>,
     pub(crate) registry: Registry,
     pub(crate) breakers: Arc<Breakers>,
+    /// What this process holds of budgets.
+    pub(crate) purse: Arc<Purse>,
     pub(crate) rates: Rates,
     pub(crate) looks: Looks,
     /// The tokens that callers showed lately.
@@ -154,7 +157,10 @@ impl Engine {
     ) -> Arc<Self> {
         let places = Arc::new(Semaphore::new(settings.attempts_max as usize));
         Arc::new(Self {
-            store: store.admitting(settings.admission).caching(settings.tools.cache),
+            store: store
+                .admitting(settings.admission)
+                .caching(settings.tools.cache)
+                .governed_by(settings.cost.clone()),
             live: std::sync::RwLock::new(Arc::new(settings.live.clone())),
             settings,
             sandbox: Arc::new(sandbox),
@@ -165,6 +171,7 @@ impl Engine {
             clock: Arc::new(SharedClock::new(clock)),
             registry: Registry::new(builtins),
             breakers,
+            purse: Arc::default(),
             rates: Rates::default(),
             looks: Looks::default(),
             remembered: Remembered::default(),

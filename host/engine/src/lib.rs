@@ -12,6 +12,7 @@ mod attempt;
 mod audit;
 mod background;
 mod breakers;
+mod budget;
 mod builtin;
 mod cache;
 mod cancel;
