@@ -10,6 +10,8 @@ use apflow_engine::{
     Breakers, Builtin, Components, Consents, DataDir, DispatchLock, Engine, EngineError, Files,
     Live, SystemClock,
 };
+use apflow_model::cost_policy::CostRules;
+use apflow_model::provider;
 use apflow_model::secret::{Destinations, Secret};
 use apflow_sandbox::{
     CodeCache, CompileIn, CompileLimits, OwnClient, PortFuture, Sandbox, SecretSource,
@@ -68,7 +70,8 @@ impl Host {
         folder.create_dir_all("code").map_err(unusable)?;
         let components = Components::new(folder.open_dir("plugins").map_err(unusable)?);
         let files = Files::open(&folder, path).map_err(unusable)?;
-        let consents = Consents::new(folder.try_clone().map_err(unusable)?);
+        let consents = Consents::new(folder.try_clone().map_err(unusable)?)
+            .granting(provider::EXECUTOR, config.models.providers.grants());
         let cache = CodeCache::open(folder.open_dir("code").map_err(unusable)?);
         let database = address(config).map_err(EngineError::Store)?;
         let mut store = Store::open(&database).await.map_err(EngineError::Store)?;
@@ -98,6 +101,7 @@ impl Host {
                 tools: config.file.tools,
                 audit: config.file.audit,
                 policies: Arc::clone(&config.policies),
+                cost: CostRules { pricing: config.models.pricing(), ..CostRules::default() },
                 trace: config.file.telemetry.propagate.then_some(spans::current),
             },
             DataDir { store, components, consents, files },

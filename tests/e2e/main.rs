@@ -21,6 +21,7 @@ mod mail_server;
 mod mailbox;
 #[path = "../postgres.rs"]
 mod postgres;
+mod providers;
 mod server;
 mod serving;
 mod stream;
@@ -57,6 +58,8 @@ mod idempotency;
 mod jobs;
 mod limits;
 mod listening;
+mod llm;
+mod llm_broken;
 mod matrix;
 mod metrics;
 mod oidc;

@@ -559,6 +559,8 @@ pub(crate) enum SchemaOf {
     Tool,
     /// `policies.yaml`.
     Policies,
+    /// `prices.yaml`.
+    Prices,
     /// The HTTP API: the `OpenAPI` document (3.1).
     Openapi,
 }
