@@ -29,6 +29,7 @@ use serde_json::Value;
 
 use crate::policies::{self, POLICIES_FILE};
 use crate::secret::{SECRETS_FILE, Unreadable, Vault};
+use crate::webhook::WebhookSecret;
 
 const CONFIG_FILE: &str = "config.yaml";
 const APP: &str = "apflow-host";
@@ -163,6 +164,8 @@ pub(crate) struct ConfigFile {
     pub(crate) telemetry: TelemetrySettings,
     /// How much callers may upload.
     pub(crate) files: FileSettings,
+    /// What the posts of cost policies are signed with.
+    pub(crate) webhook_secret: Option<WebhookSecret>,
 }
 
 /// A number from 1 to 1024. The default is enough to keep a machine busy while some attempts wait

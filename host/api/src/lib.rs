@@ -19,6 +19,7 @@ mod jobs;
 mod operation;
 mod page;
 mod plugins;
+mod policies;
 mod remote;
 mod run;
 mod schedules;
@@ -28,6 +29,7 @@ mod tasks;
 mod tokens;
 mod tools;
 mod uploads;
+mod usage;
 
 pub use api::Api;
 pub use approvals::{ApprovalList, ApproveTask, DenyTask, ListApprovals};
@@ -52,6 +54,9 @@ pub use plugins::{
     GrantPlugin, ListPlugins, LoadPlugin, LoadedPlugin, PluginForm, PluginList, ReleasePlugin,
     RemovePlugin, ShowPlugin, UploadPlugin,
 };
+pub use policies::{
+    ListPolicies, PolicyList, PolicySource, PutPolicy, RemovePolicy, ShowPolicy, ShownPolicy,
+};
 pub use remote::{Headers, Input, Method, Remote};
 pub use run::{Ran, RanParallel, RanTask, RunParallel, RunTask};
 pub use schedules::{
@@ -73,5 +78,6 @@ pub use uploads::{
     DeleteUpload, DeletedUpload, ListUploads, OpenUpload, OpenedUpload, ShownUpload, UploadFile,
     UploadList, Uploaded,
 };
+pub use usage::{ReportUsage, UsageReport};
 
-pub use apflow_engine::{Approval, Diagnosis, Events, Piece, SystemClock, Watch, chain};
+pub use apflow_engine::{Approval, Diagnosis, Events, Piece, Post, SystemClock, Watch, WebhookCall, chain};

@@ -8,6 +8,7 @@ use apflow_model::audit::AuditRules;
 use apflow_model::breaker::BreakerKey;
 use apflow_model::clock::{Clock, Timestamp};
 use apflow_model::concurrency::Admission;
+use apflow_model::cost_policy::CostPolicies;
 use apflow_model::file_settings::FileSettings;
 use apflow_model::id::{JobId, TaskId};
 use apflow_model::job::Job;
@@ -33,6 +34,7 @@ use crate::live::Live;
 use crate::lock::DispatchLock;
 use crate::looks::Looks;
 use crate::metrics::Metrics;
+use crate::notifications::Post;
 use crate::rates::Rates;
 use crate::registry::Registry;
 use crate::remembered::Remembered;
@@ -63,6 +65,10 @@ pub struct Settings {
     pub audit: AuditRules,
     /// What roles may do, at each moment.
     pub policies: Arc<CurrentPolicies>,
+    /// The cost policies in force: those of `policies`, and those of the database.
+    pub cost_policies: Arc<CostPolicies>,
+    /// Posts what cost policies notify of. None where nobody is told.
+    pub post: Option<Post>,
     /// Tells where the current span stands, for the HTTP requests of guests. None where they do not
     /// say so.
     pub trace: Option<fn() -> Option<TraceContext>>,
@@ -81,6 +87,8 @@ impl Default for Settings {
             tools: ToolSettings::default(),
             audit: AuditRules::default(),
             policies: Arc::default(),
+            cost_policies: Arc::default(),
+            post: None,
             trace: None,
         }
     }

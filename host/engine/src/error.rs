@@ -63,6 +63,18 @@ pub enum EngineError {
     /// The name is that of another's schedule. Nothing was stored.
     #[error("`{0}` is the name of somebody else's schedule: choose another")]
     ScheduleTaken(String),
+    /// There is no cost policy of this name.
+    #[error("there is no cost policy `{0}`: `apflow-host policies list` shows which there are")]
+    UnknownPolicy(String),
+    /// The cost policy is one of `policies.yaml`. Nothing was changed.
+    #[error(
+        "`policies.yaml` has the cost policy `{0}`: change it there, under `cost_policies`, or \
+         choose another name"
+    )]
+    PolicyInFile(String),
+    /// The cost policy itself is wrong. Nothing was stored.
+    #[error("{0}")]
+    InvalidPolicy(String),
     /// There is no token of this id, or it is another's.
     #[error("there is no token `{0}`: `apflow-host tokens list` shows which there are")]
     UnknownToken(TokenId),

@@ -19,6 +19,7 @@ mod clock;
 mod components;
 mod consents;
 mod cost;
+mod cost_policies;
 mod dispatch;
 mod doctor;
 mod draft;
@@ -37,6 +38,7 @@ mod load;
 mod lock;
 mod looks;
 mod metrics;
+mod notifications;
 mod plugins;
 mod port;
 mod quarantine;
@@ -61,6 +63,7 @@ mod tokens;
 mod tools;
 mod unstored;
 mod upload;
+mod usage;
 mod visible;
 mod watch;
 mod window;
@@ -73,6 +76,7 @@ pub use builtin::Builtin;
 pub use clock::SystemClock;
 pub use components::Components;
 pub use consents::Consents;
+pub use cost_policies::ListedPolicy;
 pub use doctor::Diagnosis;
 pub use engine::{DataDir, Engine, Settings};
 pub use error::{EngineError, chain};
@@ -82,6 +86,7 @@ pub use left::Content;
 pub use live::Live;
 pub use load::{LoadPlugin, Loaded};
 pub use lock::DispatchLock;
+pub use notifications::{Post, Posting, WebhookCall};
 pub use redrive::Again;
 pub use schedules::PutSchedule;
 pub use submit::{NewSubmission, Submission};
@@ -92,6 +97,6 @@ pub use written::Written;
 
 pub use apflow_store::{
     APPROVALS_PER_PAGE_MAX, ApprovalPage, AuditFilter, AuditPage, CHECKPOINTS_PER_PAGE_MAX,
-    FilePage, JobFilter, PastCheckpoint, RESULTS_PER_PAGE_MAX, SchedulePage, TOKENS_PER_PAGE_MAX,
-    TaskFilter, TokenPage, UploadPage, VALUES_PER_PAGE_MAX,
+    FilePage, JobFilter, KeptPolicy, PastCheckpoint, RESULTS_PER_PAGE_MAX, SchedulePage, TOKENS_PER_PAGE_MAX,
+    TaskFilter, TokenPage, UploadPage, UsageFilter, UsagePage, VALUES_PER_PAGE_MAX,
 };

@@ -21,6 +21,7 @@ use super::schedules::SchedulesVerb;
 use super::secrets::SecretsVerb;
 use super::tasks::TasksVerb;
 use super::tokens::{ConfigVerb, TokensVerb};
+use super::usage::Usage;
 use super::{grant, json};
 
 /// Runs untrusted executors safely: every one is a WASI component that gets only what was granted.
@@ -155,6 +156,8 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: BreakersVerb,
     },
+    /// Show what calls of models used and cost, as a table, JSON, CSV or bars.
+    Usage(Box<Usage>),
     /// List who did what and when, verify that it is as it was written, and export it.
     Audit {
         #[command(subcommand)]
@@ -165,7 +168,7 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: SecretsVerb,
     },
-    /// Show and check what roles may do.
+    /// Show what roles may do, keep cost policies, and check policies.yaml.
     Policies {
         #[command(subcommand)]
         verb: PoliciesVerb,
