@@ -103,7 +103,7 @@ pub(crate) async fn run(
 /// Whether the end of an attempt counts, however it was stopped.
 fn counts(claimed: &Claimed, stop: &Stop, ended: &Ended) -> bool {
     match stop.reason() {
-        None | Some(StopReason::Deadline | StopReason::Cancelled) => true,
+        None | Some(StopReason::Deadline | StopReason::Cancelled | StopReason::OverBudget) => true,
         // It was done before it was stopped.
         Some(StopReason::HostClosing) if ended.result.is_ok() => true,
         Some(reason @ (StopReason::LeaseLost | StopReason::HostClosing)) => {
@@ -134,9 +134,10 @@ async fn give(engine: &Arc<Engine>, claimed: &Claimed, found: CachedResult) {
 fn unbegun(reason: StopReason) -> Fault {
     let code = match reason {
         StopReason::Cancelled => FaultCode::Cancelled,
-        StopReason::LeaseLost | StopReason::HostClosing | StopReason::Deadline => {
-            FaultCode::HostLost
-        }
+        StopReason::LeaseLost
+        | StopReason::HostClosing
+        | StopReason::Deadline
+        | StopReason::OverBudget => FaultCode::HostLost,
     };
     Fault::new(code, "it was stopped before its executor was called")
 }

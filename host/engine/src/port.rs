@@ -7,7 +7,11 @@ use std::time::Duration;
 use apflow_model::clock::Clock;
 use apflow_model::event::{Happening, LogLine, Stream};
 use apflow_model::id::{JobId, TaskId};
-use apflow_sandbox::{Checkpoint, CheckpointError, PortFuture, Stop, StopReason, TaskPort};
+use apflow_model::money::TokenUse;
+use apflow_sandbox::{
+    BudgetError, Checkpoint, CheckpointError, ModelCall, PortFuture, Reservation, Stop, StopReason,
+    TaskPort,
+};
 use apflow_store::{Claimed, Hold, NewEvent, Store, StoreError};
 use tokio::sync::Notify;
 
@@ -197,21 +201,36 @@ impl TaskPort for Port {
         })
     }
 
-    fn tokens_remaining(&self) -> Option<u64> {
-        self.budget.as_ref().map(|budget| locked(budget).left)
+    fn tokens_remaining(&self) -> PortFuture<'_, Option<u64>> {
+        Box::pin(std::future::ready(self.budget.as_ref().map(|budget| locked(budget).left)))
     }
 
-    fn reserve_tokens(&self, tokens: u64) -> Result<(), u64> {
-        let Some(budget) = &self.budget else { return Ok(()) };
-        let mut budget = locked(budget);
-        budget.left = budget.left.checked_sub(tokens).ok_or(budget.left)?;
-        Ok(())
-    }
-
-    fn settle_tokens(&self, reserved: u64, used: u64) {
+    fn reserve(&self, call: ModelCall) -> PortFuture<'_, Result<Reservation, BudgetError>> {
+        let tokens = call.input.saturating_add(call.output);
+        let mut reserved = Ok(Reservation { number: 1, tokens, model: call.model });
         if let Some(budget) = &self.budget {
             let mut budget = locked(budget);
-            budget.left = budget.left.saturating_add(reserved).saturating_sub(used);
+            match budget.left.checked_sub(tokens) {
+                Some(left) => budget.left = left,
+                None => reserved = Err(BudgetError::Exhausted(budget.left)),
+            }
+        }
+        Box::pin(std::future::ready(reserved))
+    }
+
+    fn commit(&self, reservation: Reservation, used: TokenUse) -> PortFuture<'_, ()> {
+        if let Some(budget) = &self.budget {
+            let mut budget = locked(budget);
+            let left = budget.left.saturating_add(reservation.tokens);
+            budget.left = left.saturating_sub(used.total().0);
+        }
+        Box::pin(std::future::ready(()))
+    }
+
+    fn release(&self, reservation: Reservation) {
+        if let Some(budget) = &self.budget {
+            let mut budget = locked(budget);
+            budget.left = budget.left.saturating_add(reservation.tokens);
         }
     }
 

@@ -399,6 +399,7 @@ fn task_row(task: &Task, spec: &TaskSpec, lane: i64) -> Result<Value, StoreError
         lane,
         spec.uses_cache,
         spec.needs_approval,
+        spec.cost_policy,
     ]))
 }
 
@@ -416,7 +417,7 @@ const INSERT_TASKS: Sql = sql!(
     "\
     INSERT INTO task (id, job_id, reference, name, executor, state, parent_id, priority, run_at, \
                       timeout_ms, token_budget, model, backoff, attempts_max, waiting_count, \
-                      created_at, allow, deadline, lane_id, uses_cache, needs_approval) \
+                      created_at, allow, deadline, lane_id, uses_cache, needs_approval, cost_policy) \
     SELECT CAST(value->>0 AS BIGINT), CAST(value->>1 AS BIGINT), value->>2, value->>3, \
            value->>4, CAST(value->>5 AS BIGINT), CAST(value->>6 AS BIGINT), \
            CAST(value->>7 AS BIGINT), CAST(value->>8 AS BIGINT), \
@@ -424,7 +425,7 @@ const INSERT_TASKS: Sql = sql!(
            value->>12, CAST(value->>13 AS BIGINT), CAST(value->>14 AS BIGINT), \
            CAST(value->>15 AS BIGINT), value->>16, CAST(value->>17 AS BIGINT), \
            CAST(value->>18 AS BIGINT), CAST(value->>19 AS BOOLEAN), \
-           CAST(value->>20 AS BOOLEAN) FROM ",
+           CAST(value->>20 AS BOOLEAN), value->>21 FROM ",
     ROWS
 );
 
