@@ -63,6 +63,10 @@ const CLASSES: &[(&str, Class)] = &[
     ("plugins.release", Nobodys),
     ("plugins.remove", Nobodys),
     ("plugins.show", Nobodys),
+    ("policies.list", Nobodys),
+    ("policies.put", Nobodys),
+    ("policies.remove", Nobodys),
+    ("policies.show", Nobodys),
     ("run.parallel", Nobodys),
     ("run.task", Nobodys),
     ("schedules.list", Nobodys),
@@ -90,6 +94,7 @@ const CLASSES: &[(&str, Class)] = &[
     ("tools.show", Nobodys),
     ("uploads.delete", Upload),
     ("uploads.list", Nobodys),
+    ("usage.report", Nobodys),
 ];
 
 /// A verb, as it is called from afar.

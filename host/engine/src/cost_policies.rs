@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use apflow_model::cost_policy::CostPolicy;
+use apflow_model::cost_policy::{CostPolicies, CostPolicy};
 use apflow_store::{COST_POLICIES_MAX, KeptPolicy};
 
 use crate::engine::Engine;
@@ -116,7 +116,7 @@ impl Engine {
         let all = self.all_cost_policies().await?.into_values().map(|one| match one {
             ListedPolicy::OfFile(policy) | ListedPolicy::Put(KeptPolicy { policy, .. }) => policy,
         });
-        self.settings.cost_policies.replace(all);
+        self.cost_policies().replace(all);
         Ok(())
     }
 
@@ -125,6 +125,11 @@ impl Engine {
         if let Err(error) = self.read_cost_policies().await {
             tracing::warn!(error = chain(&error), "the cost policies could not be read");
         }
+    }
+
+    /// Those in force.
+    pub(crate) fn cost_policies(&self) -> &CostPolicies {
+        &self.settings.cost_policies
     }
 
     async fn all_cost_policies(&self) -> Result<BTreeMap<String, ListedPolicy>, EngineError> {
