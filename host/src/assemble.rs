@@ -10,6 +10,7 @@ use apflow_engine::{
     Breakers, Builtin, Components, Consents, DataDir, DispatchLock, Engine, EngineError, Files,
     Live, SystemClock,
 };
+use apflow_model::cost_policy::CostRules;
 use apflow_model::secret::{Destinations, Secret};
 use apflow_sandbox::{
     CodeCache, CompileIn, CompileLimits, OwnClient, PortFuture, Sandbox, SecretSource,
@@ -99,7 +100,7 @@ impl Host {
                 tools: config.file.tools,
                 audit: config.file.audit,
                 policies: Arc::clone(&config.policies),
-                cost_policies: Arc::default(),
+                cost: CostRules::default(),
                 post: Some(webhook::post(config.file.webhook_secret.as_ref())),
                 trace: config.file.telemetry.propagate.then_some(spans::current),
             },

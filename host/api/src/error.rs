@@ -95,6 +95,7 @@ impl ApiError {
                 EngineError::InvalidSchedule(_) => Code::InvalidSchedule,
                 EngineError::UnknownSchedule(_) => Code::UnknownSchedule,
                 EngineError::ScheduleTaken(_) => Code::ScheduleTaken,
+                EngineError::UnknownBudget(_) => Code::UnknownBudget,
                 EngineError::UnknownPolicy(_) => Code::UnknownPolicy,
                 EngineError::PolicyInFile(_) => Code::PolicyInFile,
                 EngineError::UnknownToken(_) => Code::UnknownToken,

@@ -9,6 +9,7 @@ use crate::api::Api;
 use crate::approvals::{ApproveTask, DenyTask, ListApprovals};
 use crate::audit::ListAudit;
 use crate::breakers::{ListBreakers, ResetBreaker, ResetBreakers};
+use crate::budgets::{ListBudgets, RemoveBudget, SetBudget};
 use crate::cache::{ClearCache, ListCache};
 use crate::caller::Caller;
 use crate::code::Code;
@@ -118,6 +119,9 @@ pub const TABLE: &[Entry] = &[
     entry::<ListUploads>(),
     entry::<DeleteUpload>(),
     entry::<ReportUsage>(),
+    entry::<ListBudgets>(),
+    entry::<SetBudget>(),
+    entry::<RemoveBudget>(),
     entry::<ListPolicies>(),
     entry::<ShowPolicy>(),
     entry::<PutPolicy>(),

@@ -64,6 +64,10 @@ pub(crate) async fn run(
     stop: Stop,
     place: Option<OwnedSemaphorePermit>,
 ) {
+    if let Some(reason) = &claimed.refused {
+        let fault = Fault::new(FaultCode::BudgetExhausted, reason.as_str());
+        return end_unbegun(engine, claimed, &stop, fault).await;
+    }
     let prepared = tokio::select! {
         prepared = prepare(engine, claimed) => prepared,
         reason = stop.stopped() => Err(unbegun(reason)),
@@ -74,7 +78,7 @@ pub(crate) async fn run(
         Ok(Beginning::Given(found)) => return give(engine, claimed, found).await,
         Err(fault) => return end_unbegun(engine, claimed, &stop, fault).await,
     };
-    let port = Arc::new(Port::new(engine, claimed, stop.clone()));
+    let port = Arc::new(Port::new(engine, claimed, plugin.plugin.tool.is_some(), stop.clone()));
     if miss.is_some() {
         port.keep(Happening::CacheMiss);
     }
@@ -88,14 +92,15 @@ pub(crate) async fn run(
     let timed_out = stop.reason() == Some(StopReason::Deadline);
     let outcome = breakers.judge(fault, timed_out, ended.is_outside);
     let fault = fault.map(ToString::to_string);
-    let (ended, files) = keep(claimed, workplace, ended).await;
+    let (mut ended, files) = keep(claimed, workplace, ended).await;
+    let spending = port.end_spending(&mut ended.usage);
     drop(place);
     // Both are queued at once, in this order: a task that is ready again finds its executor's breaker
     // where this attempt left it.
     let own = plugin.plugin.tool.as_ref().and_then(|tool| tool.circuit_breaker);
     let moving = breakers.attempt_ended((&claimed.executor, own), began, outcome, fault);
     let run = cache::run(&plugin.plugin, &ended, miss, engine.now());
-    let said = Said { files, events: port.take_events(), run };
+    let said = Said { files, events: port.take_events(), run, spending };
     let settling = settle::settle(engine, claimed, ended, said);
     tokio::join!(moving, settling);
 }

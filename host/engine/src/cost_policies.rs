@@ -129,7 +129,7 @@ impl Engine {
 
     /// Those in force.
     pub(crate) fn cost_policies(&self) -> &CostPolicies {
-        &self.settings.cost_policies
+        &self.settings.cost.policies
     }
 
     async fn all_cost_policies(&self) -> Result<BTreeMap<String, ListedPolicy>, EngineError> {

@@ -8,7 +8,7 @@ use apflow_model::audit::AuditRules;
 use apflow_model::breaker::BreakerKey;
 use apflow_model::clock::{Clock, Timestamp};
 use apflow_model::concurrency::Admission;
-use apflow_model::cost_policy::CostPolicies;
+use apflow_model::cost_policy::CostRules;
 use apflow_model::file_settings::FileSettings;
 use apflow_model::id::{JobId, TaskId};
 use apflow_model::job::Job;
@@ -23,6 +23,7 @@ use tokio::sync::{Mutex, Notify, RwLock, Semaphore};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::breakers::{Breakers, ListedBreaker};
+use crate::budget::Purse;
 use crate::builtin::Builtin;
 use crate::clock::SharedClock;
 use crate::components::Components;
@@ -65,8 +66,9 @@ pub struct Settings {
     pub audit: AuditRules,
     /// What roles may do, at each moment.
     pub policies: Arc<CurrentPolicies>,
-    /// The cost policies in force: those of `policies`, and those of the database.
-    pub cost_policies: Arc<CostPolicies>,
+    /// What the calls of models are governed by. The policies in force are put there: those of
+    /// `policies`, and those of the database.
+    pub cost: CostRules,
     /// Posts what cost policies notify of. None where nobody is told.
     pub post: Option<Post>,
     /// Tells where the current span stands, for the HTTP requests of guests. None where they do not
@@ -87,7 +89,7 @@ impl Default for Settings {
             tools: ToolSettings::default(),
             audit: AuditRules::default(),
             policies: Arc::default(),
-            cost_policies: Arc::default(),
+            cost: CostRules::default(),
             post: None,
             trace: None,
         }
@@ -120,6 +122,8 @@ pub struct Engine {
     pub(crate) clock: Arc<SharedClock>,
     pub(crate) registry: Registry,
     pub(crate) breakers: Arc<Breakers>,
+    /// What this process holds of budgets.
+    pub(crate) purse: Arc<Purse>,
     pub(crate) rates: Rates,
     pub(crate) looks: Looks,
     /// The tokens that callers showed lately.
@@ -158,7 +162,10 @@ impl Engine {
     ) -> Arc<Self> {
         let places = Arc::new(Semaphore::new(settings.attempts_max as usize));
         Arc::new(Self {
-            store: store.admitting(settings.admission).caching(settings.tools.cache),
+            store: store
+                .admitting(settings.admission)
+                .caching(settings.tools.cache)
+                .governed_by(settings.cost.clone()),
             live: std::sync::RwLock::new(Arc::new(settings.live.clone())),
             settings,
             sandbox: Arc::new(sandbox),
@@ -169,6 +176,7 @@ impl Engine {
             clock: Arc::new(SharedClock::new(clock)),
             registry: Registry::new(builtins),
             breakers,
+            purse: Arc::default(),
             rates: Rates::default(),
             looks: Looks::default(),
             remembered: Remembered::default(),

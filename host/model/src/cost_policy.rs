@@ -11,6 +11,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::money::{MicroUsd, TokenUse};
+
 /// The most thresholds that a policy has.
 pub const THRESHOLDS_MAX: usize = 16;
 
@@ -350,6 +352,31 @@ impl CostPolicies {
 
     fn read(&self) -> RwLockReadGuard<'_, BTreeMap<String, Arc<CostPolicy>>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the tokens of one call of a model cost. None when its price is not known.
+pub type Pricing = Arc<dyn Fn(&str, TokenUse) -> Option<MicroUsd> + Send + Sync>;
+
+/// What the calls of models are governed by.
+#[derive(Clone)]
+pub struct CostRules {
+    /// What happens on the way to a cap.
+    pub policies: Arc<CostPolicies>,
+    /// What calls cost.
+    pub pricing: Pricing,
+}
+
+/// No policy, and no price.
+impl Default for CostRules {
+    fn default() -> Self {
+        Self { policies: Arc::default(), pricing: Arc::new(|_, _| None) }
+    }
+}
+
+impl fmt::Debug for CostRules {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("CostRules").field("policies", &self.policies).finish_non_exhaustive()
     }
 }
 

@@ -9,6 +9,7 @@ pub mod audit;
 pub mod auth;
 pub mod breaker;
 pub mod budget;
+pub mod budget_key;
 pub mod cache;
 pub mod capability;
 pub mod claims;

@@ -15,6 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::approvals::ApprovalsVerb;
 use super::audit::AuditVerb;
+use super::budgets::BudgetsVerb;
 use super::cache::CacheVerb;
 use super::policies::PoliciesVerb;
 use super::schedules::SchedulesVerb;
@@ -155,6 +156,11 @@ pub(crate) enum Verb {
     Breakers {
         #[command(subcommand)]
         verb: BreakersVerb,
+    },
+    /// Set what principals may spend, and show what is left of it.
+    Budgets {
+        #[command(subcommand)]
+        verb: BudgetsVerb,
     },
     /// Show what calls of models used and cost, as a table, JSON, CSV or bars.
     Usage(Box<Usage>),

@@ -6,6 +6,7 @@ mod asked;
 mod audit;
 mod bench;
 mod breakers;
+mod budgets;
 mod cache;
 mod compile;
 mod doctor;
@@ -131,6 +132,7 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         Verb::Breakers { verb: BreakersVerb::Reset { key, .. } } => {
             breakers::reset(&config()?, key, output).await
         }
+        Verb::Budgets { verb } => budgets::run(&config()?, verb, output).await,
         Verb::Usage(usage) => usage::run(&config()?, *usage, output).await,
         Verb::Audit { verb } => audit::run(config, verb, output).await,
         Verb::Secrets { verb: secrets::SecretsVerb::List } => {

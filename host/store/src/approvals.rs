@@ -367,7 +367,8 @@ pub(crate) async fn of_task(
 
 fn tell(task: &mut Task, approvals: Vec<Approval>) {
     let waits = approvals.iter().any(|approval| approval.decided.is_none());
-    task.parked_for = (waits && task.state == TaskState::Parked).then_some(ParkedFor::Approval);
+    let parked_for = if waits { ParkedFor::Approval } else { ParkedFor::Budget };
+    task.parked_for = (task.state == TaskState::Parked).then_some(parked_for);
     task.approvals = approvals;
 }
 

@@ -17,6 +17,7 @@ use tracing::field::display;
 
 use crate::admission::{self, Newcomer};
 use crate::breakers;
+use crate::budgets;
 use crate::chain;
 use crate::connection::{Connection, Query, Row, query};
 use crate::dialect::{Sql, sql};
@@ -266,6 +267,7 @@ pub(crate) struct Submit {
     inputs: String,
     dependencies: String,
     uploads: String,
+    budgets: String,
     events: String,
 }
 
@@ -294,6 +296,7 @@ fn plan(
     let first_state = |task: &Task| Draft::of_state(id, task.id, task.state, now);
     let events: Vec<_> = (1..).zip(tasks.iter().map(first_state)).collect();
     let count = tasks.len();
+    let task_ids: Vec<_> = tasks.iter().map(|task| task.id).collect();
     let (name, state) = (&new.spec.name, JobState::Pending);
     let hops = Some(&new.spec.hops).filter(|hops| !hops.is_empty()).map(ToString::to_string);
     let grants = row::text(&new.grants)?;
@@ -310,6 +313,7 @@ fn plan(
         inputs: row::items(pairs().map(|(task, spec)| Ok((task.id.0, row::text(&spec.inputs)?))))?,
         dependencies: row::items(edges)?,
         uploads: row::items(uploads)?,
+        budgets: budgets::items(id, &task_ids, &new.spec, now)?,
         events: events::items(&events)?,
     };
     let job = Job {
@@ -495,6 +499,7 @@ impl WriteGroup for Submit {
             (INSERT_DEPENDENCIES, array(|rows| &rows.dependencies)),
             (INSERT_UPLOADS, uploads.clone()),
             (USE_UPLOADS, uploads),
+            (budgets::INSERT, array(|rows| &rows.budgets)),
             (events::INSERT, array(|rows| &rows.events)),
         ];
         for (sql, rows) in inserts {

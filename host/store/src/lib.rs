@@ -24,6 +24,12 @@ mod attempts;
 mod cancel;
 mod redrive;
 mod settle;
+mod spending;
+
+mod budgets;
+mod charges;
+mod governed;
+mod reserve;
 
 mod dependents;
 
@@ -89,9 +95,11 @@ pub use crate::attempts::{End, RunSource, Settled, Settlement, ToolRun};
 pub use crate::audit::{AuditFilter, AuditPage, LINES_PER_PAGE_MAX};
 pub use crate::bare::BareTable;
 pub use crate::breakers::{BREAKERS_MAX, BreakerMove, KeptBreaker, Moved};
+pub use crate::budgets::{BudgetId, NewBudget};
 pub use crate::cache::{CachedResult, NewResult, RESULTS_PER_PAGE_MAX};
 pub use crate::cancel::Cancelled;
 pub use crate::chain::Chain;
+pub use crate::charges::{CHARGES_PER_PURGE_MAX, Charged};
 pub use crate::checkpoints::{
     CHECKPOINT_BYTES_MAX, CHECKPOINTS_MAX, CHECKPOINTS_PER_PAGE_MAX, Checkpoint, PastCheckpoint,
     VALUES_PER_PAGE_MAX,
@@ -112,9 +120,11 @@ pub use crate::notifications::Notification;
 pub use crate::purge::{Purge, ROWS_PER_SLICE_MAX, Slice};
 pub use crate::recovery::{HOST_LOSSES_MAX, Recovered};
 pub use crate::redrive::{RedriveChoice, Redriven};
+pub use crate::reserve::{Asked, Line, Reserved, Reserving};
 pub use crate::retention::RemovedUploads;
 pub use crate::schedules::{Due, Fired, NewSchedule, SCHEDULES_PER_PAGE_MAX, SchedulePage};
 pub use crate::sessions::SessionId;
+pub use crate::spending::{NewCharge, Spending};
 pub use crate::standing::Places;
 pub use crate::stock::{PluginCounts, Stock, ToolCounts};
 pub use crate::store::Store;
