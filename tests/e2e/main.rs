@@ -32,6 +32,7 @@ mod audit;
 mod author;
 mod batches;
 mod breakers;
+mod budgets;
 mod broken_folders;
 mod cancelling;
 mod code_cache;

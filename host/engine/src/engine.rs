@@ -35,11 +35,11 @@ use crate::live::Live;
 use crate::lock::DispatchLock;
 use crate::looks::Looks;
 use crate::metrics::Metrics;
-use crate::notifications::Post;
 use crate::rates::Rates;
 use crate::registry::Registry;
 use crate::remembered::Remembered;
 use crate::stage::Drain;
+use crate::webhook::Post;
 
 /// How often a waiting caller looks a job up, in case it missed the news of its end.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);

@@ -1,7 +1,6 @@
 //! Posts what cost policies notify of. Each is posted at least once: whoever is told knows a second
 //! time by its id.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::engine::Engine;
 use crate::error::{EngineError, chain};
+use crate::webhook::{Post, WebhookCall};
 
 /// How often to look for what is to be posted.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -24,23 +24,6 @@ const WAIT_BASE: Duration = Duration::from_secs(1);
 const WAIT_MAX: Duration = Duration::from_hours(1);
 /// How often one is posted at most. With the waits between, that takes about nine hours.
 const TRIES_MAX: u32 = 20;
-
-/// Something to be posted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WebhookCall {
-    /// What it is known by, each time that it is posted.
-    pub id: String,
-    /// Where it goes.
-    pub url: String,
-    /// The JSON.
-    pub body: String,
-}
-
-/// What becomes of a post: a sentence says why it was not taken.
-pub type Posting = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
-
-/// How the host posts.
-pub type Post = Arc<dyn Fn(WebhookCall) -> Posting + Send + Sync>;
 
 impl Engine {
     /// Posts what is due.
