@@ -39,6 +39,7 @@ use crate::rates::Rates;
 use crate::registry::Registry;
 use crate::remembered::Remembered;
 use crate::stage::Drain;
+use crate::webhook::Post;
 
 /// How often a waiting caller looks a job up, in case it missed the news of its end.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -65,8 +66,11 @@ pub struct Settings {
     pub audit: AuditRules,
     /// What roles may do, at each moment.
     pub policies: Arc<CurrentPolicies>,
-    /// What the calls of models are governed by.
+    /// What the calls of models are governed by. The policies in force are put there: those of
+    /// `policies`, and those of the database.
     pub cost: CostRules,
+    /// Posts what cost policies notify of. None where nobody is told.
+    pub post: Option<Post>,
     /// Tells where the current span stands, for the HTTP requests of guests. None where they do not
     /// say so.
     pub trace: Option<fn() -> Option<TraceContext>>,
@@ -86,6 +90,7 @@ impl Default for Settings {
             audit: AuditRules::default(),
             policies: Arc::default(),
             cost: CostRules::default(),
+            post: None,
             trace: None,
         }
     }

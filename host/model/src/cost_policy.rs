@@ -19,6 +19,9 @@ pub const THRESHOLDS_MAX: usize = 16;
 /// The most models that a chain has.
 pub const CHAIN_MAX: usize = 16;
 
+/// The longest address of a webhook, in bytes.
+const WEBHOOK_BYTES_MAX: usize = 2_048;
+
 /// The longest name of a policy, in bytes.
 pub const NAME_BYTES_MAX: usize = 64;
 
@@ -181,7 +184,10 @@ impl CostPolicy {
         }
         self.thresholds.iter().find_map(|threshold| match &threshold.action {
             Action::Downgrade { chain } => chain_fault(chain).map(|message| ("chain", message)),
-            Action::Block | Action::Notify { .. } | Action::Continue => None,
+            Action::Notify { webhook: Some(url) } => {
+                webhook_fault(url).map(|message| ("webhook", message))
+            }
+            Action::Block | Action::Notify { webhook: None } | Action::Continue => None,
         })
     }
 
@@ -214,6 +220,21 @@ fn chain_fault(chain: &[String]) -> Option<String> {
     }
     let wrong = chain.iter().find(|model| model.is_empty() || model.len() > 256)?;
     Some(format!("`{wrong}` is no name of a model: expected `PROVIDER/MODEL`"))
+}
+
+fn webhook_fault(url: &str) -> Option<String> {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let authority = rest.and_then(|rest| rest.split(['/', '?']).next()).unwrap_or_default();
+    let is_plain = url.bytes().all(|byte| byte.is_ascii_graphic());
+    // A name and a password would stand in the log.
+    let is_right = !authority.is_empty() && !authority.contains('@') && is_plain;
+    let is_right = is_right && url.len() <= WEBHOOK_BYTES_MAX;
+    (!is_right).then(|| {
+        format!(
+            "is no address that can be posted to: expected `https://HOST/PATH`, without a user, of \
+             at most {WEBHOOK_BYTES_MAX} bytes"
+        )
+    })
 }
 
 /// What a decision is about: a call that is about to be made, or a task that is about to start.
@@ -482,6 +503,10 @@ mod tests {
         assert_eq!(field(right.clone()), None);
         assert_eq!(field(CostPolicy { name: "a b".to_owned(), ..right.clone() }), Some("name"));
         assert_eq!(field(CostPolicy { thresholds: Vec::new(), ..right }), Some("thresholds"));
+        for webhook in ["ftp://x", "https://", "http://a:b@x/", "http://x y", "x.example"] {
+            let wrong = json!([{"at": 1, "action": "notify", "webhook": webhook}]);
+            assert_eq!(field(policy(wrong)), Some("webhook"), "{webhook}");
+        }
         for chain in [json!([]), json!(["a", "a"]), json!([""])] {
             let wrong = json!([{"at": 1, "action": "downgrade", "chain": chain}]);
             assert_eq!(field(policy(wrong)), Some("chain"));

@@ -82,4 +82,10 @@ mod tokens;
 #[cfg(test)]
 mod tool_runs;
 #[cfg(test)]
+mod cost_policies;
+#[cfg(test)]
+mod notifications;
+#[cfg(test)]
+mod usage;
+#[cfg(test)]
 mod writer;
