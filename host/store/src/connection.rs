@@ -102,6 +102,13 @@ impl Connection<'_> {
         ran
     }
 
+    /// Runs a statement on a file that does its work when it is prepared, and not when one that was
+    /// prepared is run again, as `PRAGMA synchronous` does.
+    pub(crate) async fn run_anew(&mut self, sql: &'static str) -> Result<(), sqlx::Error> {
+        let Self::Sqlite(file) = self else { return Ok(()) };
+        sqlx::raw_sql(sql).execute(file.own()).await.map(drop)
+    }
+
     /// Runs what waits for the next statement, and lets nothing wait from now on.
     pub(crate) async fn hurry(&mut self) -> Result<(), sqlx::Error> {
         let Self::Sqlite(file) = self else { return Ok(()) };

@@ -45,6 +45,19 @@ pub(crate) const BEGIN: Sql = Sql {
     postgres: "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock(107135382613879)",
 };
 
+/// Begins a change as [`BEGIN`] does, whose commit does not wait for the disk. On a file it is
+/// [`sync_of_file`] that says so.
+pub(crate) const BEGIN_UNSYNCED: Sql = Sql {
+    sqlite: BEGIN.sqlite,
+    postgres: "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit TO off; \
+               SELECT pg_advisory_xact_lock(107135382613879)",
+};
+
+/// Says whether all commits to a file from now on wait for the disk.
+pub(crate) const fn sync_of_file(is_synced: bool) -> &'static str {
+    if is_synced { "PRAGMA synchronous = FULL" } else { "PRAGMA synchronous = NORMAL" }
+}
+
 /// Begins reads that all see the same moment.
 pub(crate) const BEGIN_SNAPSHOT: Sql =
     Sql { sqlite: "BEGIN", postgres: "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY" };

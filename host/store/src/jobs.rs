@@ -96,6 +96,25 @@ impl Store {
         Ok(job)
     }
 
+    /// Stores a job as [`Store::submit`] does, for a caller who is told nothing of it before it has
+    /// ended: its end takes it along to the disk. Until then it survives a crash of the process, and
+    /// the loss of power only after [`Store::sync`] or another synced write. What its tasks do must
+    /// not be seen outside of the database before they have ended.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::submit`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Store::submit`].
+    pub async fn submit_until_ended(&self, job: NewJob, now: Timestamp) -> Result<Job, StoreError> {
+        let (job, mut rows) = self.plan(&job, now).await?;
+        rows.is_synced = false;
+        self.write(rows).await?;
+        Ok(job)
+    }
+
     /// Stores a job as [`Store::submit`] does, unless its key stands for one already.
     ///
     /// The key and the job are stored in one transaction, and a crash leaves both or neither. So of
@@ -259,6 +278,8 @@ fn read(row: &Row) -> Result<Job, StoreError> {
 /// has little to do, and can store many jobs at once.
 pub(crate) struct Submit {
     /// None for a job without a key.
+    /// Whether it is on the disk once it is answered.
+    is_synced: bool,
     wanted: Option<Wanted>,
     newcomer: Newcomer,
     job: String,
@@ -301,6 +322,7 @@ fn plan(
     let job = (id.0, name, &new.principal, state.name(), grants, count, now.unix_ms(), hops, role);
     let principal = new.principal.clone();
     let rows = Submit {
+        is_synced: true,
         wanted: None,
         newcomer: Newcomer { admission, principal, tasks: count as u64 },
         job: row::text(&job)?,
@@ -465,6 +487,10 @@ impl WriteGroup for Submit {
 
     fn is_change(earlier: &Option<JobId>) -> bool {
         earlier.is_none()
+    }
+
+    fn is_synced(&self) -> bool {
+        self.is_synced
     }
 
     async fn apply_group(

@@ -61,6 +61,7 @@ mod commit;
 mod link;
 mod notes;
 mod standing;
+mod sync;
 mod write;
 mod writer;
 
