@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use apflow_model::id::JobId;
 use apflow_model::job::Job;
+use apflow_model::state::JobState;
 use apflow_model::visible::Visible;
 use tracing::Instrument;
 
@@ -31,9 +32,11 @@ impl Engine {
         submission: NewSubmission,
         wait: Duration,
     ) -> Result<Job, EngineError> {
-        let principal = submission.principal.clone();
         let submitting = self.submit_new(submission, Told::AtItsEnd).instrument(submit::span());
-        let job = self.wait_up_to(wait, submitting.await?, principal.sees()).await?;
+        let submitted = submitting.await?;
+        let ended = tokio::time::timeout(wait, self.hear_end(submitted.id, true)).await;
+        ended.unwrap_or(Ok(()))?;
+        let job = self.store.find_job(submitted.id).await?.unwrap_or(submitted);
         if !job.state.is_end() {
             self.store.sync().await?;
         }
@@ -69,21 +72,29 @@ impl Engine {
         if !self.sees_job(id, visible).await? {
             return Ok(None);
         }
+        self.hear_end(id, false).await?;
+        Ok(self.store.find_job(id).await?)
+    }
+
+    /// Waits for the end of a job. Of a new one it is known by heart whether it has ended already.
+    async fn hear_end(&self, id: JobId, mut is_new: bool) -> Result<(), EngineError> {
         let end = self.hub.end_of(id);
         loop {
             // From here on the end is heard, so none slips by between the look and the wait.
             let ended = end.bell.notified();
-            match self.store.job_state(id).await? {
-                None => return Ok(None),
-                Some(state) if state.is_end() => break,
-                Some(_) => {}
+            let is_over = if std::mem::take(&mut is_new) {
+                self.hub.has_just_ended(id)
+            } else {
+                self.store.job_state(id).await?.is_none_or(JobState::is_end)
+            };
+            if is_over {
+                return Ok(());
             }
             tokio::select! {
-                () = ended => break,
+                () = ended => return Ok(()),
+                () = self.drain.over() => return Ok(()),
                 () = tokio::time::sleep(LOOK_AGAIN) => {}
-                () = self.drain.over() => break,
             }
         }
-        Ok(self.store.find_job(id).await?)
     }
 }

@@ -80,6 +80,26 @@ pub(crate) const FIRST_OF_LANES: Sql = Sql {
       ORDER BY priority, run_at, id LIMIT $2) AS head",
 };
 
+/// The first `$3` ready tasks of each of the first `$2` lanes after `$1` that have some, as
+/// [`FIRST_OF_LANES`] finds them.
+pub(crate) const FIRST_OF_READY: Sql = Sql {
+    sqlite: "\
+    SELECT head.lane_id, head.priority, head.run_at, head.id \
+    FROM (SELECT lane_id FROM tally WHERE state = 2 AND lane_id > $1 \
+          ORDER BY lane_id LIMIT $2) AS wanted \
+    JOIN task AS head ON head.id IN ( \
+      SELECT id FROM task WHERE lane_id = wanted.lane_id AND state = 2 \
+      ORDER BY priority, run_at, id LIMIT $3)",
+    postgres: "\
+    SELECT head.lane_id, head.priority, head.run_at, head.id \
+    FROM (SELECT lane_id FROM tally WHERE state = 2 AND lane_id > $1 \
+          ORDER BY lane_id LIMIT $2) AS wanted \
+    CROSS JOIN LATERAL ( \
+      SELECT lane_id, priority, run_at, id FROM task \
+      WHERE lane_id = wanted.lane_id AND state = 2 \
+      ORDER BY priority, run_at, id LIMIT $3) AS head",
+};
+
 /// A number for a process that makes ids, which no other has that makes some at the same time. Two
 /// processes on one file are few, so there it is drawn.
 pub(crate) const NODE: Sql =

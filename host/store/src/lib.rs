@@ -66,6 +66,7 @@ mod write;
 mod writer;
 
 mod address;
+mod argument;
 mod clock;
 mod connect;
 mod connection;

@@ -36,12 +36,11 @@ impl Link {
     ///
     /// [`StoreError::Unavailable`] as long as none can be made.
     pub(crate) async fn connection(&mut self) -> Result<Connection<'_>, StoreError> {
-        let own = match self.own.take() {
-            Some(own) => own,
-            None => {
-                self.is_synced = true;
-                connect::writer(&self.address).await.map_err(StoreError::unreachable)?
-            }
+        let own = if let Some(own) = self.own.take() {
+            own
+        } else {
+            self.is_synced = true;
+            connect::writer(&self.address).await.map_err(StoreError::unreachable)?
         };
         Ok(self.own.insert(own).connection_after(&mut self.before))
     }
@@ -53,18 +52,18 @@ impl Link {
     ///
     /// As [`Link::connection`], and when it cannot be begun.
     pub(crate) async fn begin(&mut self, is_synced: bool) -> Result<Connection<'_>, StoreError> {
-        let begin = if is_synced { BEGIN } else { BEGIN_UNSYNCED };
+        let sql = if is_synced { BEGIN } else { BEGIN_UNSYNCED };
         let mut connection = self.connection().await?;
         if let Connection::Sqlite(_) = connection {
             self.sync_file(is_synced).await?;
-            query(begin).later(&mut self.connection().await?).await?;
+            query(sql).later(&mut self.connection().await?).await?;
             return self.connection().await;
         }
-        let begun = connection.run(begin).await.map_err(StoreError::from);
+        let begun = connection.run(sql).await.map_err(StoreError::from);
         match begun {
             Err(error) if error.trouble() == Some(Trouble::Lost) => {
                 self.lose();
-                self.connection().await?.run(begin).await?;
+                self.connection().await?.run(sql).await?;
             }
             begun => begun?,
         }

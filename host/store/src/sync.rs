@@ -1,15 +1,38 @@
-//! Waiting for the disk.
+//! Waiting for the disk, and not waiting.
 //!
 //! Most writes are on the disk once they are answered. Those that are not outlive a crash of the
 //! process, since the system has their bytes, but not the loss of power.
 
+use apflow_model::clock::Timestamp;
+use apflow_model::job::Job;
+
 use crate::connection::Connection;
 use crate::dialect::PROBE;
 use crate::error::StoreError;
+use crate::jobs::NewJob;
 use crate::store::Store;
 use crate::write::{Turn, Write};
 
 impl Store {
+    /// Stores a job as [`Store::submit`] does, for a caller who is told nothing of it before it has
+    /// ended: its end takes it along to the disk. Until then it survives a crash of the process, and
+    /// the loss of power only after [`Store::sync`] or another synced write. What its tasks do must
+    /// not be seen outside of the database before they have ended.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::submit`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Store::submit`].
+    pub async fn submit_until_ended(&self, job: NewJob, now: Timestamp) -> Result<Job, StoreError> {
+        let (job, mut rows) = self.plan(&job, now).await?;
+        rows.is_synced = false;
+        self.write(rows).await?;
+        Ok(job)
+    }
+
     /// Waits until all that was written before is on the disk.
     ///
     /// # Errors
@@ -44,9 +67,6 @@ impl Write for Sync {
 
 #[cfg(test)]
 mod tests {
-    use apflow_model::clock::Timestamp;
-    use serde_json::json;
-
     use super::*;
     use crate::address::Address;
     use crate::connection::query;
@@ -66,7 +86,7 @@ mod tests {
 
         async fn apply(&self, connection: &mut Connection<'_>) -> Result<i64, StoreError> {
             let rows = query("PRAGMA synchronous").fetch_all(connection).await?;
-            Ok(row::number(&rows[0], "synchronous")?)
+            row::number(&rows[0], "synchronous")
         }
     }
 
