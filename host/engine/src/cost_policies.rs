@@ -117,6 +117,7 @@ impl Engine {
             ListedPolicy::OfFile(policy) | ListedPolicy::Put(KeptPolicy { policy, .. }) => policy,
         });
         self.cost_policies().replace(all);
+        self.purse.has_news();
         Ok(())
     }
 
