@@ -69,6 +69,10 @@ impl Purse {
         locked(&self.blocks).entry(budget).or_default().left += amount;
     }
 
+    fn has_some(&self) -> bool {
+        locked(&self.blocks).values().any(|block| block.left > 0)
+    }
+
     /// Takes everything out, so that it can be given back.
     fn empty(&self) -> Vec<(BudgetId, u64)> {
         let mut blocks = locked(&self.blocks);
@@ -232,14 +236,13 @@ impl Wallet {
             model: wanted.clone(),
             most,
             given_back: Vec::new(),
+            asks_again: self.purse.has_some(),
         };
         let mut answer = self.ask(asked.clone()).await?;
-        if !matches!(answer, Reserving::Reserved(_)) {
+        if !matches!(answer, Reserving::Reserved(_)) && asked.asks_again {
             // What this process holds for other calls must not be what is missing.
-            asked.given_back = self.purse.empty();
-            if !asked.given_back.is_empty() {
-                answer = self.ask(asked).await?;
-            }
+            (asked.given_back, asked.asks_again) = (self.purse.empty(), false);
+            answer = self.ask(asked).await?;
         }
         let Reserved { model, lines } = match answer {
             Reserving::Reserved(reserved) => reserved,
@@ -293,8 +296,7 @@ impl Wallet {
         }
         let (number, at) = (reservation.number, self.clock.now());
         let (is_tool, tokens) = (self.is_tool, used);
-        let charge =
-            NewCharge { number, at, is_tool, wanted, model, tokens, cost, from_blocks };
+        let charge = NewCharge { number, at, is_tool, wanted, model, tokens, cost, from_blocks };
         self.count(&charge);
         if lines.is_empty() || is_of_blocks && !exceeds {
             locked(&self.own).charges.push(charge);
@@ -411,9 +413,7 @@ impl Wallet {
     fn amount(&self, unit: BudgetUnit, model: Option<&str>, most: TokenUse) -> Option<u64> {
         match unit {
             BudgetUnit::Tokens => Some(most.total().0),
-            BudgetUnit::MicroUsd => {
-                (self.pricing)(model?, most.of_one_call()).map(|cost| cost.0)
-            }
+            BudgetUnit::MicroUsd => (self.pricing)(model?, most.of_one_call()).map(|cost| cost.0),
         }
     }
 

@@ -176,9 +176,8 @@ impl Engine {
                 && self.cost_policies().find(policy).is_none()
             {
                 let at = format!("{}/cost_policy", path(index));
-                let message = format!(
-                    "there is no cost policy `{policy}`: see `apflow-host policies list`"
-                );
+                let message =
+                    format!("there is no cost policy `{policy}`: see `apflow-host policies list`");
                 return Err(EngineError::InvalidJob(SpecFault::new(at, message)));
             }
             let root = format!("{}/inputs", path(index));

@@ -393,7 +393,10 @@ impl Default for CostRules {
 
 impl fmt::Debug for CostRules {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("CostRules").field("policies", &self.policies).finish_non_exhaustive()
+        formatter
+            .debug_struct("CostRules")
+            .field("policies", &self.policies)
+            .finish_non_exhaustive()
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use apflow_model::budget::{Budget, BudgetScope, BudgetUnit, CAP_MAX, Period};
 use apflow_model::clock::Timestamp;
 use apflow_model::id::{JobId, TaskId};
-use apflow_model::job::JobSpec;
+use apflow_model::job::{JobSpec, Task};
 use apflow_model::state::TaskState;
 
 use crate::connection::{Connection, Row, query};
@@ -140,7 +140,7 @@ pub(crate) const INSERT: Sql = sql!(
 /// The rows of the budgets that a job brings along, as the items of a JSON array.
 pub(crate) fn items(
     job: JobId,
-    tasks: &[TaskId],
+    tasks: &[Task],
     spec: &JobSpec,
     now: Timestamp,
 ) -> Result<String, StoreError> {
@@ -156,7 +156,7 @@ pub(crate) fn items(
     let of_job = of_job.map(|(unit, cap)| row(BudgetScope::Job, job.0, unit, cap, None));
     let of_tasks = tasks.iter().zip(&spec.tasks).filter_map(|(task, spec)| {
         let policy = spec.cost_policy.as_deref();
-        Some(row(BudgetScope::Task, task.0, BudgetUnit::Tokens, spec.token_budget?, policy))
+        Some(row(BudgetScope::Task, task.id.0, BudgetUnit::Tokens, spec.token_budget?, policy))
     });
     row::items(of_job.chain(of_tasks))
 }
@@ -170,8 +170,7 @@ pub(crate) async fn begin_anew(
     const BEGIN: &str = "UPDATE budget SET started_at = $2, ends_at = $3, spent = 0, lost = 0, \
                          overrun = CASE WHEN reserved > cap THEN reserved - cap ELSE 0 END, \
                          told_ppm = 0 WHERE id = $1";
-    let over: Vec<(i64, String)> =
-        query(OVER).bind(now.unix_ms()).read_all(connection).await?;
+    let over: Vec<(i64, String)> = query(OVER).bind(now.unix_ms()).read_all(connection).await?;
     for (id, period) in over {
         let period: Period = period.parse().map_err(StoreError::corrupt)?;
         let Some((start, end)) = period.around(now) else { continue };
@@ -270,9 +269,8 @@ async fn tell_woken(
     woken.sort_unstable();
     let tasks: Vec<i64> = woken.iter().map(|(_, task)| *task).collect();
     query(FORGET_WAIT).bind(row::text(&tasks)?).execute(connection).await?;
-    let ready = |(job, task): (i64, i64)| {
-        Draft::of_state(JobId(job), TaskId(task), TaskState::Ready, now)
-    };
+    let ready =
+        |(job, task): (i64, i64)| Draft::of_state(JobId(job), TaskId(task), TaskState::Ready, now);
     events::append(connection, woken.into_iter().map(ready).collect()).await?;
     Ok(tasks.into_iter().map(TaskId).collect())
 }

@@ -263,8 +263,16 @@ impl Write for Claim {
         let [lanes, heads] = lanes::look(rounds.after, free);
         let [look, lanes, heads] = Query::fetch_each([look, lanes, heads], connection).await?;
         let look: Look = look.first().ok_or(sqlx::Error::RowNotFound)?.read()?;
-        let (is_held, deadline, run_at, is_ready, is_guarded, is_ruled, needs_approval, is_budgeted) =
-            look;
+        let (
+            is_held,
+            deadline,
+            run_at,
+            is_ready,
+            is_guarded,
+            is_ruled,
+            needs_approval,
+            is_budgeted,
+        ) = look;
         if !is_held {
             return Err(StoreError::SessionLost);
         }
@@ -309,8 +317,7 @@ impl Write for Claim {
         let is_news = is_late || is_due || is_woken;
         let is_gated = needs_approval || heeded.is_gated || is_news;
         let seen = (!is_news).then_some([lanes, heads]);
-        let hand =
-            Hand { rounds: &mut rounds, limits: &limits, now, is_gated, is_budgeted, seen };
+        let hand = Hand { rounds: &mut rounds, limits: &limits, now, is_gated, is_budgeted, seen };
         self.hand_out(connection, hand, free, &mut handed).await?;
         if is_ruled {
             let executors = handed.tasks.iter().map(Taken::executor);

@@ -26,7 +26,6 @@ use crate::error::StoreError;
 use crate::events::{self, Draft};
 use crate::idempotency::{self, Once, Wanted};
 use crate::lanes;
-use crate::receipts;
 use crate::row;
 use crate::store::Store;
 use crate::tasks;
@@ -167,18 +166,16 @@ impl Store {
         // One read transaction: a settlement in between would show a task's end without its
         // job's.
         let find = query("SELECT * FROM job WHERE id = $1 AND purged_at IS NULL").bind(id.0);
-        let [tasks, edges, attempts] = tasks::of_job(id);
-        let (asked, held, called) =
-            (approvals::of_job(id), breakers::of_executors(), receipts::of_job(id));
-        let all = [find, tasks, edges, attempts, asked, held, called];
-        let [found, tasks, edges, attempts, asked, held, called] =
+        let [tasks, edges, tries, used] = tasks::of_job(id);
+        let all =
+            [find, tasks, edges, tries, used, approvals::of_job(id), breakers::of_executors()];
+        let [found, tasks, edges, tries, used, asked, held] =
             self.readers().fetch_each(all).await?;
         let Some(found) = found.first() else { return Ok(None) };
         let mut job = read(found)?;
-        job.tasks = tasks::read_all(&tasks, &edges, &attempts)?;
+        job.tasks = tasks::read_all(&tasks, &edges, &tries, &used)?;
         approvals::tell_all(&mut job.tasks, &asked)?;
         breakers::explain(&mut job.tasks, &held)?;
-        receipts::tell_all(&mut job.tasks, &called)?;
         Ok(Some(job))
     }
 
@@ -306,7 +303,6 @@ fn plan(
     let first_state = |task: &Task| Draft::of_state(id, task.id, task.state, now);
     let events: Vec<_> = (1..).zip(tasks.iter().map(first_state)).collect();
     let count = tasks.len();
-    let task_ids: Vec<_> = tasks.iter().map(|task| task.id).collect();
     let (name, state) = (&new.spec.name, JobState::Pending);
     let hops = Some(&new.spec.hops).filter(|hops| !hops.is_empty()).map(ToString::to_string);
     let grants = row::text(&new.grants)?;
@@ -324,7 +320,7 @@ fn plan(
         inputs: row::items(pairs().map(|(task, spec)| Ok((task.id.0, row::text(&spec.inputs)?))))?,
         dependencies: row::items(edges)?,
         uploads: row::items(uploads)?,
-        budgets: budgets::items(id, &task_ids, &new.spec, now)?,
+        budgets: budgets::items(id, &tasks, &new.spec, now)?,
         events: events::items(&events)?,
     };
     let job = Job {

@@ -42,6 +42,9 @@ pub struct Asked {
     pub most: TokenUse,
     /// What the session gives back of its blocks first, so that nothing is kept from the call.
     pub given_back: Vec<(BudgetId, u64)>,
+    /// Whether it is asked once more when this is refused, with more given back: what is decided now
+    /// is not told then.
+    pub asks_again: bool,
 }
 
 /// What is set aside for a call.
@@ -168,9 +171,11 @@ impl Write for Reserve {
             Ok(amount(governed, pricing, model, most)? <= governed.budget.left())
         };
         let ruled = case.rule(wanted.as_deref(), fits);
-        case.tell(now);
-        let drafts = case.keep(connection, now).await?;
-        events::append(connection, drafts).await?;
+        if matches!(ruled, Ruled::Goes(_)) || !self.asked.asks_again {
+            case.tell(now);
+            let drafts = case.keep(connection, now).await?;
+            events::append(connection, drafts).await?;
+        }
         match ruled {
             Ruled::Blocked(reason) => Ok(Reserving::Blocked(reason)),
             Ruled::Short => {

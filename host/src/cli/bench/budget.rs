@@ -11,12 +11,12 @@ use apflow_model::plugin::DefinitionText;
 use apflow_model::state::JobState;
 use serde_json::{Value, json};
 
+use super::arguments::BenchBudget;
 use super::engine::{Place, started};
 use super::report::Report;
 use super::samples::Samples;
 use super::store;
 use crate::assemble::Host;
-use crate::cli::arguments::BenchBudget;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::operator::operator;

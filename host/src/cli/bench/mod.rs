@@ -2,6 +2,7 @@
 //!
 //! Rows are measured in turn, round by round, so that a busy moment of the machine meets all alike.
 
+pub(crate) mod arguments;
 mod budget;
 mod cancel;
 mod engine;
@@ -17,7 +18,7 @@ mod samples;
 mod sandbox;
 mod store;
 
-use super::arguments::BenchVerb;
+use self::arguments::BenchVerb;
 use super::error::CliError;
 use super::exit::Exit;
 use super::output::Output;

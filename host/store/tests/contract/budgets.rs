@@ -28,6 +28,7 @@ fn asked(claimed: &Claimed, number: u64, count: u64) -> Asked {
         model: claimed.model.clone(),
         most: tokens(count),
         given_back: Vec::new(),
+        asks_again: false,
     }
 }
 

@@ -27,6 +27,8 @@ mod checkpoints;
 #[cfg(test)]
 mod concurrency;
 #[cfg(test)]
+mod cost_policies;
+#[cfg(test)]
 mod deadlines;
 #[cfg(test)]
 mod doctor;
@@ -50,6 +52,8 @@ mod jobs;
 mod lanes;
 #[cfg(test)]
 mod leases;
+#[cfg(test)]
+mod notifications;
 #[cfg(test)]
 mod opening;
 #[cfg(test)]
@@ -78,10 +82,6 @@ mod tasks;
 mod tokens;
 #[cfg(test)]
 mod tool_runs;
-#[cfg(test)]
-mod cost_policies;
-#[cfg(test)]
-mod notifications;
 #[cfg(test)]
 mod usage;
 #[cfg(test)]

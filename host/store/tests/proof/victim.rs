@@ -201,25 +201,23 @@ async fn spend(
 ) -> Option<Spending> {
     let (task, attempt) = (claimed.task, claimed.attempt);
     let mut spending = Spending { has_reserved: true, ..Spending::default() };
-    let lost = |error| match error {
-        StoreError::AttemptLost => None::<()>,
-        error => panic!("{error}"),
-    };
+    let lost = |error: StoreError| assert!(matches!(error, StoreError::AttemptLost), "{error}");
     for number in 1..1 + dice.below(4) {
         let most = TokenUse { output: Tokens(dice.below(40)), ..TokenUse::default() };
         let (model, given_back) = (None, Vec::new());
-        let asked = Asked { task, attempt, number, now: now(), model, most, given_back };
+        let (now, asks_again) = (now(), false);
+        let asked = Asked { task, attempt, number, now, model, most, given_back, asks_again };
         let reserved = match store.reserve(asked).await.map_err(lost) {
             Ok(Reserving::Reserved(reserved)) => reserved,
             Ok(Reserving::Exhausted(_)) => continue,
             Ok(Reserving::Blocked(reason)) => panic!("{reason}"),
-            Err(_) => return None,
+            Err(()) => return None,
         };
         let blocks = reserved.lines.iter().map(|line| (line.budget, line.block));
         spending.given_back.extend(blocks);
         let charge = NewCharge {
             number,
-            at: now(),
+            at: now,
             is_tool: false,
             wanted: None,
             model: None,
@@ -234,7 +232,7 @@ async fn spend(
                 Ok(_) => {
                     acknowledge(format_args!("charged {task} {attempt} {number} {}", most.output));
                 }
-                Err(_) => return None,
+                Err(()) => return None,
             },
         }
         usage.tokens_output += most.output.0;
