@@ -29,6 +29,7 @@ use crate::reload::Reloads;
 use crate::secret::Vault;
 use crate::settings::Settings;
 use crate::telemetry::spans;
+use crate::webhook;
 
 /// How many instances there is room for beside those of attempts: they describe plugins.
 const INSTANCES_SPARE: u32 = 64;
@@ -102,6 +103,7 @@ impl Host {
                 audit: config.file.audit,
                 policies: Arc::clone(&config.policies),
                 cost: CostRules { pricing: config.models.pricing(), ..CostRules::default() },
+                post: Some(webhook::post(config.file.webhook_secret.as_ref())),
                 trace: config.file.telemetry.propagate.then_some(spans::current),
             },
             DataDir { store, components, consents, files },
@@ -111,6 +113,7 @@ impl Host {
             breakers,
         );
         engine.follow_clock().await?;
+        engine.read_cost_policies().await?;
         engine.install_builtins(false).await?;
         let mut following = JoinSet::new();
         following.spawn(policies::follow(config.settings_dir.clone(), config.policies.clone()));

@@ -32,6 +32,7 @@ use serde_json::Value;
 use crate::models::{self, Models, PRICES_FILE};
 use crate::policies::{self, POLICIES_FILE};
 use crate::secret::{self, SECRETS_FILE, Unreadable, Vault};
+use crate::webhook::WebhookSecret;
 
 const CONFIG_FILE: &str = "config.yaml";
 const APP: &str = "apflow-host";
@@ -186,6 +187,8 @@ pub(crate) struct ConfigFile {
     pub(crate) files: FileSettings,
     /// Who provides models.
     pub(crate) models: ModelSettings,
+    /// What the posts of cost policies are signed with.
+    pub(crate) webhook_secret: Option<WebhookSecret>,
 }
 
 /// A number from 1 to 1024. The default is enough to keep a machine busy while some attempts wait

@@ -15,5 +15,6 @@ mod reload;
 mod secret;
 mod settings;
 mod telemetry;
+mod webhook;
 
 pub use cli::main;

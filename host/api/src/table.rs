@@ -9,6 +9,7 @@ use crate::api::Api;
 use crate::approvals::{ApproveTask, DenyTask, ListApprovals};
 use crate::audit::ListAudit;
 use crate::breakers::{ListBreakers, ResetBreaker, ResetBreakers};
+use crate::budgets::{ListBudgets, RemoveBudget, SetBudget};
 use crate::cache::{ClearCache, ListCache};
 use crate::caller::Caller;
 use crate::code::Code;
@@ -18,6 +19,7 @@ use crate::jobs::{
     CancelAllJobs, CancelJob, DeleteJob, FindJob, ListEvents, ListJobs, RetryJob, SubmitJob,
 };
 use crate::plugins::{ListPlugins, ReleasePlugin, RemovePlugin, ShowPlugin};
+use crate::policies::{ListPolicies, PutPolicy, RemovePolicy, ShowPolicy};
 use crate::remote::{Headers, Input, Method, Remote};
 use crate::run::{RunParallel, RunTask};
 use crate::schedules::{
@@ -29,6 +31,7 @@ use crate::tasks::{CancelTask, FindTask, ListCheckpoints, ListTasks, RetryTask};
 use crate::tokens::{CreateToken, ListTokens, RevokeJwt, RevokeToken, ShowToken};
 use crate::tools::{CheckTool, ListTools, RunTool, ShowTool};
 use crate::uploads::{DeleteUpload, ListUploads};
+use crate::usage::ReportUsage;
 
 /// A verb without its type, for doors that treat all alike.
 #[derive(Clone, Copy)]
@@ -115,6 +118,14 @@ pub const TABLE: &[Entry] = &[
     entry::<ListAudit>(),
     entry::<ListUploads>(),
     entry::<DeleteUpload>(),
+    entry::<ReportUsage>(),
+    entry::<ListBudgets>(),
+    entry::<SetBudget>(),
+    entry::<RemoveBudget>(),
+    entry::<ListPolicies>(),
+    entry::<ShowPolicy>(),
+    entry::<PutPolicy>(),
+    entry::<RemovePolicy>(),
 ];
 
 const fn entry<R: Remote>() -> Entry {

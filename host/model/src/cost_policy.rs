@@ -19,6 +19,9 @@ pub const THRESHOLDS_MAX: usize = 16;
 /// The most models that a chain has.
 pub const CHAIN_MAX: usize = 16;
 
+/// The longest address of a webhook, in bytes.
+const WEBHOOK_BYTES_MAX: usize = 2_048;
+
 /// The longest name of a policy, in bytes.
 pub const NAME_BYTES_MAX: usize = 64;
 
@@ -174,9 +177,17 @@ impl CostPolicy {
             let message = format!("has {count} thresholds: expected 1 to {THRESHOLDS_MAX}");
             return Some(("thresholds", message));
         }
+        let is_chain = |one: &&Threshold| matches!(one.action, Action::Downgrade { .. });
+        if self.thresholds.iter().filter(is_chain).count() > 1 {
+            let message = "has two chains: name all models in one, which is gone along as needed";
+            return Some(("thresholds", message.to_owned()));
+        }
         self.thresholds.iter().find_map(|threshold| match &threshold.action {
             Action::Downgrade { chain } => chain_fault(chain).map(|message| ("chain", message)),
-            Action::Block | Action::Notify { .. } | Action::Continue => None,
+            Action::Notify { webhook: Some(url) } => {
+                webhook_fault(url).map(|message| ("webhook", message))
+            }
+            Action::Block | Action::Notify { webhook: None } | Action::Continue => None,
         })
     }
 
@@ -209,6 +220,21 @@ fn chain_fault(chain: &[String]) -> Option<String> {
     }
     let wrong = chain.iter().find(|model| model.is_empty() || model.len() > 256)?;
     Some(format!("`{wrong}` is no name of a model: expected `PROVIDER/MODEL`"))
+}
+
+fn webhook_fault(url: &str) -> Option<String> {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let authority = rest.and_then(|rest| rest.split(['/', '?']).next()).unwrap_or_default();
+    let is_plain = url.bytes().all(|byte| byte.is_ascii_graphic());
+    // A name and a password would stand in the log.
+    let is_right = !authority.is_empty() && !authority.contains('@') && is_plain;
+    let is_right = is_right && url.len() <= WEBHOOK_BYTES_MAX;
+    (!is_right).then(|| {
+        format!(
+            "is no address that can be posted to: expected `https://HOST/PATH`, without a user, of \
+             at most {WEBHOOK_BYTES_MAX} bytes"
+        )
+    })
 }
 
 /// What a decision is about: a call that is about to be made, or a task that is about to start.
@@ -253,33 +279,45 @@ pub struct Decision {
     pub reason: String,
 }
 
-/// Decides about a call by the highest threshold that is reached and blocks or downgrades. Of two at
-/// the same share, the one that blocks counts.
+/// Decides about a call.
 ///
-/// A chain is gone along by one place when it is first reached, and by another whenever what is asked
-/// for does not fit on the model of the place. A task that asks for a later model of the chain keeps
-/// it.
+/// A threshold that blocks and is reached blocks. Else the chain is gone along: by one place when its
+/// threshold is first reached, and by another whenever what is asked for does not fit on the model
+/// of the place. Nobody goes back along it. A task that asks for a later model of the chain keeps it.
+/// What fits on no model is blocked by whatever threshold there is.
 pub fn decide(policy: &CostPolicy, question: &Question<'_>) -> Decision {
     let Question { used, cap, fits, wanted, place } = *question;
-    let is_reached = |threshold: &&Threshold| {
-        matches!(threshold.action, Action::Block | Action::Downgrade { .. })
-            && (!fits || used >= threshold.at.of(cap))
-    };
-    let reached = policy.thresholds.iter().filter(is_reached);
-    let strictest = reached.max_by_key(|one| (one.at, one.action == Action::Block));
-    let Some(Threshold { at, action }) = strictest else {
-        return Decision { verdict: Verdict::Allow, reason: String::new() };
-    };
+    let is_reached = |threshold: &&Threshold| used >= threshold.at.of(cap);
+    let blocks = |threshold: &&Threshold| threshold.action == Action::Block;
     let name = &policy.name;
-    let why = if fits {
-        format!("{used} of {cap} are gone, which is {at} or more")
-    } else {
-        format!("{used} of {cap} are gone, and what is left is less than the call may use")
+    let why = |at: Share| {
+        if fits {
+            format!("{used} of {cap} are gone, which is {at} or more")
+        } else {
+            format!("{used} of {cap} are gone, and what is left is less than the call may use")
+        }
     };
-    let Action::Downgrade { chain } = action else {
-        let reason = format!("policy `{name}` blocks at {at}: {why}");
-        return Decision { verdict: Verdict::Block, reason };
+    let block = |at: Share| {
+        let reason = format!("policy `{name}` blocks at {at}: {}", why(at));
+        Decision { verdict: Verdict::Block, reason }
     };
+    let reached = policy.thresholds.iter().filter(blocks).filter(is_reached);
+    if let Some(at) = reached.map(|one| one.at).max() {
+        return block(at);
+    }
+    let chain = policy.thresholds.iter().find_map(|one| match &one.action {
+        Action::Downgrade { chain } => Some((one, chain)),
+        Action::Block | Action::Notify { .. } | Action::Continue => None,
+    });
+    let gone_along = chain.filter(|(one, _)| !fits || place.is_some() || is_reached(one));
+    let Some((Threshold { at, .. }, chain)) = gone_along else {
+        let last = policy.thresholds.iter().filter(blocks).map(|one| one.at).max();
+        return match last.filter(|_| !fits) {
+            Some(at) => block(at),
+            None => Decision { verdict: Verdict::Allow, reason: String::new() },
+        };
+    };
+    let why = why(*at);
     let own = wanted.and_then(|wanted| chain.iter().position(|model| model == wanted));
     let current = own.max(place);
     let next = match current {
@@ -465,6 +503,10 @@ mod tests {
         assert_eq!(field(right.clone()), None);
         assert_eq!(field(CostPolicy { name: "a b".to_owned(), ..right.clone() }), Some("name"));
         assert_eq!(field(CostPolicy { thresholds: Vec::new(), ..right }), Some("thresholds"));
+        for webhook in ["ftp://x", "https://", "http://a:b@x/", "http://x y", "x.example"] {
+            let wrong = json!([{"at": 1, "action": "notify", "webhook": webhook}]);
+            assert_eq!(field(policy(wrong)), Some("webhook"), "{webhook}");
+        }
         for chain in [json!([]), json!(["a", "a"]), json!([""])] {
             let wrong = json!([{"at": 1, "action": "downgrade", "chain": chain}]);
             assert_eq!(field(policy(wrong)), Some("chain"));

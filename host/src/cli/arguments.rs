@@ -15,12 +15,14 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::approvals::ApprovalsVerb;
 use super::audit::AuditVerb;
+use super::budgets::BudgetsVerb;
 use super::cache::CacheVerb;
 use super::policies::PoliciesVerb;
 use super::schedules::SchedulesVerb;
 use super::secrets::SecretsVerb;
 use super::tasks::TasksVerb;
 use super::tokens::{ConfigVerb, TokensVerb};
+use super::usage::Usage;
 use super::{grant, json};
 
 /// Runs untrusted executors safely: every one is a WASI component that gets only what was granted.
@@ -155,6 +157,13 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: BreakersVerb,
     },
+    /// Set what principals may spend, and show what is left of it.
+    Budgets {
+        #[command(subcommand)]
+        verb: BudgetsVerb,
+    },
+    /// Show what calls of models used and cost, as a table, JSON, CSV or bars.
+    Usage(Box<Usage>),
     /// List who did what and when, verify that it is as it was written, and export it.
     Audit {
         #[command(subcommand)]
@@ -165,7 +174,7 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: SecretsVerb,
     },
-    /// Show and check what roles may do.
+    /// Show what roles may do, keep cost policies, and check policies.yaml.
     Policies {
         #[command(subcommand)]
         verb: PoliciesVerb,

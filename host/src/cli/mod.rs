@@ -6,6 +6,7 @@ mod asked;
 mod audit;
 mod bench;
 mod breakers;
+mod budgets;
 mod cache;
 mod compile;
 mod doctor;
@@ -23,6 +24,7 @@ mod new;
 mod operations;
 mod operator;
 mod output;
+mod plot;
 mod plugins;
 mod policies;
 mod run;
@@ -36,6 +38,7 @@ mod tasks;
 mod tokens;
 mod tools;
 mod tree;
+mod usage;
 mod validate;
 mod watch;
 mod worker;
@@ -129,12 +132,14 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         Verb::Breakers { verb: BreakersVerb::Reset { key, .. } } => {
             breakers::reset(&config()?, key, output).await
         }
+        Verb::Budgets { verb } => budgets::run(&config()?, verb, output).await,
+        Verb::Usage(usage) => usage::run(&config()?, *usage, output).await,
         Verb::Audit { verb } => audit::run(config, verb, output).await,
         Verb::Secrets { verb: secrets::SecretsVerb::List } => {
             secrets::list(&config()?, output).await
         }
         Verb::Doctor { repair } => doctor::run(settings()?, repair, output).await,
-        Verb::Policies { verb } => Ok(policies::run(&config()?, &verb, output)),
+        Verb::Policies { verb } => policies::run(&config()?, verb, output).await,
         Verb::Serve(verb) => serve::run(&config()?, verb, output).await,
         Verb::Worker => worker::run(&config()?, output).await,
         Verb::Plugin { verb: PluginVerb::New(new) } => new::run(&new, output),

@@ -61,16 +61,21 @@ mod tool_rules;
 mod tool_runs;
 
 mod audit;
+mod cost_policies;
+mod notifications;
+mod usage;
 
 mod chain;
 mod commit;
 mod link;
 mod notes;
 mod standing;
+mod sync;
 mod write;
 mod writer;
 
 mod address;
+mod argument;
 mod clock;
 mod connect;
 mod connection;
@@ -102,6 +107,7 @@ pub use crate::checkpoints::{
     VALUES_PER_PAGE_MAX,
 };
 pub use crate::claim::{HandedOut, PARKED_PER_CLAIM_MAX, PROMOTED_PER_CLAIM_MAX};
+pub use crate::cost_policies::{COST_POLICIES_MAX, KeptPolicy};
 pub use crate::deadlines::{EXPIRED_PER_CLAIM_MAX, Expired};
 pub use crate::depth::{Depth, LaneDepth};
 pub use crate::doctor::Examination;
@@ -112,6 +118,7 @@ pub use crate::floor::Floor;
 pub use crate::hints::Hints;
 pub use crate::idempotency::Once;
 pub use crate::jobs::{JOBS_PER_PAGE_MAX, JobFilter, JobPage, NewJob, Submitted};
+pub use crate::notifications::Notification;
 pub use crate::purge::{Purge, ROWS_PER_SLICE_MAX, Slice};
 pub use crate::recovery::{HOST_LOSSES_MAX, Recovered};
 pub use crate::redrive::{RedriveChoice, Redriven};
@@ -127,4 +134,5 @@ pub use crate::take::Claimed;
 pub use crate::task_list::{TASKS_PER_PAGE_MAX, TaskFilter, TaskPage};
 pub use crate::tasks::Hold;
 pub use crate::tokens::{NewToken, TOKENS_MAX, TOKENS_PER_PAGE_MAX, TokenPage};
+pub use crate::usage::{USAGE_ROWS_PER_PAGE_MAX, UsageFilter, UsagePage};
 pub use crate::uploads::{NewUpload, Removal, Room, UploadPage};

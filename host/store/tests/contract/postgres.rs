@@ -20,6 +20,8 @@ mod audit;
 #[cfg(test)]
 mod breakers;
 #[cfg(test)]
+mod budgets;
+#[cfg(test)]
 mod cache;
 #[cfg(test)]
 mod cancel;
@@ -79,5 +81,11 @@ mod tasks;
 mod tokens;
 #[cfg(test)]
 mod tool_runs;
+#[cfg(test)]
+mod cost_policies;
+#[cfg(test)]
+mod notifications;
+#[cfg(test)]
+mod usage;
 #[cfg(test)]
 mod writer;

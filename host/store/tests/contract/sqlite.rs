@@ -17,6 +17,8 @@ mod audit;
 #[cfg(test)]
 mod breakers;
 #[cfg(test)]
+mod budgets;
+#[cfg(test)]
 mod cache;
 #[cfg(test)]
 mod cancel;
@@ -76,5 +78,11 @@ mod tasks;
 mod tokens;
 #[cfg(test)]
 mod tool_runs;
+#[cfg(test)]
+mod cost_policies;
+#[cfg(test)]
+mod notifications;
+#[cfg(test)]
+mod usage;
 #[cfg(test)]
 mod writer;
