@@ -167,7 +167,10 @@ impl Answer<'_> {
                 Fault::Retryable { message: format!("{}: {message}", self.whom()), retry_after }
             }
             // What was denied says by itself what would allow it.
-            fault => fault,
+            fault @ (Fault::InvalidInput(_)
+            | Fault::Permanent(_)
+            | Fault::Cancelled
+            | Fault::BudgetExhausted(_)) => fault,
         }
     }
 
