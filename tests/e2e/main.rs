@@ -82,6 +82,7 @@ mod secrets;
 mod smuggling;
 mod sockets;
 mod sockets_watch;
+mod spending;
 mod telemetry;
 mod tokens;
 mod tool_care;

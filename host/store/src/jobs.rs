@@ -26,6 +26,7 @@ use crate::error::StoreError;
 use crate::events::{self, Draft};
 use crate::idempotency::{self, Once, Wanted};
 use crate::lanes;
+use crate::receipts;
 use crate::row;
 use crate::store::Store;
 use crate::tasks;
@@ -167,13 +168,17 @@ impl Store {
         // job's.
         let find = query("SELECT * FROM job WHERE id = $1 AND purged_at IS NULL").bind(id.0);
         let [tasks, edges, attempts] = tasks::of_job(id);
-        let all = [find, tasks, edges, attempts, approvals::of_job(id), breakers::of_executors()];
-        let [found, tasks, edges, attempts, asked, held] = self.readers().fetch_each(all).await?;
+        let (asked, held, called) =
+            (approvals::of_job(id), breakers::of_executors(), receipts::of_job(id));
+        let all = [find, tasks, edges, attempts, asked, held, called];
+        let [found, tasks, edges, attempts, asked, held, called] =
+            self.readers().fetch_each(all).await?;
         let Some(found) = found.first() else { return Ok(None) };
         let mut job = read(found)?;
         job.tasks = tasks::read_all(&tasks, &edges, &attempts)?;
         approvals::tell_all(&mut job.tasks, &asked)?;
         breakers::explain(&mut job.tasks, &held)?;
+        receipts::tell_all(&mut job.tasks, &called)?;
         Ok(Some(job))
     }
 
@@ -376,6 +381,7 @@ fn plan_task(job: JobId, id: i64, spec: &TaskSpec, ids: &[i64], now: Timestamp) 
         held_by: None,
         parked_for: None,
         approvals: Vec::new(),
+        models: Vec::new(),
         output: None,
         fault: None,
         usage: Usage::default(),

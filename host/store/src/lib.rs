@@ -29,6 +29,7 @@ mod spending;
 mod budgets;
 mod charges;
 mod governed;
+mod receipts;
 mod reserve;
 
 mod dependents;

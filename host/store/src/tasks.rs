@@ -144,6 +144,7 @@ pub(crate) fn read_task(row: &Row) -> Result<Task, StoreError> {
         held_by: None,
         parked_for: None,
         approvals: Vec::new(),
+        models: Vec::new(),
         output: row::perhaps_json(row, "body")?,
         fault: row::perhaps_json(row, "fault")?,
         usage: Usage::default(),
