@@ -74,7 +74,7 @@ pub(crate) fn answer(path: &str, text: &str, input: u64, output: u64) -> Reply {
             let end = json!({ "message": { "content": "" }, "done": true, "done_reason": "stop",
                               "prompt_eval_count": input, "eval_count": output });
             let all = parts.iter().map(line).chain([end]);
-            let text: String = all.map(|line| format!("{line}\n")).collect();
+            let text = all.fold(String::new(), |text, line| format!("{text}{line}\n"));
             // Its type is that of Ollama or none, as behind a proxy.
             Reply::text(200, text)
         }
@@ -95,7 +95,7 @@ pub(crate) fn said(text: &str) -> Value {
 
 /// Server-sent events.
 pub(crate) fn events(all: impl Iterator<Item = Value>, end: &str) -> Reply {
-    let text: String = all.map(|event| format!("data: {event}\n\n")).collect();
+    let text = all.fold(String::new(), |text, event| format!("{text}data: {event}\n\n"));
     Reply::event_stream(text + end)
 }
 

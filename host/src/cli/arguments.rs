@@ -20,6 +20,7 @@ use super::budgets::BudgetsVerb;
 use super::cache::CacheVerb;
 use super::policies::PoliciesVerb;
 use super::schedules::SchedulesVerb;
+use super::schema::SchemaOf;
 use super::secrets::SecretsVerb;
 use super::tasks::TasksVerb;
 use super::tokens::{ConfigVerb, TokensVerb};
@@ -499,21 +500,6 @@ pub(crate) struct Validate {
     /// With `--against`: asking for more is no failure.
     #[arg(long, requires = "against")]
     pub(crate) allow_more: bool,
-}
-
-/// What has a schema.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum SchemaOf {
-    /// `plugin.yaml`.
-    Plugin,
-    /// `tool.yaml`.
-    Tool,
-    /// `policies.yaml`.
-    Policies,
-    /// `prices.yaml`.
-    Prices,
-    /// The HTTP API: the `OpenAPI` document (3.1).
-    Openapi,
 }
 
 /// How `validate` reports.

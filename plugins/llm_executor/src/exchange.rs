@@ -97,7 +97,7 @@ impl Answer<'_> {
         let request = Request::post(&sent.url).timeout(timeout).body_bytes_max(BODY_BYTES_MAX);
         let request =
             sent.headers.iter().fold(request, |all, (name, value)| all.header(name, value));
-        let patience = Patience::new();
+        let patience = Patience::begin();
         let opened = patience.unless_over(request.json(&sent.body).open_async()).await?;
         let mut incoming = opened.map_err(|error| self.lost(error))?;
         if !(200..300).contains(&incoming.status()) {
@@ -167,7 +167,10 @@ impl Answer<'_> {
                 Fault::Retryable { message: format!("{}: {message}", self.whom()), retry_after }
             }
             // What was denied says by itself what would allow it.
-            fault => fault,
+            fault @ (Fault::InvalidInput(_)
+            | Fault::Permanent(_)
+            | Fault::Cancelled
+            | Fault::BudgetExhausted(_)) => fault,
         }
     }
 

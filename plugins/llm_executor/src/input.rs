@@ -161,12 +161,13 @@ impl Message {
     /// How many bytes of text it has.
     pub fn bytes(&self) -> usize {
         match self {
-            Self::System { content } | Self::User { content } => content.len(),
+            Self::System { content } | Self::User { content } | Self::Tool { content, .. } => {
+                content.len()
+            }
             Self::Assistant { content, tool_calls } => {
                 let call = |call: &ToolCall| call.name.len() + call.arguments.to_string().len();
                 content.len() + tool_calls.iter().map(call).sum::<usize>()
             }
-            Self::Tool { content, .. } => content.len(),
         }
     }
 }

@@ -2,22 +2,22 @@
 //!
 //! This file only goes from turn to turn; how a model is asked, the other files say.
 
-mod anthropic;
-mod call;
-mod conversation;
-mod exchange;
-mod form;
-mod frames;
+pub mod anthropic;
+pub mod call;
+pub mod conversation;
+pub mod exchange;
+pub mod form;
+pub mod frames;
 pub mod input;
 pub mod models;
-mod ollama;
-mod openai;
+pub mod ollama;
+pub mod openai;
 pub mod output;
-mod patience;
-mod protocol;
-mod refusal;
-mod reply;
-mod usage;
+pub mod patience;
+pub mod protocol;
+pub mod refusal;
+pub mod reply;
+pub mod usage;
 
 use apflow_sdk::log::{self, Level};
 use apflow_sdk::{Fault, Task};

@@ -1,4 +1,4 @@
-//! Chat completions of OpenAI, as many others speak them.
+//! Chat completions of `OpenAI`, as many others speak them.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::input::{Message, ToolCall, ToolChoice};
 use crate::refusal;
 use crate::reply::{Broken, Finish, Reply, push_text};
 
-/// The origin of OpenAI itself, which has another word for `max_tokens` than those who copied it.
+/// The origin of `OpenAI` itself, which has another word for `max_tokens` than those who copied it.
 const ORIGIN: &str = "https://api.openai.com";
 
 /// Where a call goes, below the base of the provider.
@@ -80,10 +80,8 @@ fn message(message: &Message) -> Value {
 }
 
 fn tool_call(call: &ToolCall) -> Value {
-    let arguments = match &call.arguments {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
+    let arguments = &call.arguments;
+    let arguments = arguments.as_str().map_or_else(|| arguments.to_string(), str::to_owned);
     let function = json!({ "name": call.name, "arguments": arguments });
     json!({ "id": call.id, "type": "function", "function": function })
 }

@@ -20,7 +20,7 @@ pub struct Patience {
 
 impl Patience {
     /// Begins now.
-    pub fn new() -> Self {
+    pub fn begin() -> Self {
         Self { kept: TIME_KEPT.min(control::deadline() / 10) }
     }
 

@@ -37,11 +37,11 @@ fn run(host: &Host, input: Value) -> Result<Value, Fault> {
 }
 
 fn events(events: &[Value]) -> Answer {
-    let text: String = events.iter().map(|event| format!("data: {event}\n\n")).collect();
+    let text = events.iter().fold(String::new(), |text, event| format!("{text}data: {event}\n\n"));
     Answer::bytes(200, text).header("content-type", "text/event-stream")
 }
 
-/// A stream of OpenAI that says this, for so many tokens.
+/// A stream of `OpenAI` that says this, for so many tokens.
 fn says(text: &str, input: u64, output: u64) -> Answer {
     let usage = json!({ "prompt_tokens": input, "completion_tokens": output,
                         "prompt_tokens_details": { "cached_tokens": 1 } });
@@ -136,7 +136,7 @@ fn a_stream_of_ollama_is_read_and_charged() {
         json!({ "message": { "content": "" }, "done": true, "done_reason": "length",
                 "prompt_eval_count": 11, "eval_count": 2 }),
     ];
-    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let text = lines.iter().fold(String::new(), |text, line| format!("{text}{line}\n"));
     let answer = Answer::bytes(200, text).header("content-type", "application/x-ndjson");
     let host = host().expect("POST", OLLAMA, answer);
     let input =
@@ -331,7 +331,7 @@ fn what_asks_nothing_or_no_model_is_refused() {
 
 #[test]
 fn a_cancelled_task_stops_while_it_waits() {
-    let answer = says("Hello.", 20, 3).after(Duration::from_secs(60));
+    let answer = says("Hello.", 20, 3).after(Duration::from_mins(1));
     let host = host().cancelled_after(Duration::from_secs(1)).expect("POST", OPENAI, answer);
     assert_eq!(run(&host, json!({ "model": "openai/a", "prompt": "Hi" })), Err(Fault::Cancelled));
     assert!(host.elapsed() < Duration::from_secs(2));
