@@ -71,10 +71,8 @@ fn headers(
     call: &WebhookCall,
     seconds: i64,
 ) -> Vec<(&'static str, String)> {
-    let mut headers = vec![
-        ("webhook-id", call.id.clone()),
-        ("webhook-timestamp", seconds.to_string()),
-    ];
+    let mut headers =
+        vec![("webhook-id", call.id.clone()), ("webhook-timestamp", seconds.to_string())];
     if let Some(key) = key {
         let signed = format!("{}.{seconds}.{}", call.id, call.body);
         let signature = STANDARD.encode(hmac::sign(key, signed.as_bytes()));

@@ -62,11 +62,8 @@ pub fn reserve(amount: Tokens) -> Result<Reservation, Error> {
 /// Nothing is reserved then.
 pub fn reserve_call(call: ModelCall<'_>) -> Result<Reservation, Error> {
     let ModelCall { model, input, output } = call;
-    let most = backend::budget::ModelCall {
-        model: model.to_owned(),
-        input: input.0,
-        output: output.0,
-    };
+    let most =
+        backend::budget::ModelCall { model: model.to_owned(), input: input.0, output: output.0 };
     let reserved = backend::budget::reserve_call(&most);
     let asked = Tokens(input.0.saturating_add(output.0));
     reserved.map(Reservation).map_err(|error| Error::of(error, asked))

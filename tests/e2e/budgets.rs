@@ -33,19 +33,29 @@ fn a_budget_is_set_changed_listed_by_pages_and_removed() {
     for host in TestHost::on_each_database() {
         let serving = Serving::start(&host);
         let set = serving.set_budget("ada/tokens/day", &json!({ "cap": 1000 })).is(200).json();
-        assert_eq!((&set["cap"], &set["spent"], &set["left"]), (&json!(1000), &json!(0), &json!(1000)));
+        assert_eq!(
+            (&set["cap"], &set["spent"], &set["left"]),
+            (&json!(1000), &json!(0), &json!(1000))
+        );
         assert!(set["ends_at"].as_str().unwrap().ends_with("T00:00:00.000Z"), "{set:#}");
         serving.set_budget("ada/tokens/day", &json!({ "cap": 2000 })).is(200);
         serving.set_budget("bob/micro_usd/all", &json!({ "cap": 5 })).is(200);
         let set = ["budgets", "set", "ada", "--micro-usd", "7000000", "--per", "month"];
         let set = host.run(&set).succeeds().stdout;
         assert!(set.contains("7.000000 USD"), "{set}");
-        let all = [("ada/tokens/day", 2000), ("ada/micro_usd/month", 7_000_000), ("bob/micro_usd/all", 5)];
+        let all = [
+            ("ada/tokens/day", 2000),
+            ("ada/micro_usd/month", 7_000_000),
+            ("bob/micro_usd/all", 5),
+        ];
         let all = all.map(|(key, left)| (key.to_owned(), left));
         assert_eq!(serving.budgets(""), all);
         assert_eq!(serving.budgets("?principal=bob"), all[2..]);
         let first = serving.get("/api/v1/budgets?limit=2").is(200).json();
-        assert_eq!((shown(&first), &first["cursor"]), (all[..2].to_vec(), &json!("ada/micro_usd/month")));
+        assert_eq!(
+            (shown(&first), &first["cursor"]),
+            (all[..2].to_vec(), &json!("ada/micro_usd/month"))
+        );
         assert_eq!(serving.budgets("?limit=2&cursor=ada/micro_usd/month"), all[2..]);
         let list = host.run(&["budgets", "list"]).succeeds().stdout;
         assert!(list.contains("2000 tokens") && list.contains("7.000000 USD"), "{list}");

@@ -46,7 +46,10 @@ fn a_policy_is_put_changed_shown_and_removed() {
         assert_eq!(shown["changed_by"], "admin");
         assert_eq!(serving.policies(), ["careful file", "thrifty api"]);
         let shown = serving.get("/api/v1/policies/careful").is(200).json();
-        assert_eq!((&shown["thresholds"][1]["action"], &shown["from"]), (&json!("block"), &json!("file")));
+        assert_eq!(
+            (&shown["thresholds"][1]["action"], &shown["from"]),
+            (&json!("block"), &json!("file"))
+        );
 
         // What the file has is changed there alone.
         let block = json!({ "thresholds": [{ "at": 1, "action": "block" }] });
@@ -61,7 +64,9 @@ fn a_policy_is_put_changed_shown_and_removed() {
         let again = serving.change_policy("DELETE /api/v1/policies/thrifty", &Value::Null);
         again.problem(404, "unknown-policy");
         // The file takes a name over, and gives it back.
-        host.write_policies("cost_policies: { strict: { thresholds: [{ at: 0.9, action: block }] } }");
+        host.write_policies(
+            "cost_policies: { strict: { thresholds: [{ at: 0.9, action: block }] } }",
+        );
         serving.until(|| serving.policies() == ["strict file"]);
         host.write_policies("roles: {}\n");
         serving.until(|| serving.policies() == ["strict api"]);
@@ -116,10 +121,11 @@ fn who_is_notified_hears_it_again_until_they_take_it_signed_and_by_the_same_id()
             let id = &hit.headers["webhook-id"];
             assert_eq!((&*hit.method, &*hit.path, &**id), ("POST", "/hook", "n_5_1"));
             assert_eq!(hit.body, b"{\"policy\":\"careful\"}");
-            let signed = [format!("{id}.{}.", hit.headers["webhook-timestamp"]).as_bytes(), &hit.body];
+            let mut signed = format!("{id}.{}.", hit.headers["webhook-timestamp"]).into_bytes();
+            signed.extend(&hit.body);
             let signature = hit.headers["webhook-signature"].strip_prefix("v1,").unwrap();
             let signature = STANDARD.decode(signature).unwrap();
-            hmac::verify(&key, &signed.concat(), &signature).unwrap();
+            hmac::verify(&key, &signed, &signature).unwrap();
         }
         assert_eq!(serving.stop(), Some(0));
         assert_eq!(server.hits().len(), 3, "what was taken is not posted again");

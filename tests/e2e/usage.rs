@@ -43,7 +43,10 @@ fn what_was_used_is_told_by_each_grouping_and_adds_up() {
         let cursor = models["cursor"].as_str().unwrap();
         let rest = report(&format!("?by=model&limit=1&cursor={cursor}"));
         assert_eq!(rest["rows"][0]["micro_usd"], Value::Null, "{rest:#}");
-        assert_eq!((&rest["rows"][0]["calls_unpriced"], &rest["cursor"]), (&json!(1), &Value::Null));
+        assert_eq!(
+            (&rest["rows"][0]["calls_unpriced"], &rest["cursor"]),
+            (&json!(1), &Value::Null)
+        );
         let second = report("?by=day&since=2026-02-01T00:00:00Z&until=2026-02-02T00:00:00Z");
         assert_eq!(second["rows"][0]["key"], "2026-02-01");
         assert_eq!((&second["total"]["calls"], &second["rows"][1]), (&json!(1), &Value::Null));
@@ -72,7 +75,10 @@ fn the_total_is_the_sum_of_all_receipts_to_the_last_token() {
             let receipts: u64 = tasks.map(|task| task["usage"][field].as_u64().unwrap()).sum();
             assert_eq!(json!(receipts), total[field], "{field} of {job:#}");
         }
-        assert!(total["tokens"].as_u64() > Some(1_000_000), "they use more than a little: {total:#}");
+        assert!(
+            total["tokens"].as_u64() > Some(1_000_000),
+            "they use more than a little: {total:#}"
+        );
     }
 }
 
@@ -128,7 +134,8 @@ fn the_command_line_prints_a_table_json_csv_and_bars() {
     let first = host.run(&["usage", "--by", "model", "--limit", "1"]).succeeds();
     assert!(first.stderr.contains("--cursor 'a/big'"), "{}", first.stderr);
     let bars = host.run(&["usage", "--plot"]).succeeds().stdout;
-    for text in ["1.500000 USD ┤████", "2026-01-31", "2026-02-01", "1 calls have no price"] {
+    for text in ["1.500000 USD ┤████", "2026-01-31", "2026-02-01", "1 calls have no price"]
+    {
         assert!(bars.contains(text), "{text} is not in\n{bars}");
     }
     assert!(bars.lines().all(|line| line.chars().count() <= 80), "{bars}");

@@ -82,4 +82,6 @@ pub use uploads::{
 };
 pub use usage::{ReportUsage, UsageReport};
 
-pub use apflow_engine::{Approval, Diagnosis, Events, Piece, Post, SystemClock, Watch, WebhookCall, chain};
+pub use apflow_engine::{
+    Approval, Diagnosis, Events, Piece, Post, SystemClock, Watch, WebhookCall, chain,
+};

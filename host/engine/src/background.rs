@@ -29,7 +29,8 @@ pub(crate) fn start(engine: &Arc<Engine>) -> JoinSet<()> {
     let of = Arc::clone(engine);
     loops.spawn(every(FORGET_KEYS_EVERY, move || forget_keys(Arc::clone(&of))));
     let of = Arc::clone(engine);
-    loops.spawn(async move { every(cost_policies::LOOK_EVERY, || of.follow_cost_policies()).await });
+    loops
+        .spawn(async move { every(cost_policies::LOOK_EVERY, || of.follow_cost_policies()).await });
     let of = Arc::clone(engine);
     loops.spawn(async move { every(notifications::LOOK_EVERY, || of.post_notifications()).await });
     tracing::debug!(attempts_max = engine.settings.attempts_max, "dispatching");

@@ -293,8 +293,7 @@ impl Wallet {
         }
         let (number, at) = (reservation.number, self.clock.now());
         let (is_tool, tokens) = (self.is_tool, used);
-        let charge =
-            NewCharge { number, at, is_tool, wanted, model, tokens, cost, from_blocks };
+        let charge = NewCharge { number, at, is_tool, wanted, model, tokens, cost, from_blocks };
         self.count(&charge);
         if lines.is_empty() || is_of_blocks && !exceeds {
             locked(&self.own).charges.push(charge);
@@ -411,9 +410,7 @@ impl Wallet {
     fn amount(&self, unit: BudgetUnit, model: Option<&str>, most: TokenUse) -> Option<u64> {
         match unit {
             BudgetUnit::Tokens => Some(most.total().0),
-            BudgetUnit::MicroUsd => {
-                (self.pricing)(model?, most.of_one_call()).map(|cost| cost.0)
-            }
+            BudgetUnit::MicroUsd => (self.pricing)(model?, most.of_one_call()).map(|cost| cost.0),
         }
     }
 

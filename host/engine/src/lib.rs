@@ -100,6 +100,7 @@ pub use written::Written;
 
 pub use apflow_store::{
     APPROVALS_PER_PAGE_MAX, ApprovalPage, AuditFilter, AuditPage, CHECKPOINTS_PER_PAGE_MAX,
-    FilePage, JobFilter, KeptPolicy, NewBudget, PastCheckpoint, RESULTS_PER_PAGE_MAX, SchedulePage, TOKENS_PER_PAGE_MAX,
-    TaskFilter, TokenPage, UploadPage, UsageFilter, UsagePage, VALUES_PER_PAGE_MAX,
+    FilePage, JobFilter, KeptPolicy, NewBudget, PastCheckpoint, RESULTS_PER_PAGE_MAX, SchedulePage,
+    TOKENS_PER_PAGE_MAX, TaskFilter, TokenPage, UploadPage, UsageFilter, UsagePage,
+    VALUES_PER_PAGE_MAX,
 };

@@ -81,7 +81,17 @@ words!(BudgetUnit, "unit of a budget", { Tokens = "tokens", MicroUsd = "micro_us
 
 /// How long a budget lasts, before it begins anew with nothing spent. The calendar is UTC's.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Default,
+    Serialize,
+    Deserialize,
     JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]

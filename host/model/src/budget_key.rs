@@ -44,11 +44,7 @@ impl FromStr for BudgetKey {
         else {
             return Err("expected PRINCIPAL/UNIT/PERIOD, for example `ada/tokens/day`".to_owned());
         };
-        Ok(Self {
-            principal: principal.to_owned(),
-            unit: unit.parse()?,
-            period: period.parse()?,
-        })
+        Ok(Self { principal: principal.to_owned(), unit: unit.parse()?, period: period.parse()? })
     }
 }
 

@@ -376,7 +376,10 @@ impl Default for CostRules {
 
 impl fmt::Debug for CostRules {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("CostRules").field("policies", &self.policies).finish_non_exhaustive()
+        formatter
+            .debug_struct("CostRules")
+            .field("policies", &self.policies)
+            .finish_non_exhaustive()
     }
 }
 
@@ -413,7 +416,8 @@ mod tests {
 
     #[test]
     fn a_chain_is_gone_along_once_and_then_as_often_as_a_call_does_not_fit() {
-        let chain = policy(json!([{"at": 0.5, "action": "downgrade", "chain": ["a/mid", "a/low"]}]));
+        let chain =
+            policy(json!([{"at": 0.5, "action": "downgrade", "chain": ["a/mid", "a/low"]}]));
         let at = |place, fits| Question { place, ..asks(60, fits) };
         let to = |place, model: &str| Verdict::Downgrade { place, model: model.to_owned() };
         assert_eq!(verdict(&chain, &asks(49, true)), Verdict::Allow);

@@ -70,7 +70,10 @@ const WORDS: [(&str, Word); 4] = [
 /// Reads the section: a policy a name.
 pub(crate) fn read(reader: &mut Reader, node: &Node) -> Vec<CostPolicy> {
     let named = reader.named(node, PATH);
-    named.into_iter().filter_map(|(name, place, node)| policy(reader, (name, place), node)).collect()
+    named
+        .into_iter()
+        .filter_map(|(name, place, node)| policy(reader, (name, place), node))
+        .collect()
 }
 
 fn policy(reader: &mut Reader, (name, place): (&str, Place), node: &Node) -> Option<CostPolicy> {

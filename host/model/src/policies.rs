@@ -46,7 +46,11 @@ pub struct Policies {
 
 impl Default for Policies {
     fn default() -> Self {
-        Self { roles: Arc::new(Roles::shipped()), rates: RateLimits::default(), cost_policies: Vec::new() }
+        Self {
+            roles: Arc::new(Roles::shipped()),
+            rates: RateLimits::default(),
+            cost_policies: Vec::new(),
+        }
     }
 }
 
@@ -63,7 +67,11 @@ impl Policies {
     /// The JSON Schema (2020-12) of a `policies.yaml`. What it accepts may still be refused by
     /// [`parse`](Self::parse), for what a schema cannot say; what it refuses always is.
     pub fn schema() -> Value {
-        schema::of_file("policies", "What the roles of a host may do, and what happens when budgets run low.", &TOP)
+        schema::of_file(
+            "policies",
+            "What the roles of a host may do, and what happens when budgets run low.",
+            &TOP,
+        )
     }
 }
 

@@ -79,9 +79,8 @@ impl UsageBy {
             }
             Self::Day => {
                 let start = format!("{text}T00:00:00Z").parse::<jiff::Timestamp>();
-                let start = start.map_err(|_| {
-                    format!("`{text}` is no day: expected one like `2026-01-31`")
-                })?;
+                let start = start
+                    .map_err(|_| format!("`{text}` is no day: expected one like `2026-01-31`"))?;
                 Ok(UsageKey::Number(start.as_millisecond().div_euclid(DAY_MS)))
             }
             Self::Principal | Self::Executor | Self::Tool | Self::Model => {

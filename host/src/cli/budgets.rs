@@ -108,8 +108,7 @@ fn show(shown: &ShownBudget, output: &Output) {
 }
 
 fn table(budgets: &[ShownBudget]) -> String {
-    let head =
-        ["PRINCIPAL", "PERIOD", "CAP", "SPENT", "RESERVED", "LEFT", "UNTIL", "POLICY"];
+    let head = ["PRINCIPAL", "PERIOD", "CAP", "SPENT", "RESERVED", "LEFT", "UNTIL", "POLICY"];
     let row = |shown: &ShownBudget| {
         let ShownBudget { budget, left } = shown;
         let amount = |amount: u64| match budget.unit {

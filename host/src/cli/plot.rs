@@ -41,9 +41,9 @@ pub(crate) fn plot(points: &[Point], width: usize, show: impl Fn(u64) -> String)
             _ => String::new(),
         };
         text += &format!("{label:>margin$} ┤");
-        text.extend(bars.iter().flat_map(|bar| {
-            std::iter::repeat_n(block(*bar, highest, line), bar_width)
-        }));
+        text.extend(
+            bars.iter().flat_map(|bar| std::iter::repeat_n(block(*bar, highest, line), bar_width)),
+        );
         text = text.trim_end().to_owned() + "\n";
     }
     let drawn = bars.len() * bar_width;
@@ -61,7 +61,8 @@ fn block(value: u64, highest: u64, line: usize) -> char {
     let share = u128::from(value) * (eighths_max as u128);
     let eighths = share.div_ceil(u128::from(highest.max(1)));
     // Whatever is more than nothing is seen.
-    let above = usize::try_from(eighths).unwrap_or(eighths_max).saturating_sub(line * EIGHTHS.len());
+    let above =
+        usize::try_from(eighths).unwrap_or(eighths_max).saturating_sub(line * EIGHTHS.len());
     match above {
         0 => ' ',
         eighths => EIGHTHS[eighths.min(EIGHTHS.len()) - 1],

@@ -112,7 +112,9 @@ fn show(shown: &ShownPolicy, output: &Output) {
             let more = match &threshold.action {
                 Action::Downgrade { chain } => format!(": {}", chain.join(", ")),
                 Action::Notify { webhook: Some(webhook) } => format!(": {webhook}"),
-                Action::Notify { webhook: None } | Action::Block | Action::Continue => String::new(),
+                Action::Notify { webhook: None } | Action::Block | Action::Continue => {
+                    String::new()
+                }
             };
             vec![format!("at {}", threshold.at), format!("{}{more}", threshold.action.name())]
         }));

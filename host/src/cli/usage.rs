@@ -117,14 +117,10 @@ async fn report(config: &Config, usage: Usage) -> Result<UsageReport, CliError> 
 
 fn table(report: &UsageReport) -> String {
     let head = report.by.map_or("", UsageBy::name).to_uppercase();
-    let heads = [
-        &*head, "CALLS", "TASKS", "INPUT", "OUTPUT", "CACHED", "TOKENS", "COST", "NOT PRICED",
-    ];
-    let mut rows: Vec<Vec<String>> = report
-        .rows
-        .iter()
-        .map(|row| cells(row.key.as_deref().unwrap_or("-"), &row.sums))
-        .collect();
+    let heads =
+        [&*head, "CALLS", "TASKS", "INPUT", "OUTPUT", "CACHED", "TOKENS", "COST", "NOT PRICED"];
+    let mut rows: Vec<Vec<String>> =
+        report.rows.iter().map(|row| cells(row.key.as_deref().unwrap_or("-"), &row.sums)).collect();
     rows.push(cells("total", &report.total));
     columns(&heads, rows, &[1, 2, 3, 4, 5, 6, 7, 8])
 }

@@ -170,8 +170,7 @@ pub(crate) async fn begin_anew(
     const BEGIN: &str = "UPDATE budget SET started_at = $2, ends_at = $3, spent = 0, lost = 0, \
                          overrun = CASE WHEN reserved > cap THEN reserved - cap ELSE 0 END, \
                          told_ppm = 0 WHERE id = $1";
-    let over: Vec<(i64, String)> =
-        query(OVER).bind(now.unix_ms()).read_all(connection).await?;
+    let over: Vec<(i64, String)> = query(OVER).bind(now.unix_ms()).read_all(connection).await?;
     for (id, period) in over {
         let period: Period = period.parse().map_err(StoreError::corrupt)?;
         let Some((start, end)) = period.around(now) else { continue };
@@ -270,9 +269,8 @@ async fn tell_woken(
     woken.sort_unstable();
     let tasks: Vec<i64> = woken.iter().map(|(_, task)| *task).collect();
     query(FORGET_WAIT).bind(row::text(&tasks)?).execute(connection).await?;
-    let ready = |(job, task): (i64, i64)| {
-        Draft::of_state(JobId(job), TaskId(task), TaskState::Ready, now)
-    };
+    let ready =
+        |(job, task): (i64, i64)| Draft::of_state(JobId(job), TaskId(task), TaskState::Ready, now);
     events::append(connection, woken.into_iter().map(ready).collect()).await?;
     Ok(tasks.into_iter().map(TaskId).collect())
 }

@@ -97,7 +97,8 @@ impl WriteGroup for Charge {
         writes: &[Self],
         connection: &mut Connection<'_>,
     ) -> Result<Answers<Charged>, StoreError> {
-        let held = events::hold(connection, writes.iter().map(|new| (new.task, new.attempt))).await?;
+        let held =
+            events::hold(connection, writes.iter().map(|new| (new.task, new.attempt))).await?;
         let is_held = |write: &&Self| held.contains_key(&(write.task, write.attempt));
         let counted: Vec<_> = writes.iter().filter(is_held).collect();
         let mut book = Book::default();
@@ -259,8 +260,17 @@ impl Book {
             let cost = cost.map(|cost| row::count(cost.0));
             let (input, output, cached) = (tokens.input.0, tokens.output.0, tokens.cached.0);
             self.charges.push(row::text(&(
-                task.0, attempt, number, at.unix_ms(), is_tool, wanted, model, input, output,
-                cached, cost,
+                task.0,
+                attempt,
+                number,
+                at.unix_ms(),
+                is_tool,
+                wanted,
+                model,
+                input,
+                output,
+                cached,
+                cost,
             ))?);
         }
         Ok(())
@@ -394,8 +404,7 @@ pub(crate) async fn end_blocks(
         ROWS,
         " AS gone WHERE budget.id = CAST(gone.value->>0 AS BIGINT)"
     );
-    let ended: Vec<(i64, i64)> =
-        query(END).bind(row::text(sessions)?).read_all(connection).await?;
+    let ended: Vec<(i64, i64)> = query(END).bind(row::text(sessions)?).read_all(connection).await?;
     let mut lost = BTreeMap::<i64, i64>::new();
     for (budget, amount) in ended {
         *lost.entry(budget).or_default() += amount;

@@ -260,8 +260,16 @@ impl Write for Claim {
         let (now, free) = (self.places.now(), self.places.free());
         let look = query(LOOK).bind(self.session.0).bind(now.unix_ms());
         let look: Look = look.read_one(connection).await?;
-        let (is_held, deadline, run_at, is_ready, is_guarded, is_ruled, needs_approval, is_budgeted) =
-            look;
+        let (
+            is_held,
+            deadline,
+            run_at,
+            is_ready,
+            is_guarded,
+            is_ruled,
+            needs_approval,
+            is_budgeted,
+        ) = look;
         if !is_held {
             return Err(StoreError::SessionLost);
         }

@@ -207,7 +207,12 @@ impl Case {
                         if self.places.insert(name.clone(), place) != Some(place) {
                             has_moved = true;
                             self.moved.insert(name.clone(), place);
-                            self.note((name, scope), "downgrade", decision.reason, Some(to.clone()));
+                            self.note(
+                                (name, scope),
+                                "downgrade",
+                                decision.reason,
+                                Some(to.clone()),
+                            );
                         }
                         next = Some(to);
                     }
@@ -224,7 +229,9 @@ impl Case {
     pub(crate) fn tell(&mut self, now: Timestamp) {
         let mut all = Vec::new();
         for governed in &self.budgets {
-            let Governed { id, budget, policy: Some(policy), told, .. } = governed else { continue };
+            let Governed { id, budget, policy: Some(policy), told, .. } = governed else {
+                continue;
+            };
             let new = policy.notices(budget.gone(), budget.cap, *told);
             if let Some(last) = new.last() {
                 self.told.push((id.0, last.at.ppm()));

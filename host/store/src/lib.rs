@@ -132,5 +132,5 @@ pub use crate::take::Claimed;
 pub use crate::task_list::{TASKS_PER_PAGE_MAX, TaskFilter, TaskPage};
 pub use crate::tasks::Hold;
 pub use crate::tokens::{NewToken, TOKENS_MAX, TOKENS_PER_PAGE_MAX, TokenPage};
-pub use crate::usage::{USAGE_ROWS_PER_PAGE_MAX, UsageFilter, UsagePage};
 pub use crate::uploads::{NewUpload, Removal, Room, UploadPage};
+pub use crate::usage::{USAGE_ROWS_PER_PAGE_MAX, UsageFilter, UsagePage};

@@ -49,7 +49,12 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<Notification>, StoreError> {
         // A look costs the writer nothing.
-        if self.readers().fetch_optional(query(DUE).bind(now.unix_ms()).bind(1_u32)).await?.is_none() {
+        if self
+            .readers()
+            .fetch_optional(query(DUE).bind(now.unix_ms()).bind(1_u32))
+            .await?
+            .is_none()
+        {
             return Ok(Vec::new());
         }
         self.write(Take { now, until, limit }).await
@@ -172,7 +177,8 @@ mod tests {
     #[tokio::test]
     async fn what_is_due_is_found_by_its_time() {
         let steps = plan(DUE.into()).await;
-        let by_time = |step: &String| step.starts_with("SEARCH") && step.contains("notification_due");
+        let by_time =
+            |step: &String| step.starts_with("SEARCH") && step.contains("notification_due");
         assert!(steps.iter().all(by_time), "{steps:?}");
         for sql in [TAKE, DELAY, FORGET] {
             let steps = plan(sql.into()).await;

@@ -148,9 +148,9 @@ async fn settle(
     if held.is_empty() {
         return Ok(endings.iter().map(|_| Err(StoreError::AttemptLost)).collect());
     }
-    let spent = held.iter().map(|Held { ending, .. }| {
-        ((ending.task, ending.attempt), ending.now, &ending.spending)
-    });
+    let spent = held
+        .iter()
+        .map(|Held { ending, .. }| ((ending.task, ending.attempt), ending.now, &ending.spending));
     let woken = charges::settle(connection, &spent.collect::<Vec<_>>()).await?;
     end_attempts(connection, &held).await?;
     store_outputs(connection, &held).await?;

@@ -209,7 +209,10 @@ mod tests {
         let ada = Some("ada".to_owned());
         for (filter, index) in [
             (UsageFilter { since, ..UsageFilter::default() }, "charge_by_time"),
-            (UsageFilter { principal: ada, since, ..UsageFilter::default() }, "charge_by_principal"),
+            (
+                UsageFilter { principal: ada, since, ..UsageFilter::default() },
+                "charge_by_principal",
+            ),
             (UsageFilter { job: Some(JobId(1)), ..UsageFilter::default() }, "charge_by_job"),
         ] {
             let steps = plan(&filter).await;

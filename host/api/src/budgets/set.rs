@@ -54,7 +54,9 @@ impl Operation for SetBudget {
     async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<ShownBudget, ApiError> {
         let Self { principal, unit, period, cap, policy } = self;
         if cap > CAP_MAX {
-            return Err(ApiError::InvalidRequest(format!("`cap` is {cap}: expected 0 to {CAP_MAX}")));
+            return Err(ApiError::InvalidRequest(format!(
+                "`cap` is {cap}: expected 0 to {CAP_MAX}"
+            )));
         }
         let new = NewBudget { principal: principal.into(), unit, period, cap, policy };
         Ok(engine.set_budget(new).await?.into())

@@ -28,6 +28,8 @@ mod checkpoints;
 #[cfg(test)]
 mod concurrency;
 #[cfg(test)]
+mod cost_policies;
+#[cfg(test)]
 mod deadlines;
 #[cfg(test)]
 mod doctor;
@@ -51,6 +53,8 @@ mod jobs;
 mod lanes;
 #[cfg(test)]
 mod leases;
+#[cfg(test)]
+mod notifications;
 #[cfg(test)]
 mod opening;
 #[cfg(test)]
@@ -79,10 +83,6 @@ mod tasks;
 mod tokens;
 #[cfg(test)]
 mod tool_runs;
-#[cfg(test)]
-mod cost_policies;
-#[cfg(test)]
-mod notifications;
 #[cfg(test)]
 mod usage;
 #[cfg(test)]

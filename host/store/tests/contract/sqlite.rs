@@ -25,6 +25,8 @@ mod checkpoints;
 #[cfg(test)]
 mod concurrency;
 #[cfg(test)]
+mod cost_policies;
+#[cfg(test)]
 mod deadlines;
 #[cfg(test)]
 mod doctor;
@@ -48,6 +50,8 @@ mod jobs;
 mod lanes;
 #[cfg(test)]
 mod leases;
+#[cfg(test)]
+mod notifications;
 #[cfg(test)]
 mod opening;
 #[cfg(test)]
@@ -76,10 +80,6 @@ mod tasks;
 mod tokens;
 #[cfg(test)]
 mod tool_runs;
-#[cfg(test)]
-mod cost_policies;
-#[cfg(test)]
-mod notifications;
 #[cfg(test)]
 mod usage;
 #[cfg(test)]

@@ -58,7 +58,8 @@ impl Charge {
     }
 
     fn insert(&self, number: usize) -> String {
-        let number_or_null = |value: Option<u64>| value.map_or("NULL".to_owned(), |n| n.to_string());
+        let number_or_null =
+            |value: Option<u64>| value.map_or("NULL".to_owned(), |n| n.to_string());
         let name = |name: usize| format!("'{}'", NAMES[name]);
         format!(
             "INSERT INTO charge (task_id, attempt, number, job_id, at, principal, executor, is_tool, \
@@ -184,7 +185,9 @@ async fn a_filter_leaves_in_what_it_names_and_nothing_else() {
         (UsageFilter { executor: name(2), ..any() }, |charge, _| {
             !charge.is_tool && charge.executor == 2
         }),
-        (UsageFilter { tool: name(2), ..any() }, |charge, _| charge.is_tool && charge.executor == 2),
+        (UsageFilter { tool: name(2), ..any() }, |charge, _| {
+            charge.is_tool && charge.executor == 2
+        }),
         (UsageFilter { model: name(3), ..any() }, |charge, _| charge.model == Some(3)),
         (UsageFilter { job: Some(JobId(2)), since: Some(since), until: Some(until), ..any() }, {
             |charge, middle| charge.job() == 2 && charge.at >= middle
