@@ -16,9 +16,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The plugins, by the name of their package. `noop_executor` is there for the benchmarks.
-const PLUGINS: [&str; 6] = [
+const PLUGINS: [&str; 7] = [
     "aggregate_results_executor",
     "apflow_api_executor",
+    "llm_executor",
     "noop_executor",
     "rest_executor",
     "send_email_executor",

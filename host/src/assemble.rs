@@ -11,6 +11,7 @@ use apflow_engine::{
     Live, SystemClock,
 };
 use apflow_model::cost_policy::CostRules;
+use apflow_model::provider;
 use apflow_model::secret::{Destinations, Secret};
 use apflow_sandbox::{
     CodeCache, CompileIn, CompileLimits, OwnClient, PortFuture, Sandbox, SecretSource,
@@ -70,7 +71,8 @@ impl Host {
         folder.create_dir_all("code").map_err(unusable)?;
         let components = Components::new(folder.open_dir("plugins").map_err(unusable)?);
         let files = Files::open(&folder, path).map_err(unusable)?;
-        let consents = Consents::new(folder.try_clone().map_err(unusable)?);
+        let consents = Consents::new(folder.try_clone().map_err(unusable)?)
+            .granting(provider::EXECUTOR, config.models.providers.grants());
         let cache = CodeCache::open(folder.open_dir("code").map_err(unusable)?);
         let database = address(config).map_err(EngineError::Store)?;
         let mut store = Store::open(&database).await.map_err(EngineError::Store)?;
@@ -100,7 +102,7 @@ impl Host {
                 tools: config.file.tools,
                 audit: config.file.audit,
                 policies: Arc::clone(&config.policies),
-                cost: CostRules::default(),
+                cost: CostRules { pricing: config.models.pricing(), ..CostRules::default() },
                 post: Some(webhook::post(config.file.webhook_secret.as_ref())),
                 trace: config.file.telemetry.propagate.then_some(spans::current),
             },

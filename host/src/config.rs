@@ -17,9 +17,11 @@ use apflow_model::idempotency::IdempotencyHours;
 use apflow_model::lease::LeaseSeconds;
 use apflow_model::listener::ListenerSettings;
 use apflow_model::policies::CurrentPolicies;
+use apflow_model::provider::{ModelSettings, ProviderError};
 use apflow_model::quarantine::QuarantineRule;
 use apflow_model::reader::FileFault;
 use apflow_model::retention::Retention;
+use apflow_model::secret::SecretRule;
 use apflow_model::telemetry::{OtlpHeaders, OtlpSettings, Share, TelemetrySettings};
 use apflow_model::tool_settings::ToolSettings;
 use cap_std::ambient_authority;
@@ -27,8 +29,9 @@ use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt, Permissions, PermissionsExt}
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::models::{self, Models, PRICES_FILE};
 use crate::policies::{self, POLICIES_FILE};
-use crate::secret::{SECRETS_FILE, Unreadable, Vault};
+use crate::secret::{self, SECRETS_FILE, Unreadable, Vault};
 use crate::webhook::WebhookSecret;
 
 const CONFIG_FILE: &str = "config.yaml";
@@ -56,6 +59,8 @@ pub(crate) struct Config {
     pub(crate) environment: BTreeMap<String, String>,
     /// The operator's secrets.
     pub(crate) secrets: Vault,
+    /// Who provides models, and what they cost.
+    pub(crate) models: Models,
     /// What roles may do, as `policies.yaml` says at each moment.
     pub(crate) policies: Arc<CurrentPolicies>,
     /// What opens the HTTP API, beside the operator's token.
@@ -117,7 +122,7 @@ pub(crate) enum ConfigError {
         /// Its mode.
         mode: u32,
     },
-    /// `secrets.yaml` or `policies.yaml` has faults.
+    /// `secrets.yaml`, `policies.yaml` or `prices.yaml` has faults.
     #[error("`{}` is not valid", path.display())]
     Faults {
         /// The file.
@@ -128,6 +133,22 @@ pub(crate) enum ConfigError {
     /// The system gives no random numbers for a token.
     #[error("the system gives no random numbers: {0}")]
     NoRandom(String),
+}
+
+impl ConfigError {
+    fn of_models(settings: &Path, error: models::Unreadable) -> Self {
+        let path = settings.join(PRICES_FILE);
+        match error {
+            models::Unreadable::Io(source) => Self::Unusable { path, source },
+            models::Unreadable::Faults(faults) => Self::Faults { path, faults },
+            models::Unreadable::Provider(ProviderError::Settings(reason)) => {
+                Self::Invalid { path: settings.join(CONFIG_FILE), reason }
+            }
+            models::Unreadable::Provider(ProviderError::Variable { name, reason }) => {
+                Self::Variable { name, reason }
+            }
+        }
+    }
 }
 
 /// What `config.yaml` may hold.
@@ -164,6 +185,8 @@ pub(crate) struct ConfigFile {
     pub(crate) telemetry: TelemetrySettings,
     /// How much callers may upload.
     pub(crate) files: FileSettings,
+    /// Who provides models.
+    pub(crate) models: ModelSettings,
     /// What the posts of cost policies are signed with.
     pub(crate) webhook_secret: Option<WebhookSecret>,
 }
@@ -212,13 +235,16 @@ impl Config {
         let or_xdg = |dir: Option<PathBuf>, xdg, home| dir.map_or_else(|| below(xdg, home), Ok);
         let data_dir = or_xdg(data_dir, "XDG_DATA_HOME", ".local/share")?;
         let settings_dir = or_xdg(config_dir, "XDG_CONFIG_HOME", ".config")?;
-        let secrets = open_secrets(&settings_dir, &mut environment)?;
+        let mut secrets = read_secrets(&settings_dir)?;
         // Taken out, since no plugin may be granted the way to the host's own database.
         let database_url = environment.remove("DATABASE_URL").filter(|url| !url.is_empty());
         let collector = take_collector(&mut environment);
         let mut file = read_file(&settings_dir)?.map(|(file, _)| file).unwrap_or_default();
         file.telemetry.otlp = file.telemetry.otlp.or_else(|| collector.clone());
         let auth = read_auth(file.auth.clone().unwrap_or_default(), &mut environment)?;
+        let models = Models::read(&settings_dir, &file.models, &mut environment, &mut secrets)
+            .map_err(|error| ConfigError::of_models(&settings_dir, error))?;
+        let secrets = Vault::new(secrets, &mut environment);
         Ok(Self {
             data_dir,
             database_url,
@@ -226,6 +252,7 @@ impl Config {
             compile_timeout,
             environment,
             secrets,
+            models,
             policies: Arc::default(),
             auth,
             collector,
@@ -345,19 +372,16 @@ fn take_collector(environment: &mut BTreeMap<String, String>) -> Option<OtlpSett
 }
 
 /// Reads `secrets.yaml`, where there is one.
-fn open_secrets(
-    settings: &Path,
-    environment: &mut BTreeMap<String, String>,
-) -> Result<Vault, ConfigError> {
+fn read_secrets(settings: &Path) -> Result<Vec<SecretRule>, ConfigError> {
     let unusable = |path: PathBuf, source| Err(ConfigError::Unusable { path, source });
     let folder = match Dir::open_ambient_dir(settings, ambient_authority()) {
         Ok(folder) => folder,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vault::default()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(source) => return unusable(settings.to_owned(), source),
     };
     let path = settings.join(SECRETS_FILE);
-    match Vault::open(&folder, environment) {
-        Ok(vault) => Ok(vault),
+    match secret::read_rules(&folder) {
+        Ok(rules) => Ok(rules),
         Err(Unreadable::Io(source)) => unusable(path, source),
         Err(Unreadable::Open(mode)) => Err(ConfigError::Open { path, mode }),
         Err(Unreadable::Faults(faults)) => Err(ConfigError::Faults { path, faults }),

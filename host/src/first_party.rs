@@ -44,9 +44,10 @@ macro_rules! tool {
 }
 
 /// The executors that every data directory has.
-pub(crate) const INSTALLED: [FirstParty; 5] = [
+pub(crate) const INSTALLED: [FirstParty; 6] = [
     first_party!("aggregate_results_executor"),
     first_party!("apflow_api_executor"),
+    first_party!("llm_executor"),
     first_party!("rest_executor"),
     first_party!("send_email_executor"),
     first_party!("transform_executor"),

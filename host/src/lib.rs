@@ -9,6 +9,7 @@ mod config;
 mod first_party;
 mod hostile;
 mod http;
+mod models;
 mod policies;
 mod reload;
 mod secret;

@@ -43,6 +43,7 @@ pub(crate) const READS_UNGRANTED_VARIABLES: Guest = Guest("reads_ungranted_varia
 pub(crate) const RECURSES_FOREVER: Guest = Guest("recurses_forever");
 pub(crate) const SENDS_DATAGRAMS: Guest = Guest("sends_datagrams");
 pub(crate) const SLEEPS_FOREVER: Guest = Guest("sleeps_forever");
+pub(crate) const SPENDS_AGAIN_AND_AGAIN: Guest = Guest("spends_again_and_again");
 pub(crate) const TALKS_AND_WAITS: Guest = Guest("talks_and_waits");
 pub(crate) const USES_FILES: Guest = Guest("uses_files");
 

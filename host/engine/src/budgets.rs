@@ -47,6 +47,7 @@ impl Engine {
             return Err(EngineError::UnknownPolicy(policy.clone()));
         }
         let budget = self.store.put_budget(new, self.now()).await?;
+        self.purse.has_news();
         self.bell.notify_one();
         Ok(budget)
     }

@@ -116,7 +116,11 @@ impl Engine {
         let all = self.all_cost_policies().await?.into_values().map(|one| match one {
             ListedPolicy::OfFile(policy) | ListedPolicy::Put(KeptPolicy { policy, .. }) => policy,
         });
+        let before = self.cost_policies().list();
         self.cost_policies().replace(all);
+        if self.cost_policies().list() != before {
+            self.purse.has_news();
+        }
         Ok(())
     }
 

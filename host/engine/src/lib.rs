@@ -67,6 +67,7 @@ mod unstored;
 mod upload;
 mod usage;
 mod visible;
+mod wait;
 mod watch;
 mod webhook;
 mod window;

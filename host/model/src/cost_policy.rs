@@ -177,6 +177,11 @@ impl CostPolicy {
             let message = format!("has {count} thresholds: expected 1 to {THRESHOLDS_MAX}");
             return Some(("thresholds", message));
         }
+        let is_chain = |one: &&Threshold| matches!(one.action, Action::Downgrade { .. });
+        if self.thresholds.iter().filter(is_chain).count() > 1 {
+            let message = "has two chains: name all models in one, which is gone along as needed";
+            return Some(("thresholds", message.to_owned()));
+        }
         self.thresholds.iter().find_map(|threshold| match &threshold.action {
             Action::Downgrade { chain } => chain_fault(chain).map(|message| ("chain", message)),
             Action::Notify { webhook: Some(url) } => {
@@ -274,33 +279,45 @@ pub struct Decision {
     pub reason: String,
 }
 
-/// Decides about a call by the highest threshold that is reached and blocks or downgrades. Of two at
-/// the same share, the one that blocks counts.
+/// Decides about a call.
 ///
-/// A chain is gone along by one place when it is first reached, and by another whenever what is asked
-/// for does not fit on the model of the place. A task that asks for a later model of the chain keeps
-/// it.
+/// A threshold that blocks and is reached blocks. Else the chain is gone along: by one place when its
+/// threshold is first reached, and by another whenever what is asked for does not fit on the model
+/// of the place. Nobody goes back along it. A task that asks for a later model of the chain keeps it.
+/// What fits on no model is blocked by whatever threshold there is.
 pub fn decide(policy: &CostPolicy, question: &Question<'_>) -> Decision {
     let Question { used, cap, fits, wanted, place } = *question;
-    let is_reached = |threshold: &&Threshold| {
-        matches!(threshold.action, Action::Block | Action::Downgrade { .. })
-            && (!fits || used >= threshold.at.of(cap))
-    };
-    let reached = policy.thresholds.iter().filter(is_reached);
-    let strictest = reached.max_by_key(|one| (one.at, one.action == Action::Block));
-    let Some(Threshold { at, action }) = strictest else {
-        return Decision { verdict: Verdict::Allow, reason: String::new() };
-    };
+    let is_reached = |threshold: &&Threshold| used >= threshold.at.of(cap);
+    let blocks = |threshold: &&Threshold| threshold.action == Action::Block;
     let name = &policy.name;
-    let why = if fits {
-        format!("{used} of {cap} are gone, which is {at} or more")
-    } else {
-        format!("{used} of {cap} are gone, and what is left is less than the call may use")
+    let why = |at: Share| {
+        if fits {
+            format!("{used} of {cap} are gone, which is {at} or more")
+        } else {
+            format!("{used} of {cap} are gone, and what is left is less than the call may use")
+        }
     };
-    let Action::Downgrade { chain } = action else {
-        let reason = format!("policy `{name}` blocks at {at}: {why}");
-        return Decision { verdict: Verdict::Block, reason };
+    let block = |at: Share| {
+        let reason = format!("policy `{name}` blocks at {at}: {}", why(at));
+        Decision { verdict: Verdict::Block, reason }
     };
+    let reached = policy.thresholds.iter().filter(blocks).filter(is_reached);
+    if let Some(at) = reached.map(|one| one.at).max() {
+        return block(at);
+    }
+    let chain = policy.thresholds.iter().find_map(|one| match &one.action {
+        Action::Downgrade { chain } => Some((one, chain)),
+        Action::Block | Action::Notify { .. } | Action::Continue => None,
+    });
+    let gone_along = chain.filter(|(one, _)| !fits || place.is_some() || is_reached(one));
+    let Some((Threshold { at, .. }, chain)) = gone_along else {
+        let last = policy.thresholds.iter().filter(blocks).map(|one| one.at).max();
+        return match last.filter(|_| !fits) {
+            Some(at) => block(at),
+            None => Decision { verdict: Verdict::Allow, reason: String::new() },
+        };
+    };
+    let why = why(*at);
     let own = wanted.and_then(|wanted| chain.iter().position(|model| model == wanted));
     let current = own.max(place);
     let next = match current {

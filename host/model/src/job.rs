@@ -19,7 +19,7 @@ use crate::id::{JobId, TaskId};
 use crate::money::MicroUsd;
 use crate::retry::Backoff;
 use crate::state::{JobState, TaskState};
-use crate::usage::Usage;
+use crate::usage::{ModelUse, Usage};
 
 /// The most tasks one job may have.
 pub const TASKS_MAX: usize = 10_000;
@@ -222,6 +222,9 @@ pub struct Task {
     pub fault: Option<Fault>,
     /// What all its attempts used together.
     pub usage: Usage,
+    /// The models that they called, and those that they had asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<ModelUse>,
     /// Its attempts, in order.
     pub attempts: Vec<Attempt>,
 }

@@ -44,6 +44,8 @@ pub mod pace;
 pub mod plugin;
 mod pointer;
 pub mod policies;
+pub mod price;
+pub mod provider;
 pub mod proxy;
 pub mod quarantine;
 pub mod rate;

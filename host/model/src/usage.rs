@@ -81,6 +81,27 @@ impl Usage {
     }
 }
 
+/// The calls of one model, by what was asked for and what was called.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ModelUse {
+    /// The model that was asked for.
+    #[schemars(example = &"anthropic/claude-sonnet-4-5")]
+    pub wanted: Option<String>,
+    /// The model that was called: another one when a cost policy said so.
+    #[schemars(example = &"anthropic/claude-haiku-4-5")]
+    pub model: Option<String>,
+    /// How many calls there were.
+    pub calls: u64,
+    /// Model tokens sent.
+    pub tokens_input: u64,
+    /// Model tokens received.
+    pub tokens_output: u64,
+    /// Of the tokens sent, those that the provider had kept from an earlier call.
+    pub tokens_cached: u64,
+    /// What they cost, in millionths of a US dollar. None when the price of one is not known.
+    pub micro_usd: Option<u64>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

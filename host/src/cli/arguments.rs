@@ -481,6 +481,8 @@ pub(crate) enum BenchVerb {
     Cancel(BenchCancel),
     /// What a task suffers beside guests that a sandbox must stop.
     Neighbours(Bench),
+    /// What a call of a model costs beside the call, with many tasks on one budget.
+    Budget(BenchBudget),
     /// How many durable tasks a second there are, beside the least that their rows can cost.
     Engine(BenchEngine),
     /// What a durable task costs that calls an HTTP API, beside a bare client.
@@ -488,6 +490,16 @@ pub(crate) enum BenchVerb {
     /// What a durable task costs over HTTP, beside a bare handler that commits; and what a crowd of
     /// clients gets that submit and watch.
     Http(BenchHttp),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchBudget {
+    /// How many rounds; each measures every row in turn.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) rounds: u32,
+    /// How many calls each task makes in a round.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=5_000))]
+    pub(crate) calls: u32,
 }
 
 #[derive(Debug, Args)]
@@ -568,6 +580,8 @@ pub(crate) enum SchemaOf {
     Tool,
     /// `policies.yaml`.
     Policies,
+    /// `prices.yaml`.
+    Prices,
     /// The HTTP API: the `OpenAPI` document (3.1).
     Openapi,
 }

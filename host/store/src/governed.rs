@@ -166,8 +166,8 @@ pub(crate) enum Ruled {
     Goes(Option<String>),
     /// It may not be made, and why.
     Blocked(String),
-    /// No policy says anything, and this budget has not enough left.
-    Short(usize),
+    /// No policy says anything, and a budget has not enough left.
+    Short,
 }
 
 impl Case {
@@ -183,7 +183,7 @@ impl Case {
     ) -> Ruled {
         let mut model = wanted.map(str::to_owned);
         loop {
-            let (mut has_moved, mut short) = (false, None);
+            let (mut has_moved, mut is_short) = (false, false);
             let mut next = wanted.map(str::to_owned);
             for index in 0..self.budgets.len() {
                 let governed = &self.budgets[index];
@@ -192,7 +192,7 @@ impl Case {
                     Err(reason) => return Ruled::Blocked(reason),
                 };
                 let Some(decision) = governed.decide(wanted, is_enough, &self.places) else {
-                    short = short.or((!is_enough).then_some(index));
+                    is_short |= !is_enough;
                     continue;
                 };
                 let name = governed.policy.as_ref().map(|policy| policy.name.clone());
@@ -219,7 +219,7 @@ impl Case {
                 }
             }
             if !has_moved && next == model {
-                return short.map_or(Ruled::Goes(model), Ruled::Short);
+                return if is_short { Ruled::Short } else { Ruled::Goes(model) };
             }
             model = next;
         }

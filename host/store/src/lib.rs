@@ -29,6 +29,7 @@ mod spending;
 mod budgets;
 mod charges;
 mod governed;
+mod receipts;
 mod reserve;
 
 mod dependents;
@@ -70,10 +71,12 @@ mod commit;
 mod link;
 mod notes;
 mod standing;
+mod sync;
 mod write;
 mod writer;
 
 mod address;
+mod argument;
 mod clock;
 mod connect;
 mod connection;

@@ -173,7 +173,7 @@ impl Write for Reserve {
         events::append(connection, drafts).await?;
         match ruled {
             Ruled::Blocked(reason) => Ok(Reserving::Blocked(reason)),
-            Ruled::Short(_) => {
+            Ruled::Short => {
                 let left = case.tokens_left().unwrap_or_default();
                 Ok(Reserving::Exhausted(left))
             }
@@ -312,7 +312,7 @@ pub(crate) async fn look(
                 let reason = "its budget is used up, and nothing of it comes back".to_owned();
                 looked.refused.insert(task, reason);
             }
-            (Ruled::Goes(_) | Ruled::Short(_), None) => {}
+            (Ruled::Goes(_) | Ruled::Short, None) => {}
         }
     }
     if !waits.is_empty() {

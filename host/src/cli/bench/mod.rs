@@ -2,6 +2,7 @@
 //!
 //! Rows are measured in turn, round by round, so that a busy moment of the machine meets all alike.
 
+mod budget;
 mod cancel;
 mod engine;
 mod guest;
@@ -32,6 +33,7 @@ pub(crate) async fn run(
         BenchVerb::Load(bench) => load::load(bench, output).await,
         BenchVerb::Cancel(bench) => cancel::cancel(bench, output).await,
         BenchVerb::Neighbours(bench) => neighbours::neighbours(bench, output).await,
+        BenchVerb::Budget(bench) => budget::budget(&config()?, &bench, output).await,
         BenchVerb::Engine(bench) => engine::engine(&config()?, &bench, output).await,
         BenchVerb::Rest(bench) => rest::rest(&config()?, bench, output).await,
         BenchVerb::Http(bench) => http::http(&config()?, bench, output).await,

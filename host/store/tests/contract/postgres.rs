@@ -20,6 +20,8 @@ mod audit;
 #[cfg(test)]
 mod breakers;
 #[cfg(test)]
+mod budgets;
+#[cfg(test)]
 mod cache;
 #[cfg(test)]
 mod cancel;

@@ -1,4 +1,4 @@
-//! Takes more tokens than its task has, and goes on when it has none.
+//! Uses more tokens than its task has, and would go on when it has none.
 
 use apflow_guests::bindings::apflow::plugin::types::TokenUsage;
 use apflow_guests::{Executor, Fault, Outcome, Report, Task, budget, executor, text};
