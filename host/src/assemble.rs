@@ -8,8 +8,9 @@ use std::time::Duration;
 use apflow_api::{Api, ApiError};
 use apflow_engine::{
     Breakers, Builtin, Components, Consents, DataDir, DispatchLock, Engine, EngineError, Files,
-    Live, SystemClock,
+    Live, Post, SystemClock,
 };
+use apflow_model::clock::Clock;
 use apflow_model::cost_policy::CostRules;
 use apflow_model::provider;
 use apflow_model::secret::{Destinations, Secret};
@@ -29,7 +30,7 @@ use crate::reload::Reloads;
 use crate::secret::Vault;
 use crate::settings::Settings;
 use crate::telemetry::spans;
-use crate::webhook;
+use crate::webhook::{Signer, WebhookSecret};
 
 /// How many instances there is room for beside those of attempts: they describe plugins.
 const INSTANCES_SPARE: u32 = 64;
@@ -38,6 +39,8 @@ const INSTANCES_SPARE: u32 = 64;
 const FETCH_BYTES_MAX: usize = 1 << 20;
 /// How long it may take.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long whoever is notified of something may take to answer.
+const POST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A host on a data directory.
 pub(crate) struct Host {
@@ -103,7 +106,7 @@ impl Host {
                 audit: config.file.audit,
                 policies: Arc::clone(&config.policies),
                 cost: CostRules { pricing: config.models.pricing(), ..CostRules::default() },
-                post: Some(webhook::post(config.file.webhook_secret.as_ref())),
+                post: Some(webhooks(config.file.webhook_secret.as_ref())),
                 trace: config.file.telemetry.propagate.then_some(spans::current),
             },
             DataDir { store, components, consents, files },
@@ -189,6 +192,19 @@ pub(crate) fn fetch() -> Fetch {
         Box::pin(async move {
             let got = client.get(&url, FETCH_BYTES_MAX, FETCH_TIMEOUT).await;
             got.map(Vec::from).map_err(|error| format!("`{url}`: {error}"))
+        })
+    })
+}
+
+/// How the host posts what cost policies notify of. Where it goes, a policy says, which the operator
+/// wrote: so private addresses are fine.
+fn webhooks(secret: Option<&WebhookSecret>) -> Post {
+    let (client, signer) = (OwnClient::default(), Signer::new(secret));
+    Arc::new(move |call| {
+        let (client, headers) = (client.clone(), signer.headers(&call, SystemClock.now()));
+        Box::pin(async move {
+            let posted = client.post(&call.url, &headers, call.body.into(), POST_TIMEOUT).await;
+            posted.map_err(|error| error.to_string())
         })
     })
 }

@@ -1,23 +1,17 @@
-//! Posting what a cost policy notifies of, as <https://www.standardwebhooks.com> says: with an id that
-//! stays the same when it is posted again, and signed where there is a secret.
+//! What a post to a webhook says beside its body, as <https://www.standardwebhooks.com> has it: an id
+//! that stays the same when it is posted again, and a signature where there is a secret.
 //!
-//! Where it goes, the policy says, which the operator wrote. So private addresses are fine, as for
-//! everything that the host itself asks for.
+//! It posts nothing: `assemble` hands the engine a client that does.
 
 use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
 
-use apflow_api::{Post, SystemClock, WebhookCall};
-use apflow_model::clock::Clock;
-use apflow_sandbox::OwnClient;
+use apflow_api::WebhookCall;
+use apflow_model::clock::Timestamp;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ring::hmac;
 use serde::Deserialize;
 
-/// How long whoever is notified may take to answer.
-const POST_TIMEOUT: Duration = Duration::from_secs(10);
 /// What a secret begins with.
 const SECRET_PREFIX: &str = "whsec_";
 /// The fewest and the most bytes of a secret.
@@ -50,35 +44,31 @@ impl fmt::Debug for WebhookSecret {
     }
 }
 
-/// How the host posts.
-pub(crate) fn post(secret: Option<&WebhookSecret>) -> Post {
-    let key = secret.map(|secret| hmac::Key::new(hmac::HMAC_SHA256, &secret.0));
-    let client = OwnClient::default();
-    Arc::new(move |call: WebhookCall| {
-        let seconds = SystemClock.now().unix_ms().div_euclid(1_000);
-        let headers = headers(key.as_ref(), &call, seconds);
-        let client = client.clone();
-        Box::pin(async move {
-            let posted = client.post(&call.url, &headers, call.body.into(), POST_TIMEOUT).await;
-            posted.map_err(|error| error.to_string())
-        })
-    })
-}
+/// Writes what is said of a post beside its body.
+pub(crate) struct Signer(Option<hmac::Key>);
 
-/// What is said of a post beside its body.
-fn headers(
-    key: Option<&hmac::Key>,
-    call: &WebhookCall,
-    seconds: i64,
-) -> Vec<(&'static str, String)> {
-    let mut headers =
-        vec![("webhook-id", call.id.clone()), ("webhook-timestamp", seconds.to_string())];
-    if let Some(key) = key {
-        let signed = format!("{}.{seconds}.{}", call.id, call.body);
-        let signature = STANDARD.encode(hmac::sign(key, signed.as_bytes()));
-        headers.push(("webhook-signature", format!("v1,{signature}")));
+impl Signer {
+    /// Signs with this secret, or nothing without one.
+    pub(crate) fn new(secret: Option<&WebhookSecret>) -> Self {
+        Self(secret.map(|secret| hmac::Key::new(hmac::HMAC_SHA256, &secret.0)))
     }
-    headers
+
+    /// The headers of a post that is sent now.
+    pub(crate) fn headers(
+        &self,
+        call: &WebhookCall,
+        now: Timestamp,
+    ) -> Vec<(&'static str, String)> {
+        let seconds = now.unix_ms().div_euclid(1_000);
+        let mut headers =
+            vec![("webhook-id", call.id.clone()), ("webhook-timestamp", seconds.to_string())];
+        if let Some(key) = &self.0 {
+            let signed = format!("{}.{seconds}.{}", call.id, call.body);
+            let signature = STANDARD.encode(hmac::sign(key, signed.as_bytes()));
+            headers.push(("webhook-signature", format!("v1,{signature}")));
+        }
+        headers
+    }
 }
 
 #[cfg(test)]
@@ -90,15 +80,19 @@ mod tests {
     fn a_post_is_signed_as_others_verify_it() {
         let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned();
         let secret = WebhookSecret::try_from(secret).unwrap();
-        let key = hmac::Key::new(hmac::HMAC_SHA256, &secret.0);
         let call = WebhookCall {
             id: "msg_p5jXN8AQM9LWM0D4loKWxJek".to_owned(),
             url: String::new(),
             body: "{\"test\": 2432232314}".to_owned(),
         };
-        let headers = headers(Some(&key), &call, 1_614_265_330);
+        let now = Timestamp::from_unix_ms(1_614_265_330_999);
+        let headers = Signer::new(Some(&secret)).headers(&call, now);
         assert_eq!(headers[2].1, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
-        assert_eq!(super::headers(None, &call, 0).len(), 2, "nothing signs without a secret");
+        assert_eq!(
+            Signer::new(None).headers(&call, now).len(),
+            2,
+            "nothing signs without a secret"
+        );
     }
 
     #[test]

@@ -170,6 +170,8 @@ impl Verb {
         let body = match self.name {
             "jobs.submit" | "run.task" => small(),
             "run.parallel" => json!({ "tasks": [small()] }),
+            "budgets.set" => json!({ "cap": 1 }),
+            "policies.put" => json!({ "thresholds": [{ "at": 1, "action": "block" }] }),
             "schedules.put" => schedule(),
             "tokens.create" => json!({ "name": "another", "role": "nobody" }),
             "tokens.revoke_jwt" => {

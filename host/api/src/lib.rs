@@ -83,5 +83,5 @@ pub use uploads::{
 pub use usage::{ReportUsage, UsageReport};
 
 pub use apflow_engine::{
-    Approval, Diagnosis, Events, Piece, Post, SystemClock, Watch, WebhookCall, chain,
+    Approval, Diagnosis, Events, Piece, SystemClock, Watch, WebhookCall, chain,
 };
