@@ -9,12 +9,14 @@ mod audit;
 mod body;
 mod breakers;
 mod cache;
+mod call;
 mod caller;
 mod code;
 mod doctor;
 mod error;
 mod example;
 mod files;
+mod grants;
 mod jobs;
 mod operation;
 mod page;
@@ -35,6 +37,7 @@ pub use audit::{AuditList, ExportAudit, ExportedAudit, ListAudit, VerifyAudit};
 pub use body::Body;
 pub use breakers::{BreakerList, ListBreakers, ResetAll, ResetBreaker, ResetBreakers, ResetOne};
 pub use cache::{ClearCache, Cleared, ListCache};
+pub use call::Call;
 pub use caller::{Caller, Stranger};
 pub use code::{Code, pages};
 pub use doctor::ExamineHost;
@@ -50,7 +53,7 @@ pub use operation::Operation;
 pub use page::Page;
 pub use plugins::{
     GrantPlugin, ListPlugins, LoadPlugin, LoadedPlugin, PluginForm, PluginList, ReleasePlugin,
-    RemovePlugin, ShowPlugin, UploadPlugin,
+    RemovePlugin, SaidConsent, ShowPlugin, UploadPlugin,
 };
 pub use remote::{Headers, Input, Method, Remote};
 pub use run::{Ran, RanParallel, RanTask, RunParallel, RunTask};

@@ -39,6 +39,7 @@ pub mod pace;
 pub mod plugin;
 mod pointer;
 pub mod policies;
+pub mod proxies;
 pub mod proxy;
 pub mod quarantine;
 pub mod rate;

@@ -21,7 +21,7 @@ pub(crate) fn table(installed: &Installed) -> String {
 }
 
 fn granted(asked: &Asked) -> String {
-    match (asked.needs_grant, asked.warning) {
+    match (asked.needs_grant, &asked.warning) {
         (false, _) => "needs no grant".to_owned(),
         (true, _) if !asked.grants.is_empty() => list(&asked.grants),
         (true, None) => "not granted".to_owned(),

@@ -20,7 +20,7 @@ pub(crate) async fn list(
     output: &Output,
 ) -> Result<Exit, CliError> {
     let operation = ListJobs {
-        states: list.state.into_iter().collect(),
+        state: list.state,
         executor: list.executor,
         principal: list.principal,
         since: list.since,

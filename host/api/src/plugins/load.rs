@@ -6,7 +6,7 @@ use apflow_engine::{Approval, Engine, LoadPlugin as Load};
 use apflow_model::access::{Permission, Principal};
 use apflow_model::plugin::{DefinitionText, Installed};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::ApiError;
 use crate::operation::Operation;
@@ -29,7 +29,7 @@ pub struct LoadPlugin {
 }
 
 /// A plugin that was installed, and how long its code took.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct LoadedPlugin {
     /// What is installed now, and what it is granted.
     pub plugin: Installed,
