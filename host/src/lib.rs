@@ -11,6 +11,7 @@ mod hostile;
 mod http;
 mod policies;
 mod reload;
+mod remote;
 mod secret;
 mod settings;
 mod telemetry;

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::api::Api;
 use crate::approvals::{ApproveTask, DenyTask, ListApprovals};
-use crate::audit::{ListAudit, VerifyAudit};
+use crate::audit::{ExportAudit, ListAudit, VerifyAudit};
 use crate::breakers::{ListBreakers, ResetBreaker, ResetBreakers};
 use crate::cache::{ClearCache, ListCache};
 #[cfg(test)]
@@ -122,6 +122,7 @@ pub const TABLE: &[Entry] = &[
     entry::<RevokeJwt>(),
     entry::<ListAudit>(),
     entry::<VerifyAudit>(),
+    entry::<ExportAudit>(),
     entry::<ListUploads>(),
     entry::<DeleteUpload>(),
 ];

@@ -163,6 +163,13 @@ impl DefinitionText {
         Ok(Definition { manifest, tool: Some(tool) })
     }
 
+    /// The text itself.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Plugin(text) | Self::Tool { text, .. } => text,
+        }
+    }
+
     /// The usual name of the file.
     pub const fn file(&self) -> &'static str {
         match self {

@@ -44,6 +44,8 @@ pub(crate) fn warn(config: &Config, grants: &[Grant], output: &Output) {
             output.note(&format!("warning: `{grant}`: {warning}"));
         }
         if let Grant::Secret(name) | Grant::SecretValue(name) = grant
+            // Those of another machine are known there.
+            && !config.gateway.is_elsewhere()
             && config.secrets.find(name).is_none()
         {
             let file = config.secrets_file();

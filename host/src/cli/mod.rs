@@ -32,6 +32,7 @@ mod secrets;
 mod selftest;
 mod serve;
 mod signals;
+mod target;
 mod tasks;
 mod tokens;
 mod tools;
@@ -45,7 +46,7 @@ use std::process::ExitCode;
 use apflow_api::RetryJob;
 use clap::Parser;
 
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::telemetry::{self, Typed};
 use arguments::{Arguments, BreakersVerb, JobsVerb, PluginVerb, PluginsVerb, Verb};
 use error::CliError;
@@ -84,9 +85,12 @@ pub fn main() -> ExitCode {
 }
 
 async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliError> {
-    let settings = || {
+    let settings = || -> Result<Config, ConfigError> {
         let compile_timeout = arguments.compile_timeout.0;
-        Config::new(arguments.data_dir.clone(), arguments.config_dir.clone(), compile_timeout)
+        let (data_dir, config_dir) = (arguments.data_dir.clone(), arguments.config_dir.clone());
+        let mut config = Config::new(data_dir, config_dir, compile_timeout)?;
+        config.gateway = config.gateway.typed(arguments.api_server.clone(), arguments.direct);
+        Ok(config)
     };
     let config = || settings()?.with_policies();
     match arguments.verb {

@@ -48,10 +48,10 @@ pub(crate) struct Announcement(File);
 /// What is written.
 #[derive(Serialize)]
 struct Said<'a> {
-    url: &'a str,
+    url: String,
     token: &'a str,
     process: u32,
-    certificate: Option<&'a Path>,
+    certificate: Option<PathBuf>,
 }
 
 /// Says on this machine where a server answers that works on a data directory. None when another
@@ -77,10 +77,10 @@ pub(crate) async fn announce(
     }
     let scheme = if certificate.is_some() { "https" } else { "http" };
     let said = Said {
-        url: &format!("{scheme}://{}", reached_at(bound)),
+        url: format!("{scheme}://{}", reached_at(bound)),
         token,
         process: std::process::id(),
-        certificate: certificate.map(std::path::absolute).transpose()?.as_deref(),
+        certificate: certificate.map(std::path::absolute).transpose()?,
     };
     // Empty for a moment: whoever looks then finds no server yet.
     file.set_len(0)?;

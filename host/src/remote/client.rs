@@ -80,7 +80,8 @@ impl Client {
     ) -> Result<Self, RemoteError> {
         let trust = Trust::Authorities(settings.ca_file.as_deref());
         let route = Route::new(server.clone(), &trust, &settings.proxies)?;
-        Self::new(route, settings.token.as_deref(), settings)
+        let own = settings.own_token.as_ref().filter(|_| server.is_here());
+        Self::new(route, settings.token.as_ref().or(own).map(String::as_str), settings)
     }
 
     /// A client of a server that works on the data directory.

@@ -170,7 +170,8 @@ fn proxy(url: &str) -> Result<(ServerUrl, Option<HeaderValue>), RemoteError> {
     };
     let with_scheme = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
     let (scheme, rest) = with_scheme.split_once("://").unwrap_or_default();
-    let (user, place) = rest.rsplit_once('@').map_or((None, rest), |(user, place)| (Some(user), place));
+    let (user, place) =
+        rest.rsplit_once('@').map_or((None, rest), |(user, place)| (Some(user), place));
     let server: ServerUrl = format!("{scheme}://{place}").parse().map_err(fault)?;
     if server.is_tls {
         return Err(fault(String::new()));

@@ -17,6 +17,6 @@ pub(crate) use announced::{Announced, Announcement, announce};
 pub(crate) use client::Client;
 pub(crate) use error::{Refusal, RemoteError};
 pub(crate) use form::Form;
-pub(crate) use settings::{ApiRetryCount, ApiTimeout, GatewaySettings, NamedBy};
+pub(crate) use settings::{ApiRetryCount, ApiTimeout, GatewaySettings, NamedBy, SERVER};
 pub(crate) use stream::EventStream;
 pub(crate) use url::ServerUrl;

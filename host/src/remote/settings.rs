@@ -29,6 +29,8 @@ pub(crate) struct GatewaySettings {
     pub(crate) is_direct: bool,
     /// What is shown to the server that is named.
     pub(crate) token: Option<String>,
+    /// The token of this host's own API: it is for no other machine.
+    pub(crate) own_token: Option<String>,
     /// How long a request may take.
     pub(crate) timeout: Duration,
     /// How often a request is repeated that may be.
@@ -68,7 +70,10 @@ impl GatewaySettings {
     /// # Errors
     ///
     /// What is wrong with [`SERVER`].
-    pub(crate) fn read(mut self, environment: &mut BTreeMap<String, String>) -> Result<Self, String> {
+    pub(crate) fn read(
+        mut self,
+        environment: &mut BTreeMap<String, String>,
+    ) -> Result<Self, String> {
         self.proxies = Proxies::of(environment);
         let mut take = |name| environment.remove(name).filter(|text| !text.is_empty());
         if let Some(url) = take(SERVER) {

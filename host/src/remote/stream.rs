@@ -13,6 +13,8 @@ use super::error::RemoteError;
 
 /// How long a server is silent at most: it says that it is there more often than that.
 const SILENCE_MAX: Duration = Duration::from_secs(45);
+/// How long to wait before a stream that broke off is opened again.
+const REOPEN_AFTER: Duration = Duration::from_millis(200);
 /// The most bytes of one message, more than any event has.
 const MESSAGE_BYTES_MAX: usize = 64 << 20;
 
@@ -52,6 +54,7 @@ impl<'client> EventStream<'client> {
             // Whatever ends a stream, what is missing comes with the next.
             let Ok(Some(bytes)) = self.client.piece(body, SILENCE_MAX).await else {
                 self.body = None;
+                tokio::time::sleep(REOPEN_AFTER).await;
                 continue;
             };
             self.messages.add(&bytes);
@@ -130,7 +133,8 @@ mod tests {
 
     #[test]
     fn messages_are_read_however_their_bytes_come() {
-        let text = ":\n\nid: 7\nevent: log\ndata: {\"a\":\ndata: \"é\"}\n\nevent: end\ndata: {}\n\n";
+        let text =
+            ":\n\nid: 7\nevent: log\ndata: {\"a\":\ndata: \"é\"}\n\nevent: end\ndata: {}\n\n";
         for size in 1..text.len() {
             let mut messages = Messages::default();
             let mut read = Vec::new();

@@ -87,7 +87,11 @@ mod tests {
         let url = |text: &str| text.parse::<ServerUrl>().unwrap();
         let plain = url("http://127.0.0.1:8000/");
         assert_eq!((&*plain.host, plain.port, &*plain.path), ("127.0.0.1", 8000, ""));
-        assert!(plain.is_here() && url("http://[::1]:1").is_here() && url("https://localhost").is_here());
+        assert!(
+            plain.is_here()
+                && url("http://[::1]:1").is_here()
+                && url("https://localhost").is_here()
+        );
         let far = url("https://Host.example/apflow/");
         assert_eq!((&*far.host, far.port, &*far.path), ("host.example", 443, "/apflow"));
         assert!(far.is_tls && !far.is_here());

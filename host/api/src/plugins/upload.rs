@@ -109,7 +109,7 @@ impl PluginForm {
             component_file: component_file.unwrap_or_else(|| "component".to_owned()),
             manifest,
             manifest_file,
-            approval: consent.approval()?,
+            consent,
             typed: self.typed,
         })
     }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use apflow_api::{Api, ApiError, Approval, ListJobs, LoadPlugin, Page, SubmitJob, WatchJob};
+use apflow_api::{Api, ApiError, ListJobs, LoadPlugin, Page, SaidConsent, SubmitJob, WatchJob};
 use apflow_model::hops::Hops;
 use apflow_model::job::Job;
 use apflow_model::state::JobState;
@@ -136,7 +136,7 @@ pub(super) async fn install(config: &Config) -> Result<(), CliError> {
             component_file: "noop_executor.wasm".to_owned(),
             manifest: Some(NOOP.definition()),
             manifest_file: "plugin.yaml".to_owned(),
-            approval: Approval::Unsaid,
+            consent: SaidConsent::default(),
             typed: Some("noop_executor".to_owned()),
         };
         host.api.invoke(load, &operator()).await?;
