@@ -43,11 +43,9 @@ impl Call {
         body: Body,
         fields: &impl Serialize,
     ) -> Result<Self, ApiError> {
-        let fields = match serde_json::to_value(fields).map_err(ApiError::Unserializable)? {
-            Value::Object(fields) => fields,
-            // A verb without fields.
-            _ => Map::new(),
-        };
+        let mut fields = serde_json::to_value(fields).map_err(ApiError::Unserializable)?;
+        // A verb without fields is null.
+        let fields = fields.as_object_mut().map(std::mem::take).unwrap_or_default();
         let mut call = Self { method, target: path.to_owned(), headers: Vec::new(), body: None };
         let mut query = String::new();
         for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_null()) {

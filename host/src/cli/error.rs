@@ -58,18 +58,16 @@ impl CliError {
 
     /// The place in the operator's JSON that is wrong, as a JSON pointer.
     pub(crate) fn pointer(&self) -> Option<&str> {
-        match self {
-            Self::Api(error) => error.pointer(),
-            _ => self.refusal()?.pointer.as_deref(),
+        if let Self::Api(error) = self {
+            error.pointer()
+        } else {
+            self.refusal()?.pointer.as_deref()
         }
     }
 
     /// How many seconds to wait before the same is tried again. None when it is of no use.
     pub(crate) fn retry_after(&self) -> Option<u32> {
-        match self {
-            Self::Api(error) => error.retry_after(),
-            _ => self.refusal()?.retry_after,
-        }
+        if let Self::Api(error) = self { error.retry_after() } else { self.refusal()?.retry_after }
     }
 
     /// The id of the request that a server refused.
@@ -107,11 +105,13 @@ impl CliError {
         match self {
             Self::Usage(_) => Exit::Usage,
             Self::NotFound(_) | Self::Io { .. } => Exit::Failed,
-            Self::Config(_) | Self::Bench(_) => Exit::Internal,
-            Self::Api(error) => Exit::of_code(error.code()),
+            Self::Config(_) | Self::Bench(_) | Self::Remote(RemoteError::Settings(_)) => {
+                Exit::Internal
+            }
+            Self::Api(error) | Self::Remote(RemoteError::Unsendable(error)) => {
+                Exit::of_code(error.code())
+            }
             Self::Remote(RemoteError::Refused(refusal)) => Exit::of(&refusal.code, refusal.status),
-            Self::Remote(RemoteError::Settings(_)) => Exit::Internal,
-            Self::Remote(RemoteError::Unsendable(error)) => Exit::of_code(error.code()),
             Self::Remote(_) => Exit::Unreachable,
         }
     }

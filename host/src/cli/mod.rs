@@ -121,7 +121,7 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         Verb::Jobs { verb: JobsVerb::Files { id, save } } => {
             files::run(&config()?, id, save.as_deref(), output).await
         }
-        Verb::Schedules { verb } => schedules::run(config, verb, output).await,
+        Verb::Schedules { verb } => Box::pin(schedules::run(config, verb, output)).await,
         Verb::Jobs { verb: JobsVerb::Retry { id, tasks, cancelled } } => {
             jobs::retry(&config()?, RetryJob { id, tasks, with_cancelled: cancelled }, output).await
         }
@@ -133,7 +133,7 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         Verb::Breakers { verb: BreakersVerb::Reset { key, .. } } => {
             breakers::reset(&config()?, key, output).await
         }
-        Verb::Audit { verb } => audit::run(config, verb, output).await,
+        Verb::Audit { verb } => Box::pin(audit::run(config, verb, output)).await,
         Verb::Secrets { verb: secrets::SecretsVerb::List } => {
             secrets::list(&config()?, output).await
         }
@@ -142,7 +142,7 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         Verb::Serve(verb) => serve::run(&config()?, verb, output).await,
         Verb::Worker => worker::run(&config()?, output).await,
         Verb::Plugin { verb: PluginVerb::New(new) } => new::run(&new, output),
-        Verb::Bench { verb } => bench::run(config, verb, output).await,
+        Verb::Bench { verb } => Box::pin(bench::run(config, verb, output)).await,
         Verb::Selftest(verb) => selftest::run(verb, output).await,
         // It needs no runtime, so it never gets here.
         Verb::CompileComponent { .. } => Ok(Exit::Internal),

@@ -96,7 +96,9 @@ impl Output {
                 ("advice", error.advice().map(Value::from)),
             ];
             for (name, value) in more {
-                value.into_iter().for_each(|value| said[name] = value);
+                if let Some(value) = value {
+                    said[name] = value;
+                }
             }
             say(&pretty(&json!({ "error": said })));
             return;

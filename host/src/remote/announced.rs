@@ -105,7 +105,7 @@ fn reached_at(bound: SocketAddr) -> SocketAddr {
     let here = match bound.ip() {
         IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(address) if address.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        address => address,
+        address @ (IpAddr::V4(_) | IpAddr::V6(_)) => address,
     };
     SocketAddr::new(here, bound.port())
 }
@@ -120,7 +120,7 @@ impl Announced {
             return None;
         }
         let mut text = String::new();
-        file.by_ref().take(FILE_BYTES_MAX).read_to_string(&mut text).ok()?;
+        Read::take(&mut file, FILE_BYTES_MAX).read_to_string(&mut text).ok()?;
         serde_json::from_str(&text).ok()
     }
 }

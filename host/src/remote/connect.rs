@@ -110,7 +110,8 @@ impl Route {
     /// What a TLS handshake failed of: of the certificate, or of the connection.
     fn of_handshake(&self, source: io::Error) -> RemoteError {
         let server = self.server.to_string();
-        let is_of_tls = source.get_ref().is_some_and(|cause| cause.is::<rustls::Error>());
+        let is_of_tls =
+            source.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>()).is_some();
         if is_of_tls {
             RemoteError::Untrusted { server, source }
         } else {
@@ -192,16 +193,9 @@ fn unescaped(text: &str) -> Vec<u8> {
     while let Some((first, after)) = rest.split_first() {
         let escaped = (*first == b'%').then(|| after.get(..2)).flatten();
         let escaped = escaped.and_then(|digits| std::str::from_utf8(digits).ok());
-        match escaped.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = &after[2..];
-            }
-            None => {
-                bytes.push(*first);
-                rest = after;
-            }
-        }
+        let byte = escaped.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        rest = if byte.is_some() { &after[2..] } else { after };
+        bytes.push(byte.unwrap_or(*first));
     }
     bytes
 }

@@ -136,9 +136,10 @@ impl RemoteError {
     pub(super) fn tried(&self) -> Tried {
         match self {
             Self::CannotConnect { .. } => Tried::Unsent,
-            Self::TimedOut { .. } | Self::Broken { .. } => Tried::Unknown,
-            // What stands in front of a host speaks for it: nobody knows whether the host heard.
-            Self::Foreign { status: 502..=504, .. } => Tried::Unknown,
+            // What stands in front of a host may speak for it: nobody knows whether the host heard.
+            Self::TimedOut { .. }
+            | Self::Broken { .. }
+            | Self::Foreign { status: 502..=504, .. } => Tried::Unknown,
             Self::Refused(refusal) if matches!(refusal.status, 429 | 503) => {
                 let wait = refusal.retry_after.map(|wait| Duration::from_secs(wait.into()));
                 Tried::Deferred(wait)

@@ -13,7 +13,7 @@ mod settings;
 mod stream;
 mod url;
 
-pub(crate) use announced::{Announced, Announcement, announce};
+pub(crate) use announced::{Announced, announce};
 pub(crate) use client::Client;
 pub(crate) use error::{Refusal, RemoteError};
 pub(crate) use form::Form;

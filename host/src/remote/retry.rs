@@ -25,7 +25,7 @@ pub(super) enum Tried {
 /// `tries` were made before this one, and `retries_max` may follow the first. What the server may
 /// have done is asked for again only if `is_repeatable`: when that does no harm.
 pub(super) fn wait(
-    tried: Tried,
+    came: Tried,
     is_repeatable: bool,
     tries: u32,
     retries_max: u32,
@@ -34,10 +34,9 @@ pub(super) fn wait(
         return None;
     }
     let usual = WAIT_BASE.saturating_mul(1 << tries.min(16));
-    match tried {
-        Tried::Unsent => Some(usual),
+    match came {
+        Tried::Unsent | Tried::Deferred(None) => Some(usual),
         Tried::Unknown => is_repeatable.then_some(usual),
-        Tried::Deferred(None) => Some(usual),
         Tried::Deferred(Some(wait)) => (wait <= WAIT_MAX).then(|| wait.max(usual)),
         Tried::Final => None,
     }

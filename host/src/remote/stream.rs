@@ -44,12 +44,11 @@ impl<'client> EventStream<'client> {
     /// [`RemoteError`] when the server is not reached again.
     pub(crate) async fn next(&mut self) -> Result<Option<Vec<Event>>, RemoteError> {
         while !self.has_ended {
-            let body = match &mut self.body {
-                Some(body) => body,
-                None => {
-                    self.messages = Messages::default();
-                    self.body.insert(self.client.events(self.id, self.after).await?)
-                }
+            let body = if let Some(body) = &mut self.body {
+                body
+            } else {
+                self.messages = Messages::default();
+                self.body.insert(self.client.events(self.id, self.after).await?)
             };
             // Whatever ends a stream, what is missing comes with the next.
             let Ok(Some(bytes)) = self.client.piece(body, SILENCE_MAX).await else {

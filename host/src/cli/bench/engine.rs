@@ -201,10 +201,13 @@ async fn crowd(api: &Api, clients: u32, tasks: u32, samples: &mut Samples) -> Re
 async fn all_ended(api: &Api) -> Result<(), CliError> {
     let started = Instant::now();
     while started.elapsed() < WAIT_MAX {
-        let states = vec![JobState::Pending, JobState::Running];
-        let open =
-            ListJobs { states, page: Page { limit: Some(1), cursor: None }, ..ListJobs::default() };
-        if api.invoke(open, &operator()).await?.jobs.is_empty() {
+        let mut open = 0;
+        for state in [JobState::Pending, JobState::Running] {
+            let page = Page { limit: Some(1), cursor: None };
+            let list = ListJobs { state: Some(state), page, ..ListJobs::default() };
+            open += api.invoke(list, &operator()).await?.jobs.len();
+        }
+        if open == 0 {
             return Ok(());
         }
         tokio::time::sleep(LOOK_EVERY).await;
