@@ -196,11 +196,12 @@ impl Names {
 
     /// A text without what no two runs have alike: ids, times, durations and sizes.
     fn shown(&mut self, text: &str) -> String {
-        let line = |line: &str| {
+        let mut lines = Vec::new();
+        for line in text.lines() {
             let words: Vec<String> = line.split_whitespace().map(|word| self.word(word)).collect();
-            without_amounts(&words)
-        };
-        text.lines().map(line).collect::<Vec<_>>().join("\n")
+            lines.push(without_amounts(&words));
+        }
+        lines.join("\n")
     }
 
     fn word(&mut self, word: &str) -> String {
@@ -221,7 +222,8 @@ impl Names {
             self.by_id.insert(id.to_owned(), format!("{kind}#{}", of_kind + 1));
             self.ids.push(id.to_owned());
         }
-        format!("{before}{}{}", self.by_id[id], self.word(after))
+        let after = self.word(after);
+        format!("{before}{}{after}", self.by_id[id])
     }
 }
 
