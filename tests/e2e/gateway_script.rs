@@ -10,7 +10,7 @@ const FILTER: &str = r#"{"filter": "1 + 1"}"#;
 const FOREST: &str = r#"{"name": "forest", "tasks": [
     {"id": "one", "executor": "transform_executor", "inputs": {"filter": "1"}},
     {"id": "two", "executor": "transform_executor", "dependencies": ["one"],
-     "inputs": {"filter": ". + 1", "input": {"$from": "one", "pointer": "/result"}}}]}"#;
+     "inputs": {"filter": ". + 1", "input": {"$from": "one"}}}]}"#;
 const SPEC: &str = r#"{"executor": "transform_executor", "inputs": {"filter": "1"}}"#;
 
 /// The steps. `j#1` is the first job that was shown, `t#1` the first task, `k#1` the first token.
@@ -123,7 +123,7 @@ fn an_audit_is_exported_and_verified_through_a_server() {
     let exported = host.run(&["audit", "export"]).succeeds().stdout;
     assert!(exported.lines().count() >= 5, "{exported}");
     let verified = host.run_with(&["audit", "verify", "--file", "-"], &exported, &[]).succeeds();
-    assert!(verified.stdout.contains("as they were written"), "{}", verified.stdout);
+    assert!(verified.stdout.contains("each as it was written"), "{}", verified.stdout);
     host.run(&["audit", "verify", "--json"]).succeeds();
 }
 
@@ -131,6 +131,7 @@ fn an_audit_is_exported_and_verified_through_a_server() {
 fn a_guest_that_is_loaded_through_a_server_needs_the_same_consent() {
     let asks = "capabilities: { env: [LANG], http: [\"https://api.example.com\"] }";
     let refused = |host: &TestHost| {
+        NEVER_ENDS.load(host, "");
         let folder = NEVER_ENDS.folder(asks);
         let ended = host.run(&["load", path(&folder)]).exits(3);
         let locked = folder.path().join("grants.lock");
@@ -258,7 +259,10 @@ fn without_amounts(words: &[String]) -> String {
         let after_key = index > 0 && is_key(&words[index - 1]);
         let before_unit = words.get(index + 1).is_some_and(is_unit);
         let has_digit = word.bytes().any(|byte| byte.is_ascii_digit());
-        let is_amount = after_key || (before_unit && has_digit) || is_token(word);
+        let is_unit_after = index > 0
+            && is_unit(word)
+            && words[index - 1].bytes().any(|byte| byte.is_ascii_digit());
+        let is_amount = after_key || (before_unit && has_digit) || is_token(word) || is_unit_after;
         if is_amount { "N" } else { word.as_str() }
     });
     shown.collect::<Vec<_>>().join(" ")
