@@ -80,7 +80,7 @@ fn the_same_forty_steps_print_the_same_in_both_modes() {
     // They really went through the server: nothing else counts requests.
     let metrics = serving.get("/metrics").is(200);
     let metrics = String::from_utf8_lossy(metrics.body()).into_owned();
-    for operation in ["schedules.put", "plugins.load", "plugins.grant", "jobs.purge_before"] {
+    for operation in ["schedules.put", "jobs.submit", "plugins.grant", "jobs.purge_before"] {
         let line = format!("operation=\"{operation}\"");
         assert!(metrics.contains(&line), "{operation} did not come through the server");
     }
