@@ -21,8 +21,7 @@ use super::schedules::SchedulesVerb;
 use super::secrets::SecretsVerb;
 use super::tasks::TasksVerb;
 use super::tokens::{ConfigVerb, TokensVerb};
-use super::{grant, json};
-use crate::remote::ServerUrl;
+use super::{grant, json, target};
 
 /// Runs untrusted executors safely: every one is a WASI component that gets only what was granted.
 #[derive(Debug, Parser)]
@@ -49,12 +48,8 @@ pub(crate) struct Arguments {
         hide_env_values = true
     )]
     pub(crate) config_dir: Option<PathBuf>,
-    /// The server to do it on instead of on the data directory [env: `APFLOW_API_SERVER`].
-    #[arg(long, global = true, value_name = "URL", conflicts_with = "direct")]
-    pub(crate) api_server: Option<ServerUrl>,
-    /// Do it on the data directory, whichever server is named or runs.
-    #[arg(long, global = true)]
-    pub(crate) direct: bool,
+    #[command(flatten)]
+    pub(crate) place: target::Place,
     /// What the log on standard error holds, for example `info`.
     #[arg(long, global = true, value_name = "FILTER", env = "APFLOW_LOG", hide_env_values = true)]
     pub(crate) log: Option<String>,

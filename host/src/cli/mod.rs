@@ -89,7 +89,8 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         let compile_timeout = arguments.compile_timeout.0;
         let (data_dir, config_dir) = (arguments.data_dir.clone(), arguments.config_dir.clone());
         let mut config = Config::new(data_dir, config_dir, compile_timeout)?;
-        config.gateway = config.gateway.typed(arguments.api_server.clone(), arguments.direct);
+        config.gateway =
+            config.gateway.typed(arguments.place.api_server.clone(), arguments.place.direct);
         Ok(config)
     };
     let config = || settings()?.with_policies();
