@@ -184,6 +184,12 @@ fn name() -> String {
     format!("{}/{}", machine.trim(), std::process::id())
 }
 
+/// Whether no other process runs the tasks of the data directory.
+pub(crate) fn is_free(config: &Config) -> bool {
+    let folder = config::open_folder(&config.data_dir);
+    folder.is_ok_and(|folder| DispatchLock::acquire(&folder).is_ok())
+}
+
 /// How the host asks a provider of identities for its keys.
 pub(crate) fn fetch() -> Fetch {
     let client = OwnClient::default();

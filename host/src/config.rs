@@ -18,6 +18,7 @@ use apflow_model::lease::LeaseSeconds;
 use apflow_model::listener::ListenerSettings;
 use apflow_model::policies::CurrentPolicies;
 use apflow_model::provider::{ModelSettings, ProviderError};
+use apflow_model::proxies::Proxies;
 use apflow_model::quarantine::QuarantineRule;
 use apflow_model::reader::FileFault;
 use apflow_model::retention::Retention;
@@ -31,6 +32,7 @@ use serde_json::Value;
 
 use crate::models::{self, Models, PRICES_FILE};
 use crate::policies::{self, POLICIES_FILE};
+use crate::remote::{self, ApiRetryCount, ApiTimeout, GatewaySettings, NamedBy, ServerUrl};
 use crate::secret::{self, SECRETS_FILE, Unreadable, Vault};
 use crate::webhook::WebhookSecret;
 
@@ -65,6 +67,8 @@ pub(crate) struct Config {
     pub(crate) policies: Arc<CurrentPolicies>,
     /// What opens the HTTP API, beside the operator's token.
     pub(crate) auth: AuthSettings,
+    /// How the command line reaches a server.
+    pub(crate) gateway: GatewaySettings,
     /// The collector that the environment names. One in `config.yaml` wins.
     collector: Option<OtlpSettings>,
     /// What `config.yaml` says.
@@ -75,7 +79,9 @@ pub(crate) struct Config {
 pub(crate) struct Credentials {
     /// The operator's token.
     pub(crate) admin_token: String,
-    /// Whether that was made now.
+    /// What the operator shows from this machine: made anew for every process.
+    pub(crate) operator_token: String,
+    /// Whether that of the settings was made now.
     pub(crate) is_new: bool,
     /// What else does.
     pub(crate) auth: AuthSettings,
@@ -189,6 +195,36 @@ pub(crate) struct ConfigFile {
     pub(crate) models: ModelSettings,
     /// What the posts of cost policies are signed with.
     pub(crate) webhook_secret: Option<WebhookSecret>,
+    /// The server that verbs of the command line go to.
+    pub(crate) api_server_url: Option<ServerUrl>,
+    /// What is shown to it.
+    pub(crate) api_token: Option<String>,
+    /// How long a request to it may take.
+    pub(crate) api_timeout: ApiTimeout,
+    /// How often a request to it is repeated.
+    pub(crate) api_retry_count: ApiRetryCount,
+    /// A PEM file with the authority of its certificate.
+    pub(crate) api_ca_file: Option<PathBuf>,
+    /// Whether the data directory is used when it is not reached.
+    pub(crate) api_fallback: bool,
+}
+
+impl ConfigFile {
+    /// How the command line reaches a server.
+    fn gateway(&self) -> GatewaySettings {
+        let server = self.api_server_url.clone().map(|url| (url, NamedBy::Settings));
+        GatewaySettings {
+            token: self.api_token.clone(),
+            own_token: self.admin_token.clone(),
+            server,
+            is_direct: false,
+            timeout: self.api_timeout.seconds(),
+            retries: self.api_retry_count.get(),
+            ca_file: self.api_ca_file.clone(),
+            falls_back: self.api_fallback,
+            proxies: Proxies::default(),
+        }
+    }
 }
 
 /// A number from 1 to 1024. The default is enough to keep a machine busy while some attempts wait
@@ -245,6 +281,8 @@ impl Config {
         let models = Models::read(&settings_dir, &file.models, &mut environment, &mut secrets)
             .map_err(|error| ConfigError::of_models(&settings_dir, error))?;
         let secrets = Vault::new(secrets, &mut environment);
+        let invalid = |reason| ConfigError::Variable { name: remote::SERVER, reason };
+        let gateway = file.gateway().read(&mut environment).map_err(invalid)?;
         Ok(Self {
             data_dir,
             database_url,
@@ -255,6 +293,7 @@ impl Config {
             models,
             policies: Arc::default(),
             auth,
+            gateway,
             collector,
             file,
         })
@@ -274,12 +313,13 @@ impl Config {
         let path = self.config_file();
         let (file, text) = read_file(&self.settings_dir)?.unwrap_or_default();
         let mut auth = self.auth.clone();
+        let operator_token = format!("apf_{}", random_text()?);
         if let Some(admin_token) = file.admin_token {
             if admin_token.len() < TOKEN_CHARACTERS_MIN {
                 let reason = format!("`admin_token` is shorter than {TOKEN_CHARACTERS_MIN}");
                 return Err(ConfigError::Invalid { path, reason });
             }
-            return Ok(Credentials { admin_token, is_new: false, auth });
+            return Ok(Credentials { admin_token, operator_token, is_new: false, auth });
         }
         let admin_token = format!("apf_{}", random_text()?);
         let mut lines = format!(
@@ -292,7 +332,7 @@ impl Config {
             auth.jwt_secrets.push(JwtSecret::try_from(secret).map_err(invalid)?);
         }
         self.add(text, &lines)?;
-        Ok(Credentials { admin_token, is_new: true, auth })
+        Ok(Credentials { admin_token, operator_token, is_new: true, auth })
     }
 
     /// Puts what `policies.yaml` says in force.
@@ -337,6 +377,14 @@ impl Config {
         let secret = random_text()?;
         self.add(text, &secret_lines(&secret))?;
         JwtSecret::try_from(secret).map(Some).map_err(invalid)
+    }
+
+    /// Keeps what the command line shows to a server, in place of what it showed before.
+    pub(crate) fn save_api_token(&self, token: &str) -> Result<(), ConfigError> {
+        let (_, text) = read_file(&self.settings_dir)?.unwrap_or_default();
+        let is_other = |line: &&str| !line.starts_with("api_token:");
+        let others = text.lines().filter(is_other).map(|line| format!("{line}\n"));
+        self.add(others.collect(), &format!("api_token: {token}\n"))
     }
 
     /// Adds lines to what `config.yaml` holds.
@@ -463,7 +511,7 @@ fn read_auth(
 }
 
 /// 256 random bits, in hexadecimal.
-fn random_text() -> Result<String, ConfigError> {
+pub(crate) fn random_text() -> Result<String, ConfigError> {
     let mut bytes = [0_u8; 32];
     getrandom::fill(&mut bytes).map_err(|error| ConfigError::NoRandom(error.to_string()))?;
     Ok(bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}")))

@@ -12,6 +12,7 @@ mod http;
 mod models;
 mod policies;
 mod reload;
+mod remote;
 mod secret;
 mod settings;
 mod telemetry;

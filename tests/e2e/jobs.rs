@@ -47,11 +47,11 @@ fn a_job_is_shown_with_its_attempts() {
 }
 
 #[test]
-fn a_run_beside_a_serving_host_is_refused_and_stores_nothing() {
+fn a_host_beside_a_serving_one_is_refused_and_stores_nothing() {
     let host = TestHost::new();
     let serving = Serving::start(&host);
     let input = r#"{"filter": "."}"#;
-    host.run(&["run", "transform_executor", "--input", input])
+    host.run(&["run", "transform_executor", "--input", input, "--direct"])
         .exits(1)
         .says(&["error[host-locked]: ", "submit over its HTTP API"]);
     host.run(&["serve", "--port", "0"]).exits(1).says(&["error[host-locked]: "]);

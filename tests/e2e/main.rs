@@ -55,6 +55,8 @@ mod email_once;
 mod federation;
 mod files;
 mod first_party_tools;
+mod gateway;
+mod gateway_script;
 mod hostile;
 mod idempotency;
 mod jobs;

@@ -42,7 +42,9 @@ use Class::{Job, JobFile, Nobodys, Schedule, ScheduleName, Task, Token, Upload};
 /// What the path of each verb names. A verb that is not here fails the test: add it.
 const CLASSES: &[(&str, Class)] = &[
     ("approvals.list", Nobodys),
+    ("audit.export", Nobodys),
     ("audit.list", Nobodys),
+    ("audit.verify", Nobodys),
     ("breakers.list", Nobodys),
     ("breakers.reset", Nobodys),
     ("breakers.reset_all", Nobodys),
@@ -60,8 +62,10 @@ const CLASSES: &[(&str, Class)] = &[
     ("jobs.events", Job),
     ("jobs.find", Job),
     ("jobs.list", Nobodys),
+    ("jobs.purge_before", Nobodys),
     ("jobs.retry", Job),
     ("jobs.submit", Nobodys),
+    ("plugins.grant", Nobodys),
     ("plugins.list", Nobodys),
     ("plugins.release", Nobodys),
     ("plugins.remove", Nobodys),
@@ -172,6 +176,7 @@ impl Verb {
             "run.parallel" => json!({ "tasks": [small()] }),
             "budgets.set" => json!({ "cap": 1 }),
             "policies.put" => json!({ "thresholds": [{ "at": 1, "action": "block" }] }),
+            "jobs.purge_before" => json!({ "before": "2020-01-01T00:00:00Z" }),
             "schedules.put" => schedule(),
             "tokens.create" => json!({ "name": "another", "role": "nobody" }),
             "tokens.revoke_jwt" => {

@@ -10,12 +10,14 @@ mod body;
 mod breakers;
 mod budgets;
 mod cache;
+mod call;
 mod caller;
 mod code;
 mod doctor;
 mod error;
 mod example;
 mod files;
+mod grants;
 mod jobs;
 mod operation;
 mod page;
@@ -39,6 +41,7 @@ pub use body::Body;
 pub use breakers::{BreakerList, ListBreakers, ResetAll, ResetBreaker, ResetBreakers, ResetOne};
 pub use budgets::{BudgetList, ListBudgets, RemoveBudget, SetBudget, ShownBudget};
 pub use cache::{ClearCache, Cleared, ListCache};
+pub use call::Call;
 pub use caller::{Caller, Stranger};
 pub use code::{Code, pages};
 pub use doctor::ExamineHost;
@@ -54,7 +57,7 @@ pub use operation::Operation;
 pub use page::Page;
 pub use plugins::{
     GrantPlugin, ListPlugins, LoadPlugin, LoadedPlugin, PluginForm, PluginList, ReleasePlugin,
-    RemovePlugin, ShowPlugin, UploadPlugin,
+    RemovePlugin, SaidConsent, ShowPlugin, UploadPlugin,
 };
 pub use policies::{
     ListPolicies, PolicyList, PolicySource, PutPolicy, RemovePolicy, ShowPolicy, ShownPolicy,

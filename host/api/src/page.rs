@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Serialize;
 
 use crate::error::ApiError;
 use crate::remote::Input;
@@ -12,7 +13,7 @@ use crate::remote::Input;
 /// Which page of a list a caller asks for: how many at most, and after which.
 ///
 /// `USUAL` is how many a page holds when nobody says, and `MOST` how many it may hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Page<C, const USUAL: u32 = 100, const MOST: u32 = 1_000> {
     /// How many, from 1 to `MOST`; `USUAL` if not said.
     pub limit: Option<u32>,

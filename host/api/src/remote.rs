@@ -6,9 +6,10 @@ use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
 
-use apflow_model::hops;
+use apflow_model::hops::{self, Hops};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::DeserializeOwned;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use crate::body::Body;
@@ -35,6 +36,20 @@ impl JsonSchema for WaitSeconds {
     }
 }
 
+/// Writes a `wait` as [`Input::take_wait`] reads it.
+#[expect(clippy::ref_option, reason = "a field is written by its reference")]
+pub(crate) fn wait_seconds<S: Serializer>(
+    wait: &Option<Duration>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    wait.map(|wait| wait.as_secs_f64()).serialize(serializer)
+}
+
+/// Writes hosts as they stand in the header, and nothing when there are none.
+pub(crate) fn hops_header<S: Serializer>(hops: &Hops, serializer: S) -> Result<S::Ok, S::Error> {
+    if hops.is_empty() { serializer.serialize_none() } else { serializer.collect_str(hops) }
+}
+
 /// What the schemas of verbs say of the header [`hops::HEADER`].
 pub(crate) enum HopsHeader {}
 
@@ -51,8 +66,11 @@ impl JsonSchema for HopsHeader {
 /// A verb that can be called from afar.
 ///
 /// The schema of the type is that of its input, under the names that [`read`](Self::read) takes: the
-/// comment on the type says what the verb does, and those on its fields what they are for.
-pub trait Remote: Operation<Output: JsonSchema> + JsonSchema {
+/// comment on the type says what the verb does, and those on its fields what they are for. Its JSON
+/// has the same names, so [`Call`](crate::Call) writes what is read here.
+pub trait Remote:
+    Operation<Output: JsonSchema + DeserializeOwned> + JsonSchema + Serialize
+{
     /// The method.
     const METHOD: Method;
     /// The path, with fields in braces: `/api/v1/jobs/{id}`.

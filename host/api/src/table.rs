@@ -7,18 +7,21 @@ use serde_json::Value;
 
 use crate::api::Api;
 use crate::approvals::{ApproveTask, DenyTask, ListApprovals};
-use crate::audit::ListAudit;
+use crate::audit::{ExportAudit, ListAudit, VerifyAudit};
 use crate::breakers::{ListBreakers, ResetBreaker, ResetBreakers};
 use crate::budgets::{ListBudgets, RemoveBudget, SetBudget};
 use crate::cache::{ClearCache, ListCache};
+#[cfg(test)]
+use crate::call::Call;
 use crate::caller::Caller;
 use crate::code::Code;
 use crate::error::ApiError;
 use crate::files::ListFiles;
 use crate::jobs::{
-    CancelAllJobs, CancelJob, DeleteJob, FindJob, ListEvents, ListJobs, RetryJob, SubmitJob,
+    CancelAllJobs, CancelJob, DeleteJob, FindJob, ListEvents, ListJobs, PurgeJobs, RetryJob,
+    SubmitJob,
 };
-use crate::plugins::{ListPlugins, ReleasePlugin, RemovePlugin, ShowPlugin};
+use crate::plugins::{GrantPlugin, ListPlugins, ReleasePlugin, RemovePlugin, ShowPlugin};
 use crate::policies::{ListPolicies, PutPolicy, RemovePolicy, ShowPolicy};
 use crate::remote::{Headers, Input, Method, Remote};
 use crate::run::{RunParallel, RunTask};
@@ -48,9 +51,12 @@ pub struct Entry {
     pub shape: Shape,
     /// Does it.
     pub invoke: fn(Api, Caller, Input) -> Answering,
-    /// Reads its input alone.
+    /// Reads its input alone, and writes it as a request again.
     #[cfg(test)]
-    read: fn(&mut Input) -> Result<(), ApiError>,
+    read: fn(&mut Input) -> Result<Call, ApiError>,
+    /// Reads its answer, and writes it again.
+    #[cfg(test)]
+    reread: fn(Value) -> serde_json::Result<Value>,
 }
 
 /// The answer to come.
@@ -81,6 +87,7 @@ pub const TABLE: &[Entry] = &[
     entry::<CancelAllJobs>(),
     entry::<DeleteJob>(),
     entry::<RetryJob>(),
+    entry::<PurgeJobs>(),
     entry::<ListTasks>(),
     entry::<FindTask>(),
     entry::<ListCheckpoints>(),
@@ -99,6 +106,7 @@ pub const TABLE: &[Entry] = &[
     entry::<ListPlugins>(),
     entry::<ShowPlugin>(),
     entry::<RemovePlugin>(),
+    entry::<GrantPlugin>(),
     entry::<ReleasePlugin>(),
     entry::<ListTools>(),
     entry::<ShowTool>(),
@@ -116,6 +124,8 @@ pub const TABLE: &[Entry] = &[
     entry::<RevokeToken>(),
     entry::<RevokeJwt>(),
     entry::<ListAudit>(),
+    entry::<VerifyAudit>(),
+    entry::<ExportAudit>(),
     entry::<ListUploads>(),
     entry::<DeleteUpload>(),
     entry::<ReportUsage>(),
@@ -137,7 +147,12 @@ const fn entry<R: Remote>() -> Entry {
         shape: Shape::of::<R>(),
         invoke: invoke::<R>,
         #[cfg(test)]
-        read: |input| R::read(input).map(drop),
+        read: |input| R::read(input).and_then(|read| Call::of(&read)),
+        #[cfg(test)]
+        reread: |answer| {
+            serde_json::from_value::<R::Output>(answer)
+                .and_then(|output| serde_json::to_value(&output))
+        },
     }
 }
 
@@ -213,10 +228,78 @@ mod tests {
     }
 
     /// Reads a request as the table does.
-    fn read(entry: &Entry, mut input: Input) -> Result<(), ApiError> {
-        (entry.read)(&mut input)?;
+    fn read(entry: &Entry, mut input: Input) -> Result<Call, ApiError> {
+        let call = (entry.read)(&mut input)?;
         assert!(input.headers.is_empty(), "{} does not read {input:?}", entry.name);
-        input.finish()
+        input.finish().map(|()| call)
+    }
+
+    /// What a door makes of a request.
+    fn received(entry: &Entry, call: &Call) -> Input {
+        assert_eq!(call.method, entry.method);
+        let (path, query) = call.target.split_once('?').unwrap_or((&call.target, ""));
+        let steps = entry.path.split('/').zip(path.split('/'));
+        let of_path = steps.filter_map(|(step, text)| {
+            let name = step.strip_prefix('{')?.strip_suffix('}')?;
+            Some((name, text))
+        });
+        let of_query = query.split('&').filter_map(|pair| pair.split_once('='));
+        let fields = of_path.chain(of_query);
+        let fields = fields.map(|(name, text)| (name.to_owned(), unescaped(text)));
+        let headers = call.headers.iter().cloned();
+        Input { fields: fields.collect(), headers: headers.collect(), body: call.body.clone() }
+    }
+
+    fn unescaped(text: &str) -> String {
+        let mut parts = text.split('%');
+        let first = parts.next().unwrap_or_default().as_bytes().to_vec();
+        let bytes = parts.fold(first, |mut bytes, part| {
+            bytes.push(u8::from_str_radix(&part[..2], 16).unwrap());
+            bytes.extend_from_slice(&part.as_bytes()[2..]);
+            bytes
+        });
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn what_a_client_asks_is_what_the_door_reads() {
+        for entry in TABLE {
+            let (_, fields) = described(entry);
+            let call = read(entry, request(entry, &fields)).unwrap();
+            let again = read(entry, received(entry, &call))
+                .unwrap_or_else(|error| panic!("{} of {call:?}: {error}", entry.name));
+            assert_eq!(again, call, "{}", entry.name);
+            assert!(!call.target.contains('{'), "{}: {}", entry.name, call.target);
+        }
+    }
+
+    #[test]
+    fn a_client_reads_every_answer_as_it_was_written() {
+        for entry in TABLE {
+            let mut generator = schema::answers("/$defs");
+            let output = (entry.shape.output)(&mut generator).to_value();
+            let shared = generator.take_definitions(true);
+            let answer = example(&output, &shared, Extent::All);
+            let once = (entry.reread)(answer.clone())
+                .unwrap_or_else(|error| panic!("{}: {error} in {answer:#}", entry.name));
+            let twice = (entry.reread)(once.clone()).unwrap();
+            assert_eq!(once, twice, "{}", entry.name);
+            assert_eq!(without_nulls(once), without_nulls(answer), "{}", entry.name);
+        }
+    }
+
+    /// The same without what is null or empty: it may be left out.
+    fn without_nulls(value: Value) -> Value {
+        match value {
+            Value::Object(fields) => {
+                let fields = fields.into_iter().map(|(name, value)| (name, without_nulls(value)));
+                let is_empty =
+                    |value: &Value| value.is_null() || value.as_array().is_some_and(Vec::is_empty);
+                Value::Object(fields.filter(|(_, value)| !is_empty(value)).collect())
+            }
+            Value::Array(values) => values.into_iter().map(without_nulls).collect(),
+            other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => other,
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use apflow_model::fault::Fault;
 use apflow_sandbox::{Gate, Held, Pass, PortFuture};
 use apflow_store::{BREAKERS_MAX, BreakerMove, Moved, Store, StoreError};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 use crate::error::chain;
@@ -55,7 +55,7 @@ struct Known {
 }
 
 /// A breaker as it is listed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ListedBreaker {
     /// What it guards.
     pub key: BreakerKey,

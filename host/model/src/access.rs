@@ -8,6 +8,9 @@ use serde::Serialize;
 /// The role that may do everything.
 pub const ADMIN: &str = "admin";
 
+/// Who uses the command line of the machine that a host is on.
+pub const OPERATOR: &str = "operator";
+
 /// What an operation asks of its caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]

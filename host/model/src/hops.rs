@@ -22,6 +22,7 @@ const DIGITS: usize = 16;
 /// drawn at random when the database was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(extend("pattern" = "^h_[0-9a-f]{16}$", "examples" = ["h_0123456789abcdef"]))]
 pub struct HostId(String);
 
 impl FromStr for HostId {

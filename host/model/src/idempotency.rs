@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// The most characters that a key may have.
 const CHARACTERS_MAX: usize = 255;
@@ -15,7 +15,7 @@ const CHARACTERS_MAX: usize = 255;
 const SECONDS_PER_HOUR: u64 = 3_600;
 
 /// A key that a caller made up for one job: 1 to 255 visible ASCII characters.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, JsonSchema)]
 #[schemars(try_from = "String", into = "String")]
 #[schemars(extend("pattern" = "^[!-~]{1,255}$", "examples" = ["8e03978e-40d5-43dd-bc93-6894a57f9324"]))]
 pub struct IdempotencyKey(String);

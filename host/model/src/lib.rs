@@ -46,6 +46,7 @@ mod pointer;
 pub mod policies;
 pub mod price;
 pub mod provider;
+pub mod proxies;
 pub mod proxy;
 pub mod quarantine;
 pub mod rate;

@@ -1,5 +1,6 @@
 //! Plugins: what is installed, and what it says of itself.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -162,6 +163,13 @@ impl DefinitionText {
         Ok(Definition { manifest, tool: Some(tool) })
     }
 
+    /// The text itself.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Plugin(text) | Self::Tool { text, .. } => text,
+        }
+    }
+
     /// The usual name of the file.
     pub const fn file(&self) -> &'static str {
         match self {
@@ -209,7 +217,7 @@ impl Plugin {
 }
 
 /// An installed plugin, and what the operator allows it.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Installed {
     /// The plugin.
     #[serde(flatten)]
@@ -221,10 +229,10 @@ pub struct Installed {
 }
 
 /// One thing that a plugin asks for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Asked {
     /// What it is, as words.
-    #[schemars(example = &"http GET https://api.example.com/*")]
+    #[schemars(example = &"http GET https://api.example.com/v1")]
     pub what: String,
     /// Whether asking alone allows nothing.
     pub needs_grant: bool,
@@ -232,7 +240,7 @@ pub struct Asked {
     pub grants: Vec<Grant>,
     /// Why the operator should think twice.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub warning: Option<&'static str>,
+    pub warning: Option<Cow<'static, str>>,
 }
 
 impl Installed {
@@ -252,7 +260,7 @@ impl Asked {
             what: one.lines().concat(),
             needs_grant: one.needs_grants(),
             grants: granted.iter().filter(allows).cloned().collect(),
-            warning: Grant::all_of(one).iter().find_map(Grant::warning),
+            warning: Grant::all_of(one).iter().find_map(Grant::warning).map(Cow::Borrowed),
         }
     }
 }

@@ -3,7 +3,7 @@
 //! It knows types, not meanings: [`crate::manifest`] says which keys there are.
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::schema::{Key, words};
 use crate::yaml::{Kind, Node, Place, place};
@@ -11,8 +11,21 @@ use crate::yaml::{Kind, Node, Place, place};
 /// The longest text of a fault, in characters.
 const TEXT_CHARACTERS_MAX: usize = 600;
 
+/// The kinds of faults that a host tells of manifests and of its lock.
+const CODES: [Code; 6] = [
+    "invalid-value",
+    "invalid-yaml",
+    "missing-field",
+    "undeclared-argument",
+    "unknown-field",
+    "wrong-type",
+];
+
+/// A name of its own, so that reading it is not taken for borrowing it.
+type Code = &'static str;
+
 /// One thing that is wrong in a file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FileFault {
     /// The line, from 1.
     #[schemars(example = 7)]
@@ -24,14 +37,21 @@ pub struct FileFault {
     #[schemars(example = &"limits.memory")]
     pub path: String,
     /// The kind of fault, kebab-case.
+    #[serde(deserialize_with = "known_code")]
     #[schemars(example = &"wrong-type")]
-    pub code: &'static str,
+    pub code: Code,
     /// What is wrong.
     #[schemars(example = &"must be a size")]
     pub message: String,
     /// What to do about it.
     #[schemars(example = &"write a number with its unit, such as `64MiB`")]
     pub fix: String,
+}
+
+/// Reads a kind of fault. One that only a newer host knows is one of a value.
+fn known_code<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Code, D::Error> {
+    let code = String::deserialize(deserializer)?;
+    Ok(CODES.into_iter().find(|known| *known == code).unwrap_or(CODES[0]))
 }
 
 impl std::fmt::Display for FileFault {

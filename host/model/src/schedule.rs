@@ -145,7 +145,7 @@ impl<'de> Deserialize<'de> for Missed {
 }
 
 /// A schedule as it is shown.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Schedule {
     /// Its name, unique on the host.
     #[schemars(example = &"hourly")]
@@ -178,7 +178,7 @@ pub struct Schedule {
 }
 
 /// What came of the ticks of a schedule, from its beginning.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct TickCounts {
     /// Jobs submitted, also when somebody triggered one.
     #[schemars(example = 12)]

@@ -84,7 +84,7 @@ fn checksum(bytes: &[u8]) -> u32 {
 }
 
 /// A token, without its text: nobody has that but its holder.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ApiToken {
     /// Its id. It opens nothing.
     pub id: TokenId,
@@ -109,7 +109,7 @@ pub struct ApiToken {
 }
 
 /// Whether a token opens anything.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum TokenState {
     /// It does.
@@ -186,7 +186,7 @@ impl TryFrom<Vec<String>> for Scopes {
 }
 
 /// A token that somebody asks for.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TokenSpec {
     /// What it is for, 1 to 128 bytes.
@@ -214,7 +214,7 @@ impl TokenSpec {
 
 /// A name of a token or of a principal: 1 to 128 bytes without control characters, and without
 /// blanks around it.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
 #[schemars(extend("maxLength" = NAME_BYTES_MAX, "pattern" = "^[^\\s\\x00-\\x1f\\x7f-\\x9f]([^\\x00-\\x1f\\x7f-\\x9f]*[^\\s\\x00-\\x1f\\x7f-\\x9f])?$", "examples" = ["reports"]))]
 pub struct PrincipalName(String);
@@ -253,7 +253,7 @@ impl std::str::FromStr for PrincipalName {
 }
 
 /// How many days a token is good for: 1 to 3650, and 365 without another word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "u32")]
 #[schemars(extend("minimum" = 1, "maximum" = DAYS_MAX))]
 pub struct TokenDays(u32);

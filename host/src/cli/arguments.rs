@@ -25,7 +25,7 @@ use super::secrets::SecretsVerb;
 use super::tasks::TasksVerb;
 use super::tokens::{ConfigVerb, TokensVerb};
 use super::usage::Usage;
-use super::{grant, json};
+use super::{grant, json, target};
 
 /// Runs untrusted executors safely: every one is a WASI component that gets only what was granted.
 #[derive(Debug, Parser)]
@@ -52,6 +52,8 @@ pub(crate) struct Arguments {
         hide_env_values = true
     )]
     pub(crate) config_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) place: target::Place,
     /// What the log on standard error holds, for example `info`.
     #[arg(long, global = true, value_name = "FILTER", env = "APFLOW_LOG", hide_env_values = true)]
     pub(crate) log: Option<String>,

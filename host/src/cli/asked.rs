@@ -21,7 +21,7 @@ pub(crate) fn table(installed: &Installed) -> String {
 }
 
 fn granted(asked: &Asked) -> String {
-    match (asked.needs_grant, asked.warning) {
+    match (asked.needs_grant, &asked.warning) {
         (false, _) => "needs no grant".to_owned(),
         (true, _) if !asked.grants.is_empty() => list(&asked.grants),
         (true, None) => "not granted".to_owned(),
@@ -44,6 +44,8 @@ pub(crate) fn warn(config: &Config, grants: &[Grant], output: &Output) {
             output.note(&format!("warning: `{grant}`: {warning}"));
         }
         if let Grant::Secret(name) | Grant::SecretValue(name) = grant
+            // Those of another machine are known there.
+            && !config.gateway.is_elsewhere()
             && config.secrets.find(name).is_none()
         {
             let file = config.secrets_file();

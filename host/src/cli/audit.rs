@@ -15,9 +15,8 @@ use clap::{Args, Subcommand};
 use super::error::CliError;
 use super::exit::Exit;
 use super::json;
-use super::operator::{invoke, operator};
+use super::operator::{self, invoke};
 use super::output::{Output, columns};
-use crate::assemble::Host;
 use crate::config::{Config, ConfigError};
 
 /// The longest line of an export that is read, in bytes: texts of lines are bounded, and less than
@@ -125,14 +124,19 @@ fn report(found: &Verification, output: &Output) -> Exit {
 }
 
 async fn export(config: &Config, after: u64, output: &Output) -> Result<Exit, CliError> {
-    Host::with(config, async |host| {
-        let mut export = host.api.invoke(ExportAudit { after }, &operator()).await?.export;
-        output.json_line(&first_line(export.after()));
-        let last = export.last();
-        while let Some(lines) = export.next().await.map_err(apflow_api::ApiError::from)? {
-            for line in &lines {
+    operator::with(config, async |operator| {
+        let mut page = operator.invoke(ExportAudit { after }).await?;
+        output.json_line(&first_line(page.after));
+        // What is written meanwhile, by this export too, is for the next one.
+        let last = page.last;
+        while let Some(after) = page.lines.last().map(|line| line.n) {
+            for line in page.lines.iter().filter(|line| line.n <= last.n) {
                 output.json_line(line);
             }
+            if after >= last.n {
+                break;
+            }
+            page = operator.invoke(ExportAudit { after }).await?;
         }
         output.json_line(&end_line(last));
         Ok(Exit::Ok)

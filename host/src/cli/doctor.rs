@@ -8,7 +8,7 @@ use apflow_model::limit::Bytes;
 
 use super::error::CliError;
 use super::exit::Exit;
-use super::operator::invoke;
+use super::operator::invoke_here;
 use super::output::{Output, columns};
 use crate::config::Config;
 
@@ -19,7 +19,7 @@ pub(crate) async fn run(
 ) -> Result<Exit, CliError> {
     // Policies that are not valid are something to be told of, not to stop at.
     let config = config.with_policies_or_troubles();
-    let diagnosis = invoke(&config, ExamineHost { is_repair }).await?;
+    let diagnosis = invoke_here(&config, ExamineHost { is_repair }).await?;
     output.result(&diagnosis, || text(&diagnosis, is_repair));
     Ok(if diagnosis.healthy { Exit::Ok } else { Exit::Failed })
 }

@@ -7,6 +7,7 @@ use apflow_model::reader::FileFault;
 
 use super::exit::Exit;
 use crate::config::ConfigError;
+use crate::remote::{Refusal, RemoteError};
 
 /// What keeps the command line from doing what was typed.
 #[derive(Debug, thiserror::Error)]
@@ -34,14 +35,18 @@ pub(crate) enum CliError {
     /// The verb was refused.
     #[error(transparent)]
     Api(#[from] ApiError),
+    /// The server did not do it.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
 }
 
 impl CliError {
     /// The stable code, where there is one.
-    pub(crate) fn code(&self) -> Option<Code> {
+    pub(crate) fn code(&self) -> Option<&str> {
         match self {
-            Self::Api(error) => Some(error.code()),
-            Self::Usage(_) => Some(Code::InvalidRequest),
+            Self::Api(error) => Some(error.code().name()),
+            Self::Remote(error) => error.code(),
+            Self::Usage(_) => Some(Code::InvalidRequest.name()),
             Self::NotFound(_) | Self::Bench(_) | Self::Io { .. } | Self::Config(_) => None,
         }
     }
@@ -51,20 +56,46 @@ impl CliError {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
 
-    /// The error of the verb, if it is one.
-    pub(crate) fn api(&self) -> Option<&ApiError> {
-        if let Self::Api(error) = self { Some(error) } else { None }
+    /// The place in the operator's JSON that is wrong, as a JSON pointer.
+    pub(crate) fn pointer(&self) -> Option<&str> {
+        if let Self::Api(error) = self {
+            error.pointer()
+        } else {
+            self.refusal()?.pointer.as_deref()
+        }
+    }
+
+    /// How many seconds to wait before the same is tried again. None when it is of no use.
+    pub(crate) fn retry_after(&self) -> Option<u32> {
+        if let Self::Api(error) = self { error.retry_after() } else { self.refusal()?.retry_after }
+    }
+
+    /// The id of the request that a server refused.
+    pub(crate) fn request(&self) -> Option<&str> {
+        self.refusal()?.request.as_deref()
+    }
+
+    /// What to do about it.
+    pub(crate) fn advice(&self) -> Option<&'static str> {
+        if let Self::Remote(error) = self { error.advice() } else { None }
+    }
+
+    /// What a server says, if it refuses.
+    fn refusal(&self) -> Option<&Refusal> {
+        if let Self::Remote(error) = self { error.refusal() } else { None }
     }
 
     /// Every fault of a file.
     pub(crate) fn faults(&self) -> &[FileFault] {
         match self {
             Self::Api(error) => error.faults(),
+            Self::Remote(RemoteError::Refused(refusal)) => &refusal.faults,
             Self::Config(ConfigError::Faults { faults, .. }) => faults,
             Self::Usage(_)
             | Self::NotFound(_)
             | Self::Bench(_)
             | Self::Io { .. }
+            | Self::Remote(_)
             | Self::Config(_) => &[],
         }
     }
@@ -74,8 +105,14 @@ impl CliError {
         match self {
             Self::Usage(_) => Exit::Usage,
             Self::NotFound(_) | Self::Io { .. } => Exit::Failed,
-            Self::Config(_) | Self::Bench(_) => Exit::Internal,
-            Self::Api(error) => Exit::of_code(error.code()),
+            Self::Config(_) | Self::Bench(_) | Self::Remote(RemoteError::Settings(_)) => {
+                Exit::Internal
+            }
+            Self::Api(error) | Self::Remote(RemoteError::Unsendable(error)) => {
+                Exit::of_code(error.code())
+            }
+            Self::Remote(RemoteError::Refused(refusal)) => Exit::of(&refusal.code, refusal.status),
+            Self::Remote(_) => Exit::Unreachable,
         }
     }
 }

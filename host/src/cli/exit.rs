@@ -18,6 +18,8 @@ pub(crate) enum Exit {
     Usage,
     /// Refused: a permission, a grant, a budget.
     Refused,
+    /// The server is not reached, or does not answer as one.
+    Unreachable,
     /// Cancelled.
     Cancelled,
     /// The host failed.
@@ -27,11 +29,16 @@ pub(crate) enum Exit {
 impl Exit {
     /// How a refused verb ends the process.
     pub(crate) fn of_code(code: Code) -> Self {
+        Self::of(code.name(), code.status())
+    }
+
+    /// How what a server refuses with this code and HTTP status ends the process.
+    pub(crate) fn of(code: &str, status: u16) -> Self {
         // That somebody has to consent is a refusal here, and over HTTP something to be sent again.
-        if code == Code::ConsentNeeded {
+        if code == Code::ConsentNeeded.name() {
             return Self::Refused;
         }
-        match code.status() {
+        match status {
             400 => Self::Usage,
             401 | 403 => Self::Refused,
             500.. => Self::Internal,
@@ -67,6 +74,7 @@ impl From<Exit> for ExitCode {
             Exit::Failed => Self::FAILURE,
             Exit::Usage => Self::from(2),
             Exit::Refused => Self::from(3),
+            Exit::Unreachable => Self::from(4),
             Exit::Cancelled => Self::from(5),
             Exit::Internal => Self::from(70),
         }

@@ -3,18 +3,17 @@
 use std::io;
 use std::path::Path;
 
-use apflow_api::{ListFiles, OpenFile, OpenedFile, Page};
+use apflow_api::{ListFiles, OpenFile, Page};
 use apflow_model::file::TaskFile;
 use apflow_model::id::JobId;
 use apflow_model::limit::Bytes;
-use cap_std::fs::{Dir, OpenOptions};
+use cap_std::fs::{Dir, File, OpenOptions};
 use serde_json::json;
 
 use super::error::CliError;
 use super::exit::Exit;
-use super::operator::operator;
+use super::operator::{self, Operator};
 use super::output::{Output, columns};
-use crate::assemble::Host;
 use crate::config::{self, Config};
 
 pub(crate) async fn run(
@@ -23,18 +22,16 @@ pub(crate) async fn run(
     save: Option<&Path>,
     output: &Output,
 ) -> Result<Exit, CliError> {
-    let files = Host::with(config, async |host| {
-        let files = list(host, id).await?;
+    let files = operator::with(config, async |operator| {
+        let files = list(operator, id).await?;
         if let Some(path) = save {
             let unusable = |source| CliError::Io { what: format!("`{}`", path.display()), source };
             let folder = config::open_folder(path).map_err(unusable)?;
             for file in &files {
-                let (task, name) = (file.task.clone(), file.name.clone());
-                let opened = host.api.invoke(OpenFile { id, task, name }, &operator()).await?;
-                write(&folder, opened).map_err(unusable)?;
+                save_one(operator, id, file, &folder).await?.map_err(unusable)?;
             }
         }
-        Ok::<_, CliError>(files)
+        Ok(files)
     })
     .await?;
     output.result(&json!({ "files": files }), || {
@@ -46,12 +43,12 @@ pub(crate) async fn run(
 }
 
 /// Every file of the job, page by page.
-async fn list(host: &Host, id: JobId) -> Result<Vec<TaskFile>, CliError> {
+async fn list(operator: &Operator<'_>, id: JobId) -> Result<Vec<TaskFile>, CliError> {
     let mut files = Vec::new();
     let mut cursor = None;
     loop {
         let page = ListFiles { id, page: Page { limit: None, cursor } };
-        let page = host.api.invoke(page, &operator()).await?;
+        let page = operator.invoke(page).await?;
         files.extend(page.files);
         cursor = page.cursor;
         if cursor.is_none() {
@@ -60,15 +57,33 @@ async fn list(host: &Host, id: JobId) -> Result<Vec<TaskFile>, CliError> {
     }
 }
 
-/// Writes a file below the folder of its task. The id is its name: the caller's reference may be
-/// none. What is there already stays.
-fn write(folder: &Dir, opened: OpenedFile) -> io::Result<()> {
-    let OpenedFile { file, mut bytes, .. } = opened;
+/// Writes a file below the folder of its task, as a whole or not at all.
+async fn save_one(
+    operator: &Operator<'_>,
+    id: JobId,
+    file: &TaskFile,
+    folder: &Dir,
+) -> Result<io::Result<()>, CliError> {
     let path = Path::new(&file.task_id.to_string()).join(&file.name);
+    let mut new = match create(folder, &path) {
+        Ok(new) => new,
+        Err(error) => return Ok(Err(error)),
+    };
+    let (task, name) = (file.task.clone(), file.name.clone());
+    let saved = operator.save(OpenFile { id, task, name }, &mut new).await;
+    if !matches!(saved, Ok(Ok(()))) {
+        drop(folder.remove_file(&path));
+    }
+    saved
+}
+
+/// Makes a file in the folder of its task. The id is its name: the caller's reference may be none.
+/// What is there already stays.
+fn create(folder: &Dir, path: &Path) -> io::Result<File> {
     if let Some(parent) = path.parent() {
         folder.create_dir_all(parent)?;
     }
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
-    io::copy(&mut bytes, &mut folder.open_with(path, &options)?).map(drop)
+    folder.open_with(path, &options)
 }

@@ -7,6 +7,7 @@ use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 
 use super::error::CliError;
+use crate::config::Config;
 
 /// What is typed where nothing can be meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +30,7 @@ impl FromStr for Said {
 }
 
 /// All that was said, perhaps that it is nothing. None when nothing was said.
-pub(crate) fn all(said: Vec<Said>) -> Result<Option<Vec<Grant>>, CliError> {
+pub(crate) fn all(config: &Config, said: Vec<Said>) -> Result<Option<Vec<Grant>>, CliError> {
     if said.is_empty() {
         return Ok(None);
     }
@@ -37,11 +38,15 @@ pub(crate) fn all(said: Vec<Said>) -> Result<Option<Vec<Grant>>, CliError> {
         Said::None => None,
         Said::Grant(grant) => Some(grant),
     });
-    resolve(grants.collect()).map(Some)
+    resolve(config, grants.collect()).map(Some)
 }
 
-/// Makes the folders of grants absolute, so that they mean the same wherever the host runs.
-pub(crate) fn resolve(grants: Vec<Grant>) -> Result<Vec<Grant>, CliError> {
+/// Makes the folders of grants absolute, so that they mean the same wherever the host runs. Those
+/// of another machine must be.
+pub(crate) fn resolve(config: &Config, grants: Vec<Grant>) -> Result<Vec<Grant>, CliError> {
+    if config.gateway.is_elsewhere() {
+        return Ok(grants);
+    }
     grants.into_iter().map(resolve_one).collect()
 }
 

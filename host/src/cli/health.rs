@@ -5,9 +5,8 @@ use apflow_model::tool::health::{HealthStatus, ToolHealth};
 
 use super::error::CliError;
 use super::exit::Exit;
-use super::operator::operator;
+use super::operator;
 use super::output::{Output, columns};
-use crate::assemble::Host;
 use crate::config::Config;
 
 /// Looks at one tool, or at all.
@@ -16,18 +15,18 @@ pub(crate) async fn run(
     name: Option<String>,
     output: &Output,
 ) -> Result<Exit, CliError> {
-    let looks = Host::with(config, async |host| {
+    let looks = operator::with(config, async |operator| {
         let names = if let Some(name) = name {
             vec![name]
         } else {
-            let listed = host.api.invoke(ListTools, &operator()).await?;
+            let listed = operator.invoke(ListTools).await?;
             listed.tools.into_iter().map(|tool| tool.plugin.manifest.name).collect()
         };
         let mut looks = Vec::with_capacity(names.len());
         for name in names {
-            looks.push(host.api.invoke(CheckTool { name }, &operator()).await?);
+            looks.push(operator.invoke(CheckTool { name }).await?);
         }
-        Ok::<_, CliError>(looks)
+        Ok(looks)
     })
     .await?;
     output.result(&looks, || text(&looks));

@@ -1,7 +1,7 @@
 //! `jobs list`, `jobs show`, `jobs cancel`, `jobs retry`, `jobs purge`.
 
 use apflow_api::{
-    CancelAllJobs, CancelJob, FindJob, ListJobs, Page, PurgeJob, PurgeJobs, RetryJob,
+    CancelAllJobs, CancelJob, DeleteJob, FindJob, ListJobs, Page, PurgeJobs, RetryJob,
 };
 use apflow_model::id::JobId;
 use apflow_model::job::Job;
@@ -20,7 +20,7 @@ pub(crate) async fn list(
     output: &Output,
 ) -> Result<Exit, CliError> {
     let operation = ListJobs {
-        states: list.state.into_iter().collect(),
+        state: list.state,
         executor: list.executor,
         principal: list.principal,
         since: list.since,
@@ -91,7 +91,7 @@ pub(crate) async fn purge(
     output: &Output,
 ) -> Result<Exit, CliError> {
     if let Some(id) = purge.id {
-        let purged = invoke(config, PurgeJob { id }).await?;
+        let purged = invoke(config, DeleteJob { id, is_purge: true }).await?;
         output.result(&purged, || format!("removed {id}"));
     }
     if let Some(before) = purge.before {

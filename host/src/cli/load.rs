@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use apflow_api::{Approval, GrantPlugin, ListPlugins, LoadPlugin, LoadedPlugin};
+use apflow_api::{GrantPlugin, ListPlugins, LoadPlugin, LoadedPlugin, SaidConsent};
 use apflow_model::limit::Span;
 use apflow_model::manifest::Manifest;
 use apflow_model::plugin::Installed;
@@ -11,13 +11,13 @@ use super::arguments::Load;
 use super::error::CliError;
 use super::exit::Exit;
 use super::found::{self, Found};
-use super::operator::invoke;
+use super::operator::{self, invoke};
 use super::output::Output;
 use super::{asked, grant};
 use crate::config::Config;
 
 pub(crate) async fn run(config: &Config, load: Load, output: &Output) -> Result<Exit, CliError> {
-    let approval = approval(&load)?;
+    let consent = consent(config, &load)?;
     let found = match found::find(&load.path) {
         Ok(found) => found,
         Err(missing) => {
@@ -25,7 +25,7 @@ pub(crate) async fn run(config: &Config, load: Load, output: &Output) -> Result<
             if !missing.is_not_found() || !is_builtin(config, &load.path).await? {
                 return Err(missing);
             }
-            let installed = invoke(config, GrantPlugin { name: load.path, approval }).await?;
+            let installed = invoke(config, GrantPlugin { name: load.path, consent }).await?;
             asked::warn(config, &installed.grants, output);
             output.result(&installed, || describe(&installed, "came with the host"));
             return Ok(Exit::Ok);
@@ -35,11 +35,11 @@ pub(crate) async fn run(config: &Config, load: Load, output: &Output) -> Result<
     let is_one = found.len() == 1;
     for found in found {
         let Found { component, component_file, manifest, manifest_file, typed } = found;
-        let approval = approval.clone();
+        let consent = consent.clone();
         let typed = Some(typed);
         let loading =
-            LoadPlugin { component, component_file, manifest, manifest_file, approval, typed };
-        let loaded = invoke(config, loading).await?;
+            LoadPlugin { component, component_file, manifest, manifest_file, consent, typed };
+        let loaded = operator::with(config, async |operator| operator.load(loading).await).await?;
         asked::warn(config, &loaded.plugin.grants, output);
         let text = || describe(&loaded.plugin, &how(&loaded));
         if is_one { output.result(&loaded, text) } else { output.line(&loaded, text) }
@@ -48,15 +48,14 @@ pub(crate) async fn run(config: &Config, load: Load, output: &Output) -> Result<
 }
 
 /// How the operator consents.
-fn approval(load: &Load) -> Result<Approval, CliError> {
+fn consent(config: &Config, load: &Load) -> Result<SaidConsent, CliError> {
     if let Some(path) = &load.locked {
-        let file = path.display().to_string();
-        return Ok(Approval::Locked { text: found::read_text(path)?, file });
+        let (lock, lock_file) = (found::read_text(path)?, path.display().to_string());
+        let (lock, lock_file) = (Some(lock), Some(lock_file));
+        return Ok(SaidConsent { lock, lock_file, ..SaidConsent::default() });
     }
-    Ok(match grant::all(load.grants.clone())? {
-        None if !load.yes => Approval::Unsaid,
-        grants => Approval::Said { grants: grants.unwrap_or_default(), all: load.yes },
-    })
+    let grants = grant::all(config, load.grants.clone())?;
+    Ok(SaidConsent { grants, all: load.yes, ..SaidConsent::default() })
 }
 
 async fn is_builtin(config: &Config, name: &str) -> Result<bool, CliError> {

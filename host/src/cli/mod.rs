@@ -34,6 +34,7 @@ mod secrets;
 mod selftest;
 mod serve;
 mod signals;
+mod target;
 mod tasks;
 mod tokens;
 mod tools;
@@ -48,7 +49,7 @@ use std::process::ExitCode;
 use apflow_api::RetryJob;
 use clap::Parser;
 
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::telemetry::{self, Typed};
 use arguments::{Arguments, BreakersVerb, JobsVerb, PluginVerb, PluginsVerb, Verb};
 use error::CliError;
@@ -87,9 +88,13 @@ pub fn main() -> ExitCode {
 }
 
 async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliError> {
-    let settings = || {
+    let settings = || -> Result<Config, ConfigError> {
         let compile_timeout = arguments.compile_timeout.0;
-        Config::new(arguments.data_dir.clone(), arguments.config_dir.clone(), compile_timeout)
+        let (data_dir, config_dir) = (arguments.data_dir.clone(), arguments.config_dir.clone());
+        let mut config = Config::new(data_dir, config_dir, compile_timeout)?;
+        config.gateway =
+            config.gateway.typed(arguments.place.api_server.clone(), arguments.place.direct);
+        Ok(config)
     };
     let config = || settings()?.with_policies();
     match arguments.verb {
@@ -120,7 +125,7 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         Verb::Jobs { verb: JobsVerb::Files { id, save } } => {
             files::run(&config()?, id, save.as_deref(), output).await
         }
-        Verb::Schedules { verb } => schedules::run(config, verb, output).await,
+        Verb::Schedules { verb } => Box::pin(schedules::run(config, verb, output)).await,
         Verb::Jobs { verb: JobsVerb::Retry { id, tasks, cancelled } } => {
             jobs::retry(&config()?, RetryJob { id, tasks, with_cancelled: cancelled }, output).await
         }
@@ -134,7 +139,7 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         }
         Verb::Budgets { verb } => budgets::run(&config()?, verb, output).await,
         Verb::Usage(usage) => usage::run(&config()?, *usage, output).await,
-        Verb::Audit { verb } => audit::run(config, verb, output).await,
+        Verb::Audit { verb } => Box::pin(audit::run(config, verb, output)).await,
         Verb::Secrets { verb: secrets::SecretsVerb::List } => {
             secrets::list(&config()?, output).await
         }
@@ -143,7 +148,7 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         Verb::Serve(verb) => serve::run(&config()?, verb, output).await,
         Verb::Worker => worker::run(&config()?, output).await,
         Verb::Plugin { verb: PluginVerb::New(new) } => new::run(&new, output),
-        Verb::Bench { verb } => bench::run(config, verb, output).await,
+        Verb::Bench { verb } => Box::pin(bench::run(config, verb, output)).await,
         Verb::Selftest(verb) => selftest::run(verb, output).await,
         // It needs no runtime, so it never gets here.
         Verb::CompileComponent { .. } => Ok(Exit::Internal),

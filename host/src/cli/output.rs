@@ -2,10 +2,10 @@
 
 use std::io::{IsTerminal, Write, stderr, stdout};
 
-use apflow_api::{ApiError, Code, chain};
+use apflow_api::chain;
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::error::CliError;
 
@@ -97,16 +97,21 @@ impl Output {
     /// Says what went wrong, and where to read more.
     pub(crate) fn error(&self, error: &CliError) {
         let faults = error.faults();
-        let code = error.code().map(Code::name);
-        let retry_after = error.api().and_then(ApiError::retry_after);
+        let (code, retry_after) = (error.code(), error.retry_after());
         if self.is_json {
-            let pointer = error.api().and_then(ApiError::pointer);
             let message = chain(error);
             let mut said = json!({
-                "code": code, "message": message, "pointer": pointer, "faults": faults,
+                "code": code, "message": message, "pointer": error.pointer(), "faults": faults,
             });
-            if let Some(seconds) = retry_after {
-                said["retry_after"] = seconds.into();
+            let more = [
+                ("retry_after", retry_after.map(Value::from)),
+                ("request", error.request().map(Value::from)),
+                ("advice", error.advice().map(Value::from)),
+            ];
+            for (name, value) in more {
+                if let Some(value) = value {
+                    said[name] = value;
+                }
             }
             say(&pretty(&json!({ "error": said })));
             return;
@@ -120,6 +125,12 @@ impl Output {
         }
         if let Some(seconds) = retry_after {
             say(&format!("  try again in {seconds} s"));
+        }
+        if let Some(advice) = error.advice() {
+            say(&format!("  {advice}"));
+        }
+        if let Some(request) = error.request() {
+            say(&format!("  the server's log has it as request {request}"));
         }
         if let Some(code) = code {
             say(&format!("  `apflow-host explain {code}` says more"));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use apflow_api::{ApiError, CancelJob, Code, FindJob, ShowPlugin, ShowTool, SubmitJob, WatchJob};
+use apflow_api::{CancelJob, Code, FindJob, ShowPlugin, ShowTool, SubmitJob};
 use apflow_model::hops::Hops;
 use apflow_model::id::JobId;
 use apflow_model::job::{Job, Task};
@@ -12,11 +12,10 @@ use serde_json::{Value, json};
 use super::arguments::{Batch, Run, RunTask, RunVerb};
 use super::error::CliError;
 use super::exit::Exit;
-use super::operator::operator;
+use super::operator::{self, Operator};
 use super::output::Output;
 use super::signals::Signals;
 use super::{asked, grant, tree, watch};
-use crate::assemble::Host;
 use crate::config::Config;
 
 /// How often a tree is drawn again at most.
@@ -46,11 +45,11 @@ pub(crate) async fn run_task(
 ) -> Result<Exit, CliError> {
     let RunTask { words, input, grants, idempotency_key, allow } = task;
     let input = input.map(|input| input.read()).transpose()?;
-    let mut job = json!({ "id": "task", "max_attempts": 1, "allow": grant::all(allow)? });
-    let grants = grant::resolve(grants)?;
+    let mut job = json!({ "id": "task", "max_attempts": 1, "allow": grant::all(config, allow)? });
+    let grants = grant::resolve(config, grants)?;
     asked::warn(config, &grants, output);
-    let submit = async |host: &Host| {
-        let (key, inputs) = inputs(host, &named, input, &words).await?;
+    let submit = async |operator: &Operator<'_>| {
+        let (key, inputs) = inputs(operator, &named, input, &words).await?;
         job[key] = named.name.clone().into();
         job["inputs"] = inputs;
         Ok(SubmitJob { job, grants, wait: None, idempotency_key, hops: Hops::default() })
@@ -64,20 +63,20 @@ pub(crate) async fn run_task(
 
 /// How a task names what it runs, and its inputs: words are those of the tool, or of the command.
 async fn inputs(
-    host: &Host,
+    operator: &Operator<'_>,
     Named { name, is_tool }: &Named,
     input: Option<Value>,
     words: &[String],
 ) -> Result<(&'static str, Value), CliError> {
     let name = name.clone();
     let found = if *is_tool {
-        Some(host.api.invoke(ShowTool { name }, &operator()).await?.installed.plugin)
+        Some(operator.invoke(ShowTool { name }).await?.installed.plugin)
     } else {
-        match host.api.invoke(ShowPlugin { name }, &operator()).await {
+        match operator.invoke(ShowPlugin { name }).await {
             Ok(installed) => Some(installed.plugin),
             // The submission is refused with what may have been meant.
-            Err(error) if error.code() == Code::UnknownPlugin => None,
-            Err(error) => return Err(error.into()),
+            Err(error) if error.code() == Some(Code::UnknownPlugin.name()) => None,
+            Err(error) => return Err(error),
         }
     };
     let tool = found.as_ref().and_then(|plugin| plugin.tool.as_ref());
@@ -100,10 +99,10 @@ async fn inputs(
 async fn run_batch(config: &Config, batch: Batch, output: &Output) -> Result<Exit, CliError> {
     let tasks = batch.tasks.read()?;
     let job = if tasks.is_array() { json!({ "tasks": tasks }) } else { tasks };
-    let grants = grant::resolve(batch.grants)?;
+    let grants = grant::resolve(config, batch.grants)?;
     asked::warn(config, &grants, output);
     let idempotency_key = batch.idempotency_key;
-    let submit = async |_: &Host| {
+    let submit = async |_: &Operator<'_>| {
         Ok(SubmitJob { job, grants, wait: None, idempotency_key, hops: Hops::default() })
     };
     let job = run_job(config, submit, output, output.is_live()).await?;
@@ -126,22 +125,22 @@ fn report(task: &Task, output: &Output) {
 /// Runs a job to its end, and shows what happens on the way.
 async fn run_job(
     config: &Config,
-    submit: impl AsyncFnOnce(&Host) -> Result<SubmitJob, CliError>,
+    submit: impl AsyncFnOnce(&Operator<'_>) -> Result<SubmitJob, CliError>,
     output: &Output,
     is_tree: bool,
 ) -> Result<Job, CliError> {
     let signals = Signals::listen();
     let mut signals = signals
         .map_err(|source| CliError::Io { what: "the process's signals".to_owned(), source })?;
-    Host::with(config, async |host| {
+    operator::with(config, async |operator| {
         // Before the job is stored: where another host works, this one stores nothing.
-        host.start().await?;
-        let submit = submit(host).await?;
-        let id = host.api.invoke(submit, &operator()).await?.job.id;
+        operator.start().await?;
+        let submit = submit(operator).await?;
+        let id = operator.submit(submit).await?.job.id;
         let ended = tokio::select! {
-            ended = follow(host, id, output, is_tree) => ended?,
+            ended = follow(operator, id, output, is_tree) => ended?,
             // Whoever interrupts a run wants its job to end, not to go on at the next start.
-            () = signals.ended() => host.api.invoke(CancelJob { id }, &operator()).await?,
+            () = signals.ended() => operator.invoke(CancelJob { id }).await?,
         };
         Ok(ended)
     })
@@ -149,12 +148,17 @@ async fn run_job(
 }
 
 /// Follows a job until it has ended: line by line, or as a tree that is drawn again and again.
-async fn follow(host: &Host, id: JobId, output: &Output, is_tree: bool) -> Result<Job, ApiError> {
-    let mut history = host.api.invoke(WatchJob { id, after: 0 }, &operator()).await?.events;
+async fn follow(
+    operator: &Operator<'_>,
+    id: JobId,
+    output: &Output,
+    is_tree: bool,
+) -> Result<Job, CliError> {
+    let mut history = operator.watch(id, 0).await?;
     let mut lines_drawn = 0;
     while let Some(events) = history.next().await? {
         if is_tree {
-            let job = host.api.invoke(FindJob { id }, &operator()).await?;
+            let job = operator.invoke(FindJob { id }).await?;
             lines_drawn = output.redraw(lines_drawn, &tree::draw(&job));
             tokio::time::sleep(REDRAW).await;
         } else {
@@ -166,5 +170,5 @@ async fn follow(host: &Host, id: JobId, output: &Output, is_tree: bool) -> Resul
         // The whole tree follows as the result.
         output.redraw(lines_drawn, "");
     }
-    host.api.invoke(FindJob { id }, &operator()).await
+    operator.invoke(FindJob { id }).await
 }

@@ -154,7 +154,7 @@ pub(crate) async fn run(
 }
 
 async fn add(config: &Config, asked: AddSchedule, output: &Output) -> Result<Schedule, CliError> {
-    let grants = grant::resolve(asked.grants)?;
+    let grants = grant::resolve(config, asked.grants)?;
     asked::warn(config, &grants, output);
     let spec = json!({
         "cron": asked.cron,

@@ -20,6 +20,7 @@ use super::signals::Signals;
 use crate::assemble::{self, Host};
 use crate::config::{Config, ConfigError};
 use crate::http::{self, Access, Door, Listener, Pages, Site, Started, Tls, TlsError};
+use crate::remote;
 use crate::telemetry;
 
 /// How long open requests may take to end once nothing runs any more.
@@ -30,6 +31,7 @@ pub(crate) async fn run(config: &Config, serve: Serve, output: &Output) -> Resul
     admit(serve.host, &settings)?;
     let credentials = config.credentials()?;
     let unreadable = |error: TlsError| CliError::Usage(chain(&error));
+    let certificate = settings.tls.as_ref().map(|files| files.certificate.clone());
     let tls = settings.tls.clone().map(Tls::open).transpose().map_err(unreadable)?;
     let address = SocketAddr::new(serve.host, serve.port);
     let unusable = |source| CliError::Io { what: format!("address {address}"), source };
@@ -58,6 +60,12 @@ pub(crate) async fn run(config: &Config, serve: Serve, output: &Output) -> Resul
                 host.start().await?;
             }
             started.now(!serve.no_dispatch);
+            let token = &credentials.operator_token;
+            let announced =
+                remote::announce(&config.data_dir, bound, token, certificate.as_deref());
+            let unwritable =
+                |source| CliError::Io { what: config.data_dir.display().to_string(), source };
+            let _announced = announced.await.map_err(unwritable)?;
             announce(config, &url, credentials.is_new, output);
             operations::run(watched, &reloads).await
         };

@@ -18,6 +18,7 @@ use super::exit::Exit;
 use super::json::word;
 use super::operator::invoke;
 use super::output::{Output, columns};
+use super::target;
 use crate::config::Config;
 use crate::http::jwt::{self, Jwt};
 
@@ -78,6 +79,8 @@ pub(crate) struct NewToken {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigVerb {
+    /// Say where verbs are done, on the data directory or by a server, and why.
+    Path,
     /// Make a JSON web token for the HTTP API, signed by the secret of the settings.
     GenToken(GenToken),
     /// Say whether a JSON web token is signed by a secret of the settings, and what it claims.
@@ -99,7 +102,8 @@ pub(crate) struct GenToken {
     /// For how many days it is good, from 1 to 3650.
     #[arg(long, short, value_name = "DAYS", default_value_t)]
     expiry: TokenDays,
-    /// Make a secret when there is none, and keep it in config.yaml.
+    /// Keep it in config.yaml for the command line to show to a server. Make a secret when there is
+    /// none.
     #[arg(long)]
     save: bool,
 }
@@ -196,6 +200,11 @@ fn show(shown: &ShownToken, output: &Output) {
 /// `config gen-token` and `config verify-token`. They need no database.
 pub(crate) fn config(config: &Config, verb: ConfigVerb, output: &Output) -> Result<Exit, CliError> {
     match verb {
+        ConfigVerb::Path => {
+            let (shown, text) = target::explain(config);
+            output.result(&shown, || text);
+            Ok(Exit::Ok)
+        }
         ConfigVerb::GenToken(asked) => generate(config, &asked, output),
         ConfigVerb::VerifyToken { token } => verify(config, &token, output),
     }
@@ -211,6 +220,9 @@ fn generate(config: &Config, asked: &GenToken, output: &Output) -> Result<Exit, 
     })?;
     let now = SystemClock.now();
     let (text, claims) = signed(config, asked, &secret, now)?;
+    if asked.save {
+        config.save_api_token(&text)?;
+    }
     output.result(&json!({ "token": text, "claims": claims }), || text.clone());
     Ok(Exit::Ok)
 }

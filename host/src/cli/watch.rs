@@ -2,16 +2,15 @@
 
 use std::collections::HashMap;
 
-use apflow_api::{FindJob, WatchJob};
+use apflow_api::FindJob;
 use apflow_model::approval::Decided;
 use apflow_model::event::{CostDecided, Event, Happening};
 use apflow_model::id::{JobId, TaskId};
 
 use super::error::CliError;
 use super::exit::Exit;
-use super::operator::operator;
+use super::operator;
 use super::output::Output;
-use crate::assemble::Host;
 use crate::config::Config;
 
 pub(crate) async fn run(
@@ -20,17 +19,17 @@ pub(crate) async fn run(
     after: u64,
     output: &Output,
 ) -> Result<Exit, CliError> {
-    Host::with(config, async |host| {
-        let job = host.api.invoke(FindJob { id }, &operator()).await?;
+    operator::with(config, async |operator| {
+        let job = operator.invoke(FindJob { id }).await?;
         let names: HashMap<_, _> =
             job.tasks.into_iter().map(|task| (task.id, task.reference)).collect();
-        let mut watched = host.api.invoke(WatchJob { id, after }, &operator()).await?.events;
-        while let Some(events) = watched.next().await.map_err(apflow_api::ApiError::from)? {
-            for event in events.iter() {
+        let mut watched = operator.watch(id, after).await?;
+        while let Some(events) = watched.next().await? {
+            for event in &events {
                 output.line(event, || line(event, &names));
             }
         }
-        Ok(Exit::of_job(&host.api.invoke(FindJob { id }, &operator()).await?))
+        Ok(Exit::of_job(&operator.invoke(FindJob { id }).await?))
     })
     .await
 }

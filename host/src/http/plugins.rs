@@ -52,14 +52,24 @@ async fn read(request: Request) -> Result<PluginForm, ApiError> {
     while let Some(field) = fields.next_field().await.map_err(broken)? {
         let name = field.name().unwrap_or_default().to_owned();
         match name.as_str() {
-            "component" => once(&name, &mut form.component, bytes(field).await?)?,
+            "component" => {
+                form.component_file = file_name(&field);
+                once(&name, &mut form.component, bytes(field).await?)?;
+            }
             "plugin.yaml" => {
+                form.manifest_file = file_name(&field);
                 once(&name, &mut form.manifest, DefinitionText::Plugin(text(field).await?))?;
             }
             "tool.yaml" => {
+                form.manifest_file = file_name(&field);
                 let tool = DefinitionText::Tool { text: text(field).await?, folder: None };
                 once(&name, &mut form.manifest, tool)?;
             }
+            "lock" => {
+                form.lock_file = file_name(&field);
+                once(&name, &mut form.lock, text(field).await?)?;
+            }
+            "typed" => once(&name, &mut form.typed, text(field).await?)?,
             "grant" => form.grants.push(text(field).await?),
             "yes" => match text(field).await?.as_str() {
                 "true" => form.is_all = true,
@@ -69,7 +79,7 @@ async fn read(request: Request) -> Result<PluginForm, ApiError> {
             _ => {
                 return Err(invalid(format!(
                     "the field `{name}` is not known here: expected `component`, `plugin.yaml` or \
-                     `tool.yaml`, `grant` and `yes`"
+                     `tool.yaml`, `grant`, `yes`, `lock` and `typed`"
                 )));
             }
         }
@@ -82,6 +92,11 @@ fn once<T>(name: &str, place: &mut Option<T>, value: T) -> Result<(), ApiError> 
         None => Ok(()),
         Some(_) => Err(invalid(format!("`{name}` is one manifest or component too many"))),
     }
+}
+
+/// What a client calls the file of a field.
+fn file_name(field: &Field<'_>) -> Option<String> {
+    field.file_name().map(str::to_owned)
 }
 
 /// The bytes of a field. The form as a whole is limited, so they are.

@@ -8,6 +8,7 @@ use apflow_model::approval::{Decision, Reason};
 use apflow_model::id::TaskId;
 use apflow_model::job::Task;
 use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::reason;
 use crate::body::Body;
@@ -17,7 +18,7 @@ use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
 
 /// Lets a task run that waits for an approval. One that was approved before stays as it is.
-#[derive(Debug, JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ApproveTask {
     /// The task.
     pub id: TaskId,

@@ -7,7 +7,7 @@ use apflow_model::access::{Permission, Principal};
 use apflow_model::approval::PendingApproval;
 use apflow_model::id::TaskId;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::ApiError;
 use crate::operation::Operation;
@@ -16,15 +16,15 @@ use crate::remote::{Input, Method, Remote};
 
 /// Lists the tasks that wait for an approval, those first that were accepted first: all for who may
 /// approve them, else the caller's own.
-#[derive(Debug, Default, JsonSchema)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 pub struct ListApprovals {
     /// Which page.
-    #[schemars(flatten)]
+    #[serde(flatten)]
     pub page: Page<TaskId, 20, APPROVALS_PER_PAGE_MAX>,
 }
 
 /// A page of approvals.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ApprovalList {
     /// The tasks, with what their tools would be given.
     pub approvals: Vec<PendingApproval>,

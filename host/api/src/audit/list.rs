@@ -7,7 +7,7 @@ use apflow_model::access::{Permission, Principal};
 use apflow_model::audit::{Decision, Line};
 use apflow_model::clock::Timestamp;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::ApiError;
 use crate::operation::Operation;
@@ -15,7 +15,7 @@ use crate::page::Page;
 use crate::remote::{Input, Method, Remote};
 
 /// Lists lines of the audit, newest first.
-#[derive(Debug, Default, JsonSchema)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 pub struct ListAudit {
     /// Only what this principal did.
     pub principal: Option<String>,
@@ -30,12 +30,12 @@ pub struct ListAudit {
     /// Decided before this moment.
     pub until: Option<Timestamp>,
     /// Which page.
-    #[schemars(flatten)]
+    #[serde(flatten)]
     pub page: Page<u64>,
 }
 
 /// A page of the audit.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct AuditList {
     /// The lines. A page is chosen from 20,000 lines, so it may be short, or empty, while there is a
     /// cursor.

@@ -5,18 +5,18 @@ use std::sync::Arc;
 use apflow_engine::{Engine, ListedBreaker};
 use apflow_model::access::{Permission, Principal};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::ApiError;
 use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
 
 /// Lists the breakers that are open or have counted failures, by key. All others are closed.
-#[derive(Debug, JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ListBreakers;
 
 /// The breakers.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct BreakerList {
     /// By key.
     pub breakers: Vec<ListedBreaker>,

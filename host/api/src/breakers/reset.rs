@@ -6,7 +6,7 @@ use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
 use apflow_model::breaker::BreakerKey;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::code::Code;
 use crate::error::ApiError;
@@ -14,14 +14,14 @@ use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
 
 /// Forgets all that is known against one executor or destination.
-#[derive(Debug, JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ResetBreaker {
     /// The breaker.
     pub key: BreakerKey,
 }
 
 /// The breaker that was reset.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ResetOne {
     /// What it guards.
     pub key: BreakerKey,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::code::Code;
 use crate::error::ApiError;
@@ -13,14 +13,14 @@ use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
 
 /// Forgets the results that are kept, so that the tools run again.
-#[derive(Debug, Default, JsonSchema)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 pub struct ClearCache {
     /// Only those of this tool.
     pub tool: Option<String>,
 }
 
 /// How many results were forgotten.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Cleared {
     /// All that were kept, or those of the tool.
     #[schemars(example = 12)]

@@ -6,6 +6,7 @@ use apflow_engine::{Engine, RESULTS_PER_PAGE_MAX};
 use apflow_model::access::{Permission, Principal};
 use apflow_model::cache::KeptResults;
 use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::code::Code;
 use crate::error::ApiError;
@@ -18,7 +19,7 @@ const LIMIT_USUAL: u32 = 100;
 
 /// Lists the results that are kept, the newest first, and how many there are. It shows neither
 /// inputs nor outputs.
-#[derive(Debug, Default, JsonSchema)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 pub struct ListCache {
     /// Only those of this tool.
     pub tool: Option<String>,

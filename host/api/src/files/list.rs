@@ -7,7 +7,7 @@ use apflow_model::access::{Permission, Principal};
 use apflow_model::file::TaskFile;
 use apflow_model::id::JobId;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::code::Code;
 use crate::error::ApiError;
@@ -16,17 +16,17 @@ use crate::page::Page;
 use crate::remote::{Input, Method, Remote};
 
 /// Lists the files that the tasks of a job left, in the order the tasks ended.
-#[derive(Debug, JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ListFiles {
     /// The job.
     pub id: JobId,
     /// Which page.
-    #[schemars(flatten)]
+    #[serde(flatten)]
     pub page: Page<i64, 1_000>,
 }
 
 /// A page of files.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct FileList {
     /// The files.
     pub files: Vec<TaskFile>,

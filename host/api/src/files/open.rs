@@ -18,7 +18,7 @@ use crate::remote::Input;
 /// Opens a file that a task left.
 ///
 /// Its bytes are answered as a stream, so it is no verb of the table.
-#[derive(Debug, JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct OpenFile {
     /// The job.
     pub id: JobId,

@@ -7,6 +7,7 @@ use apflow_model::access::{Permission, Principal};
 use apflow_model::id::JobId;
 use apflow_model::job::Job;
 use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::code::Code;
 use crate::error::ApiError;
@@ -14,7 +15,7 @@ use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
 
 /// Cancels every task of a job that has not ended. A job that has ended stays as it is.
-#[derive(Debug, JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct CancelJob {
     /// The job.
     pub id: JobId,

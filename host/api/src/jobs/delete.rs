@@ -7,7 +7,7 @@ use apflow_model::access::{Permission, Principal};
 use apflow_model::id::JobId;
 use apflow_model::job::Job;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::cancel::CancelJob;
 use super::purge::{PurgeJob, PurgedJob};
@@ -17,17 +17,18 @@ use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
 
 /// Cancels a job, or removes one that has ended.
-#[derive(Debug, JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct DeleteJob {
     /// The job.
     pub id: JobId,
     /// Whether it is removed. If not, it is cancelled and stays.
-    #[schemars(rename = "purge", default)]
+    #[serde(rename = "purge")]
+    #[schemars(default)]
     pub is_purge: bool,
 }
 
 /// What became of the job.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum DeletedJob {
     /// It has ended, and is still there.

@@ -8,13 +8,13 @@ use apflow_model::access::{Permission, Principal};
 use apflow_model::event::Event;
 use apflow_model::id::JobId;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::code::Code;
 use crate::error::ApiError;
 use crate::operation::Operation;
 use crate::page;
-use crate::remote::{Input, Method, Remote, WaitSeconds};
+use crate::remote::{self, Input, Method, Remote, WaitSeconds};
 
 /// How many events a page holds when the caller does not say.
 const LIMIT_USUAL: u32 = 100;
@@ -22,7 +22,7 @@ const LIMIT_USUAL: u32 = 100;
 const LIMIT_MAX: u32 = 1_000;
 
 /// Lists what happened to a job, in order.
-#[derive(Debug, JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ListEvents {
     /// The job.
     pub id: JobId,
@@ -33,12 +33,13 @@ pub struct ListEvents {
     #[schemars(range(min = 1, max = LIMIT_MAX))]
     pub limit: Option<u32>,
     /// How many seconds to wait for one when there is none yet.
+    #[serde(serialize_with = "remote::wait_seconds")]
     #[schemars(with = "Option<WaitSeconds>")]
     pub wait: Option<Duration>,
 }
 
 /// A page of events.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct EventList {
     /// The events. There may be fewer than asked for when they are large.
     pub events: Vec<Event>,

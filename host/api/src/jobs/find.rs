@@ -7,6 +7,7 @@ use apflow_model::access::{Permission, Principal};
 use apflow_model::id::JobId;
 use apflow_model::job::Job;
 use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::code::Code;
 use crate::error::ApiError;
@@ -14,7 +15,7 @@ use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
 
 /// Finds one job with its tasks, their attempts, usage and outputs.
-#[derive(Debug, JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct FindJob {
     /// The job.
     pub id: JobId,

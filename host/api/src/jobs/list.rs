@@ -9,7 +9,7 @@ use apflow_model::id::JobId;
 use apflow_model::job::Job;
 use apflow_model::state::JobState;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::ApiError;
 use crate::operation::Operation;
@@ -17,11 +17,10 @@ use crate::page::Page;
 use crate::remote::{Input, Method, Remote};
 
 /// Lists the jobs of the caller, or everybody's for who may manage jobs, newest first.
-#[derive(Debug, Default, JsonSchema)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 pub struct ListJobs {
-    /// In one of these states. Empty for any.
-    #[schemars(rename = "state", with = "Option<JobState>")]
-    pub states: Vec<JobState>,
+    /// In this state.
+    pub state: Option<JobState>,
     /// With at least one task of this executor.
     pub executor: Option<String>,
     /// Submitted by this principal.
@@ -31,12 +30,12 @@ pub struct ListJobs {
     /// Accepted before this moment.
     pub until: Option<Timestamp>,
     /// Which page.
-    #[schemars(flatten)]
+    #[serde(flatten)]
     pub page: Page<JobId>,
 }
 
 /// A page of jobs.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct JobList {
     /// The jobs, without their tasks.
     pub jobs: Vec<Job>,
@@ -56,7 +55,7 @@ impl Operation for ListJobs {
     async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<JobList, ApiError> {
         let limit = self.page.limit()?;
         let filter = JobFilter {
-            states: self.states,
+            states: self.state.into_iter().collect(),
             executor: self.executor,
             principal: self.principal,
             since: self.since,
@@ -73,7 +72,7 @@ impl Remote for ListJobs {
 
     fn read(input: &mut Input) -> Result<Self, ApiError> {
         Ok(Self {
-            states: input.take_json("state")?.into_iter().collect(),
+            state: input.take_json("state")?,
             executor: input.take("executor")?,
             principal: input.take("principal")?,
             since: input.take_json("since")?,

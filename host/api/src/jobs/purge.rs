@@ -6,7 +6,7 @@ use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
 use apflow_model::id::JobId;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::ApiError;
 use crate::operation::Operation;
@@ -19,7 +19,7 @@ pub struct PurgeJob {
 }
 
 /// The job that was removed.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct PurgedJob {
     /// Its id, under which nothing is found any more.
     pub purged: JobId,

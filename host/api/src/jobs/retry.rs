@@ -7,7 +7,7 @@ use apflow_model::access::{Permission, Principal};
 use apflow_model::id::JobId;
 use apflow_model::job::Job;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::body::Body;
 use crate::code::Code;
@@ -17,7 +17,7 @@ use crate::remote::{Input, Method, Remote};
 
 /// Lets the failed tasks of a job run again, with their checkpoints; what was skipped because of them
 /// waits again. A job without any stays as it is.
-#[derive(Debug, JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct RetryJob {
     /// The job.
     pub id: JobId,
@@ -25,7 +25,8 @@ pub struct RetryJob {
     #[schemars(default)]
     pub tasks: Vec<String>,
     /// Those that were cancelled as well, not only those that failed.
-    #[schemars(rename = "cancelled", default)]
+    #[serde(rename = "cancelled")]
+    #[schemars(default)]
     pub with_cancelled: bool,
 }
 

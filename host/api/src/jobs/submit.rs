@@ -11,37 +11,42 @@ use apflow_model::id::JobId;
 use apflow_model::idempotency::IdempotencyKey;
 use apflow_model::job::{Job, JobSpec};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::body::Body;
 use crate::code::Code;
 use crate::error::ApiError;
+use crate::grants::{self, GrantLines};
 use crate::operation::Operation;
-use crate::remote::{Headers, HopsHeader, Input, Method, Remote, WaitSeconds};
+use crate::remote::{self, Headers, HopsHeader, Input, Method, Remote, WaitSeconds};
 
 /// Takes a job in. It is stored when this answers.
-#[derive(Debug, JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct SubmitJob {
     /// The job: the fields of one task, or `tasks`.
     #[schemars(with = "JobSpec")]
     pub job: Value,
-    /// What the operator allows this job alone. Only for callers that may manage plugins.
-    #[schemars(skip)]
+    /// What the operator allows this job alone, a `KIND=VALUE` a line. Only for callers that may manage
+    /// plugins.
+    #[serde(serialize_with = "grants::lines")]
+    #[schemars(with = "Option<GrantLines>")]
     pub grants: Vec<Grant>,
     /// How many seconds to wait for its end.
+    #[serde(serialize_with = "remote::wait_seconds")]
     #[schemars(with = "Option<WaitSeconds>")]
     pub wait: Option<Duration>,
     /// What the caller made up for this job, so that it can be submitted again and runs once.
-    #[schemars(rename = "idempotency-key")]
+    #[serde(rename = "idempotency-key")]
     pub idempotency_key: Option<IdempotencyKey>,
     /// The hosts that the request came through, when a guest sent it.
-    #[schemars(rename = "apflow-hops", with = "Option<HopsHeader>")]
+    #[serde(rename = "apflow-hops", serialize_with = "remote::hops_header")]
+    #[schemars(with = "Option<HopsHeader>")]
     pub hops: Hops,
 }
 
 /// A job that was taken in.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct SubmittedJob {
     /// The job.
@@ -107,7 +112,8 @@ impl Remote for SubmitJob {
         let wait = input.take_wait()?;
         let idempotency_key = input.take_header("idempotency-key")?;
         let hops = input.take_header(hops::HEADER)?.unwrap_or_default();
-        Ok(Self { job, grants: Vec::new(), wait, idempotency_key, hops })
+        let grants = grants::take(input)?;
+        Ok(Self { job, grants, wait, idempotency_key, hops })
     }
 
     /// 200 with the results of an ended job, 202 for one that goes on.

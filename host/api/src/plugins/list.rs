@@ -7,7 +7,7 @@ use apflow_model::access::{Permission, Principal};
 use apflow_model::plugin::Installed;
 use apflow_model::reader::FileFault;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::code::Code;
 use crate::error::ApiError;
@@ -15,11 +15,11 @@ use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
 
 /// Lists the installed plugins by name.
-#[derive(Debug, JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ListPlugins;
 
 /// The installed plugins.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct PluginList {
     /// The plugins by name.
     pub plugins: Vec<Installed>,

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use apflow_engine::{Approval, Engine, LoadPlugin as Load};
+use apflow_engine::{Engine, EngineError, LoadPlugin as Load};
 use apflow_model::access::{Permission, Principal};
 use apflow_model::plugin::{DefinitionText, Installed};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use super::said::SaidConsent;
 use crate::error::ApiError;
 use crate::operation::Operation;
 
@@ -23,13 +24,13 @@ pub struct LoadPlugin {
     /// What to call the manifest in messages.
     pub manifest_file: String,
     /// How the operator consents to what it asks for.
-    pub approval: Approval,
+    pub consent: SaidConsent,
     /// How the operator named it, to be repeated in a command. None when it came in a form.
     pub typed: Option<String>,
 }
 
 /// A plugin that was installed, and how long its code took.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct LoadedPlugin {
     /// What is installed now, and what it is granted.
     pub plugin: Installed,
@@ -37,6 +38,20 @@ pub struct LoadedPlugin {
     pub is_cached: bool,
     /// How long it took to have its code, in microseconds.
     pub compile_us: u64,
+}
+
+impl LoadPlugin {
+    /// Looks whether its manifest has faults, before it is sent anywhere.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Engine`] with every fault.
+    pub fn check_manifest(&self) -> Result<(), ApiError> {
+        let Some(Err(faults)) = self.manifest.as_ref().map(DefinitionText::read) else {
+            return Ok(());
+        };
+        Err(EngineError::InvalidManifest { file: self.manifest_file.clone(), faults }.into())
+    }
 }
 
 impl Operation for LoadPlugin {
@@ -62,7 +77,7 @@ impl Operation for LoadPlugin {
             component_file: self.component_file,
             manifest,
             manifest_file: self.manifest_file,
-            approval: self.approval,
+            approval: self.consent.approval()?,
             typed: self.typed,
         });
         // Loading takes long, so its own place in memory costs nothing beside it.

@@ -5,6 +5,7 @@ mod list;
 mod load;
 mod release;
 mod remove;
+mod said;
 mod show;
 mod upload;
 
@@ -13,5 +14,6 @@ pub use list::{ListPlugins, PluginList};
 pub use load::{LoadPlugin, LoadedPlugin};
 pub use release::ReleasePlugin;
 pub use remove::RemovePlugin;
+pub use said::SaidConsent;
 pub use show::ShowPlugin;
 pub use upload::{PluginForm, UploadPlugin};

@@ -6,6 +6,7 @@ use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
 use apflow_model::plugin::Plugin;
 use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::code::Code;
 use crate::error::ApiError;
@@ -13,7 +14,7 @@ use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
 
 /// Removes one plugin. Tasks that still wait for it will fail.
-#[derive(Debug, JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct RemovePlugin {
     /// Its name.
     pub name: String,

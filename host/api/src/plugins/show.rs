@@ -6,6 +6,7 @@ use apflow_engine::{Engine, EngineError};
 use apflow_model::access::{Permission, Principal};
 use apflow_model::plugin::Installed;
 use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::code::Code;
 use crate::error::ApiError;
@@ -13,7 +14,7 @@ use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
 
 /// Shows one plugin.
-#[derive(Debug, JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ShowPlugin {
     /// Its name.
     pub name: String,

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use apflow_engine::{Approval, Engine, EngineError};
+use apflow_engine::{Engine, EngineError};
 use apflow_model::access::{Permission, Principal};
-use apflow_model::capability::{Grant, InvalidGrant};
+use apflow_model::capability::Grant;
 use apflow_model::plugin::{Definition, DefinitionText};
 use apflow_model::tool::Run;
 
 use super::load::{LoadPlugin, LoadedPlugin};
+use super::said::SaidConsent;
 use crate::code::Code;
 use crate::error::ApiError;
+use crate::grants;
 use crate::operation::Operation;
 
 /// Installs a plugin, or replaces the one of its name.
@@ -28,12 +30,22 @@ pub struct UploadPlugin<F> {
 pub struct PluginForm {
     /// The bytes of the component. A tool that is a request has none.
     pub component: Option<Vec<u8>>,
+    /// What its client calls that file.
+    pub component_file: Option<String>,
     /// The text of the `plugin.yaml` or `tool.yaml`.
     pub manifest: Option<DefinitionText>,
+    /// What its client calls that file.
+    pub manifest_file: Option<String>,
     /// What the operator allows, each written `KIND=VALUE`, or `none`.
     pub grants: Vec<String>,
     /// Whether all that it asks for is allowed, but what has a [warning](Grant::warning).
     pub is_all: bool,
+    /// The text of a lock that was reviewed, instead of these.
+    pub lock: Option<String>,
+    /// What its client calls that file.
+    pub lock_file: Option<String>,
+    /// What would be typed to load it again, for messages.
+    pub typed: Option<String>,
 }
 
 impl UploadPlugin<()> {
@@ -82,19 +94,23 @@ where
 
 impl PluginForm {
     fn read(self) -> Result<LoadPlugin, ApiError> {
-        let Self { component, manifest, grants, is_all } = self;
-        let file = manifest.as_ref().map_or("plugin.yaml", DefinitionText::file);
+        let Self { component, component_file, manifest, manifest_file, .. } = self;
+        let file = || manifest.as_ref().map_or("plugin.yaml", DefinitionText::file).to_owned();
+        let manifest_file = manifest_file.unwrap_or_else(file);
+        let grants = consent_grants(&self.grants)?;
+        let (all, lock, lock_file) = (self.is_all, self.lock, self.lock_file);
+        let consent = SaidConsent { grants, all, lock, lock_file };
         if component.is_none() && needs_component(manifest.as_ref()) {
             let message = "the field `component` is missing: the bytes of the component";
             return Err(ApiError::InvalidRequest(message.to_owned()));
         }
         Ok(LoadPlugin {
             component: component.unwrap_or_default(),
-            component_file: "component".to_owned(),
+            component_file: component_file.unwrap_or_else(|| "component".to_owned()),
             manifest,
-            manifest_file: file.to_owned(),
-            approval: approval(&grants, is_all)?,
-            typed: None,
+            manifest_file,
+            consent,
+            typed: self.typed,
         })
     }
 }
@@ -107,23 +123,13 @@ fn needs_component(manifest: Option<&DefinitionText>) -> bool {
     !matches!(tool.and_then(|tool| tool.run), Some(Run::Request { .. }))
 }
 
-fn approval(said: &[String], all: bool) -> Result<Approval, ApiError> {
-    if said.is_empty() && !all {
-        return Ok(Approval::Unsaid);
+/// What was said, perhaps that it is nothing. None when nothing was said.
+fn consent_grants(said: &[String]) -> Result<Option<Vec<Grant>>, ApiError> {
+    if said.is_empty() {
+        return Ok(None);
     }
-    let grants = said.iter().filter(|one| *one != "none").map(|one| grant(one));
-    Ok(Approval::Said { grants: grants.collect::<Result<_, _>>()?, all })
-}
-
-fn grant(text: &str) -> Result<Grant, ApiError> {
-    let invalid = |reason: String| ApiError::InvalidRequest(format!("the field `grant`: {reason}"));
-    let grant: Grant = text.parse().map_err(|error: InvalidGrant| invalid(error.to_string()))?;
-    if let Grant::FsIn(path) = &grant
-        && !path.starts_with('/')
-    {
-        return Err(invalid(format!("`{path}` is no whole path of the host's machine")));
-    }
-    Ok(grant)
+    let grants = said.iter().filter(|one| *one != "none").map(|one| grants::one("grant", one));
+    grants.collect::<Result<_, _>>().map(Some)
 }
 
 #[cfg(test)]
@@ -153,18 +159,17 @@ mod tests {
 
     #[test]
     fn consent_is_what_was_said() {
-        let said = |grants: &[&str], is_all| {
+        let said = |grants: &[&str]| {
             let grants = grants.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>();
-            approval(&grants, is_all).ok()
+            consent_grants(&grants).ok()
         };
         let grants = vec!["http=https://a.test".parse::<Grant>().unwrap()];
-        assert_eq!(said(&[], false), Some(Approval::Unsaid));
-        assert_eq!(said(&["none"], false), Some(Approval::Said { grants: vec![], all: false }));
-        let one = Approval::Said { grants, all: true };
-        assert_eq!(said(&["http=https://a.test"], true), Some(one));
+        assert_eq!(said(&[]), Some(None));
+        assert_eq!(said(&["none"]), Some(Some(Vec::new())));
+        assert_eq!(said(&["http=https://a.test"]), Some(Some(grants)));
         for wrong in ["http", "fs.in=here", "everything=yes"] {
-            assert_eq!(said(&[wrong], false), None, "{wrong}");
+            assert_eq!(said(&[wrong]), None, "{wrong}");
         }
-        assert!(said(&["fs.in=/srv"], false).is_some());
+        assert!(said(&["fs.in=/srv"]).is_some());
     }
 }

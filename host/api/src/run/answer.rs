@@ -10,14 +10,14 @@ use apflow_model::job::Task;
 use apflow_model::state::TaskState;
 use apflow_model::usage::Usage;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::ApiError;
 use crate::jobs::SubmittedJob;
 
 /// A task that was run: how it ended, or how it stands when it goes on.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct RanTask {
     /// Its id.
     pub id: TaskId,
@@ -67,7 +67,7 @@ impl RanTask {
 }
 
 /// What running one task answers.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Ran {
     /// The task.
     #[serde(flatten)]

@@ -8,7 +8,7 @@ use apflow_model::id::JobId;
 use apflow_model::job::SpecFault;
 use apflow_model::state::JobState;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::answer::RanTask;
@@ -20,16 +20,16 @@ use crate::operation::Operation;
 use crate::remote::{Headers, Input, Method, Remote};
 
 /// Runs tasks that have nothing to do with each other, as one job. One that fails stops no other.
-#[derive(Debug, JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[schemars(transform = super::several)]
 pub struct RunParallel {
     /// The job, with its `tasks`.
-    #[schemars(flatten)]
+    #[serde(flatten)]
     pub submit: SubmitJob,
 }
 
 /// What running several tasks answers.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct RanParallel {
     /// The job that they are in.
     pub job_id: JobId,

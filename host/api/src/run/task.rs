@@ -5,6 +5,7 @@ use std::sync::Arc;
 use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
 use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::answer::Ran;
 use crate::body::Body;
@@ -15,11 +16,11 @@ use crate::operation::Operation;
 use crate::remote::{Headers, Input, Method, Remote};
 
 /// Runs one task: submits it as a job of its own, and waits for its end unless told not to.
-#[derive(Debug, JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[schemars(transform = super::one_task)]
 pub struct RunTask {
     /// The job: the fields of the task.
-    #[schemars(flatten)]
+    #[serde(flatten)]
     pub submit: SubmitJob,
 }
 

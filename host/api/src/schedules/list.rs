@@ -6,7 +6,7 @@ use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
 use apflow_model::schedule::Schedule;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::owner;
 use crate::error::ApiError;
@@ -15,15 +15,15 @@ use crate::page::Page;
 use crate::remote::{Input, Method, Remote};
 
 /// Lists the schedules of the caller, or all for who may manage them, by name.
-#[derive(Debug, Default, JsonSchema)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 pub struct ListSchedules {
     /// Which page.
-    #[schemars(flatten)]
+    #[serde(flatten)]
     pub page: Page<String>,
 }
 
 /// A page of schedules.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ScheduleList {
     /// The schedules, without their jobs.
     pub schedules: Vec<Schedule>,

@@ -8,25 +8,29 @@ use apflow_model::capability::Grant;
 use apflow_model::job::JobSpec;
 use apflow_model::schedule::{Schedule, ScheduleSpec};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::owner;
 use crate::body::Body;
 use crate::code::Code;
 use crate::error::ApiError;
+use crate::grants::{self, GrantLines};
 use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
 
 /// Makes a schedule, or writes one anew: its history goes on.
-#[derive(Debug, JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct PutSchedule {
     /// Its name.
     pub name: String,
     /// What it does and when, as JSON.
     #[schemars(schema_with = "spec")]
     pub spec: Value,
-    /// What the operator allows its jobs alone. Only for callers that may manage plugins.
-    #[schemars(skip)]
+    /// What the operator allows its jobs alone, a `KIND=VALUE` a line. Only for callers that may manage
+    /// plugins.
+    #[serde(serialize_with = "grants::lines")]
+    #[schemars(with = "Option<GrantLines>")]
     pub grants: Vec<Grant>,
 }
 
@@ -78,6 +82,7 @@ impl Remote for PutSchedule {
     fn read(input: &mut Input) -> Result<Self, ApiError> {
         let missing = || ApiError::InvalidRequest("a schedule is expected as the body".to_owned());
         let spec = input.body.take().ok_or_else(missing)?;
-        Ok(Self { name: input.require("name")?, spec, grants: Vec::new() })
+        let grants = grants::take(input)?;
+        Ok(Self { name: input.require("name")?, spec, grants })
     }
 }

@@ -6,6 +6,7 @@ use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
 use apflow_model::schedule::Schedule;
 use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::owner;
 use crate::code::Code;
@@ -14,7 +15,7 @@ use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
 
 /// Removes one schedule. The jobs that it submitted stay.
-#[derive(Debug, JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct RemoveSchedule {
     /// Its name.
     pub name: String,

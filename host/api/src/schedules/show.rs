@@ -8,7 +8,7 @@ use apflow_model::access::{Permission, Principal};
 use apflow_model::clock::Timestamp;
 use apflow_model::schedule::Schedule;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::owner;
 use crate::code::Code;
@@ -20,14 +20,14 @@ use crate::remote::{Input, Method, Remote};
 const TICKS_SHOWN: usize = 5;
 
 /// Shows one schedule.
-#[derive(Debug, JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ShowSchedule {
     /// Its name.
     pub name: String,
 }
 
 /// A schedule and its next ticks.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ShownSchedule {
     /// The schedule.
     #[serde(flatten)]

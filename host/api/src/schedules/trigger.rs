@@ -7,20 +7,22 @@ use apflow_model::access::{Permission, Principal};
 use apflow_model::hops::{self, Hops};
 use apflow_model::job::Job;
 use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::owner;
 use crate::code::Code;
 use crate::error::ApiError;
 use crate::operation::Operation;
-use crate::remote::{HopsHeader, Input, Method, Remote};
+use crate::remote::{self, HopsHeader, Input, Method, Remote};
 
 /// Submits the job of a schedule now, in the name of who made it, beside its ticks.
-#[derive(Debug, JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct TriggerSchedule {
     /// Its name.
     pub name: String,
     /// The hosts that the request came through.
-    #[schemars(rename = "apflow-hops", with = "Option<HopsHeader>")]
+    #[serde(rename = "apflow-hops", serialize_with = "remote::hops_header")]
+    #[schemars(with = "Option<HopsHeader>")]
     pub hops: Hops,
 }
 

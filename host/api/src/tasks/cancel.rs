@@ -7,6 +7,7 @@ use apflow_model::access::{Permission, Principal};
 use apflow_model::id::TaskId;
 use apflow_model::job::Task;
 use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::code::Code;
 use crate::error::ApiError;
@@ -14,7 +15,7 @@ use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
 
 /// Cancels a task and all below it. A task that has ended stays as it is.
-#[derive(Debug, JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct CancelTask {
     /// The task.
     pub id: TaskId,

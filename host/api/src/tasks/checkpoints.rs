@@ -9,7 +9,7 @@ use apflow_model::id::TaskId;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::code::Code;
 use crate::error::ApiError;
@@ -18,12 +18,13 @@ use crate::page;
 use crate::remote::{Input, Method, Remote};
 
 /// Lists the checkpoints that a task holds, in the order they were saved.
-#[derive(Debug, JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ListCheckpoints {
     /// The task.
     pub id: TaskId,
     /// Their values as well.
-    #[schemars(rename = "values", default)]
+    #[serde(rename = "values")]
+    #[schemars(default)]
     pub with_values: bool,
     /// How many at most; 1000 if not said. With their values, a page holds at most 16.
     #[schemars(range(min = 1, max = CHECKPOINTS_PER_PAGE_MAX))]
@@ -33,7 +34,7 @@ pub struct ListCheckpoints {
 }
 
 /// A checkpoint as it is shown.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ShownCheckpoint {
     /// The place in the task's history, from 1.
     #[schemars(example = 1)]
@@ -55,7 +56,7 @@ pub struct ShownCheckpoint {
 }
 
 /// A page of checkpoints.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct CheckpointList {
     /// The checkpoints.
     pub checkpoints: Vec<ShownCheckpoint>,

@@ -7,6 +7,7 @@ use apflow_model::access::{Permission, Principal};
 use apflow_model::id::TaskId;
 use apflow_model::job::Task;
 use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::code::Code;
 use crate::error::ApiError;
@@ -14,7 +15,7 @@ use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
 
 /// Finds one task with its dependencies, attempts, usage and output.
-#[derive(Debug, JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct FindTask {
     /// The task.
     pub id: TaskId,

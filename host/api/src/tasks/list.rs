@@ -17,7 +17,7 @@ use crate::page::Page;
 use crate::remote::{Input, Method, Remote};
 
 /// Lists the tasks of the caller, or everybody's for who may manage jobs, newest first.
-#[derive(Debug, Default, JsonSchema)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 pub struct ListTasks {
     /// In this state, or in one of this group.
     pub state: Option<StateFilter>,
@@ -32,12 +32,12 @@ pub struct ListTasks {
     /// Accepted before this moment.
     pub until: Option<Timestamp>,
     /// Which page.
-    #[schemars(flatten)]
+    #[serde(flatten)]
     pub page: Page<TaskId>,
 }
 
 /// A state, or a group of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StateFilter {
     /// Has not begun, or waits for its next attempt: blocked, scheduled, ready or parked.
@@ -62,7 +62,7 @@ impl StateFilter {
 }
 
 /// A page of tasks.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct TaskList {
     /// The tasks, without their inputs, outputs and attempts.
     pub tasks: Vec<TaskSummary>,

@@ -7,7 +7,7 @@ use apflow_model::access::{Permission, Principal};
 use apflow_model::id::TaskId;
 use apflow_model::job::Task;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::body::Body;
 use crate::code::Code;
@@ -17,12 +17,13 @@ use crate::remote::{Input, Method, Remote};
 
 /// Lets a failed task run again, with its checkpoints; what was skipped because of it waits again.
 /// Any other task stays as it is.
-#[derive(Debug, JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct RetryTask {
     /// The task.
     pub id: TaskId,
     /// Also when it was cancelled.
-    #[schemars(rename = "cancelled", default)]
+    #[serde(rename = "cancelled")]
+    #[schemars(default)]
     pub with_cancelled: bool,
 }
 

@@ -6,7 +6,7 @@ use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
 use apflow_model::token::TokenSpec;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::ShownToken;
 use crate::body::Body;
@@ -16,14 +16,14 @@ use crate::operation::Operation;
 use crate::remote::{Headers, Input, Method, Remote};
 
 /// Makes a token.
-#[derive(Debug, JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct CreateToken {
     /// What is asked for.
     pub spec: TokenSpec,
 }
 
 /// A token that was just made.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct CreatedToken {
     /// Its text: what its holder shows. It is nowhere else.
     #[serde(rename = "token")]

@@ -6,7 +6,7 @@ use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
 use apflow_model::id::TokenId;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{ShownToken, owner};
 use crate::error::ApiError;
@@ -15,15 +15,15 @@ use crate::page::Page;
 use crate::remote::{Input, Method, Remote};
 
 /// Lists the tokens of the caller, or all for who may manage them.
-#[derive(Debug, Default, JsonSchema)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 pub struct ListTokens {
     /// Which page.
-    #[schemars(flatten)]
+    #[serde(flatten)]
     pub page: Page<TokenId>,
 }
 
 /// A page of tokens.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct TokenList {
     /// The tokens, with those that have ended.
     pub tokens: Vec<ShownToken>,

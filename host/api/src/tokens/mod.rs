@@ -10,7 +10,7 @@ use apflow_model::access::{Permission, Principal};
 use apflow_model::clock::Timestamp;
 use apflow_model::token::{ApiToken, TokenState};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use create::{CreateToken, CreatedToken};
 pub use list::{ListTokens, TokenList};
@@ -19,7 +19,7 @@ pub use revoke_jwt::{RevokeJwt, RevokedJwt};
 pub use show::ShowToken;
 
 /// A token as callers see it.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ShownToken {
     /// What is known of it.
     #[serde(flatten)]

@@ -6,6 +6,7 @@ use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
 use apflow_model::id::TokenId;
 use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::{ShownToken, owner};
 use crate::code::Code;
@@ -14,7 +15,7 @@ use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
 
 /// Revokes one token: it opens nothing any more. It stays listed for 90 days.
-#[derive(Debug, JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct RevokeToken {
     /// The id of the token.
     pub id: TokenId,

@@ -19,7 +19,7 @@ use crate::remote::{Input, Method, Remote};
 const JTI_BYTES_MAX: usize = 1_024;
 
 /// Revokes the JSON web token with this `jti`.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RevokeJwt {
     /// The claim `jti` of the token, from 1 to 1024 bytes.
@@ -30,7 +30,7 @@ pub struct RevokeJwt {
 }
 
 /// A JSON web token that was revoked.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct RevokedJwt {
     /// Its claim `jti`.
     pub jti: String,

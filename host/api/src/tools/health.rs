@@ -6,6 +6,7 @@ use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
 use apflow_model::tool::health::ToolHealth;
 use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::code::Code;
 use crate::error::ApiError;
@@ -13,7 +14,7 @@ use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
 
 /// Looks at what a tool needs, and asks the services that it names.
-#[derive(Debug, JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct CheckTool {
     /// Its name.
     pub name: String,

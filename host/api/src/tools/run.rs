@@ -5,6 +5,7 @@ use std::sync::Arc;
 use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
 use schemars::{JsonSchema, Schema};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::body::Body;
@@ -16,13 +17,13 @@ use crate::remote::{Headers, Input, Method, Remote};
 use crate::run::{self, Ran, RunTask};
 
 /// Runs a tool: submits a job of one task, and waits for its end unless told not to.
-#[derive(Debug, JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[schemars(transform = of_the_tool)]
 pub struct RunTool {
     /// Its name.
     pub name: String,
     /// The job: the fields of the task, without its tool.
-    #[schemars(flatten)]
+    #[serde(flatten)]
     pub submit: SubmitJob,
 }
 

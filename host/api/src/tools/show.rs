@@ -8,7 +8,7 @@ use apflow_model::access::{Permission, Principal};
 use apflow_model::plugin::Installed;
 use apflow_model::tool::metrics::ToolMetrics;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::code::Code;
 use crate::error::ApiError;
@@ -16,14 +16,14 @@ use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
 
 /// Shows one tool.
-#[derive(Debug, JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ShowTool {
     /// Its name.
     pub name: String,
 }
 
 /// A tool as it is shown.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ShownTool {
     /// What is installed, and what it is granted.
     #[serde(flatten)]

@@ -6,7 +6,7 @@ use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
 use apflow_model::id::FileId;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::code::Code;
 use crate::error::ApiError;
@@ -14,14 +14,14 @@ use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
 
 /// Removes an upload, unless a job that has not ended names it.
-#[derive(Debug, JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct DeleteUpload {
     /// The upload.
     pub id: FileId,
 }
 
 /// An upload that was removed.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct DeletedUpload {
     /// Which.
     pub deleted: FileId,

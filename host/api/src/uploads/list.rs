@@ -6,7 +6,7 @@ use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
 use apflow_model::id::FileId;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::ShownUpload;
 use crate::error::ApiError;
@@ -15,17 +15,17 @@ use crate::page::Page;
 use crate::remote::{Input, Method, Remote};
 
 /// Lists uploads, newest first: the caller's own, and those of others for who may manage jobs.
-#[derive(Debug, Default, JsonSchema)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 pub struct ListUploads {
     /// Uploaded by this principal.
     pub principal: Option<String>,
     /// Which page.
-    #[schemars(flatten)]
+    #[serde(flatten)]
     pub page: Page<FileId>,
 }
 
 /// A page of uploads.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct UploadList {
     /// The uploads.
     pub files: Vec<ShownUpload>,

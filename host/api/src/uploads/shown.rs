@@ -4,10 +4,10 @@ use apflow_engine::Engine;
 use apflow_model::clock::Timestamp;
 use apflow_model::file::Upload;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// An upload, and how long it is kept.
-#[derive(Debug, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ShownUpload {
     /// The upload.
     #[serde(flatten)]

@@ -153,7 +153,7 @@ pub fn seal(before: &Digest, n: u64, record: &Record) -> Digest {
 }
 
 /// A place in the chain: after which line, and how that is sealed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Head {
     /// The number of the last line; 0 before the first.
     pub n: u64,
@@ -192,7 +192,9 @@ impl Head {
 }
 
 /// What is wrong with a chain, at its first line with which anything is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, thiserror::Error)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, thiserror::Error,
+)]
 #[serde(tag = "flaw", rename_all = "kebab-case")]
 pub enum Flaw {
     /// A line is not there.
@@ -243,7 +245,7 @@ pub struct Verifier {
 }
 
 /// What was found of a chain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Verification {
     /// Whether every line is there, and as it was written.
     pub intact: bool,

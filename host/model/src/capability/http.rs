@@ -72,7 +72,7 @@ pub struct HttpTarget {
 /// `/v10`. Methods stand before, with commas between them; without them it is any method. What is
 /// read is written as something that reads back as the same.
 #[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
-#[schemars(try_from = "String", into = "String", extend("examples" = ["GET https://api.example.com/*"]))]
+#[schemars(try_from = "String", into = "String", extend("examples" = ["GET https://api.example.com/v1"]))]
 pub struct HttpPattern {
     /// None for any method.
     methods: Option<Vec<String>>,

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use apflow_api::{Api, ApiError, Approval, ListJobs, LoadPlugin, Page, SubmitJob, WatchJob};
+use apflow_api::{Api, ApiError, ListJobs, LoadPlugin, Page, SaidConsent, SubmitJob, WatchJob};
 use apflow_model::hops::Hops;
 use apflow_model::job::Job;
 use apflow_model::state::JobState;
@@ -136,7 +136,7 @@ pub(super) async fn install(config: &Config) -> Result<(), CliError> {
             component_file: "noop_executor.wasm".to_owned(),
             manifest: Some(NOOP.definition()),
             manifest_file: "plugin.yaml".to_owned(),
-            approval: Approval::Unsaid,
+            consent: SaidConsent::default(),
             typed: Some("noop_executor".to_owned()),
         };
         host.api.invoke(load, &operator()).await?;
@@ -201,10 +201,13 @@ async fn crowd(api: &Api, clients: u32, tasks: u32, samples: &mut Samples) -> Re
 async fn all_ended(api: &Api) -> Result<(), CliError> {
     let started = Instant::now();
     while started.elapsed() < WAIT_MAX {
-        let states = vec![JobState::Pending, JobState::Running];
-        let open =
-            ListJobs { states, page: Page { limit: Some(1), cursor: None }, ..ListJobs::default() };
-        if api.invoke(open, &operator()).await?.jobs.is_empty() {
+        let mut open = 0;
+        for state in [JobState::Pending, JobState::Running] {
+            let page = Page { limit: Some(1), cursor: None };
+            let list = ListJobs { state: Some(state), page, ..ListJobs::default() };
+            open += api.invoke(list, &operator()).await?.jobs.len();
+        }
+        if open == 0 {
             return Ok(());
         }
         tokio::time::sleep(LOOK_EVERY).await;

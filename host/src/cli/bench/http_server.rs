@@ -38,8 +38,12 @@ pub(super) struct Server {
 /// The door of a host, as `serve` opens it.
 pub(super) async fn door(api: Api) -> Result<Server, CliError> {
     let (end, ending) = watch::channel(());
-    let credentials =
-        Credentials { admin_token: TOKEN.to_owned(), is_new: false, auth: AuthSettings::default() };
+    let credentials = Credentials {
+        admin_token: TOKEN.to_owned(),
+        operator_token: String::from("apf_nobody"),
+        is_new: false,
+        auth: AuthSettings::default(),
+    };
     let access = Access::new(api.clone(), Arc::new(SystemClock), &credentials, assemble::fetch());
     let reloads = Arc::new(Reloads::new(Vec::new()));
     let pages = Pages::new(api.clone(), Arc::default(), reloads, MetricsAccess::Off);

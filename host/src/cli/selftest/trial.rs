@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use apflow_api::{
-    Api, ApiError, Approval, CancelJob, FindJob, LoadPlugin, SubmitJob, Watch, WatchJob, chain,
+    Api, ApiError, CancelJob, FindJob, LoadPlugin, SaidConsent, SubmitJob, Watch, WatchJob, chain,
 };
 use apflow_model::event::{Event, Happening};
 use apflow_model::hops::Hops;
@@ -73,11 +73,11 @@ async fn load(api: &Api, guest: Guest, case: &Case) -> Result<Limits, ApiError> 
             "name: {name}\nversion: 1.0.0\ndescription: A guest.\ncomponent: {name}.wasm\n{asks}\n"
         ))),
         manifest_file: "plugin.yaml".to_owned(),
-        approval: Approval::Said {
-            grants: grants.map_err(|error: apflow_model::capability::InvalidGrant| {
+        consent: SaidConsent {
+            grants: Some(grants.map_err(|error: apflow_model::capability::InvalidGrant| {
                 ApiError::InvalidRequest(error.to_string())
-            })?,
-            all: false,
+            })?),
+            ..SaidConsent::default()
         },
         typed: Some(name.to_owned()),
     };

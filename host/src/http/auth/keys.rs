@@ -1,7 +1,7 @@
 //! What opens the API by the settings alone: the operator's token, and keys that were made
 //! elsewhere.
 
-use apflow_model::access::ADMIN;
+use apflow_model::access::{ADMIN, OPERATOR};
 use apflow_model::auth::{ApiKey, twin};
 use ring::digest::{SHA256, digest};
 
@@ -18,16 +18,22 @@ pub(super) struct Holder {
 }
 
 impl Keys {
-    /// The operator's token, and these keys.
+    /// The operator's token, what the operator shows on this machine, and these keys.
     ///
     /// # Errors
     ///
     /// When two keys are the same.
-    pub(super) fn new(admin_token: &str, keys: &[ApiKey]) -> Result<Self, String> {
+    pub(super) fn new(
+        admin_token: &str,
+        operator_token: &str,
+        keys: &[ApiKey],
+    ) -> Result<Self, String> {
         if let Some((first, second)) = twin(keys) {
             return Err(format!("the API keys {first} and {second} are the same"));
         }
         let admin = Holder { name: ADMIN.to_owned(), role: ADMIN.to_owned() };
+        let operator = Holder { name: OPERATOR.to_owned(), role: ADMIN.to_owned() };
+        let own = [(hash(admin_token), admin), (hash(operator_token), operator)];
         let holders = keys.iter().map(|key| {
             let hash = hash(key.token.expose());
             let made_up = || {
@@ -36,7 +42,7 @@ impl Keys {
             let name = key.name.clone().map_or_else(made_up, String::from);
             (hash, Holder { name, role: key.role.clone() })
         });
-        Ok(Self([(hash(admin_token), admin)].into_iter().chain(holders).collect()))
+        Ok(Self(own.into_iter().chain(holders).collect()))
     }
 
     /// Whoever shows this key. It takes the same time whatever is shown: hashes are compared, each
@@ -74,11 +80,12 @@ mod tests {
     #[test]
     fn only_the_whole_key_opens() {
         let keys = parse_keys("0123456789abcdef:agent").unwrap();
-        let keys = Keys::new("apf_operator", &keys).unwrap();
+        let keys = Keys::new("apf_admin", "apf_operator", &keys).unwrap();
         let found = |text| keys.find(text).cloned();
         let holder =
             |name: &str, role: &str| Some(Holder { name: name.to_owned(), role: role.to_owned() });
-        assert_eq!(found("apf_operator"), holder("admin", "admin"));
+        assert_eq!(found("apf_admin"), holder("admin", "admin"));
+        assert_eq!(found("apf_operator"), holder("operator", "admin"));
         // The sha256 of the key begins with 9f9f5111.
         assert_eq!(found("0123456789abcdef"), holder("key-9f9f5111", "agent"));
         for wrong in
@@ -91,6 +98,6 @@ mod tests {
     #[test]
     fn a_key_of_two_is_refused() {
         let keys = parse_keys("0123456789abcdef:agent,0123456789abcdef:admin").unwrap();
-        assert!(Keys::new("apf_operator", &keys).is_err());
+        assert!(Keys::new("apf_admin", "apf_operator", &keys).is_err());
     }
 }

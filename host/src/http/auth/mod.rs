@@ -86,7 +86,7 @@ impl Access {
     pub(crate) fn new(
         api: Api,
         clock: Arc<dyn Clock>,
-        Credentials { admin_token, auth: settings, .. }: &Credentials,
+        Credentials { admin_token, operator_token, auth: settings, .. }: &Credentials,
         fetch: Fetch,
     ) -> Result<Self, String> {
         let roles = api.roles();
@@ -104,7 +104,7 @@ impl Access {
         Ok(Self {
             api,
             clock,
-            keys: Keys::new(admin_token, &settings.api_keys)?,
+            keys: Keys::new(admin_token, operator_token, &settings.api_keys)?,
             secrets: settings.jwt_secrets.clone(),
             expected: settings.expected(),
             provider,

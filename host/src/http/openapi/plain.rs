@@ -130,6 +130,14 @@ fn plugin() -> Value {
                 "enum": ["true", "false"],
                 "description": "Whether all that it asks for is allowed, but what has a warning.",
             },
+            "lock": {
+                "type": "string",
+                "description": "A lock that was reviewed, which says what is allowed instead.",
+            },
+            "typed": {
+                "type": "string",
+                "description": "What is typed to load it again, to be repeated in messages.",
+            },
         },
         "additionalProperties": false,
     })
