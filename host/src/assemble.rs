@@ -77,7 +77,7 @@ impl Host {
         }
         let clock = Arc::new(SystemClock);
         let breakers = Breakers::new(store.clone(), clock.clone(), config.file.breakers);
-        let attempts_max = config.file.attempts_max.unwrap_or_default().0;
+        let attempts_max = config.file.attempts_max.0;
         let sandbox = Sandbox::new(apflow_sandbox::Settings {
             instances_max: attempts_max + INSTANCES_SPARE,
             compile_in: compile_in(config.compile_timeout).map_err(unusable)?,
@@ -91,7 +91,7 @@ impl Host {
                 name: name(),
                 attempts_max,
                 grace: config.file.http.drain_seconds.seconds(),
-                lease: config.file.lease_seconds.unwrap_or_default().span(),
+                lease: config.file.lease_seconds.span(),
                 admission: config.file.admission,
                 live: live(&config.file),
                 files: config.file.files,
@@ -159,8 +159,8 @@ impl Host {
 fn live(file: &ConfigFile) -> Live {
     Live {
         concurrency: Arc::new(file.concurrency.clone()),
-        idempotency: file.idempotency_hours.unwrap_or_default().duration(),
-        quarantine: file.quarantine.unwrap_or_default(),
+        idempotency: file.idempotency_hours.duration(),
+        quarantine: file.quarantine,
         retention: file.retention,
     }
 }

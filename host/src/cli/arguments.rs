@@ -20,7 +20,9 @@ use super::policies::PoliciesVerb;
 use super::schedules::SchedulesVerb;
 use super::secrets::SecretsVerb;
 use super::tasks::TasksVerb;
-use super::tokens::{ConfigVerb, TokensVerb};
+use super::complete::Shell;
+use super::config::{ConfigVerb, Flag};
+use super::tokens::TokensVerb;
 use super::{grant, json};
 
 /// Runs untrusted executors safely: every one is a WASI component that gets only what was granted.
@@ -76,6 +78,26 @@ pub(crate) struct Arguments {
     pub(crate) no_color: Option<String>,
     #[command(subcommand)]
     pub(crate) verb: Verb,
+}
+
+impl Arguments {
+    /// The settings that were typed.
+    pub(crate) fn flags(&self) -> Vec<Flag> {
+        let log = self.log.as_ref().map(|log| Flag {
+            path: "telemetry.log",
+            name: "--log",
+            value: log.as_str().into(),
+        });
+        let format = self.log_format.map(|lines| Flag {
+            path: "telemetry.log_format",
+            name: "--log-format",
+            value: match lines {
+                LogLines::Text => "text".into(),
+                LogLines::Json => "json".into(),
+            },
+        });
+        log.into_iter().chain(format).collect()
+    }
 }
 
 /// How the lines of a log are written.
@@ -145,7 +167,7 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: TokensVerb,
     },
-    /// Make and check JSON web tokens for the HTTP API.
+    /// Show, explain, change and check the settings; make and check JSON web tokens.
     Config {
         #[command(subcommand)]
         verb: ConfigVerb,
@@ -198,10 +220,20 @@ pub(crate) enum Verb {
         /// What the host says.
         order: String,
     },
-    /// Explain an error code.
+    /// Explain an error code, or list them all.
     Explain {
         /// The code, for example `capability-denied`.
-        code: String,
+        code: Option<String>,
+    },
+    /// Print what a shell reads to complete verbs, options and names.
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+    /// Write a manual page for every verb.
+    Man {
+        /// The folder, which is made when it is not there.
+        folder: PathBuf,
     },
 }
 
@@ -559,6 +591,8 @@ pub(crate) enum SchemaOf {
     Tool,
     /// `policies.yaml`.
     Policies,
+    /// `config.yaml`.
+    Config,
     /// The HTTP API: the `OpenAPI` document (3.1).
     Openapi,
 }

@@ -60,12 +60,8 @@ impl CliError {
     pub(crate) fn faults(&self) -> &[FileFault] {
         match self {
             Self::Api(error) => error.faults(),
-            Self::Config(ConfigError::Faults { faults, .. }) => faults,
-            Self::Usage(_)
-            | Self::NotFound(_)
-            | Self::Bench(_)
-            | Self::Io { .. }
-            | Self::Config(_) => &[],
+            Self::Config(error) => error.faults(),
+            Self::Usage(_) | Self::NotFound(_) | Self::Bench(_) | Self::Io { .. } => &[],
         }
     }
 

@@ -2,6 +2,7 @@
 
 use apflow_model::manifest::Manifest;
 use apflow_model::policies::Policies;
+use apflow_model::setting;
 use apflow_model::tool::Tool;
 
 use super::arguments::SchemaOf;
@@ -15,6 +16,7 @@ pub(crate) fn run(of: SchemaOf, output: &Output) -> Exit {
         SchemaOf::Plugin => Manifest::schema(),
         SchemaOf::Tool => Tool::schema(),
         SchemaOf::Policies => Policies::schema(),
+        SchemaOf::Config => setting::schema(),
         SchemaOf::Openapi => http::document(),
     };
     output.result(&schema, || format!("{schema:#}"));
