@@ -20,7 +20,7 @@ use cap_std::fs::Dir;
 use tokio::task::JoinSet;
 
 use crate::config::{self, Config, ConfigFile};
-use crate::first_party;
+use crate::first_party::{self, FirstParty};
 use crate::http::Fetch;
 use crate::policies;
 use crate::reload::Reloads;
@@ -221,5 +221,7 @@ pub(crate) fn address(config: &Config) -> Result<Address, StoreError> {
 
 fn builtins() -> Result<Vec<Builtin>, EngineError> {
     let installed = first_party::INSTALLED.iter().chain(&first_party::TOOLS);
-    installed.map(|plugin| Builtin::new(plugin.component, &plugin.definition())).collect()
+    let made =
+        |plugin: &FirstParty| Builtin::new(plugin.component, plugin.digest, &plugin.definition());
+    installed.map(made).collect()
 }

@@ -143,7 +143,8 @@ fn place(text: &str, path: &[&str], value: &Value) -> Result<Option<String>, Edi
     let Some((key, above)) = path.split_last() else { return Ok(None) };
     if let Some(block) = find(text, &lines, path)? {
         let mut written = emit(key, value, block.indent);
-        if let ([line], Some(comment)) = (&written[..], lines.get(block.from).and_then(|line| comment(line)))
+        if let ([line], Some(comment)) =
+            (&written[..], lines.get(block.from).and_then(|line| comment(line)))
         {
             written = vec![format!("{line} {comment}")];
         }
@@ -169,8 +170,8 @@ fn remove(text: &str, path: &[&str]) -> Result<Option<String>, EditError> {
 
 /// Where the lines of a key are. None when it is not there, or shares its line with others.
 fn find(text: &str, lines: &[&str], path: &[&str]) -> Result<Option<Block>, EditError> {
-    let node = Node::parse(text)
-        .map_err(|((line, _), reason)| EditError::Unreadable { line, reason })?;
+    let node =
+        Node::parse(text).map_err(|((line, _), reason)| EditError::Unreadable { line, reason })?;
     let mut node = &node;
     let mut block = None;
     for key in path {
@@ -325,8 +326,14 @@ concurrency: { executors: { rest: 8 }, principal: 20 }
 
     #[test]
     fn a_value_that_is_taken_away_takes_its_empty_section_along() {
-        assert_eq!(unset_at(FILE, "attempts_max"), FILE.replace("attempts_max: 32 # a small machine\n", ""));
-        assert_eq!(unset_at(FILE, "http.hosts"), FILE.replace("  hosts:\n  - a.example\n  - b.example\n", ""));
+        assert_eq!(
+            unset_at(FILE, "attempts_max"),
+            FILE.replace("attempts_max: 32 # a small machine\n", "")
+        );
+        assert_eq!(
+            unset_at(FILE, "http.hosts"),
+            FILE.replace("  hosts:\n  - a.example\n  - b.example\n", "")
+        );
         assert_eq!(unset_at(FILE, "colour.of"), FILE);
         assert_eq!(unset_at("a: 1\nb:\n  c:\n    d: 1\n", "b.c.d"), "a: 1\n");
         let edited = unset_at(FILE, "concurrency.principal");
@@ -335,7 +342,8 @@ concurrency: { executors: { rest: 8 }, principal: 20 }
 
     #[test]
     fn a_text_is_read_as_what_was_written() {
-        for text in ["off", "true", "1", "a: b", "- a", "#no", "", " ", "\"", "é\n", "null", "1e3"] {
+        for text in ["off", "true", "1", "a: b", "- a", "#no", "", " ", "\"", "é\n", "null", "1e3"]
+        {
             let edited = set_at("# c\n", "telemetry.log", &json!(text));
             let read: Value = serde_saphyr::from_str(&edited).unwrap();
             assert_eq!(read["telemetry"]["log"], text, "{edited}");

@@ -16,12 +16,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::approvals::ApprovalsVerb;
 use super::audit::AuditVerb;
 use super::cache::CacheVerb;
+use super::complete::Shell;
+use super::config::{ConfigVerb, Flag};
+use super::daemon::DaemonVerb;
 use super::policies::PoliciesVerb;
 use super::schedules::SchedulesVerb;
 use super::secrets::SecretsVerb;
 use super::tasks::TasksVerb;
-use super::complete::Shell;
-use super::config::{ConfigVerb, Flag};
 use super::tokens::TokensVerb;
 use super::{grant, json};
 
@@ -81,6 +82,24 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
+    /// The options for all verbs, as another process of this program is given them.
+    pub(crate) fn passed_on(&self) -> Vec<String> {
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let format = self.log_format.map(|lines| match lines {
+            LogLines::Text => "text".to_owned(),
+            LogLines::Json => "json".to_owned(),
+        });
+        let options = [
+            ("--data-dir", path(&self.data_dir)),
+            ("--config-dir", path(&self.config_dir)),
+            ("--log", self.log.clone()),
+            ("--log-format", format),
+            ("--compile-timeout", Some(self.compile_timeout.to_string())),
+        ];
+        let given = options.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value?]));
+        given.flatten().collect()
+    }
+
     /// The settings that were typed.
     pub(crate) fn flags(&self) -> Vec<Flag> {
         let log = self.log.as_ref().map(|log| Flag {
@@ -196,6 +215,11 @@ pub(crate) enum Verb {
     Serve(Serve),
     /// Run what is submitted to others, beside any number of workers of the same server.
     Worker,
+    /// Start, stop and watch over a server in the background.
+    Daemon {
+        #[command(subcommand)]
+        verb: DaemonVerb,
+    },
     /// Examine the database and the files of the host, also while it runs.
     Doctor {
         /// Repair what can be repaired.
@@ -477,6 +501,9 @@ pub(crate) struct Serve {
     /// Listen on an open address without TLS: a proxy in front of the host speaks it.
     #[arg(long)]
     pub(crate) behind_proxy: bool,
+    /// Work in the background: `daemon start` says so.
+    #[arg(long, hide = true)]
+    pub(crate) daemon: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -511,6 +538,8 @@ pub(crate) enum BenchVerb {
     /// What a durable task costs over HTTP, beside a bare handler that commits; and what a crowd of
     /// clients gets that submit and watch.
     Http(BenchHttp),
+    /// How long this program takes as a whole process, beside `/bin/true`.
+    Startup(Bench),
 }
 
 #[derive(Debug, Args)]

@@ -86,8 +86,8 @@ pub(crate) fn run(shell: Shell, output: &Output) -> Result<Exit, CliError> {
     let mut script = Vec::new();
     let shells = Shells::builtins();
     let completer = shells.completer(shell.name());
-    let completer =
-        completer.ok_or_else(|| CliError::NotFound(format!("no completion for {}", shell.name())))?;
+    let completer = completer
+        .ok_or_else(|| CliError::NotFound(format!("no completion for {}", shell.name())))?;
     completer
         .write_registration(VARIABLE, name, name, name, &mut script)
         .map_err(|source| CliError::Io { what: "the script".to_owned(), source })?;
@@ -158,10 +158,8 @@ fn jobs() -> Vec<CompletionCandidate> {
             None => state.to_owned(),
         };
         let jobs = list.jobs.iter();
-        jobs.map(|job| {
-            candidate(&job.id.to_string(), about(job.state.name(), job.name.as_deref()))
-        })
-        .collect()
+        jobs.map(|job| candidate(&job.id.to_string(), about(job.state.name(), job.name.as_deref())))
+            .collect()
     })
 }
 
@@ -188,14 +186,14 @@ fn tasks() -> Vec<CompletionCandidate> {
 
 fn plugins() -> Vec<CompletionCandidate> {
     look_up(ListPlugins, |list| {
-        let manifests = list.plugins.iter().map(|plugin| &plugin.manifest);
+        let manifests = list.plugins.iter().map(|plugin| &plugin.plugin.manifest);
         manifests.map(|manifest| candidate(&manifest.name, manifest.description.clone())).collect()
     })
 }
 
 fn tools() -> Vec<CompletionCandidate> {
     look_up(ListTools, |list| {
-        let manifests = list.tools.iter().map(|tool| &tool.manifest);
+        let manifests = list.tools.iter().map(|tool| &tool.plugin.manifest);
         manifests.map(|manifest| candidate(&manifest.name, manifest.description.clone())).collect()
     })
 }

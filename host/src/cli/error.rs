@@ -20,6 +20,9 @@ pub(crate) enum CliError {
     /// A benchmark did not run.
     #[error("{0}")]
     Bench(String),
+    /// A server in the background did not do what it was told.
+    #[error("{0}")]
+    Daemon(String),
     /// A file, or something like it, cannot be used.
     #[error("{what}")]
     Io {
@@ -42,7 +45,11 @@ impl CliError {
         match self {
             Self::Api(error) => Some(error.code()),
             Self::Usage(_) => Some(Code::InvalidRequest),
-            Self::NotFound(_) | Self::Bench(_) | Self::Io { .. } | Self::Config(_) => None,
+            Self::NotFound(_)
+            | Self::Bench(_)
+            | Self::Daemon(_)
+            | Self::Io { .. }
+            | Self::Config(_) => None,
         }
     }
 
@@ -61,7 +68,11 @@ impl CliError {
         match self {
             Self::Api(error) => error.faults(),
             Self::Config(error) => error.faults(),
-            Self::Usage(_) | Self::NotFound(_) | Self::Bench(_) | Self::Io { .. } => &[],
+            Self::Usage(_)
+            | Self::NotFound(_)
+            | Self::Bench(_)
+            | Self::Daemon(_)
+            | Self::Io { .. } => &[],
         }
     }
 
@@ -69,7 +80,7 @@ impl CliError {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) => Exit::Usage,
-            Self::NotFound(_) | Self::Io { .. } => Exit::Failed,
+            Self::NotFound(_) | Self::Io { .. } | Self::Daemon(_) => Exit::Failed,
             Self::Config(_) | Self::Bench(_) => Exit::Internal,
             Self::Api(error) => Exit::of_code(error.code()),
         }

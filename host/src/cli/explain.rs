@@ -15,9 +15,8 @@ pub(crate) fn run(code: Option<&str>, output: &Output) -> Result<Exit, CliError>
         let codes: Vec<_> = apflow_api::pages().collect();
         let named = codes.iter().map(|(name, page)| json!({ "code": name, "title": title(page) }));
         output.result(&json!({ "codes": named.collect::<Vec<_>>() }), || {
-            let rows = codes.iter().map(|(name, page)| {
-                vec![(*name).to_owned(), title(page).to_owned()]
-            });
+            let rows =
+                codes.iter().map(|(name, page)| vec![(*name).to_owned(), title(page).to_owned()]);
             columns(&["CODE", "WHAT"], rows.collect(), &[])
         });
         return Ok(Exit::Ok);

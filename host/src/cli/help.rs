@@ -22,7 +22,10 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("tools cache clear", "apflow-host tools cache clear jq"),
     ("validate", "apflow-host validate tools/*/tool.yaml --format github"),
     ("schema", "apflow-host schema plugin"),
-    ("run", "apflow-host run rest_executor --input '{\"url\": \"https://example.com\"}' --grant http=https://example.com"),
+    (
+        "run",
+        "apflow-host run rest_executor --input '{\"url\": \"https://example.com\"}' --grant http=https://example.com",
+    ),
     ("run batch", "apflow-host run batch --tasks @report.json"),
     ("jobs list", "apflow-host jobs list --state failed --since 2026-01-31T00:00:00Z"),
     ("jobs show", "apflow-host jobs show j_01h2xcejqtf2n --json"),
@@ -88,7 +91,10 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("bench startup", "apflow-host bench startup --rounds 20"),
     ("selftest", "apflow-host selftest"),
     ("explain", "apflow-host explain capability-denied"),
-    ("completions", "apflow-host completions bash > ~/.local/share/bash-completion/completions/apflow-host"),
+    (
+        "completions",
+        "apflow-host completions bash > ~/.local/share/bash-completion/completions/apflow-host",
+    ),
     ("man", "apflow-host man ~/.local/share/man/man1"),
 ];
 

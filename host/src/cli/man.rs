@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use clap::Command;
+use clap_mangen::Man;
 use serde_json::json;
 
 use super::error::CliError;
@@ -15,7 +16,10 @@ use crate::config::open_folder;
 pub(crate) fn run(folder: &Path, output: &Output) -> Result<Exit, CliError> {
     let unusable = |source| CliError::Io { what: folder.display().to_string(), source };
     let opened = open_folder(folder).map_err(unusable)?;
-    let pages = pages(help::command().name("apflow-host"), "apflow-host");
+    let mut command = help::command();
+    // From here on each verb knows its whole name.
+    command.build();
+    let pages = pages(&command);
     for (name, page) in &pages {
         opened.write(name, page).map_err(unusable)?;
     }
@@ -27,15 +31,12 @@ pub(crate) fn run(folder: &Path, output: &Output) -> Result<Exit, CliError> {
 }
 
 /// The pages of a verb and of those below it, with the names of their files.
-fn pages(mut command: Command, name: &str) -> Vec<(String, Vec<u8>)> {
-    command.build();
+fn pages(command: &Command) -> Vec<(String, Vec<u8>)> {
+    let name = command.get_display_name().unwrap_or_else(|| command.get_name());
     let mut page = Vec::new();
-    let man = clap_mangen::Man::new(command.clone().name(name.to_owned()).bin_name(name.to_owned()));
     // A list of bytes takes whatever is written into it.
-    drop(man.render(&mut page));
-    let inner = command.get_subcommands().filter(|verb| !verb.is_hide_set());
-    let inner = inner.filter(|verb| verb.get_name() != "help");
-    let inner = inner.flat_map(|verb| pages(verb.clone(), &format!("{name}-{}", verb.get_name())));
-    let own = (format!("{name}.1"), page);
-    std::iter::once(own).chain(inner.collect::<Vec<_>>()).collect()
+    drop(Man::new(command.clone()).render(&mut page));
+    let shown = |verb: &&Command| !verb.is_hide_set() && verb.get_name() != "help";
+    let inner = command.get_subcommands().filter(shown).flat_map(pages);
+    std::iter::once((format!("{name}.1"), page)).chain(inner).collect()
 }

@@ -4,12 +4,14 @@ mod approvals;
 mod arguments;
 mod asked;
 mod audit;
+mod background;
 mod bench;
 mod breakers;
 mod cache;
 mod compile;
 mod complete;
 mod config;
+mod daemon;
 mod doctor;
 mod error;
 mod exit;
@@ -99,7 +101,7 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         Config::new(arguments.data_dir.clone(), arguments.config_dir.clone(), compile_timeout)
     };
     let config = || settings()?.with_policies();
-    let flags = arguments.flags();
+    let (flags, typed) = (arguments.flags(), arguments.passed_on());
     match arguments.verb {
         Verb::Load(load) => load::run(&config()?, load, output).await,
         Verb::Plugins { verb: PluginsVerb::List } => plugins::list(&config()?, output).await,
@@ -156,6 +158,10 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         Verb::Selftest(verb) => selftest::run(verb, output).await,
         // It needs no runtime, so it never gets here.
         Verb::CompileComponent { .. } => Ok(Exit::Internal),
+        Verb::Daemon { verb } => {
+            let places = Places::find(arguments.data_dir.clone(), arguments.config_dir.clone())?;
+            daemon::run(&places, typed, verb, output).await
+        }
         Verb::Explain { code } => explain::run(code.as_deref(), output),
         Verb::Completions { shell } => complete::run(shell, output),
         Verb::Man { folder } => man::run(&folder, output),

@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::arguments::Serve;
+use super::background::Background;
 use super::error::CliError;
 use super::exit::Exit;
 use super::operations;
@@ -28,6 +29,7 @@ const GRACE: Duration = Duration::from_secs(3);
 pub(crate) async fn run(config: &Config, serve: Serve, output: &Output) -> Result<Exit, CliError> {
     let settings = settings(config, &serve);
     admit(serve.host, &settings)?;
+    let mut background = serve.daemon.then(|| Background::enter(config)).transpose()?;
     let credentials = config.credentials()?;
     let unreadable = |error: TlsError| CliError::Usage(chain(&error));
     let tls = settings.tls.clone().map(Tls::open).transpose().map_err(unreadable)?;
@@ -59,6 +61,9 @@ pub(crate) async fn run(config: &Config, serve: Serve, output: &Output) -> Resul
             }
             started.now(!serve.no_dispatch);
             announce(config, &url, credentials.is_new, output);
+            if let Some(background) = &mut background {
+                background.ready(&url)?;
+            }
             operations::run(watched, &reloads).await
         };
         tokio::select! {

@@ -153,7 +153,8 @@ mod tests {
     /// The keys that a section may have, as its type names them when it meets another.
     fn expected(section: &str) -> Vec<String> {
         let path: Vec<_> = section.split('.').filter(|key| !key.is_empty()).collect();
-        let strange = path.iter().rev().fold(json!({ "\u{e9}": 1 }), |inner, key| json!({ *key: inner }));
+        let strange =
+            path.iter().rev().fold(json!({ "\u{e9}": 1 }), |inner, key| json!({ *key: inner }));
         let told = serde_json::from_value::<ConfigFile>(strange).unwrap_err().to_string();
         let (_, names) = told.split_once("expected ").unwrap_or(("", &told));
         names.split('`').skip(1).step_by(2).map(str::to_owned).collect()
@@ -193,7 +194,10 @@ mod tests {
             let path = setting.path();
             // What a rule asks of two keys together is met by the larger one.
             assert!(reads(path, &json!(most)), "{path}: {most}");
-            assert!(reads(path, &json!(least)) || path.ends_with("open_seconds_max"), "{path}: {least}");
+            assert!(
+                reads(path, &json!(least)) || path.ends_with("open_seconds_max"),
+                "{path}: {least}"
+            );
             assert!(!reads(path, &json!(most + 1)), "{path}: {}", most + 1);
             assert!(least == 0 || !reads(path, &json!(least - 1)), "{path}: {}", least - 1);
         }
@@ -206,7 +210,8 @@ mod tests {
         for setting in setting::all() {
             let Some(default) = setting.default() else { continue };
             // Sections that are not there without another word are not compared.
-            if ["auth.oidc", "telemetry.otlp"].iter().any(|above| setting.path().starts_with(above)) {
+            if ["auth.oidc", "telemetry.otlp"].iter().any(|above| setting.path().starts_with(above))
+            {
                 continue;
             }
             let path: Vec<_> = setting.path().split('.').collect();

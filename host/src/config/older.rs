@@ -41,8 +41,9 @@ pub(super) fn migrate(settings: &Path) -> Result<Option<String>, ConfigError> {
     for name in FILES {
         match folder.read_to_string(name) {
             Ok(text) => {
-                said.extend(keys(&text).map_err(|reason| {
-                    ConfigError::Invalid { path: settings.join(name), reason }
+                said.extend(keys(&text).map_err(|reason| ConfigError::Invalid {
+                    path: settings.join(name),
+                    reason,
                 })?);
                 found.push(name);
             }
@@ -57,7 +58,9 @@ pub(super) fn migrate(settings: &Path) -> Result<Option<String>, ConfigError> {
     file::write(settings, &text)?;
     for name in &found {
         // The next start finds `config.yaml`, whatever becomes of these.
-        folder.rename(name, &folder, format!("{name}.bak")).map_err(|error| unusable(name, error))?;
+        folder
+            .rename(name, &folder, format!("{name}.bak"))
+            .map_err(|error| unusable(name, error))?;
     }
     tracing::warn!(
         files = found.join(", "),
@@ -107,9 +110,8 @@ mod tests {
 
     #[test]
     fn older_keys_become_ours_and_what_has_no_place_is_named() {
-        let said = keys(&format!(
-            "log_level: DEBUG\njwt_secret: {}\ncolour: red\n", "s".repeat(32)
-        ));
+        let said =
+            keys(&format!("log_level: DEBUG\njwt_secret: {}\ncolour: red\n", "s".repeat(32)));
         let (text, left_out) = translate(Path::new("/"), &said.unwrap());
         let file = file::parse(Path::new("/"), &text).unwrap();
         assert_eq!(file.telemetry.log.as_deref(), Some("debug"));

@@ -35,7 +35,9 @@ pub(super) fn read(environment: &BTreeMap<String, String>) -> Result<Vec<Variabl
     let mut read = Vec::new();
     for setting in setting::all() {
         let name = setting.variable();
-        let Some(typed) = environment.get(&name).filter(|typed| !typed.is_empty()) else { continue };
+        let Some(typed) = environment.get(&name).filter(|typed| !typed.is_empty()) else {
+            continue;
+        };
         let value = if ADDING.contains(&&*name) {
             None
         } else {
@@ -66,7 +68,8 @@ pub(super) fn above(
     for Variable { name, setting, value } in variables {
         let Some(value) = value else { continue };
         let wrong = |reason| ConfigError::Variable { name: name.clone(), reason };
-        text = yaml_edit::set(&text, &setting.segments(), value).map_err(|error| wrong(error.to_string()))?;
+        text = yaml_edit::set(&text, &setting.segments(), value)
+            .map_err(|error| wrong(error.to_string()))?;
         // One after the other, to know which of them is wrong.
         parse(&text).map_err(wrong)?;
     }

@@ -121,9 +121,7 @@ pub(super) fn accepts(shape: &Shape) -> String {
             let names: Vec<_> = keys.iter().map(|key| format!("`{}`", key.name)).collect();
             format!("a section with {}", names.join(", "))
         }
-        Shape::Either(shapes) => {
-            alternatives(&shapes.iter().map(accepts).collect::<Vec<_>>())
-        }
+        Shape::Either(shapes) => alternatives(&shapes.iter().map(accepts).collect::<Vec<_>>()),
         Shape::Nothing => "nothing".to_owned(),
         Shape::Made(_) | Shape::Any => "any value".to_owned(),
     }

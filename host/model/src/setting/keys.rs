@@ -13,13 +13,21 @@ const RUNNING: Shape = Shape::Count(1, 1_000_000);
 
 /// The keys of the file: a section a line.
 pub(super) static TOP: [Key; 15] = [
-    Key::new("admin_token", Shape::Text, "The operator's token for the HTTP API, 32 characters or more.")
-        .secret()
-        .otherwise("made at the first `serve`"),
+    Key::new(
+        "admin_token",
+        Shape::Text,
+        "The operator's token for the HTTP API, 32 characters or more.",
+    )
+    .secret()
+    .otherwise("made at the first `serve`"),
     Key::new("auth", Shape::Section(&AUTH), "What else opens the HTTP API."),
     Key::new("http", Shape::Section(&HTTP), "How the host listens for HTTP."),
-    Key::new("attempts_max", Shape::Count(1, 1_024), "How many attempts run at once in this process.")
-        .or(|| json!(128)),
+    Key::new(
+        "attempts_max",
+        Shape::Count(1, 1_024),
+        "How many attempts run at once in this process.",
+    )
+    .or(|| json!(128)),
     Key::new(
         "idempotency_hours",
         Shape::Count(1, 8_760),
@@ -91,11 +99,16 @@ static API_KEY: [Key; 3] = [
 
 static OIDC: [Key; 5] = [
     Key::new("issuer", Shape::Text, "Its address, as its tokens have it in `iss`.").needed(),
-    Key::new("audience", Shape::Text, "The name of this host at it, as its tokens have it in `aud`.")
-        .needed(),
+    Key::new(
+        "audience",
+        Shape::Text,
+        "The name of this host at it, as its tokens have it in `aud`.",
+    )
+    .needed(),
     Key::new("role_claim", Shape::Text, "The claim with the roles: a name, or a JSON pointer.")
         .or(|| json!("role")),
-    Key::new("roles", Shape::Named(&Shape::Text), "The role for each value of that claim.").needed(),
+    Key::new("roles", Shape::Named(&Shape::Text), "The role for each value of that claim.")
+        .needed(),
     Key::new("jwks_url", Shape::Text, "Where its keys are.").otherwise("it says so itself"),
 ];
 
@@ -197,11 +210,8 @@ static BREAKERS: [Key; 2] = [
         .otherwise("the rule below"),
 ];
 
-const BREAKER: Shape = Shape::Either(&[
-    Shape::Word(|| vec!["off"]),
-    Shape::Flag,
-    Shape::Section(&RULE),
-]);
+const BREAKER: Shape =
+    Shape::Either(&[Shape::Word(|| vec!["off"]), Shape::Flag, Shape::Section(&RULE)]);
 
 static RULE: [Key; 4] = [
     Key::new("failures", Shape::Count(1, 1_000), "How many failures in a row open it.")
@@ -218,8 +228,12 @@ static RULE: [Key; 4] = [
 ];
 
 static CONCURRENCY: [Key; 3] = [
-    Key::new("executors", Shape::Named(&RUNNING), "How many tasks of an executor run at once, by its name.")
-        .otherwise("no limit"),
+    Key::new(
+        "executors",
+        Shape::Named(&RUNNING),
+        "How many tasks of an executor run at once, by its name.",
+    )
+    .otherwise("no limit"),
     Key::new(
         "principals",
         Shape::Named(&RUNNING),
@@ -295,8 +309,12 @@ static TOOLS: [Key; 3] = [
 
 static AUDIT: [Key; 2] = [
     Key::new("days", DAYS, "For how many days a line is kept.").or(|| json!(90)),
-    Key::new("reads", Shape::Flag, "Whether calls that only read have lines when they were allowed.")
-        .or(|| json!(true)),
+    Key::new(
+        "reads",
+        Shape::Flag,
+        "Whether calls that only read have lines when they were allowed.",
+    )
+    .or(|| json!(true)),
 ];
 
 static TELEMETRY: [Key; 6] = [
@@ -335,8 +353,12 @@ static OTLP: [Key; 3] = [
 ];
 
 static FILES: [Key; 3] = [
-    Key::new("size_mib_max", Shape::Count(1, 1_048_576), "How many MiB one uploaded file may have.")
-        .or(|| json!(1_024)),
+    Key::new(
+        "size_mib_max",
+        Shape::Count(1, 1_048_576),
+        "How many MiB one uploaded file may have.",
+    )
+    .or(|| json!(1_024)),
     Key::new(
         "mib_max_per_principal",
         Shape::Count(1, 1_048_576),

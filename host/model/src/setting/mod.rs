@@ -6,8 +6,6 @@
 mod check;
 mod keys;
 
-use std::fmt::Write;
-
 use serde_json::Value;
 
 use crate::likeness::nearest;
@@ -38,7 +36,8 @@ pub fn all() -> Vec<Setting> {
 
 fn walk(above: &str, keys: &'static [Key], all: &mut Vec<Setting>) {
     for key in keys {
-        let path = if above.is_empty() { key.name.to_owned() } else { format!("{above}.{}", key.name) };
+        let path =
+            if above.is_empty() { key.name.to_owned() } else { format!("{above}.{}", key.name) };
         if !matches!(key.shape, Shape::Section(_)) {
             all.push(Setting { path: path.clone(), free: None, key, shape: &key.shape });
         }
@@ -97,7 +96,8 @@ fn look_up(path: &str) -> Option<Setting> {
     let mut keys: &'static [Key] = &keys::TOP;
     let mut rest = path;
     loop {
-        let (name, below) = rest.split_once('.').map_or((rest, None), |(name, below)| (name, Some(below)));
+        let (name, below) =
+            rest.split_once('.').map_or((rest, None), |(name, below)| (name, Some(below)));
         let key = keys.iter().find(|key| key.name == name)?;
         let Some(below) = below else {
             return Some(Setting { path: path.to_owned(), free: None, key, shape: &key.shape });
@@ -105,7 +105,12 @@ fn look_up(path: &str) -> Option<Setting> {
         // A free name may have dots of its own.
         if let Shape::Named(shape) = &key.shape {
             let free = Some(path.len() - below.len());
-            return (!below.is_empty()).then(|| Setting { path: path.to_owned(), free, key, shape });
+            return (!below.is_empty()).then(|| Setting {
+                path: path.to_owned(),
+                free,
+                key,
+                shape,
+            });
         }
         (keys, rest) = (inner(&key.shape)?, below);
     }
@@ -245,8 +250,8 @@ fn alternatives(words: &[String]) -> String {
             _ if place + 1 == words.len() => " or ",
             _ => ", ",
         };
-        // A text takes whatever is written into it.
-        drop(write!(text, "{between}{word}"));
+        text.push_str(between);
+        text.push_str(word);
     }
     text
 }
@@ -290,7 +295,10 @@ mod tests {
     #[test]
     fn a_value_is_read_as_it_is_typed() {
         let read = |path: &str, typed: &str| find(path).unwrap().read(typed);
-        assert_eq!(read("http.hosts", "a.example, b.example"), Ok(json!(["a.example", "b.example"])));
+        assert_eq!(
+            read("http.hosts", "a.example, b.example"),
+            Ok(json!(["a.example", "b.example"]))
+        );
         assert_eq!(read("http.hosts", "[a.example]"), Ok(json!(["a.example"])));
         assert_eq!(read("telemetry.log", "true"), Ok(json!("true")), "a text stays one");
         assert_eq!(read("audit.days", "never"), Ok(json!("never")));

@@ -14,6 +14,7 @@ mod report;
 mod rest;
 mod samples;
 mod sandbox;
+mod startup;
 mod store;
 
 use super::arguments::BenchVerb;
@@ -34,6 +35,7 @@ pub(crate) async fn run(
         BenchVerb::Neighbours(bench) => neighbours::neighbours(bench, output).await,
         BenchVerb::Engine(bench) => engine::engine(&config()?, &bench, output).await,
         BenchVerb::Rest(bench) => rest::rest(&config()?, bench, output).await,
+        BenchVerb::Startup(bench) => startup::startup(&config()?, bench, output).await,
         BenchVerb::Http(bench) => http::http(&config()?, bench, output).await,
     }
 }

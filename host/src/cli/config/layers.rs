@@ -38,10 +38,11 @@ impl<'a> Layers<'a> {
     /// Reads them. A file that is not valid is read as far as it can be.
     pub(super) fn read(places: &Places, flags: &'a [Flag]) -> Result<Self, ConfigError> {
         let variables = places.variables()?;
-        let file = serde_saphyr::from_str(&places.text()?).map_err(|error: serde_saphyr::Error| {
-            let reason = error.without_snippet().to_string();
-            ConfigError::Invalid { path: places.config_file(), reason }
-        })?;
+        let file =
+            serde_saphyr::from_str(&places.text()?).map_err(|error: serde_saphyr::Error| {
+                let reason = error.without_snippet().to_string();
+                ConfigError::Invalid { path: places.config_file(), reason }
+            })?;
         Ok(Self { flags, variables, file })
     }
 
@@ -60,9 +61,8 @@ impl<'a> Layers<'a> {
         let flags = flags.filter(|flag| !is_variable(flag));
         let flags =
             flags.map(|flag| Layer { from: flag.name.to_owned(), value: shown(&flag.value) });
-        let variables = self.variables.iter().filter(|variable| {
-            variable.setting.path() == setting.path()
-        });
+        let variables =
+            self.variables.iter().filter(|variable| variable.setting.path() == setting.path());
         let variables = variables.map(|variable| {
             let adds = || json!("adds to what config.yaml says");
             let value = variable.value.as_ref().map_or_else(adds, shown);
@@ -81,7 +81,8 @@ fn masked(value: &Value) -> Value {
     match value {
         Value::String(text) => {
             let hash = Sha256::digest(text.as_bytes());
-            let start = hash.iter().take(4).fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+            let start =
+                hash.iter().take(4).fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
             json!(format!("*** (sha256 {start}…)"))
         }
         Value::Array(items) => items.iter().map(masked).collect(),

@@ -17,11 +17,7 @@ pub(crate) struct InitServer {
     url: String,
 }
 
-pub(super) fn init(
-    places: &Places,
-    asked: &InitServer,
-    output: &Output,
-) -> Result<Exit, CliError> {
+pub(super) fn init(places: &Places, asked: &InitServer, output: &Output) -> Result<Exit, CliError> {
     let entangled = |source| ConfigError::Edit { path: places.config_file(), source };
     let url = setting::find("api_server_url").map_err(CliError::NotFound)?;
     let url = url.read(&asked.url).map_err(CliError::Usage)?;

@@ -40,7 +40,11 @@ pub(super) fn list(places: &Places, flags: &[Flag], output: &Output) -> Result<E
                 Value::Null => setting.otherwise(),
                 value => plain(value),
             };
-            vec![setting.path().to_owned(), shorten(&value, VALUE_CHARACTERS_MAX), first.from.clone()]
+            vec![
+                setting.path().to_owned(),
+                shorten(&value, VALUE_CHARACTERS_MAX),
+                first.from.clone(),
+            ]
         });
         columns(&["SETTING", "VALUE", "FROM"], rows.collect(), &[])
     });

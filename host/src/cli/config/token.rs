@@ -37,7 +37,11 @@ pub(crate) struct GenToken {
     save: bool,
 }
 
-pub(super) fn generate(config: &Config, asked: &GenToken, output: &Output) -> Result<Exit, CliError> {
+pub(super) fn generate(
+    config: &Config,
+    asked: &GenToken,
+    output: &Output,
+) -> Result<Exit, CliError> {
     let secret = config.jwt_secret(asked.save)?.ok_or_else(|| {
         let file = config.config_file();
         CliError::NotFound(format!(

@@ -66,8 +66,11 @@ pub(super) async fn run(
     }
     let log = daemon::open_log(&daemon.folder).map_err(|source| daemon.unusable(source))?;
     let (_, written) = daemon::tail(&daemon.folder, 0).map_err(|source| daemon.unusable(source))?;
-    let arguments: Vec<String> =
-        typed.into_iter().chain(["serve".to_owned(), "--daemon".to_owned()]).chain(asked.options()).collect();
+    let arguments: Vec<String> = typed
+        .into_iter()
+        .chain(["serve".to_owned(), "--daemon".to_owned()])
+        .chain(asked.options())
+        .collect();
     let mut child = process::start(&arguments, log)
         .map_err(|source| CliError::Io { what: "the daemon".to_owned(), source })?;
     let deadline = Instant::now() + Duration::from_secs(asked.wait.into());
