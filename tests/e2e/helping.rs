@@ -10,7 +10,7 @@ use crate::host::{TestHost, project};
 /// The help of a verb and of all below it.
 fn help(host: &TestHost, path: &[String], text: &mut String) {
     let mut arguments: Vec<&str> = path.iter().map(String::as_str).collect();
-    arguments.push("--help");
+    arguments.push("-h");
     let shown = host.run_with(&arguments, "", &[("COLUMNS", "100")]).succeeds().stdout;
     *text += &format!("$ apflow-host {}\n{shown}\n", arguments.join(" "));
     for verb in verbs(&shown) {
@@ -30,7 +30,7 @@ fn verbs(help: &str) -> Vec<String> {
 #[test]
 fn the_help_of_every_verb_is_as_it_was_reviewed() {
     let host = TestHost::fresh();
-    let top = host.run(&["--help"]).succeeds().stdout;
+    let top = host.run(&["-h"]).succeeds().stdout;
     let folder = project().join("tests/e2e/help");
     let renews = std::env::var("APFLOW_RENEW_HELP").is_ok();
     let all = verbs(&top);

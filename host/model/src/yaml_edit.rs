@@ -265,6 +265,9 @@ fn scalar(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::{prop_assert_eq, proptest};
+    use proptest::sample::select;
     use serde_json::json;
 
     use super::*;
@@ -349,6 +352,30 @@ concurrency: { executors: { rest: 8 }, principal: 20 }
             assert_eq!(read["telemetry"]["log"], text, "{edited}");
         }
     }
+
+    proptest! {
+        #[test]
+        fn what_is_set_is_read_and_can_be_taken_away(
+            values in vec((select(KEYS.as_slice()), select(KEYS.as_slice()), select(VALUES.as_slice())), 1..12),
+        ) {
+            let mut text = "# The head.\n".to_owned();
+            for (section, key, value) in &values {
+                let value: Value = serde_json::from_str(value).unwrap();
+                text = set(&text, &[section, key], &value).unwrap();
+                let read: Value = serde_saphyr::from_str(&text).unwrap();
+                prop_assert_eq!(&read[section][key], &value, "{}", text);
+            }
+            for (section, key, _) in &values {
+                text = unset(&text, &[section, key]).unwrap();
+            }
+            prop_assert_eq!(text, "# The head.\n");
+        }
+    }
+
+    /// Keys and values that are easily taken for something else.
+    const KEYS: [&str; 6] = ["a", "b-c", "d.e", "true", "1", "f g"];
+    const VALUES: [&str; 8] =
+        ["1", "true", "\"off\"", "\"a: b # c\"", "[1, 2]", "[\"x\"]", "\"- y\"", "0.5"];
 
     #[test]
     fn what_cannot_be_read_is_not_edited() {

@@ -15,13 +15,14 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::approvals::ApprovalsVerb;
 use super::audit::AuditVerb;
+use super::bench::BenchVerb;
 use super::cache::CacheVerb;
-use super::complete::Shell;
-use super::config::{ConfigVerb, Flag};
+use super::config::ConfigVerb;
 use super::daemon::DaemonVerb;
 use super::policies::PoliciesVerb;
 use super::schedules::SchedulesVerb;
 use super::secrets::SecretsVerb;
+use super::shell::Shell;
 use super::tasks::TasksVerb;
 use super::tokens::TokensVerb;
 use super::{grant, json};
@@ -79,44 +80,6 @@ pub(crate) struct Arguments {
     pub(crate) no_color: Option<String>,
     #[command(subcommand)]
     pub(crate) verb: Verb,
-}
-
-impl Arguments {
-    /// The options for all verbs, as another process of this program is given them.
-    pub(crate) fn passed_on(&self) -> Vec<String> {
-        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
-        let format = self.log_format.map(|lines| match lines {
-            LogLines::Text => "text".to_owned(),
-            LogLines::Json => "json".to_owned(),
-        });
-        let options = [
-            ("--data-dir", path(&self.data_dir)),
-            ("--config-dir", path(&self.config_dir)),
-            ("--log", self.log.clone()),
-            ("--log-format", format),
-            ("--compile-timeout", Some(self.compile_timeout.to_string())),
-        ];
-        let given = options.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value?]));
-        given.flatten().collect()
-    }
-
-    /// The settings that were typed.
-    pub(crate) fn flags(&self) -> Vec<Flag> {
-        let log = self.log.as_ref().map(|log| Flag {
-            path: "telemetry.log",
-            name: "--log",
-            value: log.as_str().into(),
-        });
-        let format = self.log_format.map(|lines| Flag {
-            path: "telemetry.log_format",
-            name: "--log-format",
-            value: match lines {
-                LogLines::Text => "text".into(),
-                LogLines::Json => "json".into(),
-            },
-        });
-        log.into_iter().chain(format).collect()
-    }
 }
 
 /// How the lines of a log are written.
@@ -519,67 +482,6 @@ pub(crate) struct New {
     /// Where apflow-sdk is, to depend on it by path instead of by its repository.
     #[arg(long, value_name = "PATH")]
     pub(crate) sdk: Option<PathBuf>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum BenchVerb {
-    /// What a sandbox costs, beside bare wasmtime and beside processes.
-    Sandbox(Bench),
-    /// What loading a component costs, compiled anew and from the cache.
-    Load(Bench),
-    /// How fast a guest ends that works on nothing, without an end.
-    Cancel(BenchCancel),
-    /// What a task suffers beside guests that a sandbox must stop.
-    Neighbours(Bench),
-    /// How many durable tasks a second there are, beside the least that their rows can cost.
-    Engine(BenchEngine),
-    /// What a durable task costs that calls an HTTP API, beside a bare client.
-    Rest(Bench),
-    /// What a durable task costs over HTTP, beside a bare handler that commits; and what a crowd of
-    /// clients gets that submit and watch.
-    Http(BenchHttp),
-    /// How long this program takes as a whole process, beside `/bin/true`.
-    Startup(Bench),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct BenchEngine {
-    /// How many rounds; each measures every row in turn.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000))]
-    pub(crate) rounds: u32,
-    /// How many tasks to run while the memory is watched.
-    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(100..=10_000_000))]
-    pub(crate) tasks: u32,
-    /// Beside how many ended tasks a claim is measured, as well as beside none.
-    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
-    pub(crate) ended: u32,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct BenchHttp {
-    /// How many rounds of tasks that are run one after the other.
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub(crate) rounds: u32,
-    /// How many clients submit and watch at once.
-    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub(crate) clients: u32,
-    /// How many tasks each of them submits, one after the other.
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub(crate) tasks: u32,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct BenchCancel {
-    /// How many guests are cancelled.
-    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub(crate) trials: u32,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Bench {
-    /// How many rounds; each measures every row in turn.
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub(crate) rounds: u32,
 }
 
 #[derive(Debug, Args)]

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use apflow_api::{ListJobs, ListPlugins, ListTasks, ListTools, Operation, Page};
 use apflow_model::setting;
+use clap::Command;
 use clap::builder::StyledStr;
-use clap::{Command, ValueEnum};
 use clap_complete::CompleteEnv;
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use clap_complete::env::Shells;
@@ -19,6 +19,7 @@ use super::exit::Exit;
 use super::help;
 use super::operator::invoke;
 use super::output::Output;
+use super::shell::Shell;
 use crate::config::Config;
 
 /// The variable by which a shell asks.
@@ -27,28 +28,6 @@ const VARIABLE: &str = "APFLOW_COMPLETE";
 const LOOK_UP_MAX: Duration = Duration::from_secs(2);
 /// How many jobs or tasks are offered, the newest first.
 const OFFERED_MAX: u32 = 50;
-
-/// Whose completion there is.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum Shell {
-    Bash,
-    Elvish,
-    Fish,
-    Powershell,
-    Zsh,
-}
-
-impl Shell {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Bash => "bash",
-            Self::Elvish => "elvish",
-            Self::Fish => "fish",
-            Self::Powershell => "powershell",
-            Self::Zsh => "zsh",
-        }
-    }
-}
 
 /// What can be typed where a name is expected.
 type Names = fn() -> Vec<CompletionCandidate>;
@@ -116,7 +95,14 @@ fn named(command: Command, path: &[&str], argument: &str, names: Names) -> Comma
         Some((verb, below)) => {
             command.mut_subcommand(verb, |verb| named(verb, below, argument, names))
         }
-        None => command.mut_arg(argument, |argument| argument.add(ArgValueCandidates::new(names))),
+        // In its place: the order of arguments is that in which they are typed.
+        None => command.mut_args(|found| {
+            if found.get_id() == argument {
+                found.add(ArgValueCandidates::new(names))
+            } else {
+                found
+            }
+        }),
     }
 }
 
@@ -217,6 +203,15 @@ mod tests {
     #[test]
     fn every_argument_that_is_completed_is_there() {
         command().debug_assert();
+        for (verb, argument, _) in NAMED {
+            let mut command = command();
+            for name in verb.split(' ') {
+                command = command.find_subcommand(name).unwrap().clone();
+            }
+            let mut arguments = command.get_arguments();
+            let found = arguments.any(|found| found.get_id() == *argument);
+            assert!(found, "`{verb}` has no `{argument}`");
+        }
         assert!(settings().len() > 50 && !codes().is_empty());
     }
 }

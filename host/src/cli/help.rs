@@ -66,7 +66,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("config verify-token", "apflow-host config verify-token < token.txt"),
     ("breakers list", "apflow-host breakers list"),
     ("breakers reset", "apflow-host breakers reset destination:https://api.example.com:443"),
-    ("audit list", "apflow-host audit list --decision denied"),
+    ("audit list", "apflow-host audit list --decision refused"),
     ("audit verify", "apflow-host audit verify"),
     ("audit export", "apflow-host audit export > audit.jsonl"),
     ("secrets list", "apflow-host secrets list"),

@@ -91,9 +91,14 @@ impl Places {
                 (None, None) => Err(ConfigError::NoHome),
             }
         };
-        let or_xdg = |dir: Option<PathBuf>, xdg, home| dir.map_or_else(|| below(xdg, home), Ok);
-        let data_dir = or_xdg(data_dir, "XDG_DATA_HOME", ".local/share")?;
-        let settings_dir = or_xdg(config_dir, "XDG_CONFIG_HOME", ".config")?;
+        // What completes names has no flags.
+        let said = |name: &str| environment.get(name).filter(|path| !path.is_empty());
+        let or_xdg = |dir: Option<PathBuf>, ours, xdg, home| {
+            let dir = dir.or_else(|| said(ours).map(PathBuf::from));
+            dir.map_or_else(|| below(xdg, home), Ok)
+        };
+        let data_dir = or_xdg(data_dir, "APFLOW_DATA_DIR", "XDG_DATA_HOME", ".local/share")?;
+        let settings_dir = or_xdg(config_dir, "APFLOW_CONFIG_DIR", "XDG_CONFIG_HOME", ".config")?;
         Ok(Self { data_dir, settings_dir, environment })
     }
 

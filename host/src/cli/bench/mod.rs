@@ -2,6 +2,7 @@
 //!
 //! Rows are measured in turn, round by round, so that a busy moment of the machine meets all alike.
 
+mod arguments;
 mod cancel;
 mod engine;
 mod guest;
@@ -17,11 +18,11 @@ mod sandbox;
 mod startup;
 mod store;
 
-use super::arguments::BenchVerb;
 use super::error::CliError;
 use super::exit::Exit;
 use super::output::Output;
 use crate::config::{Config, ConfigError};
+pub(crate) use arguments::BenchVerb;
 
 pub(crate) async fn run(
     config: impl FnOnce() -> Result<Config, ConfigError>,

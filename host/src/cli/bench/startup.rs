@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::arguments::Bench;
 use super::engine::{self, Place};
 use super::process;
 use super::report::{Report, Row};
 use super::samples::Samples;
-use crate::cli::arguments::Bench;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::output::Output;
