@@ -71,6 +71,8 @@ impl TestHost {
     pub(crate) fn with_settings(self, settings: &str) -> Self {
         fs::create_dir_all(self.config_file().parent().unwrap()).unwrap();
         fs::write(self.config_file(), settings).unwrap();
+        let owner_alone = fs::Permissions::from_mode(0o600);
+        fs::set_permissions(self.config_file(), owner_alone).unwrap();
         self
     }
 

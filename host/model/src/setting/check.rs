@@ -38,10 +38,14 @@ pub(super) fn shape(node: &Node, shape: &Shape, fault: &mut dyn FnMut(Place, Str
     }
     match (shape, node.kind()) {
         (Shape::List(item), Kind::List(items)) => {
-            items.iter().for_each(|one| self::shape(one, item, fault));
+            for one in items {
+                self::shape(one, item, fault);
+            }
         }
         (Shape::Named(value), Kind::Map(entries)) => {
-            entries.iter().for_each(|(_, one)| self::shape(one, value, fault));
+            for (_, one) in entries {
+                self::shape(one, value, fault);
+            }
         }
         (_, kind) => {
             let found = match kind {
