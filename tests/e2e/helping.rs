@@ -12,7 +12,8 @@ fn help(host: &TestHost, path: &[String], text: &mut String) {
     let mut arguments: Vec<&str> = path.iter().map(String::as_str).collect();
     arguments.push("-h");
     let shown = host.run_with(&arguments, "", &[("COLUMNS", "100")]).succeeds().stdout;
-    *text += &format!("$ apflow-host {}\n{shown}\n", arguments.join(" "));
+    let typed = arguments.join(" ");
+    text.extend(["$ apflow-host ", &typed, "\n", &shown, "\n"]);
     for verb in verbs(&shown) {
         help(host, &[path, &[verb]].concat(), text);
     }

@@ -117,7 +117,7 @@ fn look_up<O: Operation>(
 ) -> Vec<CompletionCandidate> {
     let found = || {
         let runtime = Builder::new_current_thread().enable_all().build().ok()?;
-        let config = Config::new(None, None, Duration::from_secs(60)).ok()?;
+        let config = Config::new(None, None, Duration::from_mins(1)).ok()?;
         let looking = async { timeout(LOOK_UP_MAX, invoke(&config, operation)).await };
         let output = runtime.block_on(looking).ok()?.ok()?;
         Some(names(&output))

@@ -103,6 +103,7 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         Config::new(arguments.data_dir.clone(), arguments.config_dir.clone(), compile_timeout)
     };
     let config = || settings()?.with_policies();
+    let places = || Places::find(arguments.data_dir.clone(), arguments.config_dir.clone());
     let (flags, typed) = (arguments.flags(), arguments.passed_on());
     match arguments.verb {
         Verb::Load(load) => load::run(&config()?, load, output).await,
@@ -138,10 +139,7 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         }
         Verb::Tasks { verb } => tasks::run(&config()?, verb, output).await,
         Verb::Tokens { verb } => tokens::run(&config()?, verb, output).await,
-        Verb::Config { verb } => {
-            let places = Places::find(arguments.data_dir.clone(), arguments.config_dir.clone())?;
-            config::run(&places, config, &flags, verb, output)
-        }
+        Verb::Config { verb } => config::run(&places()?, config, &flags, verb, output),
         Verb::Approvals { verb } => approvals::run(&config()?, verb, output).await,
         Verb::Breakers { verb: BreakersVerb::List } => breakers::list(&config()?, output).await,
         Verb::Breakers { verb: BreakersVerb::Reset { key, .. } } => {
@@ -160,10 +158,7 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         Verb::Selftest(verb) => selftest::run(verb, output).await,
         // It needs no runtime, so it never gets here.
         Verb::CompileComponent { .. } => Ok(Exit::Internal),
-        Verb::Daemon { verb } => {
-            let places = Places::find(arguments.data_dir.clone(), arguments.config_dir.clone())?;
-            daemon::run(&places, typed, verb, output).await
-        }
+        Verb::Daemon { verb } => daemon::run(&places()?, typed, verb, output).await,
         Verb::Explain { code } => explain::run(code.as_deref(), output),
         Verb::Completions { shell } => complete::run(shell, output),
         Verb::Man { folder } => man::run(&folder, output),

@@ -80,10 +80,7 @@ impl<'a> Layers<'a> {
 fn masked(value: &Value) -> Value {
     match value {
         Value::String(text) => {
-            let hash = Sha256::digest(text.as_bytes());
-            let start =
-                hash.iter().take(4).fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
-            json!(format!("*** (sha256 {start}…)"))
+            json!(format!("*** (sha256 {}…)", hash(text)))
         }
         Value::Array(items) => items.iter().map(masked).collect(),
         Value::Object(entries) => {
@@ -93,6 +90,12 @@ fn masked(value: &Value) -> Value {
     }
 }
 
+/// The beginning of the hash of a text.
+fn hash(text: &str) -> String {
+    let hash = Sha256::digest(text.as_bytes());
+    hash.iter().take(4).fold(String::new(), |text, byte| format!("{text}{byte:02x}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,13 +103,10 @@ mod tests {
     #[test]
     fn a_secret_is_told_from_others_and_not_shown() {
         let (one, other) = (masked(&json!("one-secret")), masked(&json!(["other-secret"])));
-        assert_eq!(one, "*** (sha256 e9c8d1ba…)".replace("e9c8d1ba", &hash("one-secret")));
-        assert!(!other.to_string().contains("other") && other[0] != one);
+        assert!(!one.to_string().contains("one-") && !other.to_string().contains("other"));
+        assert_ne!(other[0], one);
+        // As `printf one-secret | sha256sum` has it.
+        assert_eq!(one, "*** (sha256 5939fc78…)");
         assert_eq!(masked(&json!(12_345)), "***");
-    }
-
-    fn hash(text: &str) -> String {
-        let hash = Sha256::digest(text.as_bytes());
-        hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
     }
 }

@@ -80,7 +80,10 @@ pub(crate) fn run(
         }
         ConfigVerb::Set { key, value } => change::set(places, &key, &value, output),
         ConfigVerb::Unset { key } => change::unset(places, &key, output),
-        ConfigVerb::Path => show::path(places, output),
+        ConfigVerb::Path => {
+            show::path(places, output);
+            Ok(Exit::Ok)
+        }
         ConfigVerb::Validate => show::validate(places, config, output),
         ConfigVerb::InitServer(asked) => server::init(places, &asked, output),
         ConfigVerb::GenToken(asked) => token::generate(&config()?, &asked, output),

@@ -36,10 +36,8 @@ pub(super) fn list(places: &Places, flags: &[Flag], output: &Output) -> Result<E
         .collect();
     output.result(&json!({ "settings": shown, "file": places.config_file() }), || {
         let rows = all.iter().map(|(setting, first)| {
-            let value = match &first.value {
-                Value::Null => setting.otherwise(),
-                value => plain(value),
-            };
+            let is_set = !first.value.is_null();
+            let value = if is_set { plain(&first.value) } else { setting.otherwise() };
             vec![
                 setting.path().to_owned(),
                 shorten(&value, VALUE_CHARACTERS_MAX),
@@ -112,7 +110,7 @@ pub(super) fn get(
     Ok(Exit::Ok)
 }
 
-pub(super) fn path(places: &Places, output: &Output) -> Result<Exit, CliError> {
+pub(super) fn path(places: &Places, output: &Output) {
     let settings = &places.settings_dir;
     let file = |name: &str| {
         let mode = Dir::open_ambient_dir(settings, ambient_authority())
@@ -150,7 +148,6 @@ pub(super) fn path(places: &Places, output: &Output) -> Result<Exit, CliError> {
         rows.push(vec!["database".to_owned(), database.clone(), String::new()]);
         columns(&[], rows, &[])
     });
-    Ok(Exit::Ok)
 }
 
 pub(super) fn validate(

@@ -28,8 +28,11 @@ pub(super) async fn run(
     for line in lines {
         output.line(&json!({ "line": line }), || line.clone());
     }
+    if !follows {
+        return Ok(Exit::Ok);
+    }
     let mut begun = String::new();
-    while follows {
+    loop {
         sleep(LOOK_EVERY).await;
         begun += &more(daemon, &mut at).map_err(unusable)?;
         // What has no end yet waits for it.
@@ -38,7 +41,6 @@ pub(super) async fn run(
             begun = rest.to_owned();
         }
     }
-    Ok(Exit::Ok)
 }
 
 /// What was written since; from the beginning, where the next file has begun.
