@@ -23,7 +23,7 @@ use cap_std::fs::Dir;
 use tokio::task::JoinSet;
 
 use crate::config::{self, Config, ConfigFile};
-use crate::first_party;
+use crate::first_party::{self, FirstParty};
 use crate::http::Fetch;
 use crate::policies;
 use crate::reload::Reloads;
@@ -84,7 +84,7 @@ impl Host {
         }
         let clock = Arc::new(SystemClock);
         let breakers = Breakers::new(store.clone(), clock.clone(), config.file.breakers);
-        let attempts_max = config.file.attempts_max.unwrap_or_default().0;
+        let attempts_max = config.file.attempts_max.0;
         let sandbox = Sandbox::new(apflow_sandbox::Settings {
             instances_max: attempts_max + INSTANCES_SPARE,
             compile_in: compile_in(config.compile_timeout).map_err(unusable)?,
@@ -98,7 +98,7 @@ impl Host {
                 name: name(),
                 attempts_max,
                 grace: config.file.http.drain_seconds.seconds(),
-                lease: config.file.lease_seconds.unwrap_or_default().span(),
+                lease: config.file.lease_seconds.span(),
                 admission: config.file.admission,
                 live: live(&config.file),
                 files: config.file.files,
@@ -169,8 +169,8 @@ impl Host {
 fn live(file: &ConfigFile) -> Live {
     Live {
         concurrency: Arc::new(file.concurrency.clone()),
-        idempotency: file.idempotency_hours.unwrap_or_default().duration(),
-        quarantine: file.quarantine.unwrap_or_default(),
+        idempotency: file.idempotency_hours.duration(),
+        quarantine: file.quarantine,
         retention: file.retention,
     }
 }
@@ -250,5 +250,7 @@ pub(crate) fn address(config: &Config) -> Result<Address, StoreError> {
 
 fn builtins() -> Result<Vec<Builtin>, EngineError> {
     let installed = first_party::INSTALLED.iter().chain(&first_party::TOOLS);
-    installed.map(|plugin| Builtin::new(plugin.component, &plugin.definition())).collect()
+    let made =
+        |plugin: &FirstParty| Builtin::new(plugin.component, plugin.digest, &plugin.definition());
+    installed.map(made).collect()
 }

@@ -6,6 +6,7 @@
 mod assemble;
 mod cli;
 mod config;
+mod daemon;
 mod first_party;
 mod hostile;
 mod http;

@@ -15,15 +15,18 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::approvals::ApprovalsVerb;
 use super::audit::AuditVerb;
-use super::bench::arguments::BenchVerb;
+use super::bench::BenchVerb;
 use super::budgets::BudgetsVerb;
 use super::cache::CacheVerb;
+use super::config::ConfigVerb;
+use super::daemon::DaemonVerb;
 use super::policies::PoliciesVerb;
 use super::schedules::SchedulesVerb;
 use super::schema::SchemaOf;
 use super::secrets::SecretsVerb;
+use super::shell::Shell;
 use super::tasks::TasksVerb;
-use super::tokens::{ConfigVerb, TokensVerb};
+use super::tokens::TokensVerb;
 use super::usage::Usage;
 use super::{grant, json, target};
 
@@ -151,7 +154,7 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: TokensVerb,
     },
-    /// Make and check JSON web tokens for the HTTP API.
+    /// Show, explain, change and check the settings; make and check JSON web tokens.
     Config {
         #[command(subcommand)]
         verb: ConfigVerb,
@@ -187,6 +190,11 @@ pub(crate) enum Verb {
     Serve(Serve),
     /// Run what is submitted to others, beside any number of workers of the same server.
     Worker,
+    /// Start, stop and watch over a server in the background.
+    Daemon {
+        #[command(subcommand)]
+        verb: DaemonVerb,
+    },
     /// Examine the database and the files of the host, also while it runs.
     Doctor {
         /// Repair what can be repaired.
@@ -211,10 +219,20 @@ pub(crate) enum Verb {
         /// What the host says.
         order: String,
     },
-    /// Explain an error code.
+    /// Explain an error code, or list them all.
     Explain {
         /// The code, for example `capability-denied`.
-        code: String,
+        code: Option<String>,
+    },
+    /// Print what a shell reads to complete verbs, options and names.
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+    /// Write a manual page for every verb.
+    Man {
+        /// The folder, which is made when it is not there.
+        folder: PathBuf,
     },
 }
 
@@ -458,6 +476,9 @@ pub(crate) struct Serve {
     /// Listen on an open address without TLS: a proxy in front of the host speaks it.
     #[arg(long)]
     pub(crate) behind_proxy: bool,
+    /// Work in the background: `daemon start` says so.
+    #[arg(long, hide = true)]
+    pub(crate) daemon: bool,
 }
 
 #[derive(Debug, Subcommand)]

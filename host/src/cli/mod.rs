@@ -4,11 +4,15 @@ mod approvals;
 mod arguments;
 mod asked;
 mod audit;
+mod background;
 mod bench;
 mod breakers;
 mod budgets;
 mod cache;
 mod compile;
+mod complete;
+mod config;
+mod daemon;
 mod doctor;
 mod error;
 mod exit;
@@ -17,12 +21,15 @@ mod files;
 mod found;
 mod grant;
 mod health;
+mod help;
 mod jobs;
 mod json;
 mod load;
+mod man;
 mod new;
 mod operations;
 mod operator;
+mod options;
 mod output;
 mod plot;
 mod plugins;
@@ -33,6 +40,7 @@ mod schema;
 mod secrets;
 mod selftest;
 mod serve;
+mod shell;
 mod signals;
 mod target;
 mod tasks;
@@ -47,9 +55,9 @@ mod worker;
 use std::process::ExitCode;
 
 use apflow_api::RetryJob;
-use clap::Parser;
+use clap::FromArgMatches;
 
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Places};
 use crate::telemetry::{self, Typed};
 use arguments::{Arguments, BreakersVerb, JobsVerb, PluginVerb, PluginsVerb, Verb};
 use error::CliError;
@@ -58,8 +66,14 @@ use output::Output;
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
+    match complete::answer() {
+        Ok(true) => return Exit::Ok.into(),
+        Ok(false) => {}
+        Err(error) => error.exit(),
+    }
     // A wrong argument ends the process here, with clap's own words and exit code 2.
-    let arguments = Arguments::parse();
+    let typed = help::command().get_matches();
+    let arguments = Arguments::from_arg_matches(&typed).unwrap_or_else(|error| error.exit());
     if let Verb::CompileComponent { order } = &arguments.verb {
         return compile::run(order);
     }
@@ -97,6 +111,8 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         Ok(config)
     };
     let config = || settings()?.with_policies();
+    let places = || Places::find(arguments.data_dir.clone(), arguments.config_dir.clone());
+    let (flags, typed) = (arguments.flags(), arguments.passed_on());
     match arguments.verb {
         Verb::Load(load) => load::run(&config()?, load, output).await,
         Verb::Plugins { verb: PluginsVerb::List } => plugins::list(&config()?, output).await,
@@ -131,7 +147,7 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         }
         Verb::Tasks { verb } => tasks::run(&config()?, verb, output).await,
         Verb::Tokens { verb } => tokens::run(&config()?, verb, output).await,
-        Verb::Config { verb } => tokens::config(&config()?, verb, output),
+        Verb::Config { verb } => config::run(&places()?, config, &flags, verb, output),
         Verb::Approvals { verb } => approvals::run(&config()?, verb, output).await,
         Verb::Breakers { verb: BreakersVerb::List } => breakers::list(&config()?, output).await,
         Verb::Breakers { verb: BreakersVerb::Reset { key, .. } } => {
@@ -152,6 +168,9 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         Verb::Selftest(verb) => selftest::run(verb, output).await,
         // It needs no runtime, so it never gets here.
         Verb::CompileComponent { .. } => Ok(Exit::Internal),
-        Verb::Explain { code } => explain::run(&code, output),
+        Verb::Daemon { verb } => daemon::run(&places()?, typed, verb, output).await,
+        Verb::Explain { code } => explain::run(code.as_deref(), output),
+        Verb::Completions { shell } => complete::run(shell, output),
+        Verb::Man { folder } => man::run(&folder, output),
     }
 }

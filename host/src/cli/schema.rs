@@ -3,6 +3,7 @@
 use apflow_model::manifest::Manifest;
 use apflow_model::policies::Policies;
 use apflow_model::price::Prices;
+use apflow_model::setting;
 use apflow_model::tool::Tool;
 use clap::ValueEnum;
 
@@ -21,6 +22,8 @@ pub(crate) enum SchemaOf {
     Policies,
     /// `prices.yaml`.
     Prices,
+    /// `config.yaml`.
+    Config,
     /// The HTTP API: the `OpenAPI` document (3.1).
     Openapi,
 }
@@ -32,6 +35,7 @@ pub(crate) fn run(of: SchemaOf, output: &Output) -> Exit {
         SchemaOf::Tool => Tool::schema(),
         SchemaOf::Policies => Policies::schema(),
         SchemaOf::Prices => Prices::schema(),
+        SchemaOf::Config => setting::schema(),
         SchemaOf::Openapi => http::document(),
     };
     output.result(&schema, || format!("{schema:#}"));

@@ -21,6 +21,8 @@ pub(crate) enum BenchVerb {
     /// What a durable task costs over HTTP, beside a bare handler that commits; and what a crowd of
     /// clients gets that submit and watch.
     Http(BenchHttp),
+    /// How long this program takes as a whole process, beside `/bin/true`.
+    Startup(Bench),
 }
 
 #[derive(Debug, Args)]

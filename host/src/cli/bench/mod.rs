@@ -2,7 +2,7 @@
 //!
 //! Rows are measured in turn, round by round, so that a busy moment of the machine meets all alike.
 
-pub(crate) mod arguments;
+mod arguments;
 mod budget;
 mod cancel;
 mod engine;
@@ -16,6 +16,7 @@ mod report;
 mod rest;
 mod samples;
 mod sandbox;
+mod startup;
 mod store;
 
 use self::arguments::BenchVerb;
@@ -23,6 +24,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::output::Output;
 use crate::config::{Config, ConfigError};
+pub(crate) use arguments::BenchVerb;
 
 pub(crate) async fn run(
     config: impl FnOnce() -> Result<Config, ConfigError>,
@@ -37,6 +39,7 @@ pub(crate) async fn run(
         BenchVerb::Budget(bench) => budget::budget(&config()?, &bench, output).await,
         BenchVerb::Engine(bench) => engine::engine(&config()?, &bench, output).await,
         BenchVerb::Rest(bench) => rest::rest(&config()?, bench, output).await,
+        BenchVerb::Startup(bench) => startup::startup(&config()?, bench, output).await,
         BenchVerb::Http(bench) => http::http(&config()?, bench, output).await,
     }
 }
