@@ -4,7 +4,6 @@
 //! to be stored. All others are set aside and charged in the store before the guest goes on.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use apflow_model::budget::BudgetUnit;
@@ -20,81 +19,10 @@ use apflow_store::{
 
 use crate::engine::Engine;
 use crate::error::chain;
+use crate::purse::Purse;
 
 /// The most charges that wait to be stored before their time.
 const CHARGES_WAITING_MAX: usize = 256;
-
-/// What this process holds in blocks of budgets, for all its attempts.
-#[derive(Default)]
-pub(crate) struct Purse {
-    blocks: Mutex<HashMap<BudgetId, Block>>,
-    /// Goes up when what attempts know of budgets and policies may be wrong.
-    news: AtomicU64,
-}
-
-#[derive(Default)]
-struct Block {
-    left: u64,
-    /// How many attempts draw on it.
-    users: usize,
-}
-
-impl Purse {
-    /// Lets every attempt ask the store again before its next call.
-    pub(crate) fn has_news(&self) {
-        self.news.fetch_add(1, Ordering::AcqRel);
-    }
-
-    fn news(&self) -> u64 {
-        self.news.load(Ordering::Acquire)
-    }
-
-    /// Takes all of these amounts, or none.
-    fn take(&self, lines: &[Line]) -> bool {
-        let mut blocks = locked(&self.blocks);
-        let is_enough =
-            |line: &Line| blocks.get(&line.budget).is_some_and(|block| block.left >= line.amount);
-        if !lines.iter().all(is_enough) {
-            return false;
-        }
-        for line in lines {
-            if let Some(block) = blocks.get_mut(&line.budget) {
-                block.left -= line.amount;
-            }
-        }
-        true
-    }
-
-    fn add(&self, budget: BudgetId, amount: u64) {
-        locked(&self.blocks).entry(budget).or_default().left += amount;
-    }
-
-    fn has_some(&self) -> bool {
-        locked(&self.blocks).values().any(|block| block.left > 0)
-    }
-
-    /// Takes everything out, so that it can be given back.
-    fn empty(&self) -> Vec<(BudgetId, u64)> {
-        let mut blocks = locked(&self.blocks);
-        let held = blocks.iter_mut().filter(|(_, block)| block.left > 0);
-        held.map(|(budget, block)| (*budget, std::mem::take(&mut block.left))).collect()
-    }
-
-    fn enter(&self, budget: BudgetId) {
-        locked(&self.blocks).entry(budget).or_default().users += 1;
-    }
-
-    /// Ends the use of a block. Answers what is left in it when nobody else draws on it.
-    fn leave(&self, budget: BudgetId) -> Option<u64> {
-        let mut blocks = locked(&self.blocks);
-        let block = blocks.get_mut(&budget)?;
-        block.users = block.users.saturating_sub(1);
-        if block.users > 0 {
-            return None;
-        }
-        blocks.remove(&budget).map(|block| block.left).filter(|left| *left > 0)
-    }
-}
 
 /// The budgets of one attempt.
 pub(crate) struct Wallet {

@@ -23,7 +23,6 @@ use tokio::sync::{Mutex, Notify, RwLock, Semaphore};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::breakers::{Breakers, ListedBreaker};
-use crate::budget::Purse;
 use crate::builtin::Builtin;
 use crate::clock::SharedClock;
 use crate::components::Components;
@@ -35,6 +34,7 @@ use crate::live::Live;
 use crate::lock::DispatchLock;
 use crate::looks::Looks;
 use crate::metrics::Metrics;
+use crate::purse::Purse;
 use crate::rates::Rates;
 use crate::registry::Registry;
 use crate::remembered::Remembered;

@@ -43,6 +43,7 @@ mod metrics;
 mod notifications;
 mod plugins;
 mod port;
+mod purse;
 mod quarantine;
 mod rates;
 mod redrive;
