@@ -88,7 +88,11 @@ mod tests {
         let now = Timestamp::from_unix_ms(1_614_265_330_999);
         let headers = Signer::new(Some(&secret)).headers(&call, now);
         assert_eq!(headers[2].1, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
-        assert_eq!(Signer::new(None).headers(&call, now).len(), 2, "nothing signs without a secret");
+        assert_eq!(
+            Signer::new(None).headers(&call, now).len(),
+            2,
+            "nothing signs without a secret"
+        );
     }
 
     #[test]

@@ -24,7 +24,13 @@ fn each_provider_is_asked_in_its_own_words_and_its_key_is_seen_nowhere() {
     // Of 40 tokens sent and 20 received at their prices; one was cached, where the provider says so.
     for (model, path, key, cached, micro_usd) in [
         ("anthropic/claude-sonnet-4-5", "/v1/messages", Some("x-api-key"), 0, 420),
-        ("google/gemini-2.5-flash", "/v1beta/openai/chat/completions", Some("authorization"), 1, 62),
+        (
+            "google/gemini-2.5-flash",
+            "/v1beta/openai/chat/completions",
+            Some("authorization"),
+            1,
+            62,
+        ),
         ("ollama/llama3", "/api/chat", None, 0, 0),
         ("gpt-5", "/v1/chat/completions", Some("authorization"), 1, 249),
     ] {
@@ -193,7 +199,8 @@ fn a_model_without_a_price_is_told_and_one_of_ones_own_is_counted() {
         money(&ask(&host, &input).succeeds().json())
     };
     assert_eq!(asked("openai/gpt-0"), (0, 1), "no price is known");
-    let own = "{ as_of: 2026-11-01, source: a contract, models: { gpt-0: { input: 5000, output: 1 } } }";
+    let own =
+        "{ as_of: 2026-11-01, source: a contract, models: { gpt-0: { input: 5000, output: 1 } } }";
     let prices = host.config_file().with_file_name("prices.yaml");
     fs::write(&prices, format!("providers: {{ openai: {own} }}\n")).unwrap();
     assert_eq!(asked("openai/gpt-0"), (6, 0), "five and a little, rounded up");

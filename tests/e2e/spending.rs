@@ -61,7 +61,10 @@ fn the_second_call_of_600_out_of_1000_is_blocked_with_the_reason_of_the_policy()
         let (job, said) = serving.spent(&task);
         assert_eq!(said[0], "test/big");
         let reason = said[1].as_str().unwrap();
-        assert!(reason.starts_with("policy `hard` blocks at 100 %: 600 of 1000 are gone"), "{reason}");
+        assert!(
+            reason.starts_with("policy `hard` blocks at 100 %: 600 of 1000 are gone"),
+            "{reason}"
+        );
         assert_eq!(job["tasks"][0]["usage"]["tokens_output"], 600, "{job:#}");
         let decided = serving.decisions(&job);
         assert_eq!((decided.len(), &decided[0]["action"]), (1, &json!("block")));
@@ -84,7 +87,10 @@ fn with_a_chain_the_second_call_runs_on_the_next_model() {
     let usage = &job["tasks"][0]["usage"];
     assert_eq!((&usage["micro_usd"], &usage["tokens_output"]), (&json!(660), &json!(1200)));
     let decided = serving.decisions(&job);
-    assert_eq!((&decided[0]["action"], &decided[0]["model"]), (&json!("downgrade"), &json!("test/small")));
+    assert_eq!(
+        (&decided[0]["action"], &decided[0]["model"]),
+        (&json!("downgrade"), &json!("test/small"))
+    );
 }
 
 #[test]
@@ -98,7 +104,8 @@ fn tasks_that_share_a_budget_use_all_of_it_and_no_more() {
         let tasks = vec![task; 16];
         let (job, _) = serving.spent(&json!({ "tasks": tasks, "token_budget": 7_003 }));
         let receipts = job["tasks"].as_array().unwrap().iter();
-        let spent: u64 = receipts.map(|task| task["usage"]["tokens_output"].as_u64().unwrap()).sum();
+        let spent: u64 =
+            receipts.map(|task| task["usage"]["tokens_output"].as_u64().unwrap()).sum();
         assert_eq!(spent, 7_000, "all but what no call fits into");
         assert_eq!(serving.get("/api/v1/usage").is(200).json()["total"]["tokens"], 7_000);
         serving.stop();
