@@ -406,7 +406,7 @@ mod tests {
 
     use super::*;
 
-    fn policy(thresholds: serde_json::Value) -> CostPolicy {
+    fn policy(thresholds: &serde_json::Value) -> CostPolicy {
         serde_json::from_value(json!({"name": "careful", "thresholds": thresholds})).unwrap()
     }
 
@@ -420,7 +420,7 @@ mod tests {
 
     #[test]
     fn a_threshold_is_reached_by_its_share_and_not_before() {
-        let block = policy(json!([{"at": 0.8, "action": "block"}]));
+        let block = policy(&json!([{"at": 0.8, "action": "block"}]));
         assert_eq!(verdict(&block, &asks(79, true)), Verdict::Allow);
         assert_eq!(verdict(&block, &asks(80, true)), Verdict::Block);
         let reason = decide(&block, &asks(80, true)).reason;
@@ -434,7 +434,7 @@ mod tests {
     #[test]
     fn a_chain_is_gone_along_once_and_then_as_often_as_a_call_does_not_fit() {
         let chain =
-            policy(json!([{"at": 0.5, "action": "downgrade", "chain": ["a/mid", "a/low"]}]));
+            policy(&json!([{"at": 0.5, "action": "downgrade", "chain": ["a/mid", "a/low"]}]));
         let at = |place, fits| Question { place, ..asks(60, fits) };
         let to = |place, model: &str| Verdict::Downgrade { place, model: model.to_owned() };
         assert_eq!(verdict(&chain, &asks(49, true)), Verdict::Allow);
@@ -449,7 +449,7 @@ mod tests {
     #[test]
     fn a_chain_begins_after_the_model_that_is_asked_for() {
         let thresholds = json!([{"at": 0.5, "action": "downgrade", "chain": ["a/big", "a/low"]}]);
-        let chain = policy(thresholds);
+        let chain = policy(&thresholds);
         let low = Verdict::Downgrade { place: 1, model: "a/low".to_owned() };
         assert_eq!(verdict(&chain, &asks(60, true)), low);
         let last = Question { wanted: Some("a/low"), ..asks(60, true) };
@@ -460,7 +460,7 @@ mod tests {
 
     #[test]
     fn the_highest_threshold_that_is_reached_decides() {
-        let both = policy(json!([
+        let both = policy(&json!([
             {"at": 1, "action": "block"},
             {"at": 0.5, "action": "downgrade", "chain": ["a/low"]},
             {"at": 0.9, "action": "continue"},
@@ -471,7 +471,7 @@ mod tests {
 
     #[test]
     fn what_is_only_told_is_told_once() {
-        let told = policy(json!([
+        let told = policy(&json!([
             {"at": 0.8, "action": "notify", "webhook": "https://example.com/hook"},
             {"at": 0.5, "action": "continue"},
         ]));
@@ -502,23 +502,23 @@ mod tests {
     #[test]
     fn a_wrong_policy_says_what_is_wrong() {
         let field = |policy: CostPolicy| policy.fault().map(|(field, _)| field);
-        let right = policy(json!([{"at": 1, "action": "block"}]));
+        let right = policy(&json!([{"at": 1, "action": "block"}]));
         assert_eq!(field(right.clone()), None);
         assert_eq!(field(CostPolicy { name: "a b".to_owned(), ..right.clone() }), Some("name"));
         assert_eq!(field(CostPolicy { thresholds: Vec::new(), ..right }), Some("thresholds"));
         for webhook in ["ftp://x", "https://", "http://a:b@x/", "http://x y", "x.example"] {
             let wrong = json!([{"at": 1, "action": "notify", "webhook": webhook}]);
-            assert_eq!(field(policy(wrong)), Some("webhook"), "{webhook}");
+            assert_eq!(field(policy(&wrong)), Some("webhook"), "{webhook}");
         }
         for chain in [json!([]), json!(["a", "a"]), json!([""])] {
             let wrong = json!([{"at": 1, "action": "downgrade", "chain": chain}]);
-            assert_eq!(field(policy(wrong)), Some("chain"));
+            assert_eq!(field(policy(&wrong)), Some("chain"));
         }
     }
 
     #[test]
     fn a_policy_is_found_by_its_name() {
-        let policies = CostPolicies::new([policy(json!([{"at": 1, "action": "block"}]))]);
+        let policies = CostPolicies::new([policy(&json!([{"at": 1, "action": "block"}]))]);
         assert!(policies.find("careful").is_some() && policies.find("other").is_none());
         policies.replace([]);
         assert!(policies.list().is_empty());

@@ -35,7 +35,7 @@ pub(crate) enum BudgetsVerb {
     Remove {
         /// The name of the principal.
         principal: PrincipalName,
-        /// What it counts: tokens or micro_usd.
+        /// What it counts: `tokens` or `micro_usd`.
         unit: BudgetUnit,
         /// How long it lasts: all, day, week or month.
         #[arg(default_value_t)]

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use apflow_api::{ListJobs, ListPlugins, ListTasks, ListTools, Operation, Page};
+use apflow_api::{ListJobs, ListPlugins, ListTasks, ListTools, Page, Remote};
 use apflow_model::setting;
 use clap::Command;
 use clap::builder::StyledStr;
@@ -111,7 +111,7 @@ fn candidate(name: &str, about: impl Into<StyledStr>) -> CompletionCandidate {
 }
 
 /// Looks names up. Whatever keeps them from being found, the shell goes on without.
-fn look_up<O: Operation>(
+fn look_up<O: Remote>(
     operation: O,
     names: impl Fn(&O::Output) -> Vec<CompletionCandidate>,
 ) -> Vec<CompletionCandidate> {
@@ -131,7 +131,7 @@ fn page<C>() -> Page<C> {
 
 fn jobs() -> Vec<CompletionCandidate> {
     let asked = ListJobs {
-        states: Vec::new(),
+        state: None,
         executor: None,
         principal: None,
         since: None,

@@ -59,7 +59,7 @@ use clap::FromArgMatches;
 
 use crate::config::{Config, ConfigError, Places};
 use crate::telemetry::{self, Typed};
-use arguments::{Arguments, BreakersVerb, JobsVerb, PluginVerb, PluginsVerb, Verb};
+use arguments::{Arguments, BreakersVerb, JobsVerb, PluginVerb, Verb};
 use error::CliError;
 use exit::Exit;
 use output::Output;
@@ -115,19 +115,10 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
     let (flags, typed) = (arguments.flags(), arguments.passed_on());
     match arguments.verb {
         Verb::Load(load) => load::run(&config()?, load, output).await,
-        Verb::Plugins { verb: PluginsVerb::List } => plugins::list(&config()?, output).await,
-        Verb::Plugins { verb: PluginsVerb::Show { name } } => {
-            plugins::show(&config()?, name, output).await
-        }
-        Verb::Plugins { verb: PluginsVerb::Remove { name } } => {
-            plugins::remove(&config()?, name, output).await
-        }
+        Verb::Plugins { verb } => plugins::run(&config()?, verb, output).await,
         Verb::Tools { verb } => tools::run(&config()?, verb, output).await,
         Verb::Validate(verb) => validate::run(&verb, output),
         Verb::Schema { of } => Ok(schema::run(of, output)),
-        Verb::Plugins { verb: PluginsVerb::Release { name } } => {
-            plugins::release(&config()?, name, output).await
-        }
         Verb::Run(verb) => run::run(&config()?, verb, output).await,
         Verb::Jobs { verb: JobsVerb::List(list) } => jobs::list(&config()?, list, output).await,
         Verb::Jobs { verb: JobsVerb::Show { id } } => jobs::show(&config()?, &id, output).await,

@@ -33,26 +33,27 @@ pub(crate) fn plot(points: &[Point], width: usize, show: impl Fn(u64) -> String)
     // A few points are drawn broader.
     let bar_width = (columns / bars.len()).clamp(1, 4);
     let highest = bars.iter().copied().max().unwrap_or_default();
-    let mut text = String::new();
+    let mut lines = Vec::new();
     for line in (0..HEIGHT).rev() {
         let label = match line {
             line if line + 1 == HEIGHT => show(highest),
             0 => show(0),
             _ => String::new(),
         };
-        text += &format!("{label:>margin$} ┤");
-        text.extend(
-            bars.iter().flat_map(|bar| std::iter::repeat_n(block(*bar, highest, line), bar_width)),
-        );
-        text = text.trim_end().to_owned() + "\n";
+        let blocks = bars.iter().map(|bar| block(*bar, highest, line));
+        let drawn: String = blocks.flat_map(|one| std::iter::repeat_n(one, bar_width)).collect();
+        lines.push(format!("{label:>margin$} ┤{drawn}").trim_end().to_owned());
     }
     let drawn = bars.len() * bar_width;
-    text += &format!("{:>margin$} └{}\n", "", "─".repeat(drawn));
-    if points.len() == 1 {
-        return text + &format!("{:>margin$}  {}\n", "", first.label);
-    }
-    let gap = drawn.saturating_sub(first.label.chars().count() + last.label.chars().count()).max(1);
-    text + &format!("{:>margin$}  {}{}{}\n", "", first.label, " ".repeat(gap), last.label)
+    lines.push(format!("{:>margin$} └{}", "", "─".repeat(drawn)));
+    let labels = if points.len() == 1 {
+        first.label.clone()
+    } else {
+        let taken = first.label.chars().count() + last.label.chars().count();
+        format!("{}{}{}", first.label, " ".repeat(drawn.saturating_sub(taken).max(1)), last.label)
+    };
+    lines.push(format!("{:>margin$}  {labels}", ""));
+    lines.join("\n") + "\n"
 }
 
 /// What of a bar stands in a line, counted from the bottom.

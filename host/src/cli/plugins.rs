@@ -4,6 +4,7 @@ use apflow_api::{ListPlugins, ReleasePlugin, RemovePlugin, ShowPlugin};
 use apflow_model::limit::{Bytes, Span};
 use apflow_model::plugin::Installed;
 
+use super::arguments::PluginsVerb;
 use super::asked;
 use super::error::CliError;
 use super::exit::Exit;
@@ -14,7 +15,20 @@ use crate::config::Config;
 /// How much of a description a list shows.
 const DESCRIPTION_CHARACTERS_MAX: usize = 60;
 
-pub(crate) async fn list(config: &Config, output: &Output) -> Result<Exit, CliError> {
+pub(crate) async fn run(
+    config: &Config,
+    verb: PluginsVerb,
+    output: &Output,
+) -> Result<Exit, CliError> {
+    match verb {
+        PluginsVerb::List => list(config, output).await,
+        PluginsVerb::Show { name } => show(config, name, output).await,
+        PluginsVerb::Remove { name } => remove(config, name, output).await,
+        PluginsVerb::Release { name } => release(config, name, output).await,
+    }
+}
+
+async fn list(config: &Config, output: &Output) -> Result<Exit, CliError> {
     let listed = invoke(config, ListPlugins).await?;
     output.result(&listed, || table(&listed.plugins));
     Ok(Exit::Ok)
@@ -39,17 +53,13 @@ pub(super) fn table(listed: &[Installed]) -> String {
     columns(&["NAME", "VERSION", "KIND", "FROM", "STATE", "GRANTED", "DESCRIPTION"], rows, &[])
 }
 
-pub(crate) async fn show(config: &Config, name: String, output: &Output) -> Result<Exit, CliError> {
+async fn show(config: &Config, name: String, output: &Output) -> Result<Exit, CliError> {
     let plugin = invoke(config, ShowPlugin { name }).await?;
     output.result(&plugin, || detail(&plugin));
     Ok(Exit::Ok)
 }
 
-pub(crate) async fn remove(
-    config: &Config,
-    name: String,
-    output: &Output,
-) -> Result<Exit, CliError> {
+async fn remove(config: &Config, name: String, output: &Output) -> Result<Exit, CliError> {
     let removed = invoke(config, RemovePlugin { name }).await?;
     output.result(&removed, || {
         format!("{} {} removed", removed.manifest.name, removed.manifest.version)
@@ -57,11 +67,7 @@ pub(crate) async fn remove(
     Ok(Exit::Ok)
 }
 
-pub(crate) async fn release(
-    config: &Config,
-    name: String,
-    output: &Output,
-) -> Result<Exit, CliError> {
+async fn release(config: &Config, name: String, output: &Output) -> Result<Exit, CliError> {
     let released = invoke(config, ReleasePlugin { name }).await?;
     output.result(&released, || format!("{} may run", released.plugin.manifest.name));
     Ok(Exit::Ok)

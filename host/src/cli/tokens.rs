@@ -11,7 +11,6 @@ use super::exit::Exit;
 use super::json::word;
 use super::operator::invoke;
 use super::output::{Output, columns};
-use super::target;
 use crate::config::Config;
 
 #[derive(Debug, Subcommand)]

@@ -205,9 +205,10 @@ fn drawn(report: &UsageReport, width: usize) -> String {
         value: values.get(&day).copied().unwrap_or_default(),
     };
     let points: Vec<Point> = (*first..=*last).map(point).collect();
-    let mut text = plot(&points, width, show);
+    let text = plot(&points, width, show);
     if report.total.calls_unpriced > 0 && has_price {
-        text += &format!("{} calls have no price and are not drawn\n", report.total.calls_unpriced);
+        let unpriced = report.total.calls_unpriced;
+        return format!("{text}{unpriced} calls have no price and are not drawn\n");
     }
     text
 }
@@ -231,9 +232,13 @@ mod tests {
         UsageRow { key: (!key.is_empty()).then(|| key.to_owned()), sums }
     }
 
-    fn report(by: UsageBy, rows: Vec<UsageRow>, total: UsageRow) -> UsageReport {
+    fn report(
+        by: UsageBy,
+        rows: Vec<UsageRow>,
+        UsageRow { sums: total, .. }: UsageRow,
+    ) -> UsageReport {
         let (since, until, cursor) = (None, None, None);
-        UsageReport { by: Some(by), since, until, rows, total: total.sums, cursor }
+        UsageReport { by: Some(by), since, until, rows, total, cursor }
     }
 
     #[test]

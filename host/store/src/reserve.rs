@@ -300,10 +300,10 @@ pub(crate) async fn look(
         let used_up = used_up.map(|one| (one.id, one.budget.may_come_back()));
         let wanted = case.model.clone();
         // What is only reserved by others may come back: no chain is left because of that.
-        let ruled = case.rule(wanted.as_deref(), |_, _| Ok(true));
+        let decided = case.rule(wanted.as_deref(), |_, _| Ok(true));
         case.tell(now);
         drafts.extend(case.keep(connection, now).await?);
-        match (ruled, used_up) {
+        match (decided, used_up) {
             (Ruled::Blocked(reason), _) => {
                 looked.refused.insert(task, reason);
             }

@@ -15,12 +15,12 @@ use crate::page::Page;
 use crate::remote::{Input, Method, Remote};
 
 /// Lists the budgets of the caller, or everybody's for who may manage jobs, by principal.
-#[derive(Debug, Default, JsonSchema)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 pub struct ListBudgets {
     /// Only those of this principal.
     pub principal: Option<String>,
     /// Which page.
-    #[schemars(flatten)]
+    #[serde(flatten)]
     pub page: Page<BudgetKey>,
 }
 

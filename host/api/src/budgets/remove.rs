@@ -8,6 +8,7 @@ use apflow_model::budget::{BudgetUnit, Period};
 use apflow_model::budget_key::BudgetKey;
 use apflow_model::token::PrincipalName;
 use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::ShownBudget;
 use crate::code::Code;
@@ -17,7 +18,7 @@ use crate::remote::{Input, Method, Remote};
 
 /// Removes one budget of a principal: nothing of it is counted any more, and tasks go on that waited
 /// for it. What was charged stays in the reports.
-#[derive(Debug, JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct RemoveBudget {
     /// Whose it is.
     pub principal: PrincipalName,

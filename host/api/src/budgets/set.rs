@@ -7,7 +7,7 @@ use apflow_model::access::{Permission, Principal};
 use apflow_model::budget::{BudgetUnit, CAP_MAX, Period};
 use apflow_model::token::PrincipalName;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::ShownBudget;
 use crate::body::Body;
@@ -18,7 +18,7 @@ use crate::remote::{Input, Method, Remote};
 
 /// Sets what a principal may spend in a period, or changes it: what is spent stays so, and tasks go on
 /// that waited for more.
-#[derive(Debug, JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct SetBudget {
     /// Whose it is.
     pub principal: PrincipalName,

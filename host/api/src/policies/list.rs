@@ -14,10 +14,10 @@ use crate::page::Page;
 use crate::remote::{Input, Method, Remote};
 
 /// Lists the cost policies in force, by name.
-#[derive(Debug, Default, JsonSchema)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 pub struct ListPolicies {
     /// Which page.
-    #[schemars(flatten)]
+    #[serde(flatten)]
     pub page: Page<String>,
 }
 

@@ -6,7 +6,7 @@ use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
 use apflow_model::cost_policy::{CostPolicy, Threshold};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::ShownPolicy;
 use crate::body::Body;
@@ -17,7 +17,7 @@ use crate::remote::{Input, Method, Remote};
 
 /// Makes a cost policy, or writes one anew. It counts from the next decision on, also for tasks that
 /// run.
-#[derive(Debug, JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct PutPolicy {
     /// Its name.
     pub name: String,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
 use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::ShownPolicy;
 use crate::code::Code;
@@ -13,7 +14,7 @@ use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
 
 /// Shows one cost policy.
-#[derive(Debug, JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct ShowPolicy {
     /// Its name.
     pub name: String,

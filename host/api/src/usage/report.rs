@@ -17,7 +17,7 @@ use crate::remote::{Input, Method, Remote};
 
 /// Adds up what calls of models used and cost: of the caller's jobs, or of everybody's for who may
 /// manage jobs.
-#[derive(Debug, Default, JsonSchema)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 pub struct ReportUsage {
     /// A row for each of these. Only the total when left out.
     pub by: Option<UsageBy>,
@@ -38,7 +38,7 @@ pub struct ReportUsage {
     /// Only of this job.
     pub job: Option<JobId>,
     /// Which page of the rows.
-    #[schemars(flatten)]
+    #[serde(flatten)]
     pub page: Page<String>,
 }
 

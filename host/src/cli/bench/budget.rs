@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use apflow_api::{Approval, LoadPlugin, SubmitJob};
+use apflow_api::{LoadPlugin, SaidConsent, SubmitJob};
 use apflow_model::hops::Hops;
 use apflow_model::job::Job;
 use apflow_model::plugin::DefinitionText;
@@ -110,7 +110,7 @@ async fn install(config: &Config) -> Result<(), CliError> {
             component_file: format!("{}.wasm", GUEST.name()),
             manifest: Some(DefinitionText::Plugin(manifest)),
             manifest_file: "plugin.yaml".to_owned(),
-            approval: Approval::Unsaid,
+            consent: SaidConsent::default(),
             typed: Some(GUEST.name().to_owned()),
         };
         host.api.invoke(load, &operator()).await?;

@@ -19,7 +19,6 @@ mod sandbox;
 mod startup;
 mod store;
 
-use self::arguments::BenchVerb;
 use super::error::CliError;
 use super::exit::Exit;
 use super::output::Output;

@@ -9,6 +9,7 @@ use apflow_model::event::Happening;
 use apflow_model::id::JobId;
 use apflow_model::money::{MicroUsd, TokenUse, Tokens};
 use apflow_model::state::TaskState;
+use apflow_model::usage::Usage;
 use apflow_store::{Asked, Claimed, Line, NewBudget, NewCharge, Reserving, Settlement, Spending};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -54,7 +55,7 @@ impl Host {
     async fn reserve_well(&self, claimed: &Claimed, number: u64, count: u64) -> Option<String> {
         match self.reserve(claimed, number, count).await {
             Reserving::Reserved(reserved) => reserved.model,
-            refused => panic!("{refused:?}"),
+            refused @ (Reserving::Exhausted(_) | Reserving::Blocked(_)) => panic!("{refused:?}"),
         }
     }
 
@@ -65,7 +66,7 @@ impl Host {
 
     async fn end(&self, claimed: &Claimed, ms: u64, spending: Spending) -> Vec<String> {
         let (task, attempt, now) = (claimed.task, claimed.attempt, at(ms));
-        let (end, usage, events) = (completed(), Default::default(), Vec::new());
+        let (end, usage, events) = (completed(), Usage::default(), Vec::new());
         let settlement = Settlement { task, attempt, now, end, usage, events };
         let settled = self.store.settle_with(settlement, None, spending).await.unwrap();
         settled.became_ready.iter().map(ToString::to_string).collect()
@@ -94,9 +95,9 @@ impl Host {
     /// What policies decided, by the events of a job.
     async fn decisions(&self, job: JobId) -> Vec<(String, Option<String>)> {
         let events = self.events(job).await.into_iter();
-        let decided = events.filter_map(|event| match event.what {
-            Happening::CostDecided(decided) => Some((decided.action, decided.model)),
-            _ => None,
+        let decided = events.filter_map(|event| {
+            let Happening::CostDecided(decided) = event.what else { return None };
+            Some((decided.action, decided.model))
         });
         decided.collect()
     }
@@ -211,7 +212,9 @@ async fn sixty_four_tasks_use_one_budget_up_and_not_one_token_more() {
                         wanted.most = tokens(left.min(most));
                         store.reserve(wanted).await.unwrap()
                     }
-                    other => other,
+                    other @ (Reserving::Reserved(_)
+                    | Reserving::Exhausted(_)
+                    | Reserving::Blocked(_)) => other,
                 };
                 let Reserving::Reserved(reserved) = reserving else { continue };
                 // Every block goes back, so that the last token can be had.

@@ -169,6 +169,9 @@ async fn every_grouping_adds_up_to_the_same_total_and_each_row_to_its_charges() 
     }
 }
 
+/// Whether a filter leaves a charge in, given the moment in the middle.
+type Keeps = fn(&Charge, i64) -> bool;
+
 #[tokio::test]
 async fn a_filter_leaves_in_what_it_names_and_nothing_else() {
     let host = Host::start().await;
@@ -177,7 +180,6 @@ async fn a_filter_leaves_in_what_it_names_and_nothing_else() {
     let (since, until) = (Timestamp::from_unix_ms(middle), Timestamp::from_unix_ms(middle * 2));
     let any = UsageFilter::default;
     let name = |name: usize| Some(NAMES[name].to_owned());
-    type Keeps = fn(&Charge, i64) -> bool;
     let cases: [(UsageFilter, Keeps); 7] = [
         (UsageFilter { since: Some(since), ..any() }, |charge, middle| charge.at >= middle),
         (UsageFilter { until: Some(since), ..any() }, |charge, middle| charge.at < middle),

@@ -202,7 +202,7 @@ async fn spend(
     let (task, attempt) = (claimed.task, claimed.attempt);
     let mut spending = Spending { has_reserved: true, ..Spending::default() };
     let lost = |error: StoreError| assert!(matches!(error, StoreError::AttemptLost), "{error}");
-    for number in 1..1 + dice.below(4) {
+    for number in 1..=dice.below(4) {
         let most = TokenUse { output: Tokens(dice.below(40)), ..TokenUse::default() };
         let (model, given_back) = (None, Vec::new());
         let (now, asks_again) = (now(), false);
