@@ -279,3 +279,154 @@ fn elapsed(span: Duration) -> String {
         _ => format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use apflow_model::fault::{Fault, FaultCode};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const WIDE: Size = Size { columns: 200, rows: 24 };
+    const NOON: &str = "2026-01-31T12:00:00Z";
+
+    /// A job of tasks that wait, the second below the first.
+    fn job(references: &[&str]) -> Job {
+        let id = |index: usize| format!("t_000000000000{index}");
+        let task = |(index, reference): (usize, &&str)| {
+            json!({
+                "id": id(index), "job_id": "j_0000000000000", "reference": reference,
+                "name": null, "executor": "noop_executor", "state": "blocked",
+                "parent": (index == 1).then(|| id(0)), "dependencies": [], "priority": 2,
+                "run_at": NOON, "deadline": null, "concurrency": null, "created_at": NOON,
+                "started_at": null, "ended_at": null, "cancel_at": null, "allow": null,
+                "max_attempts": 3, "output": null, "fault": null, "usage": {}, "attempts": [],
+            })
+        };
+        let tasks: Vec<Value> = references.iter().enumerate().map(task).collect();
+        let job = json!({
+            "id": "j_0000000000000", "name": "report", "state": "pending", "principal": "operator",
+            "created_at": NOON, "ended_at": null, "task_count": tasks.len(), "tasks": tasks,
+        });
+        serde_json::from_value(job).unwrap()
+    }
+
+    fn at(seconds: u64) -> Timestamp {
+        let noon: Timestamp = serde_json::from_value(json!(NOON)).unwrap();
+        noon.after(Duration::from_secs(seconds))
+    }
+
+    fn event(task: usize, seconds: u64, attempt: u32, what: Happening) -> Event {
+        let id = format!("t_000000000000{task}").parse().unwrap();
+        let job_id = "j_0000000000000".parse().unwrap();
+        Event { n: 1, at: at(seconds), job_id, task_id: Some(id), attempt, what }
+    }
+
+    fn moved(task: usize, seconds: u64, attempt: u32, state: TaskState) -> Event {
+        event(task, seconds, attempt, Happening::State { state, fault: None })
+    }
+
+    fn texts(live: &Live, seconds: u64, size: Size) -> Vec<String> {
+        live.lines(at(seconds), size).into_iter().map(|line| line.text).collect()
+    }
+
+    #[test]
+    fn a_job_is_drawn_with_what_each_task_does() {
+        let mut live = Live::new(&job(&["fetch", "parse", "send"]));
+        assert!(!live.take(&moved(0, 1, 1, TaskState::Running)));
+        assert!(live.take(&moved(0, 3, 1, TaskState::Completed)), "it has a receipt now");
+        live.take(&moved(1, 3, 2, TaskState::Running));
+        let message = "half\nof \x1b[2Jit".to_owned();
+        live.take(&event(1, 4, 2, Happening::Progress { fraction: 0.5, message }));
+        let lines = live.lines(at(65), WIDE);
+        let texts: Vec<_> = lines.iter().map(|line| line.text.as_str()).collect();
+        assert_eq!(
+            texts,
+            [
+                "report j_0000000000000  ███░░░░░░░ 1/3  1:05",
+                "├─ fetch     ✓ completed (1/3)   2.0 s",
+                "│  └─ parse  ▸ running (2/3)      1:02  █████░░░░░   50 %    half of \u{fffd}[2Jit",
+                "└─ send      · blocked",
+            ]
+        );
+        let marks: Vec<_> = lines.iter().map(|line| &line.text[line.mark.clone()]).collect();
+        assert_eq!(marks, ["", "✓ completed (1/3)", "▸ running (2/3)", "· blocked"]);
+        assert_eq!(lines[2].colour, Colour::Cyan);
+    }
+
+    #[test]
+    fn an_attempt_begins_anew_and_its_fault_is_shown_until_then() {
+        let mut live = Live::new(&job(&["fetch"]));
+        live.take(&moved(0, 0, 1, TaskState::Running));
+        let progress = Happening::Progress { fraction: 0.9, message: "nearly".to_owned() };
+        live.take(&event(0, 1, 1, progress));
+        let fault = Some(Fault::new(FaultCode::Trapped, "it broke"));
+        let what = Happening::State { state: TaskState::Scheduled, fault };
+        assert!(live.take(&event(0, 2, 1, what)));
+        let waits = texts(&live, 9, WIDE);
+        assert!(waits[1].starts_with("└─ fetch  · scheduled (1/3)  2.0 s"), "{waits:?}");
+        assert!(waits[1].ends_with("it broke"), "{waits:?}");
+        live.take(&moved(0, 10, 2, TaskState::Running));
+        let line = &texts(&live, 14, WIDE)[1];
+        assert_eq!(line, "└─ fetch  ▸ running (2/3)  4.0 s");
+    }
+
+    #[test]
+    fn what_the_terminal_has_no_rows_for_is_counted() {
+        let references = ["a", "b", "c", "d", "e", "f"];
+        let mut live = Live::new(&job(&references));
+        for (task, end) in [(0, 5), (2, 9), (4, 7)] {
+            live.take(&moved(task, 1, 1, TaskState::Running));
+            live.take(&moved(task, end, 1, TaskState::Completed));
+        }
+        live.take(&moved(5, 1, 1, TaskState::Running));
+        // A head, two tasks, the rest, and the line of the cursor.
+        let lines = texts(&live, 10, Size { columns: 80, rows: 5 });
+        let first: Vec<_> = lines[1..3].iter().map(|line| &line[..1]).collect();
+        assert_eq!(first, ["c", "f"], "what runs, and the newest end");
+        assert_eq!(lines[3..], ["… 4 more: 2 blocked, 2 completed"]);
+        let lines = texts(&live, 10, Size { columns: 80, rows: 8 });
+        assert_eq!(lines.len(), 7, "there is room for all");
+        for rows in 0..10 {
+            for columns in [0, 1, 20] {
+                let lines = texts(&live, 10, Size { columns, rows });
+                assert!(lines.len() < rows.max(1), "{rows} rows: {lines:?}");
+                let widest = lines.iter().map(|line| line.chars().count()).max();
+                assert!(widest.unwrap_or(0) <= columns.max(1), "{columns} columns: {lines:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_tokens_of_receipts_are_shown_and_added_up() {
+        let mut job = job(&["ask", "ask again"]);
+        let mut live = Live::new(&job);
+        for task in &mut job.tasks {
+            task.usage = Usage { tokens_input: 100, tokens_output: 23, ..Usage::default() };
+        }
+        live.look(&job);
+        let lines = texts(&live, 1, WIDE);
+        assert!(lines[0].ends_with("0/2  1.0 s  246 tokens"), "{lines:?}");
+        assert!(lines[1].ends_with("123 tokens"), "{lines:?}");
+    }
+
+    #[test]
+    fn what_is_said_names_its_task_where_there_are_several() {
+        let first = event(0, 0, 1, Happening::CacheMiss).task_id;
+        assert_eq!(Live::new(&job(&["a"])).said_by(first, "x\ny"), "x\ny");
+        assert_eq!(Live::new(&job(&["a", "b"])).said_by(first, "x\ny"), "a x\na y");
+    }
+
+    #[test]
+    fn a_bar_is_full_at_the_end_only() {
+        let filled = |fraction| (0..BAR_CELLS).filter(|cell| is_filled(*cell, fraction)).count();
+        assert_eq!([0.0, 0.04, 0.05, 0.5, 0.94, 1.0].map(filled), [0, 0, 1, 5, 9, 10]);
+        assert_eq!(bar(99), "██████████");
+    }
+
+    #[test]
+    fn time_is_shown_as_a_clock_shows_it() {
+        let shown = |ms| elapsed(Duration::from_millis(ms));
+        assert_eq!([0, 1_250, 60_000, 3_725_000].map(shown), ["0.0 s", "1.2 s", "1:00", "1:02:05"]);
+    }
+}
