@@ -164,6 +164,7 @@ impl Verb {
         let body = match self.name {
             "jobs.submit" | "run.task" => small(),
             "run.parallel" => json!({ "tasks": [small()] }),
+            "jobs.purge_before" => json!({ "before": "2020-01-01T00:00:00Z" }),
             "schedules.put" => schedule(),
             "tokens.create" => json!({ "name": "another", "role": "nobody" }),
             "tokens.revoke_jwt" => {

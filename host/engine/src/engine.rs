@@ -38,9 +38,6 @@ use crate::registry::Registry;
 use crate::remembered::Remembered;
 use crate::stage::Drain;
 
-/// How often a waiting caller looks a job up, in case it missed the news of its end.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
-
 /// What an engine is made with.
 pub struct Settings {
     /// Which host this is, for people.
@@ -226,35 +223,6 @@ impl Engine {
         };
         filter.principal = principal;
         Ok(self.store.list_jobs(&filter, before, limit).await?)
-    }
-
-    /// Waits until a job has ended, or until this host runs nothing any more.
-    ///
-    /// None when there is no such job that is seen.
-    ///
-    /// # Errors
-    ///
-    /// [`EngineError::Store`] when the database fails.
-    pub async fn wait(&self, id: JobId, visible: Visible<'_>) -> Result<Option<Job>, EngineError> {
-        if !self.sees_job(id, visible).await? {
-            return Ok(None);
-        }
-        let end = self.hub.end_of(id);
-        loop {
-            // From here on the end is heard, so none slips by between the look and the wait.
-            let ended = end.bell.notified();
-            match self.store.job_state(id).await? {
-                None => return Ok(None),
-                Some(state) if state.is_end() => break,
-                Some(_) => {}
-            }
-            tokio::select! {
-                () = ended => break,
-                () = tokio::time::sleep(LOOK_AGAIN) => {}
-                () = self.drain.over() => break,
-            }
-        }
-        Ok(self.store.find_job(id).await?)
     }
 
     /// Lists the breakers that are open or have counted failures, by key.

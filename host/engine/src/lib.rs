@@ -62,6 +62,7 @@ mod tools;
 mod unstored;
 mod upload;
 mod visible;
+mod wait;
 mod watch;
 mod window;
 mod workplace;

@@ -28,6 +28,13 @@ pub(crate) struct ReadyPlugin {
 }
 
 impl ReadyPlugin {
+    /// Whether a task of it can do something that is seen outside of the host before it has ended,
+    /// by itself or by what takes its place.
+    pub(crate) fn acts_outside(&self) -> bool {
+        let has_fallback = self.plugin.tool.as_ref().is_some_and(|tool| tool.fallback.is_some());
+        has_fallback || self.plugin.manifest.capabilities.reach_outside()
+    }
+
     pub(crate) fn new(plugin: Plugin, program: Linked) -> Result<Self, EngineError> {
         let name = &plugin.manifest.name;
         let input = schema::compile(name, "input", &plugin.descriptor.input_schema)?;

@@ -159,7 +159,8 @@ impl Engine {
             grants: schedule.grants.clone(),
             hops,
         };
-        self.checked(job).await.map_err(|error| error.below("/job"))
+        let checked = self.checked(job).await.map_err(|error| error.below("/job"))?;
+        Ok(checked.job)
     }
 
     /// What a tick is recorded as: its schedule submits in the name of who made it.

@@ -46,6 +46,22 @@ pub struct Submission {
     pub is_replayed: bool,
 }
 
+/// When the caller is told that a job was taken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// Once it is stored.
+    AtOnce,
+    /// Once it has ended, or was synced.
+    AtItsEnd,
+}
+
+/// A job that may be stored.
+pub(crate) struct Checked {
+    pub(crate) job: NewJob,
+    /// Whether others may see something of what its tasks do before they have ended.
+    acts_outside: bool,
+}
+
 impl Engine {
     /// Takes a job in. When this returns, the job survives a crash.
     ///
@@ -58,15 +74,22 @@ impl Engine {
     /// [`EngineError::TooManyTasks`] while too many others have not ended, [`EngineError::Busy`],
     /// [`EngineError::Draining`] and [`EngineError::Store`]. Nothing is stored then.
     pub async fn submit(self: &Arc<Self>, submission: NewSubmission) -> Result<Job, EngineError> {
-        self.submit_new(submission).instrument(span()).await
+        self.submit_new(submission, Told::AtOnce).instrument(span()).await
     }
 
-    async fn submit_new(self: &Arc<Self>, submission: NewSubmission) -> Result<Job, EngineError> {
+    pub(crate) async fn submit_new(
+        self: &Arc<Self>,
+        submission: NewSubmission,
+        told: Told,
+    ) -> Result<Job, EngineError> {
         self.admit_jobs()?;
-        let job = self.checked(submission).await?;
+        let Checked { job, acts_outside } = self.checked(submission).await?;
         self.count_tasks(&job.spec)?;
-        let begun = Instant::now();
-        let stored = self.store.submit(job, self.now()).await;
+        let (begun, now) = (Instant::now(), self.now());
+        let stored = match told {
+            Told::AtItsEnd if !acts_outside => self.store.submit_until_ended(job, now).await,
+            Told::AtItsEnd | Told::AtOnce => self.store.submit(job, now).await,
+        };
         let job = stored.map_err(EngineError::of_submission)?;
         self.metrics.submit.took(begun.elapsed());
         Ok(job)
@@ -111,7 +134,7 @@ impl Engine {
             return self.replay(id).await;
         }
         self.admit_jobs()?;
-        let job = self.checked(submission).await?;
+        let Checked { job, .. } = self.checked(submission).await?;
         self.count_tasks(&job.spec)?;
         let begun = Instant::now();
         match self.store.submit_once(job, once, now).await.map_err(conflict)? {
@@ -135,7 +158,7 @@ impl Engine {
     pub(crate) async fn checked(
         self: &Arc<Self>,
         submission: NewSubmission,
-    ) -> Result<NewJob, EngineError> {
+    ) -> Result<Checked, EngineError> {
         let is_forest = submission.job.get("tasks").is_some();
         submission.hops.admit(self.store.host()).map_err(EngineError::JobLoop)?;
         let mut spec = JobSpec::parse(submission.job).map_err(EngineError::InvalidJob)?;
@@ -160,7 +183,8 @@ impl Engine {
             grants::check(&submission.grants, &asked)?;
         }
         let NewSubmission { principal, grants, .. } = submission;
-        Ok(NewJob { spec, principal: principal.name, grants })
+        let acts_outside = plugins.values().any(|ready| ready.acts_outside());
+        Ok(Checked { job: NewJob { spec, principal: principal.name, grants }, acts_outside })
     }
 
     /// Refuses a `$file` that names no file that is seen, or that its plugin could not read.
@@ -217,7 +241,7 @@ impl Engine {
 }
 
 /// The span of a submission. The store records its job once it has an id.
-fn span() -> Span {
+pub(crate) fn span() -> Span {
     tracing::info_span!(target: TARGET, "submit", job = Empty)
 }
 

@@ -14,7 +14,7 @@ use apflow_model::id::{JobId, TaskId};
 use apflow_model::job::Task;
 use apflow_model::state::{JobState, TaskState};
 
-use crate::connection::{Connection, Row, query};
+use crate::connection::{Connection, Query, Row, query};
 use crate::dependents;
 use crate::dialect::{Sql, sql};
 use crate::error::StoreError;
@@ -332,17 +332,18 @@ fn read_pending(row: &Row) -> Result<PendingApproval, StoreError> {
     })
 }
 
-/// Says of the tasks of a job what somebody was asked to approve.
-pub(crate) async fn of_job(
-    connection: &mut Connection<'_>,
-    job: JobId,
-    tasks: &mut [Task],
-) -> Result<(), StoreError> {
+/// What somebody was asked to approve of a job.
+pub(crate) fn of_job(job: JobId) -> Query {
     const SQL: &str = "SELECT approval.* FROM task JOIN approval ON approval.task_id = task.id \
                        WHERE task.job_id = $1 ORDER BY approval.asked_at, approval.tool";
+    query(SQL).bind(job.0)
+}
+
+/// Says of the tasks of a job what somebody was asked to approve, by the rows of [`of_job`].
+pub(crate) fn tell_all(tasks: &mut [Task], rows: &[Row]) -> Result<(), StoreError> {
     let mut of_tasks = HashMap::<TaskId, Vec<Approval>>::new();
-    for row in query(SQL).bind(job.0).fetch_all(connection).await? {
-        let (task, approval) = read(&row)?;
+    for row in rows {
+        let (task, approval) = read(row)?;
         of_tasks.entry(task).or_default().push(approval);
     }
     for task in tasks {

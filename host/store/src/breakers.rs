@@ -11,7 +11,7 @@ use apflow_model::clock::Timestamp;
 use apflow_model::job::{HeldBy, Task};
 use apflow_model::state::TaskState;
 
-use crate::connection::{Connection, Row, query};
+use crate::connection::{Connection, Query, Row, query};
 use crate::dialect::{Sql, sql};
 use crate::error::StoreError;
 use crate::row;
@@ -362,24 +362,27 @@ pub(crate) struct HeldExecutor {
 pub(crate) async fn held_executors(
     connection: &mut Connection<'_>,
 ) -> Result<Vec<HeldExecutor>, StoreError> {
+    read_held(&of_executors().fetch_all(connection).await?)
+}
+
+/// The breakers of executors that are not closed.
+pub(crate) fn of_executors() -> Query {
+    query(SHOW_HELD)
+}
+
+fn read_held(rows: &[Row]) -> Result<Vec<HeldExecutor>, StoreError> {
     let read = |row: &Row| {
         let key: &str = row::column(row, "key")?;
         let name = key.strip_prefix(BreakerKey::EXECUTOR).unwrap_or_default().to_owned();
         let probes_max = row::number(row, "probes_max")?;
         Ok(HeldExecutor { name, until: row::moment(row, "open_until")?, probes_max })
     };
-    query(SHOW_HELD).fetch_all(connection).await?.iter().map(read).collect()
+    rows.iter().map(read).collect()
 }
 
-/// Says of ready tasks which breaker holds them back.
-pub(crate) async fn explain(
-    connection: &mut Connection<'_>,
-    tasks: &mut [Task],
-) -> Result<(), StoreError> {
-    if tasks.iter().all(|task| task.state != TaskState::Ready) {
-        return Ok(());
-    }
-    for HeldExecutor { name, until, .. } in held_executors(connection).await? {
+/// Says of ready tasks which breaker holds them back, by the rows of [`of_executors`].
+pub(crate) fn explain(tasks: &mut [Task], held: &[Row]) -> Result<(), StoreError> {
+    for HeldExecutor { name, until, .. } in read_held(held)? {
         let of_it = |task: &&mut Task| task.state == TaskState::Ready && task.executor == name;
         for task in tasks.iter_mut().filter(of_it) {
             let breaker = BreakerKey::Executor(name.clone());

@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 use crate::approvals;
 use crate::attempts::{End, Ending};
 use crate::breakers;
-use crate::connection::{Connection, query};
+use crate::connection::{Connection, Query, Row, query};
 use crate::deadlines::{self, Expired};
 use crate::dialect::{Sql, sql};
 use crate::error::StoreError;
@@ -251,9 +251,13 @@ impl Write for Claim {
 
     async fn apply(&self, connection: &mut Connection<'_>) -> Result<Handed, StoreError> {
         let (now, free) = (self.places.now(), self.places.free());
+        let mut rounds = self.rounds.lock().await;
         let look = query(LOOK).bind(self.session.0).bind(now.unix_ms());
+        let [lanes, heads] = lanes::look(rounds.after, free);
+        let [look, lanes, heads] = Query::fetch_each([look, lanes, heads], connection).await?;
+        let look = look.first().ok_or(sqlx::Error::RowNotFound)?;
         let (is_held, deadline, run_at, is_ready, is_guarded, is_ruled, needs_approval): Look =
-            look.read_one(connection).await?;
+            look.read()?;
         if !is_held {
             return Err(StoreError::SessionLost);
         }
@@ -289,8 +293,9 @@ impl Write for Claim {
         }
         // What has just become ready was not looked at.
         let is_gated = needs_approval || heeded.is_gated || is_late || is_due;
-        let places = (now, free);
-        self.hand_out(connection, places, &limits, is_gated, &mut handed).await?;
+        let seen = (!is_late && !is_due).then_some([lanes, heads]);
+        let hand = Hand { rounds: &mut rounds, limits: &limits, now, is_gated, seen };
+        self.hand_out(connection, hand, free, &mut handed).await?;
         if is_ruled {
             let executors = handed.tasks.iter().map(Taken::executor);
             let executors = executors.collect::<Result<Vec<_>, _>>()?;
@@ -317,50 +322,65 @@ impl Claim {
     async fn hand_out(
         &self,
         connection: &mut Connection<'_>,
-        (now, free): (Timestamp, u32),
-        limits: &Limits,
-        is_gated: bool,
+        mut hand: Hand<'_>,
+        free: u32,
         handed: &mut Handed,
     ) -> Result<(), StoreError> {
         let (mut parked, mut ready) = (0, 0_u64);
-        let mut rounds = self.rounds.lock().await;
-        let mut round = Round::from(rounds.after);
+        let mut round = Round::from(hand.rounds.after);
         loop {
             let free = free.saturating_sub(u32::try_from(handed.tasks.len()).unwrap_or(u32::MAX));
             if free == 0 || round.is_done || parked >= PARKED_PER_CLAIM_MAX {
                 handed.has_more = !round.is_done || ready > (handed.tasks.len() + parked) as u64;
                 return Ok(());
             }
-            let (mut chosen, seen) =
-                self.choose(connection, limits, (&mut *rounds, &mut round), free).await?;
+            let (mut chosen, seen) = hand.choose(connection, &mut round, free).await?;
             ready += seen;
-            if is_gated {
-                let new = approvals::park(connection, &chosen, now).await?;
+            if hand.is_gated {
+                let new = approvals::park(connection, &chosen, hand.now).await?;
                 if !new.tasks.is_empty() {
                     chosen.retain(|task| !new.tasks.contains(task));
                     parked += new.tasks.len();
                     handed.parked.extend(new.jobs);
                     events::append(connection, new.drafts).await?;
                     // Once more: their places are free again.
-                    round = Round::from(rounds.after);
+                    round = Round::from(hand.rounds.after);
                 }
             }
-            handed.tasks.extend(take::take(connection, &chosen, self.session, now).await?);
+            handed.tasks.extend(take::take(connection, &chosen, self.session, hand.now).await?);
         }
     }
+}
 
+/// How a claim hands tasks out.
+struct Hand<'a> {
+    rounds: &'a mut Rounds,
+    limits: &'a Limits,
+    now: Timestamp,
+    /// Whether a task may have to be approved before it runs.
+    is_gated: bool,
+    /// What [`lanes::look`] has found already.
+    seen: Option<[Vec<Row>; 2]>,
+}
+
+impl Hand<'_> {
     /// Chooses ready tasks of the next lanes of a round, and counts all that are ready in these.
     async fn choose(
-        &self,
+        &mut self,
         connection: &mut Connection<'_>,
-        limits: &Limits,
-        (rounds, round): (&mut Rounds, &mut Round),
+        round: &mut Round,
         free: u32,
     ) -> Result<(Vec<i64>, u64), StoreError> {
-        let (ready, running) = lanes::next(connection, round).await?;
+        let [lanes, heads] = match self.seen.take() {
+            Some(seen) => seen,
+            None => Query::fetch_each(lanes::look(round.after, free), connection).await?,
+        };
+        let (ready, running) = lanes::next(&lanes, round)?;
+        let mut heads = lanes::read_heads(&heads)?;
         let seen_ready = ready.iter().map(|lane| lane.tasks).sum();
-        rounds.after = round.after;
-        let mut division = Division::new(free, limits, &ready, &running, &mut rounds.turns);
+        self.rounds.after = round.after;
+        let turns = &mut self.rounds.turns;
+        let mut division = Division::new(free, self.limits, &ready, &running, turns);
         let mut seen = HashSet::new();
         loop {
             // Half of what is seen at first may be of use. Of a lane that is asked for again, all is
@@ -372,6 +392,11 @@ impl Claim {
             if again.is_empty() && first.is_empty() {
                 let chosen = division.given().into_iter().map(|task| task.0).collect();
                 return Ok((chosen, seen_ready));
+            }
+            let (known, first): (Vec<_>, Vec<_>) =
+                first.into_iter().partition(|lane| heads.contains_key(lane));
+            for lane in known {
+                division.know(lane, heads.remove(&lane).unwrap_or_default(), true);
             }
             let count = u32::try_from(first.len()).unwrap_or(u32::MAX).max(1);
             let depth = free.saturating_mul(2).div_ceil(count).min(free);

@@ -76,7 +76,7 @@ pub(crate) async fn probe(link: &mut Link) -> Result<(), StoreError> {
 }
 
 async fn try_to_probe(link: &mut Link) -> Result<(), StoreError> {
-    link.begin().await?.run(PROBE).await?;
+    link.begin(true).await?.run(PROBE).await?;
     link.commit(false).await
 }
 
@@ -98,7 +98,9 @@ async fn try_to_commit(
     way: Way,
 ) -> Result<bool, StoreError> {
     let hints = batch.iter().any(|write| write.turn().is_news());
-    let mut connection = link.begin().await?;
+    // A claim needs the disk no more than what it joins: lost with the power, it is made again.
+    let is_synced = is_due || batch.iter().any(|write| write.is_synced());
+    let mut connection = link.begin(is_synced).await?;
     if let Way::Apart = way {
         // What one of them left to be run would fail in another's turn.
         connection.hurry().await?;

@@ -9,13 +9,15 @@ use std::io;
 use std::ops::DerefMut;
 use std::time::Duration;
 
+use futures_util::TryStreamExt;
 use sqlx::postgres::{PgConnection, PgPool, PgRow};
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
 use sqlx::{
-    Arguments as _, AssertSqlSafe, Connection as _, Database, Encode, FromRow, Postgres,
-    SqlSafeStr, SqlStr, Sqlite, Transaction, Type,
+    AssertSqlSafe, Connection as _, Database, Encode, Executor as _, FromRow, Postgres, SqlSafeStr,
+    SqlStr, Sqlite, Transaction, Type,
 };
 
+use crate::argument::{self, Argument};
 use crate::dialect::{BEGIN_SNAPSHOT, HINT_CHANNEL, Sql};
 use crate::error::StoreError;
 use crate::failpoint;
@@ -100,6 +102,13 @@ impl Connection<'_> {
         };
         failpoint::pass();
         ran
+    }
+
+    /// Runs a statement on a file that does its work when it is prepared, and not when one that was
+    /// prepared is run again, as `PRAGMA synchronous` does.
+    pub(crate) async fn run_anew(&mut self, sql: &'static str) -> Result<(), sqlx::Error> {
+        let Self::Sqlite(file) = self else { return Ok(()) };
+        sqlx::raw_sql(sql).execute(file.own()).await.map(drop)
     }
 
     /// Runs what waits for the next statement, and lets nothing wait from now on.
@@ -195,6 +204,15 @@ impl Readers {
         Ok(self.fetch_optional(query).await?.as_ref().map(Row::read).transpose()?)
     }
 
+    /// Reads the rows of each of several statements, as of one moment.
+    pub(crate) async fn fetch_each<const N: usize>(
+        &self,
+        all: [Query; N],
+    ) -> Result<[Vec<Row>; N], StoreError> {
+        let mut snapshot = self.snapshot().await?;
+        Ok(Query::fetch_each(all, &mut snapshot.connection()).await?)
+    }
+
     /// Begins reads that all see the same moment.
     pub(crate) async fn snapshot(&self) -> Result<Snapshot, StoreError> {
         let begun = match self {
@@ -232,21 +250,14 @@ pub(crate) trait Columns:
 
 impl<T> Columns for T where T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> {}
 
-/// A value for a statement.
-#[derive(Debug, Clone)]
-pub(crate) enum Argument {
-    Number(Option<i64>),
-    Text(Option<String>),
-    Bytes(Vec<u8>),
-    Truth(bool),
-}
-
 /// A statement and its arguments.
 #[must_use]
 #[derive(Debug)]
 pub(crate) struct Query {
     text: Text,
     arguments: Vec<Argument>,
+    /// How many statements it is.
+    statements: usize,
 }
 
 #[derive(Debug)]
@@ -268,13 +279,13 @@ impl Text {
 
 /// A statement that is always the same.
 pub(crate) fn query(sql: impl Into<Sql>) -> Query {
-    Query { text: Text::Fixed(sql.into()), arguments: Vec::new() }
+    Query { text: Text::Fixed(sql.into()), arguments: Vec::new(), statements: 1 }
 }
 
 impl Query {
     /// Begins a statement that is put together, the same for both databases.
     pub(crate) fn build(start: &'static str) -> Self {
-        Self { text: Text::Built(start.to_owned()), arguments: Vec::new() }
+        Self { text: Text::Built(start.to_owned()), arguments: Vec::new(), statements: 1 }
     }
 
     /// Asks how a file would go about a statement that was put together.
@@ -328,6 +339,7 @@ impl Query {
         }
         self.text = Text::Built(text);
         self.arguments.extend(next.arguments);
+        self.statements += next.statements;
         self
     }
 
@@ -389,6 +401,42 @@ impl Query {
         }
     }
 
+    /// Reads the rows of each of several statements, on a file in one turn.
+    pub(crate) async fn fetch_each<const N: usize>(
+        all: [Self; N],
+        on: &mut Connection<'_>,
+    ) -> Result<[Vec<Row>; N], sqlx::Error> {
+        let mut each = [const { Vec::new() }; N];
+        let Either::Sqlite(file) = on else {
+            for (rows, one) in each.iter_mut().zip(all) {
+                *rows = one.fetch_all(on).await?;
+            }
+            return Ok(each);
+        };
+        failpoint::pass();
+        let waiting = file.waiting();
+        let mut before = waiting.as_ref().map_or(0, |waiting| waiting.statements);
+        let all = waiting.into_iter().chain(all).reduce(Self::then);
+        let Some(all) = all else { return Ok(each) };
+        let (sql, arguments) = all.parts::<Sqlite>(|sql| sql.sqlite)?;
+        let mut answers = file.own().fetch_many(sqlx::query_with(sql, arguments));
+        let mut own = each.iter_mut().peekable();
+        while let Some(answer) = answers.try_next().await? {
+            match answer {
+                sqlx::Either::Left(_) if before > 0 => before -= 1,
+                // The end of a statement.
+                sqlx::Either::Left(_) => drop(own.next()),
+                sqlx::Either::Right(row) => {
+                    if let Some(rows) = own.peek_mut().filter(|_| before == 0) {
+                        rows.push(Row::Sqlite(row));
+                    }
+                }
+            }
+        }
+        drop((own, answers));
+        Ok(each)
+    }
+
     /// Reads a row, if there is one.
     pub(crate) async fn fetch_optional(
         self,
@@ -437,70 +485,6 @@ impl Query {
             // Safe: its parts are fixed, and all that varies is an argument.
             Text::Built(text) => AssertSqlSafe(text).into_sql_str(),
         };
-        let mut arguments = D::Arguments::default();
-        for argument in self.arguments {
-            let added = match argument {
-                Argument::Number(number) => arguments.add(number),
-                Argument::Text(text) => arguments.add(text),
-                Argument::Bytes(bytes) => arguments.add(bytes),
-                Argument::Truth(truth) => arguments.add(truth),
-            };
-            added.map_err(sqlx::Error::Encode)?;
-        }
-        Ok((text, arguments))
-    }
-}
-
-impl From<i64> for Argument {
-    fn from(number: i64) -> Self {
-        Self::Number(Some(number))
-    }
-}
-
-impl From<Option<i64>> for Argument {
-    fn from(number: Option<i64>) -> Self {
-        Self::Number(number)
-    }
-}
-
-impl From<Option<String>> for Argument {
-    fn from(text: Option<String>) -> Self {
-        Self::Text(text)
-    }
-}
-
-impl From<u32> for Argument {
-    fn from(number: u32) -> Self {
-        Self::Number(Some(number.into()))
-    }
-}
-
-impl From<&str> for Argument {
-    fn from(text: &str) -> Self {
-        Self::Text(Some(text.to_owned()))
-    }
-}
-
-impl From<&String> for Argument {
-    fn from(text: &String) -> Self {
-        Self::Text(Some(text.clone()))
-    }
-}
-
-impl From<String> for Argument {
-    fn from(text: String) -> Self {
-        Self::Text(Some(text))
-    }
-}
-
-impl From<&[u8]> for Argument {
-    fn from(bytes: &[u8]) -> Self {
-        Self::Bytes(bytes.to_owned())
-    }
-}
-
-impl From<bool> for Argument {
-    fn from(truth: bool) -> Self {
-        Self::Truth(truth)
+        Ok((text, argument::bound::<D>(self.arguments)?))
     }
 }

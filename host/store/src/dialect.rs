@@ -45,6 +45,19 @@ pub(crate) const BEGIN: Sql = Sql {
     postgres: "BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock(107135382613879)",
 };
 
+/// Begins a change as [`BEGIN`] does, whose commit does not wait for the disk. On a file it is
+/// [`sync_of_file`] that says so.
+pub(crate) const BEGIN_UNSYNCED: Sql = Sql {
+    sqlite: BEGIN.sqlite,
+    postgres: "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit TO off; \
+               SELECT pg_advisory_xact_lock(107135382613879)",
+};
+
+/// Says whether all commits to a file from now on wait for the disk.
+pub(crate) const fn sync_of_file(is_synced: bool) -> &'static str {
+    if is_synced { "PRAGMA synchronous = FULL" } else { "PRAGMA synchronous = NORMAL" }
+}
+
 /// Begins reads that all see the same moment.
 pub(crate) const BEGIN_SNAPSHOT: Sql =
     Sql { sqlite: "BEGIN", postgres: "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY" };
@@ -65,6 +78,26 @@ pub(crate) const FIRST_OF_LANES: Sql = Sql {
       SELECT lane_id, priority, run_at, id FROM task \
       WHERE lane_id = CAST(wanted.value AS BIGINT) AND state = 2 \
       ORDER BY priority, run_at, id LIMIT $2) AS head",
+};
+
+/// The first `$3` ready tasks of each of the first `$2` lanes after `$1` that have some, as
+/// [`FIRST_OF_LANES`] finds them.
+pub(crate) const FIRST_OF_READY: Sql = Sql {
+    sqlite: "\
+    SELECT head.lane_id, head.priority, head.run_at, head.id \
+    FROM (SELECT lane_id FROM tally WHERE state = 2 AND lane_id > $1 \
+          ORDER BY lane_id LIMIT $2) AS wanted \
+    JOIN task AS head ON head.id IN ( \
+      SELECT id FROM task WHERE lane_id = wanted.lane_id AND state = 2 \
+      ORDER BY priority, run_at, id LIMIT $3)",
+    postgres: "\
+    SELECT head.lane_id, head.priority, head.run_at, head.id \
+    FROM (SELECT lane_id FROM tally WHERE state = 2 AND lane_id > $1 \
+          ORDER BY lane_id LIMIT $2) AS wanted \
+    CROSS JOIN LATERAL ( \
+      SELECT lane_id, priority, run_at, id FROM task \
+      WHERE lane_id = wanted.lane_id AND state = 2 \
+      ORDER BY priority, run_at, id LIMIT $3) AS head",
 };
 
 /// A number for a process that makes ids, which no other has that makes some at the same time. Two

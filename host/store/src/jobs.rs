@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use tracing::field::display;
 
 use crate::admission::{self, Newcomer};
+use crate::approvals;
 use crate::breakers;
 use crate::chain;
 use crate::connection::{Connection, Query, Row, query};
@@ -27,6 +28,7 @@ use crate::lanes;
 use crate::row;
 use crate::store::Store;
 use crate::tasks;
+use crate::uploads;
 use crate::write::{Answers, Turn, WriteGroup};
 
 /// The most jobs one page holds.
@@ -162,14 +164,15 @@ impl Store {
     pub async fn find_job(&self, id: JobId) -> Result<Option<Job>, StoreError> {
         // One read transaction: a settlement in between would show a task's end without its
         // job's.
-        let mut snapshot = self.readers().snapshot().await?;
-        let mut snapshot = snapshot.connection();
         let find = query("SELECT * FROM job WHERE id = $1 AND purged_at IS NULL").bind(id.0);
-        let found = find.fetch_optional(&mut snapshot).await?;
-        let Some(found) = found else { return Ok(None) };
-        let mut job = read(&found)?;
-        job.tasks = tasks::of_job(&mut snapshot, id).await?;
-        breakers::explain(&mut snapshot, &mut job.tasks).await?;
+        let [tasks, edges, attempts] = tasks::of_job(id);
+        let all = [find, tasks, edges, attempts, approvals::of_job(id), breakers::of_executors()];
+        let [found, tasks, edges, attempts, asked, held] = self.readers().fetch_each(all).await?;
+        let Some(found) = found.first() else { return Ok(None) };
+        let mut job = read(found)?;
+        job.tasks = tasks::read_all(&tasks, &edges, &attempts)?;
+        approvals::tell_all(&mut job.tasks, &asked)?;
+        breakers::explain(&mut job.tasks, &held)?;
         Ok(Some(job))
     }
 
@@ -259,6 +262,8 @@ fn read(row: &Row) -> Result<Job, StoreError> {
 /// has little to do, and can store many jobs at once.
 pub(crate) struct Submit {
     /// None for a job without a key.
+    /// Whether it is on the disk once it is answered.
+    pub(crate) is_synced: bool,
     wanted: Option<Wanted>,
     newcomer: Newcomer,
     job: String,
@@ -301,6 +306,7 @@ fn plan(
     let job = (id.0, name, &new.principal, state.name(), grants, count, now.unix_ms(), hops, role);
     let principal = new.principal.clone();
     let rows = Submit {
+        is_synced: true,
         wanted: None,
         newcomer: Newcomer { admission, principal, tasks: count as u64 },
         job: row::text(&job)?,
@@ -441,22 +447,6 @@ const INSERT_DEPENDENCIES: Sql = sql!(
     ROWS
 );
 
-/// One that was removed meanwhile is left out: the attempt says that it is gone.
-const INSERT_UPLOADS: Sql = sql!(
-    "\
-    INSERT INTO task_upload (task_id, upload_id) \
-    SELECT CAST(value->>0 AS BIGINT), CAST(value->>1 AS BIGINT) FROM ",
-    ROWS,
-    " AS named WHERE EXISTS (SELECT 1 FROM upload WHERE id = CAST(value->>1 AS BIGINT))"
-);
-
-const USE_UPLOADS: Sql = sql!(
-    "\
-    UPDATE upload SET used_at = CAST(named.value->>2 AS BIGINT) FROM ",
-    ROWS,
-    " AS named WHERE upload.id = CAST(named.value->>1 AS BIGINT)"
-);
-
 impl WriteGroup for Submit {
     /// The job that is stored already under its key. None when this one was stored.
     type Output = Option<JobId>;
@@ -465,6 +455,10 @@ impl WriteGroup for Submit {
 
     fn is_change(earlier: &Option<JobId>) -> bool {
         earlier.is_none()
+    }
+
+    fn is_synced(&self) -> bool {
+        self.is_synced
     }
 
     async fn apply_group(
@@ -486,14 +480,14 @@ impl WriteGroup for Submit {
         let new: Vec<_> =
             writes.iter().zip(&answers).filter(is_new).map(|(rows, _)| rows).collect();
         let array = |of: fn(&Self) -> &str| row::array(new.iter().map(|rows| of(rows)));
-        let uploads = array(|rows| &rows.uploads);
+        let named = array(|rows| &rows.uploads);
         let inserts = [
             (INSERT_JOBS, array(|rows| &rows.job)),
             (INSERT_TASKS, array(|rows| &rows.tasks)),
             (INSERT_INPUTS, array(|rows| &rows.inputs)),
             (INSERT_DEPENDENCIES, array(|rows| &rows.dependencies)),
-            (INSERT_UPLOADS, uploads.clone()),
-            (USE_UPLOADS, uploads),
+            (uploads::NAME, named.clone()),
+            (uploads::USE, named),
             (events::INSERT, array(|rows| &rows.events)),
         ];
         for (sql, rows) in inserts {

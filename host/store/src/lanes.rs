@@ -14,8 +14,8 @@ use apflow_model::id::TaskId;
 use apflow_model::job::TaskSpec;
 use apflow_model::state::TaskState;
 
-use crate::connection::{Connection, Row, query};
-use crate::dialect::{FIRST_OF_LANES, Sql, sql};
+use crate::connection::{Connection, Query, Row, query};
+use crate::dialect::{FIRST_OF_LANES, FIRST_OF_READY, Sql, sql};
 use crate::error::StoreError;
 use crate::row;
 use crate::write::{Turn, Write};
@@ -149,6 +149,9 @@ impl Round {
     }
 }
 
+/// Of how many lanes the first ready tasks are looked for at once with them: mostly there are no more.
+const LANES_AT_ONCE: u32 = 2;
+
 /// Every lane with running tasks, then the next of those with ready ones.
 pub(crate) const SHOW: &str = "\
     SELECT lane.id, lane.principal, lane.executor, lane.key, lane.key_max, tally.state, tally.n \
@@ -159,17 +162,21 @@ pub(crate) const SHOW: &str = "\
           ORDER BY lane_id LIMIT $2) AS ready \
     JOIN lane ON lane.id = ready.lane_id";
 
-/// The next lanes of a round with ready tasks, and all with running ones.
-pub(crate) async fn next(
-    connection: &mut Connection<'_>,
-    round: &mut Round,
-) -> Result<(Vec<Lane>, Vec<Lane>), StoreError> {
-    let rows = query(SHOW).bind(round.after).bind(LANES_TOGETHER_MAX).fetch_all(connection).await?;
+/// The lanes after `after` that have ready tasks, all that have running ones, and of the first few
+/// the first `depth` ready tasks.
+pub(crate) fn look(after: i64, depth: u32) -> [Query; 2] {
+    let lanes = query(SHOW).bind(after).bind(LANES_TOGETHER_MAX);
+    [lanes, query(FIRST_OF_READY).bind(after).bind(LANES_AT_ONCE).bind(depth)]
+}
+
+/// The next lanes of a round with ready tasks, and all with running ones, of those that
+/// [`look`] found.
+pub(crate) fn next(rows: &[Row], round: &mut Round) -> Result<(Vec<Lane>, Vec<Lane>), StoreError> {
     let (mut ready, mut running) = (Vec::new(), Vec::new());
     for row in rows {
-        let state = row::state(&row, "state")?;
+        let state = row::state(row, "state")?;
         let list = if state == TaskState::Ready { &mut ready } else { &mut running };
-        list.push(read(&row)?);
+        list.push(read(row)?);
     }
     ready.sort_unstable_by_key(|lane| lane.id);
     round.pass(&ready);
@@ -184,8 +191,15 @@ pub(crate) async fn heads(
 ) -> Result<HashMap<i64, Vec<Head>>, StoreError> {
     let mut heads: HashMap<i64, Vec<Head>> = lanes.iter().map(|lane| (*lane, Vec::new())).collect();
     let found = query(FIRST_OF_LANES).bind(row::text(lanes)?).bind(depth);
-    let found: Vec<(i64, i64, i64, i64)> = found.read_all(connection).await?;
-    for (lane, priority, run_at, task) in found {
+    heads.extend(read_heads(&found.fetch_all(connection).await?)?);
+    Ok(heads)
+}
+
+/// Reads the ready tasks that [`look`] found, in order.
+pub(crate) fn read_heads(rows: &[Row]) -> Result<HashMap<i64, Vec<Head>>, StoreError> {
+    let mut heads: HashMap<i64, Vec<Head>> = HashMap::new();
+    for row in rows {
+        let (lane, priority, run_at, task): (i64, i64, i64, i64) = row.read()?;
         let priority = row::narrow(priority, "priority")?;
         let run_at = Timestamp::from_unix_ms(run_at);
         heads.entry(lane).or_default().push(Head { priority, run_at, task: TaskId(task) });

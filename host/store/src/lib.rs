@@ -61,10 +61,12 @@ mod commit;
 mod link;
 mod notes;
 mod standing;
+mod sync;
 mod write;
 mod writer;
 
 mod address;
+mod argument;
 mod clock;
 mod connect;
 mod connection;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::address::Address;
 use crate::connect;
 use crate::connection::{Connection, Own, Query, query};
-use crate::dialect::{BEGIN, Trouble};
+use crate::dialect::{BEGIN, BEGIN_UNSYNCED, Trouble, sync_of_file};
 use crate::error::StoreError;
 use crate::hearing::Hearing;
 
@@ -19,13 +19,15 @@ pub(crate) struct Link {
     own: Option<Own>,
     /// What waits for the next statement on a file.
     before: Option<Query>,
+    /// Whether commits to a file wait for the disk.
+    is_synced: bool,
     hearing: Arc<Hearing>,
 }
 
 impl Link {
     /// Keeps a connection that was made to `address`.
     pub(crate) fn new(address: Address, own: Own, hearing: Arc<Hearing>) -> Self {
-        Self { address, own: Some(own), before: None, hearing }
+        Self { address, own: Some(own), before: None, is_synced: true, hearing }
     }
 
     /// The connection: a new one when the last was lost.
@@ -34,34 +36,46 @@ impl Link {
     ///
     /// [`StoreError::Unavailable`] as long as none can be made.
     pub(crate) async fn connection(&mut self) -> Result<Connection<'_>, StoreError> {
-        let own = match self.own.take() {
-            Some(own) => own,
-            None => connect::writer(&self.address).await.map_err(StoreError::unreachable)?,
+        let own = if let Some(own) = self.own.take() {
+            own
+        } else {
+            self.is_synced = true;
+            connect::writer(&self.address).await.map_err(StoreError::unreachable)?
         };
         Ok(self.own.insert(own).connection_after(&mut self.before))
     }
 
     /// Begins a transaction: on a new connection when the last one turns out to be lost, since
-    /// nothing was asked of it yet.
+    /// nothing was asked of it yet. Its commit waits for the disk if it is to be synced.
     ///
     /// # Errors
     ///
     /// As [`Link::connection`], and when it cannot be begun.
-    pub(crate) async fn begin(&mut self) -> Result<Connection<'_>, StoreError> {
+    pub(crate) async fn begin(&mut self, is_synced: bool) -> Result<Connection<'_>, StoreError> {
+        let sql = if is_synced { BEGIN } else { BEGIN_UNSYNCED };
         let mut connection = self.connection().await?;
         if let Connection::Sqlite(_) = connection {
-            query(BEGIN).later(&mut connection).await?;
+            self.sync_file(is_synced).await?;
+            query(sql).later(&mut self.connection().await?).await?;
             return self.connection().await;
         }
-        let begun = connection.run(BEGIN).await.map_err(StoreError::from);
+        let begun = connection.run(sql).await.map_err(StoreError::from);
         match begun {
             Err(error) if error.trouble() == Some(Trouble::Lost) => {
                 self.lose();
-                self.connection().await?.run(BEGIN).await?;
+                self.connection().await?.run(sql).await?;
             }
             begun => begun?,
         }
         self.connection().await
+    }
+
+    async fn sync_file(&mut self, is_synced: bool) -> Result<(), StoreError> {
+        if self.is_synced != is_synced {
+            self.connection().await?.run_anew(sync_of_file(is_synced)).await?;
+            self.is_synced = is_synced;
+        }
+        Ok(())
     }
 
     /// Makes a transaction count, and with `hints` tells the other processes so in the same round

@@ -9,10 +9,10 @@ use apflow_model::job::{Attempt, Task, TaskDependency};
 use apflow_model::reference::Outcome;
 use apflow_model::usage::Usage;
 
-use crate::connection::{Connection, Row, query};
+use crate::connection::{Query, Row, query};
 use crate::error::StoreError;
 use crate::store::Store;
-use crate::{approvals, lanes, row};
+use crate::{lanes, row};
 
 /// How an attempt stands to its task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,8 +70,7 @@ impl Store {
 }
 
 const SHOW_TASKS: &str = "\
-    SELECT task.*, task_output.body, lane.key, lane.key_max, \
-           EXISTS (SELECT 1 FROM approval WHERE task_id = task.id) AS has_approvals \
+    SELECT task.*, task_output.body, lane.key, lane.key_max \
     FROM task JOIN lane ON lane.id = task.lane_id \
     LEFT JOIN task_output ON task_output.task_id = task.id \
     WHERE task.job_id = $1 ORDER BY task.id";
@@ -85,14 +84,18 @@ const SHOW_ATTEMPTS: &str = "\
     SELECT attempt.* FROM task JOIN attempt ON attempt.task_id = task.id \
     WHERE task.job_id = $1 ORDER BY attempt.task_id, attempt.n";
 
-/// Reads the tasks of a job with their dependencies, attempts and approvals, in the order they were
-/// listed.
-pub(crate) async fn of_job(
-    connection: &mut Connection<'_>,
-    job: JobId,
+/// The tasks of a job in the order they were listed, their dependencies, and their attempts.
+pub(crate) fn of_job(job: JobId) -> [Query; 3] {
+    [SHOW_TASKS, SHOW_DEPENDENCIES, SHOW_ATTEMPTS].map(|sql| query(sql).bind(job.0))
+}
+
+/// Reads the rows of [`of_job`].
+pub(crate) fn read_all(
+    tasks: &[Row],
+    edges: &[Row],
+    attempts: &[Row],
 ) -> Result<Vec<Task>, StoreError> {
-    let rows = query(SHOW_TASKS).bind(job.0).fetch_all(connection).await?;
-    let mut tasks = rows.iter().map(read_task).collect::<Result<Vec<_>, _>>()?;
+    let mut tasks = tasks.iter().map(read_task).collect::<Result<Vec<_>, _>>()?;
     let places: HashMap<i64, usize> =
         tasks.iter().enumerate().map(|(place, task)| (task.id.0, place)).collect();
     let place = |row: &Row| {
@@ -102,25 +105,16 @@ pub(crate) async fn of_job(
             .copied()
             .ok_or_else(|| StoreError::corrupt(format!("{} is gone", TaskId(id))))
     };
-    // One that is alone depends on none, as most are.
-    let edges = match tasks.len() {
-        0 | 1 => Vec::new(),
-        _ => query(SHOW_DEPENDENCIES).bind(job.0).fetch_all(connection).await?,
-    };
     for row in edges {
-        let id = TaskId(row::column(&row, "dependency_id")?);
-        let dependency = TaskDependency { id, required: row::column(&row, "required")? };
-        tasks[place(&row)?].dependencies.push(dependency);
+        let id = TaskId(row::column(row, "dependency_id")?);
+        let dependency = TaskDependency { id, required: row::column(row, "required")? };
+        tasks[place(row)?].dependencies.push(dependency);
     }
-    for row in query(SHOW_ATTEMPTS).bind(job.0).fetch_all(connection).await? {
-        let attempt = read_attempt(&row)?;
-        let task = &mut tasks[place(&row)?];
+    for row in attempts {
+        let attempt = read_attempt(row)?;
+        let task = &mut tasks[place(row)?];
         task.usage = task.usage.and(attempt.usage.unwrap_or_default());
         task.attempts.push(attempt);
-    }
-    let mut asked = rows.iter().map(|row| row::column::<bool>(row, "has_approvals"));
-    if asked.any(|has| has.unwrap_or(true)) {
-        approvals::of_job(connection, job, &mut tasks).await?;
     }
     Ok(tasks)
 }

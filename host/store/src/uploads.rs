@@ -348,6 +348,24 @@ impl Write for RemoveUpload {
     }
 }
 
+/// Notes which tasks name which uploads. One that was removed meanwhile is left out: the attempt says
+/// that it is gone.
+pub(crate) const NAME: Sql = sql!(
+    "\
+    INSERT INTO task_upload (task_id, upload_id) \
+    SELECT CAST(value->>0 AS BIGINT), CAST(value->>1 AS BIGINT) FROM ",
+    ROWS,
+    " AS named WHERE EXISTS (SELECT 1 FROM upload WHERE id = CAST(value->>1 AS BIGINT))"
+);
+
+/// Notes when uploads were last named.
+pub(crate) const USE: Sql = sql!(
+    "\
+    UPDATE upload SET used_at = CAST(named.value->>2 AS BIGINT) FROM ",
+    ROWS,
+    " AS named WHERE upload.id = CAST(named.value->>1 AS BIGINT)"
+);
+
 #[cfg(test)]
 mod tests {
     use sqlx::{AssertSqlSafe, Row as _};

@@ -76,6 +76,12 @@ pub(crate) trait Write: Send + Sync + 'static {
         Self::TURN.is_news()
     }
 
+    /// Whether it is on the disk once it is answered. Else it outlives a crash of the process all the
+    /// same, and the loss of power from the next synced commit on.
+    fn is_synced(&self) -> bool {
+        true
+    }
+
     /// Makes the change within the writer's transaction. An error undoes it; one that
     /// [is a refusal](StoreError::is_refusal) comes before anything was changed.
     fn apply(
@@ -105,6 +111,11 @@ pub(crate) trait WriteGroup: Send + Sync + Sized + 'static {
         Self::TURN.is_news()
     }
 
+    /// As [`Write::is_synced`].
+    fn is_synced(&self) -> bool {
+        true
+    }
+
     /// Makes the changes within the writer's transaction.
     ///
     /// A write that is refused before it changed anything has its own answer; the others count. An
@@ -128,6 +139,10 @@ impl<W: Write> WriteGroup for W {
 
     fn makes_work(output: &Self::Output) -> bool {
         W::makes_work(output)
+    }
+
+    fn is_synced(&self) -> bool {
+        Write::is_synced(self)
     }
 
     async fn apply_group(
@@ -155,6 +170,9 @@ pub(crate) trait Queued: Any + Send {
 
     /// How many of this kind are applied together at most.
     fn group_max(&self) -> usize;
+
+    /// Whether it must be on the disk before it is answered.
+    fn is_synced(&self) -> bool;
 
     /// Applies it together with `others`, which are of its kind, and keeps the answers.
     fn apply<'a>(
@@ -218,6 +236,10 @@ impl<W: WriteGroup> Queued for Waiting<W> {
 
     fn group_max(&self) -> usize {
         W::WRITES_PER_GROUP_MAX
+    }
+
+    fn is_synced(&self) -> bool {
+        self.write.as_ref().is_none_or(W::is_synced)
     }
 
     fn apply<'a>(

@@ -33,20 +33,22 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         file: "write.rs",
         changes: &[
             (
-                "reply: oneshot::Sender<Result<W::Output, StoreError>>,\n}",
-                "reply: Option<oneshot::Sender<Result<W::Output, StoreError>>>,\n}",
+                "reply: oneshot::Sender<Written<W::Output>>,\n}",
+                "reply: Option<oneshot::Sender<Written<W::Output>>>,\n}",
             ),
             (
-                "Self { write: Some(write), outcome: None, reply }",
-                "Self { write: Some(write), outcome: None, reply: Some(reply) }",
+                "Self { write: Some(write), outcome: None, record, reply }",
+                "Self { write: Some(write), outcome: None, record, reply: Some(reply) }",
             ),
             (
                 "waiting.outcome = Some(answer);",
-                "if let Some(reply) = waiting.reply.take() { drop(reply.send(answer)); }",
+                "if let Some(reply) = waiting.reply.take() { \
+                 drop(reply.send(Written { outcome: answer, is_recorded: false })); }",
             ),
             (
-                "if self.reply.send(outcome).is_err()",
-                "if self.reply.is_some_and(|reply| reply.send(outcome).is_err())",
+                "if self.reply.send(Written { outcome, is_recorded }).is_err()",
+                "let told = Written { outcome, is_recorded };\n        \
+                 if self.reply.is_some_and(|reply| reply.send(told).is_err())",
             ),
         ],
     },
@@ -73,7 +75,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         file: "claim.rs",
         changes: &[
             ("WHERE state = 1 AND run_at <= $1", "WHERE state = 1 AND $1 > 0"),
-            ("WHERE state = 1 AND run_at <= $2)", "WHERE state = 1)"),
+            ("run_at.is_some_and(|run_at| run_at <= now)", "run_at.is_some()"),
         ],
     },
     Mutation {

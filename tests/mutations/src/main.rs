@@ -128,3 +128,17 @@ fn caught_by(root: &Path, copy: &Path) -> Result<Option<String>, Failure> {
         None => Err(format!("no test ran: {}", String::from_utf8_lossy(&done.stderr)).into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fault_can_be_put_in() {
+        let store = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../host/store/src");
+        for mutation in MUTATIONS {
+            let source = fs::read_to_string(store.join(mutation.file)).unwrap();
+            apply(mutation, &source).unwrap();
+        }
+    }
+}

@@ -72,19 +72,17 @@ impl Operation for SubmitJob {
         }
         let Self { job, grants, wait, idempotency_key, hops } = self;
         let submission = NewSubmission { job, principal: caller.clone(), grants, hops };
-        let mut submitted = match idempotency_key {
-            Some(key) => engine.submit_once(submission, key).await?,
-            None => Submission { job: engine.submit(submission).await?, is_replayed: false },
-        };
-        if let Some(wait) = wait {
-            let id = submitted.job.id;
-            let now = match tokio::time::timeout(wait, engine.wait(id, caller.sees())).await {
-                Ok(ended) => ended?,
-                Err(_) => engine.find_job(id, caller.sees()).await?,
+        let Some(key) = idempotency_key else {
+            let job = match wait {
+                Some(wait) => engine.submit_and_wait(submission, wait).await?,
+                None => engine.submit(submission).await?,
             };
-            submitted.job = now.unwrap_or(submitted.job);
+            return Ok(SubmittedJob { job, is_replayed: false });
+        };
+        let Submission { mut job, is_replayed } = engine.submit_once(submission, key).await?;
+        if let Some(wait) = wait {
+            job = engine.wait_up_to(wait, job, caller.sees()).await?;
         }
-        let Submission { job, is_replayed } = submitted;
         Ok(SubmittedJob { job, is_replayed })
     }
 }

@@ -114,6 +114,11 @@ impl Capabilities {
         fs.is_in_read || !is_none || !secrets.is_empty() || !secret_values.is_empty()
     }
 
+    /// Whether something is asked for by which others can be reached.
+    pub fn reach_outside(&self) -> bool {
+        !(self.http.is_empty() && self.tcp.is_empty() && self.sockets.is_empty())
+    }
+
     /// Whether this secret, to be filled in by the host, is asked for.
     pub fn asks_secret(&self, name: &str) -> bool {
         self.secrets.iter().any(|asked| asked == ANY_SECRET || asked == name)
@@ -231,5 +236,6 @@ mod tests {
         );
         let alone = asks(ALL).each();
         assert_eq!(alone.iter().filter(|one| one.needs_grants()).count(), 7);
+        assert_eq!(alone.iter().filter(|one| one.reach_outside()).count(), 3);
     }
 }
