@@ -80,6 +80,7 @@ mod smuggling;
 mod sockets;
 mod sockets_watch;
 mod telemetry;
+mod terminal;
 mod tokens;
 mod tool_care;
 mod tools;

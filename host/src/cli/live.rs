@@ -104,7 +104,10 @@ impl Live {
             lines.push(plain(count(&rest)));
         }
         lines.truncate(size.rows.saturating_sub(1));
-        lines.into_iter().map(|line| Line { text: shorten(&line.text, size.columns), ..line }).collect()
+        lines
+            .into_iter()
+            .map(|line| Line { text: shorten(&line.text, size.columns), ..line })
+            .collect()
     }
 
     /// The job as a whole.
@@ -344,8 +347,8 @@ mod tests {
             texts,
             [
                 "report j_0000000000000  ███░░░░░░░ 1/3  1:05",
-                "├─ fetch     ✓ completed (1/3)   2.0 s",
-                "│  └─ parse  ▸ running (2/3)      1:02  █████░░░░░   50 %    half of \u{fffd}[2Jit",
+                "├─ fetch     ✓ completed (1/3)  2.0 s",
+                "│  └─ parse  ▸ running (2/3)     1:02  █████░░░░░  50 %     half of \u{fffd}[2Jit",
                 "└─ send      · blocked",
             ]
         );
