@@ -103,10 +103,11 @@ impl Terminal {
         let mut python = Command::new("python3");
         python.arg(project().join("tests/e2e/terminal.py")).args(["100", "24"]);
         python.arg(program.get_program()).args(arguments).current_dir(project());
-        for (name, value) in program.get_envs() {
-            python.env(name, value.unwrap_or_default());
-        }
-        python.envs(environment.iter().copied()).stdin(Stdio::piped()).stdout(Stdio::piped());
+        // The program sees nothing of this process's environment but where programs are.
+        python.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+        let own = program.get_envs().filter_map(|(name, value)| Some((name, value?)));
+        python.envs(own).envs(environment.iter().copied());
+        python.stdin(Stdio::piped()).stdout(Stdio::piped());
         let Ok(mut child) = python.spawn() else {
             assert!(std::env::var_os("CI").is_none(), "python3 is not installed");
             let said = writeln!(std::io::stderr(), "\nSKIPPED what needs a terminal: no python3\n");
