@@ -30,7 +30,9 @@ fn a_job_is_drawn_as_a_tree_that_ctrl_c_cancels() {
     };
     terminal
         .until(|shown| shown.has("├─ talks     ▸ running") && shown.has("│  └─ below  ▸ running"));
-    terminal.until(|shown| shown.has("talks   out first line") && shown.has("└─ after     · "));
+    let said = ["talks   out first line", "talks   out second", "talks   err grün"];
+    terminal.until(|shown| said.iter().all(|said| shown.has(said)));
+    terminal.until(|shown| shown.has("└─ after     · blocked"));
     let (lines, frames) = (terminal.shown.lines(), terminal.shown.frames);
     terminal.until(|shown| shown.frames > frames + 3);
     assert_eq!(terminal.shown.lines().len(), lines.len(), "it is drawn in place");
