@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::guests::{GOES_ON_AFTER_CANCEL, NEVER_ENDS, TALKS_AND_WAITS};
 use crate::host::{TestHost, project};
+use crate::serving::Serving;
 
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -59,6 +60,22 @@ fn a_second_ctrl_c_leaves_at_once() {
     terminal.type_in(CTRL_C);
     terminal.ends_with(5);
     assert!(asked.elapsed() < Duration::from_secs(20), "{:?}", asked.elapsed());
+}
+
+#[test]
+fn a_job_of_a_server_is_watched_as_a_tree() {
+    let host = TestHost::new();
+    load(&host);
+    let serving = Serving::start(&host);
+    let job = serving.submit("", &json!({ "id": "works", "executor": "never_ends" })).is(202);
+    let job = job.json();
+    let id = job["id"].as_str().unwrap();
+    let Some(mut terminal) = Terminal::run(&host, &["jobs", "watch", id]) else { return };
+    terminal.until(|shown| shown.has("└─ works  ▸ running"));
+    let cancel = format!("POST /api/v1/jobs/{id}/cancel");
+    serving.ask(&cancel, Some(serving.token()), b"").is(200);
+    let shown = terminal.ends_with(5);
+    assert!(shown.has("└─ works  – cancelled") && !shown.has("▸"), "{shown:#?}");
 }
 
 #[test]

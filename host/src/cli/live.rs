@@ -133,8 +133,11 @@ impl Live {
             match row.state {
                 TaskState::Running => (0, 0),
                 TaskState::Parked => (1, 0),
-                state if state.is_end() => (2, ended),
-                _ => (3, 0),
+                TaskState::Completed
+                | TaskState::Failed
+                | TaskState::Cancelled
+                | TaskState::Skipped => (2, ended),
+                TaskState::Blocked | TaskState::Scheduled | TaskState::Ready => (3, 0),
             }
         });
         let (shown, rest) = order.split_at_mut(space.min(self.rows.len()));
@@ -159,14 +162,14 @@ impl Row {
             message: String::new(),
             usage: task.usage,
         };
-        row.say(task.fault.as_ref().map(ToString::to_string).unwrap_or_default());
+        row.say(&task.fault.as_ref().map(ToString::to_string).unwrap_or_default());
         row
     }
 
     fn take(&mut self, event: &Event) {
         if let Happening::State { state, fault } = &event.what {
             self.state = *state;
-            self.say(fault.as_ref().map(ToString::to_string).unwrap_or_default());
+            self.say(&fault.as_ref().map(ToString::to_string).unwrap_or_default());
             if *state == TaskState::Running {
                 self.attempt = event.attempt;
                 (self.since, self.until) = (Some(event.at), None);
@@ -176,14 +179,14 @@ impl Row {
             }
         } else if let Happening::Progress { fraction, message } = &event.what {
             self.progress = Some(*fraction);
-            self.say(message.clone());
+            self.say(message);
         } else if event.what == Happening::Cancelling {
-            self.say("is being cancelled".to_owned());
+            self.say("is being cancelled");
         }
     }
 
-    fn say(&mut self, message: String) {
-        self.message = shorten(&one_line(&message), MESSAGE_CHARACTERS_MAX);
+    fn say(&mut self, message: &str) {
+        self.message = shorten(&one_line(message), MESSAGE_CHARACTERS_MAX);
     }
 
     /// How it stands: the part of its line that has a colour.

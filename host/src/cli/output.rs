@@ -153,7 +153,7 @@ impl Output {
 
 impl Drawing<'_> {
     /// How large the terminal is now.
-    pub(crate) fn size(&self) -> Size {
+    pub(crate) fn size() -> Size {
         terminal_size_of(stderr()).map_or(TERMINAL_USUAL, |(Width(columns), Height(rows))| Size {
             columns: columns.into(),
             rows: rows.into(),

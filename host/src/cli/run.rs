@@ -1,7 +1,5 @@
 //! `run` and `run batch`: submit, watch, report.
 
-use std::pin::pin;
-
 use apflow_api::{CancelJob, Code, FindJob, ShowPlugin, ShowTool, SubmitJob};
 use apflow_model::hops::Hops;
 use apflow_model::id::JobId;
@@ -133,16 +131,18 @@ async fn run_job(
         operator.start().await?;
         let submit = submit(operator).await?;
         let id = operator.submit(submit).await?.job.id;
-        let mut ended = pin!(follow(operator, id, output));
+        let mut ended = Box::pin(follow(operator, id, output));
         tokio::select! {
             ended = &mut ended => return ended.map(Some),
             () = signals.ended() => {}
         }
         output.note(&format!("cancelling {id}, which may clean up first: Ctrl-C leaves at once"));
         // Whoever interrupts a run wants its job to end, not to go on at the next start.
-        let cancelled = async { tokio::try_join!(operator.invoke(CancelJob { id }), ended) };
+        let cancel = Box::pin(operator.invoke(CancelJob { id }));
         tokio::select! {
-            cancelled = cancelled => cancelled.map(|(_, ended)| Some(ended)),
+            cancelled = async { tokio::try_join!(cancel, ended) } => {
+                cancelled.map(|(_, ended)| Some(ended))
+            }
             () = signals.ended() => {
                 operator.hurry();
                 Ok(None)

@@ -17,7 +17,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::live::Live;
 use super::operator::{self, Operator};
-use super::output::Output;
+use super::output::{Drawing, Output};
 use super::tree;
 use crate::config::Config;
 
@@ -80,7 +80,7 @@ pub(super) async fn draw(
                 let took = now.elapsed();
                 (has_receipts, look_at) = (false, now + took + LOOK.max(took * LOOK_REST));
             }
-            drawing.draw(&live.lines(SystemClock.now(), drawing.size()));
+            drawing.draw(&live.lines(SystemClock.now(), Drawing::size()));
         };
         let Some(events) = events else { break };
         for event in &events {
