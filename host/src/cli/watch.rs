@@ -4,8 +4,7 @@ use std::collections::HashMap;
 use std::pin::pin;
 use std::time::Duration;
 
-use apflow_api::FindJob;
-use apflow_engine::SystemClock;
+use apflow_api::{FindJob, SystemClock};
 use apflow_model::approval::Decided;
 use apflow_model::clock::Clock;
 use apflow_model::event::{Event, Happening};
