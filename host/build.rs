@@ -15,10 +15,13 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use sha2::{Digest, Sha256};
+
 /// The plugins, by the name of their package. `noop_executor` is there for the benchmarks.
-const PLUGINS: [&str; 6] = [
+const PLUGINS: [&str; 7] = [
     "aggregate_results_executor",
     "apflow_api_executor",
+    "llm_executor",
     "noop_executor",
     "rest_executor",
     "send_email_executor",
@@ -80,6 +83,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     for plugin in PLUGINS.into_iter().chain(TOOLS) {
         let component = format!("{plugin}.wasm");
         std::fs::copy(built.join(PROFILE).join(&component), out.join(&component))?;
+        // Hashed once for all starts: every verb would do it anew.
+        let hash = Sha256::digest(std::fs::read(out.join(&component))?);
+        std::fs::write(out.join(format!("{plugin}.sha256")), hash)?;
     }
     let guests = guests(&workspace.join(GUESTS).join("src"))?;
     let folder = out.join("guests");

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use apflow_model::manifest::Manifest;
 use apflow_model::policies::Policies;
+use apflow_model::price::Prices;
 use apflow_model::tool::Tool;
 use apflow_model::validate::{Report, Source, check};
 use jsonschema::Validator;
@@ -305,6 +306,7 @@ fn the_published_schemas_are_those_of_this_version() {
     let schemas = [
         ("plugin", Manifest::schema()),
         ("policies", Policies::schema()),
+        ("prices", Prices::schema()),
         ("tool", Tool::schema()),
     ];
     for (name, schema) in schemas {

@@ -8,8 +8,11 @@ use std::time::Duration;
 use apflow_api::{Api, ApiError};
 use apflow_engine::{
     Breakers, Builtin, Components, Consents, DataDir, DispatchLock, Engine, EngineError, Files,
-    Live, SystemClock,
+    Live, Post, SystemClock,
 };
+use apflow_model::clock::Clock;
+use apflow_model::cost_policy::CostRules;
+use apflow_model::provider;
 use apflow_model::secret::{Destinations, Secret};
 use apflow_sandbox::{
     CodeCache, CompileIn, CompileLimits, OwnClient, PortFuture, Sandbox, SecretSource,
@@ -20,13 +23,14 @@ use cap_std::fs::Dir;
 use tokio::task::JoinSet;
 
 use crate::config::{self, Config, ConfigFile};
-use crate::first_party;
+use crate::first_party::{self, FirstParty};
 use crate::http::Fetch;
 use crate::policies;
 use crate::reload::Reloads;
 use crate::secret::Vault;
 use crate::settings::Settings;
 use crate::telemetry::spans;
+use crate::webhook::{Signer, WebhookSecret};
 
 /// How many instances there is room for beside those of attempts: they describe plugins.
 const INSTANCES_SPARE: u32 = 64;
@@ -35,6 +39,8 @@ const INSTANCES_SPARE: u32 = 64;
 const FETCH_BYTES_MAX: usize = 1 << 20;
 /// How long it may take.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long whoever is notified of something may take to answer.
+const POST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A host on a data directory.
 pub(crate) struct Host {
@@ -68,7 +74,8 @@ impl Host {
         folder.create_dir_all("code").map_err(unusable)?;
         let components = Components::new(folder.open_dir("plugins").map_err(unusable)?);
         let files = Files::open(&folder, path).map_err(unusable)?;
-        let consents = Consents::new(folder.try_clone().map_err(unusable)?);
+        let consents = Consents::new(folder.try_clone().map_err(unusable)?)
+            .granting(provider::EXECUTOR, config.models.providers.grants());
         let cache = CodeCache::open(folder.open_dir("code").map_err(unusable)?);
         let database = address(config).map_err(EngineError::Store)?;
         let mut store = Store::open(&database).await.map_err(EngineError::Store)?;
@@ -77,7 +84,7 @@ impl Host {
         }
         let clock = Arc::new(SystemClock);
         let breakers = Breakers::new(store.clone(), clock.clone(), config.file.breakers);
-        let attempts_max = config.file.attempts_max.unwrap_or_default().0;
+        let attempts_max = config.file.attempts_max.0;
         let sandbox = Sandbox::new(apflow_sandbox::Settings {
             instances_max: attempts_max + INSTANCES_SPARE,
             compile_in: compile_in(config.compile_timeout).map_err(unusable)?,
@@ -91,13 +98,15 @@ impl Host {
                 name: name(),
                 attempts_max,
                 grace: config.file.http.drain_seconds.seconds(),
-                lease: config.file.lease_seconds.unwrap_or_default().span(),
+                lease: config.file.lease_seconds.span(),
                 admission: config.file.admission,
                 live: live(&config.file),
                 files: config.file.files,
                 tools: config.file.tools,
                 audit: config.file.audit,
                 policies: Arc::clone(&config.policies),
+                cost: CostRules { pricing: config.models.pricing(), ..CostRules::default() },
+                post: Some(webhooks(config.file.webhook_secret.as_ref())),
                 trace: config.file.telemetry.propagate.then_some(spans::current),
             },
             DataDir { store, components, consents, files },
@@ -107,6 +116,7 @@ impl Host {
             breakers,
         );
         engine.follow_clock().await?;
+        engine.read_cost_policies().await?;
         engine.install_builtins(false).await?;
         let mut following = JoinSet::new();
         following.spawn(policies::follow(config.settings_dir.clone(), config.policies.clone()));
@@ -159,8 +169,8 @@ impl Host {
 fn live(file: &ConfigFile) -> Live {
     Live {
         concurrency: Arc::new(file.concurrency.clone()),
-        idempotency: file.idempotency_hours.unwrap_or_default().duration(),
-        quarantine: file.quarantine.unwrap_or_default(),
+        idempotency: file.idempotency_hours.duration(),
+        quarantine: file.quarantine,
         retention: file.retention,
     }
 }
@@ -188,6 +198,19 @@ pub(crate) fn fetch() -> Fetch {
         Box::pin(async move {
             let got = client.get(&url, FETCH_BYTES_MAX, FETCH_TIMEOUT).await;
             got.map(Vec::from).map_err(|error| format!("`{url}`: {error}"))
+        })
+    })
+}
+
+/// How the host posts what cost policies notify of. Where it goes, a policy says, which the operator
+/// wrote: so private addresses are fine.
+fn webhooks(secret: Option<&WebhookSecret>) -> Post {
+    let (client, signer) = (OwnClient::default(), Signer::new(secret));
+    Arc::new(move |call| {
+        let (client, headers) = (client.clone(), signer.headers(&call, SystemClock.now()));
+        Box::pin(async move {
+            let posted = client.post(&call.url, &headers, call.body.into(), POST_TIMEOUT).await;
+            posted.map_err(|error| error.to_string())
         })
     })
 }
@@ -227,5 +250,7 @@ pub(crate) fn address(config: &Config) -> Result<Address, StoreError> {
 
 fn builtins() -> Result<Vec<Builtin>, EngineError> {
     let installed = first_party::INSTALLED.iter().chain(&first_party::TOOLS);
-    installed.map(|plugin| Builtin::new(plugin.component, &plugin.definition())).collect()
+    let made =
+        |plugin: &FirstParty| Builtin::new(plugin.component, plugin.digest, &plugin.definition());
+    installed.map(made).collect()
 }

@@ -6,14 +6,17 @@
 mod assemble;
 mod cli;
 mod config;
+mod daemon;
 mod first_party;
 mod hostile;
 mod http;
+mod models;
 mod policies;
 mod reload;
 mod remote;
 mod secret;
 mod settings;
 mod telemetry;
+mod webhook;
 
 pub use cli::main;

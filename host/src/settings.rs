@@ -48,7 +48,10 @@ impl<A: Fn(&ConfigFile) + Send + Sync> Reload for Settings<A> {
     }
 
     fn reload(&self) -> Result<(), String> {
-        let (file, keys) = self.config.reread().map_err(|error| chain(&error))?;
+        let (file, keys) = self.config.reread().map_err(|error| {
+            let faults = error.faults().iter().map(|fault| format!("; {fault}"));
+            chain(&error) + &faults.collect::<String>()
+        })?;
         telemetry::configure(&file.telemetry)?;
         (self.adopt)(&file);
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);

@@ -4,7 +4,9 @@
 
 mod code;
 mod error;
+mod http_date;
 mod response;
+mod retry_after;
 mod url;
 
 use std::time::Duration;

@@ -117,6 +117,20 @@ impl Host {
         self
     }
 
+    /// Lets a cost policy forbid every call of a model, for this reason.
+    #[must_use]
+    pub fn blocked(self, reason: &str) -> Self {
+        self.script.state().blocked = Some(reason.to_owned());
+        self
+    }
+
+    /// Lets a cost policy name this model for every call.
+    #[must_use]
+    pub fn downgraded_to(self, model: &str) -> Self {
+        self.script.state().downgraded = Some(model.to_owned());
+        self
+    }
+
     /// Cancels the task before it starts.
     #[must_use]
     pub fn cancelled(self) -> Self {

@@ -21,12 +21,20 @@ pub struct Usage {
     pub input: Tokens,
     /// Tokens received from it.
     pub output: Tokens,
+    /// Of `input`, those that the provider had kept from an earlier call, which cost less.
+    pub cached: Tokens,
 }
 
 impl Usage {
     /// Counts `input` tokens sent and `output` tokens received.
     pub fn new(input: u64, output: u64) -> Self {
-        Self { input: Tokens(input), output: Tokens(output) }
+        Self { input: Tokens(input), output: Tokens(output), cached: Tokens(0) }
+    }
+
+    /// The same, of which `cached` tokens were sent that the provider had kept.
+    #[must_use]
+    pub fn with_cached(self, cached: u64) -> Self {
+        Self { cached: Tokens(cached), ..self }
     }
 
     /// Both together.
@@ -37,6 +45,6 @@ impl Usage {
 
 impl From<Usage> for types::TokenUsage {
     fn from(usage: Usage) -> Self {
-        Self { input: usage.input.0, output: usage.output.0 }
+        Self { input: usage.input.0, output: usage.output.0, cached: usage.cached.0 }
     }
 }

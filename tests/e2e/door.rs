@@ -191,6 +191,7 @@ fn plugins_are_listed_and_shown() {
     let expected = [
         "aggregate_results_executor",
         "apflow_api_executor",
+        "llm_executor",
         "rest_executor",
         "send_email_executor",
         "transform_executor",

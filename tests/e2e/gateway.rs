@@ -33,7 +33,7 @@ impl Scripted {
                 let stream = stream.unwrap();
                 let answer = answers[count.fetch_add(1, Ordering::SeqCst).min(answers.len() - 1)];
                 let seen = Arc::clone(&seen);
-                thread::spawn(move || answer_once(stream, answer, &seen));
+                thread::spawn(move || answer_once(&stream, answer, &seen));
             }
         });
         Self { address, asked, heads }
@@ -49,7 +49,7 @@ impl Scripted {
 }
 
 /// Reads a request and answers it; an empty answer never comes.
-fn answer_once(stream: TcpStream, answer: &str, seen: &Mutex<Vec<String>>) {
+fn answer_once(stream: &TcpStream, answer: &str, seen: &Mutex<Vec<String>>) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let (mut head, mut length) = (String::new(), 0);
     loop {
@@ -66,10 +66,10 @@ fn answer_once(stream: TcpStream, answer: &str, seen: &Mutex<Vec<String>>) {
     seen.lock().unwrap().push(head);
     if answer.is_empty() {
         // Until the client hangs up.
-        _ = (&stream).read(&mut [0]);
+        drop((&*stream).read(&mut [0]));
         return;
     }
-    _ = (&stream).write_all(answer.as_bytes());
+    drop((&*stream).write_all(answer.as_bytes()));
 }
 
 /// A host that knows this server.
@@ -193,7 +193,7 @@ fn interrupting_a_run_cancels_its_job_on_the_server() {
     let mut run = host.command();
     run.args(["run", "never_ends"]).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = run.spawn().unwrap();
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_mins(1);
     let id = loop {
         assert!(std::time::Instant::now() < deadline, "the job was not taken in");
         if let [job] = &serving.get("/api/v1/jobs").is(200).json()["jobs"].as_array().unwrap()[..] {

@@ -154,7 +154,7 @@ fn play(host: &TestHost) -> Vec<Printed> {
     let behaves = BEHAVES.folder("");
     let faulty = BEHAVES.folder("limits: { memroy: 1MiB }");
     let mut names = Names::default();
-    let mut play = |step: &&[&str]| {
+    let play = |step: &&[&str]| {
         let typed = |word: &&str| match *word {
             "{behaves}" => path(&behaves).to_owned(),
             "{faulty}" => path(&faulty).to_owned(),
@@ -170,7 +170,7 @@ fn play(host: &TestHost) -> Vec<Printed> {
         let (stdout, stderr) = (shown(&ended.stdout), shown(&ended.stderr));
         Printed { step: step.join(" "), code: ended.code, stdout, stderr }
     };
-    STEPS.iter().map(|step| play(step)).collect()
+    STEPS.iter().map(play).collect()
 }
 
 /// Only a server gives requests a number.
@@ -206,7 +206,7 @@ impl Names {
     }
 
     fn word(&mut self, word: &str) -> String {
-        if let Some(at) = word.find("T").filter(|_| word.contains("202") && word.contains("Z")) {
+        if let Some(at) = word.find('T').filter(|_| word.contains("202") && word.contains('Z')) {
             let start = at.saturating_sub(10);
             let end = word.find('Z').map_or(word.len(), |end| end + 1);
             return self.word(&format!("{}<moment>{}", &word[..start], &word[end..]));

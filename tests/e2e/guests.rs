@@ -15,6 +15,7 @@ use crate::host::{Ended, TestHost};
 pub(crate) struct Guest(&'static str);
 
 pub(crate) const BEHAVES: Guest = Guest("behaves");
+pub(crate) const CLAIMS_ENDLESS_TOKENS: Guest = Guest("claims_endless_tokens");
 pub(crate) const CLEANS_UP: Guest = Guest("cleans_up");
 pub(crate) const CALLS_UNLISTED_HOSTS: Guest = Guest("calls_unlisted_hosts");
 pub(crate) const DIALS: Guest = Guest("dials");
@@ -35,12 +36,14 @@ pub(crate) const LISTENS_FOR_CALLERS: Guest = Guest("listens_for_callers");
 pub(crate) const NEVER_ENDS: Guest = Guest("never_ends");
 pub(crate) const OPENS_A_SOCKET: Guest = Guest("opens_a_socket");
 pub(crate) const OVERRUNS_ITS_QUOTA: Guest = Guest("overruns_its_quota");
+pub(crate) const OVERSPENDS_ITS_BUDGET: Guest = Guest("overspends_its_budget");
 pub(crate) const PANICS: Guest = Guest("panics");
 pub(crate) const READS_OUTSIDE_ITS_GRANT: Guest = Guest("reads_outside_its_grant");
 pub(crate) const READS_UNGRANTED_VARIABLES: Guest = Guest("reads_ungranted_variables");
 pub(crate) const RECURSES_FOREVER: Guest = Guest("recurses_forever");
 pub(crate) const SENDS_DATAGRAMS: Guest = Guest("sends_datagrams");
 pub(crate) const SLEEPS_FOREVER: Guest = Guest("sleeps_forever");
+pub(crate) const SPENDS_AGAIN_AND_AGAIN: Guest = Guest("spends_again_and_again");
 pub(crate) const TALKS_AND_WAITS: Guest = Guest("talks_and_waits");
 pub(crate) const USES_FILES: Guest = Guest("uses_files");
 

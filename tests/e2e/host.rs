@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -44,6 +45,8 @@ impl TestHost {
         });
         let host = Self::fresh();
         copy(&started.data(), &host.data());
+        // As the host makes it.
+        fs::set_permissions(host.data(), fs::Permissions::from_mode(0o700)).unwrap();
         host
     }
 
@@ -68,6 +71,8 @@ impl TestHost {
     pub(crate) fn with_settings(self, settings: &str) -> Self {
         fs::create_dir_all(self.config_file().parent().unwrap()).unwrap();
         fs::write(self.config_file(), settings).unwrap();
+        let owner_alone = fs::Permissions::from_mode(0o600);
+        fs::set_permissions(self.config_file(), owner_alone).unwrap();
         self
     }
 

@@ -79,7 +79,7 @@ fn an_open_address_needs_tls_or_a_proxy() {
 fn a_setting_out_of_its_range_is_refused_with_its_place() {
     let host = TestHost::new();
     for (setting, said) in [
-        ("http: { idle_seconds: 0 }", "0 is not from 1 to 3600"),
+        ("http: { idle_seconds: 0 }", "from 1 to 3600"),
         ("http: { origins: ['*'] }", "`*` is no origin"),
         ("http: { hosts: ['https://a.example'] }", "is no name of a host"),
         ("http: { trusted_proxies: [10.1.2.3/8] }", "10.0.0.0/8"),

@@ -48,6 +48,9 @@ const CLASSES: &[(&str, Class)] = &[
     ("breakers.list", Nobodys),
     ("breakers.reset", Nobodys),
     ("breakers.reset_all", Nobodys),
+    ("budgets.list", Nobodys),
+    ("budgets.remove", Nobodys),
+    ("budgets.set", Nobodys),
     ("cache.clear", Nobodys),
     ("cache.list", Nobodys),
     ("files.list", Job),
@@ -67,6 +70,10 @@ const CLASSES: &[(&str, Class)] = &[
     ("plugins.release", Nobodys),
     ("plugins.remove", Nobodys),
     ("plugins.show", Nobodys),
+    ("policies.list", Nobodys),
+    ("policies.put", Nobodys),
+    ("policies.remove", Nobodys),
+    ("policies.show", Nobodys),
     ("run.parallel", Nobodys),
     ("run.task", Nobodys),
     ("schedules.list", Nobodys),
@@ -94,6 +101,7 @@ const CLASSES: &[(&str, Class)] = &[
     ("tools.show", Nobodys),
     ("uploads.delete", Upload),
     ("uploads.list", Nobodys),
+    ("usage.report", Nobodys),
 ];
 
 /// A verb, as it is called from afar.
@@ -160,10 +168,14 @@ impl Verb {
         };
         let path = self.path.replace("{id}", id).replace("{name}", name);
         let path = path.replace("{task}", "task").replace("{key}", "executor:nothing");
+        let path = path.replace("{principal}", "nobody").replace("{unit}", "tokens");
+        let path = path.replace("{period}", "day");
         let query = if self.name == "files.upload" { "?name=a.txt" } else { "" };
         let body = match self.name {
             "jobs.submit" | "run.task" => small(),
             "run.parallel" => json!({ "tasks": [small()] }),
+            "budgets.set" => json!({ "cap": 1 }),
+            "policies.put" => json!({ "thresholds": [{ "at": 1, "action": "block" }] }),
             "jobs.purge_before" => json!({ "before": "2020-01-01T00:00:00Z" }),
             "schedules.put" => schedule(),
             "tokens.create" => json!({ "name": "another", "role": "nobody" }),

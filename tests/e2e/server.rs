@@ -50,6 +50,11 @@ impl Reply {
         Self { body: body.into(), ..Self::status(status) }.with("Content-Type", "text/plain")
     }
 
+    /// A good answer with server-sent events.
+    pub(crate) fn event_stream(body: impl Into<Vec<u8>>) -> Self {
+        Self { body: body.into(), ..Self::status(200) }.with("Content-Type", "text/event-stream")
+    }
+
     /// The same answer with one more header.
     pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));

@@ -89,6 +89,12 @@ codes! {
     UnknownSchedule = "unknown-schedule" 404;
     /// The name is that of another's schedule.
     ScheduleTaken = "schedule-taken" 409;
+    /// The principal has no such budget.
+    UnknownBudget = "unknown-budget" 404;
+    /// There is no such cost policy.
+    UnknownPolicy = "unknown-policy" 404;
+    /// The cost policy is one of `policies.yaml`.
+    PolicyInFile = "policy-in-file" 409;
     /// There is no such token.
     UnknownToken = "unknown-token" 404;
     /// As many tokens are kept as may be.

@@ -95,6 +95,9 @@ impl ApiError {
                 EngineError::InvalidSchedule(_) => Code::InvalidSchedule,
                 EngineError::UnknownSchedule(_) => Code::UnknownSchedule,
                 EngineError::ScheduleTaken(_) => Code::ScheduleTaken,
+                EngineError::UnknownBudget(_) => Code::UnknownBudget,
+                EngineError::UnknownPolicy(_) => Code::UnknownPolicy,
+                EngineError::PolicyInFile(_) => Code::PolicyInFile,
                 EngineError::UnknownToken(_) => Code::UnknownToken,
                 EngineError::TooManyTokens => Code::TooManyTokens,
                 EngineError::UnknownTask { .. } => Code::UnknownTask,
@@ -114,7 +117,9 @@ impl ApiError {
                 EngineError::InvalidSchema { .. } => Code::InvalidSchema,
                 EngineError::GrantNotAsked { .. } => Code::GrantNotAsked,
                 EngineError::FileTooLarge(_) => Code::PayloadTooLarge,
-                EngineError::CutShort | EngineError::InvalidUpload(_) => Code::InvalidRequest,
+                EngineError::CutShort
+                | EngineError::InvalidUpload(_)
+                | EngineError::InvalidPolicy(_) => Code::InvalidRequest,
                 EngineError::DigestMismatch { .. } => Code::DigestMismatch,
                 EngineError::FileQuotaExceeded(_) => Code::FileQuotaExceeded,
                 EngineError::FileInUse(_) => Code::FileInUse,

@@ -8,6 +8,7 @@ mod approvals;
 mod audit;
 mod body;
 mod breakers;
+mod budgets;
 mod cache;
 mod call;
 mod caller;
@@ -21,6 +22,7 @@ mod jobs;
 mod operation;
 mod page;
 mod plugins;
+mod policies;
 mod remote;
 mod run;
 mod schedules;
@@ -30,12 +32,14 @@ mod tasks;
 mod tokens;
 mod tools;
 mod uploads;
+mod usage;
 
 pub use api::Api;
 pub use approvals::{ApprovalList, ApproveTask, DenyTask, ListApprovals};
 pub use audit::{AuditList, ExportAudit, ExportedAudit, ListAudit, VerifyAudit};
 pub use body::Body;
 pub use breakers::{BreakerList, ListBreakers, ResetAll, ResetBreaker, ResetBreakers, ResetOne};
+pub use budgets::{BudgetList, ListBudgets, RemoveBudget, SetBudget, ShownBudget};
 pub use cache::{ClearCache, Cleared, ListCache};
 pub use call::Call;
 pub use caller::{Caller, Stranger};
@@ -54,6 +58,9 @@ pub use page::Page;
 pub use plugins::{
     GrantPlugin, ListPlugins, LoadPlugin, LoadedPlugin, PluginForm, PluginList, ReleasePlugin,
     RemovePlugin, SaidConsent, ShowPlugin, UploadPlugin,
+};
+pub use policies::{
+    ListPolicies, PolicyList, PolicySource, PutPolicy, RemovePolicy, ShowPolicy, ShownPolicy,
 };
 pub use remote::{Headers, Input, Method, Remote};
 pub use run::{Ran, RanParallel, RanTask, RunParallel, RunTask};
@@ -76,5 +83,8 @@ pub use uploads::{
     DeleteUpload, DeletedUpload, ListUploads, OpenUpload, OpenedUpload, ShownUpload, UploadFile,
     UploadList, Uploaded,
 };
+pub use usage::{ReportUsage, UsageReport};
 
-pub use apflow_engine::{Approval, Diagnosis, Events, Piece, SystemClock, Watch, chain};
+pub use apflow_engine::{
+    Approval, Diagnosis, Events, Piece, SystemClock, Watch, WebhookCall, chain,
+};

@@ -9,6 +9,7 @@ use crate::api::Api;
 use crate::approvals::{ApproveTask, DenyTask, ListApprovals};
 use crate::audit::{ExportAudit, ListAudit, VerifyAudit};
 use crate::breakers::{ListBreakers, ResetBreaker, ResetBreakers};
+use crate::budgets::{ListBudgets, RemoveBudget, SetBudget};
 use crate::cache::{ClearCache, ListCache};
 #[cfg(test)]
 use crate::call::Call;
@@ -21,6 +22,7 @@ use crate::jobs::{
     SubmitJob,
 };
 use crate::plugins::{GrantPlugin, ListPlugins, ReleasePlugin, RemovePlugin, ShowPlugin};
+use crate::policies::{ListPolicies, PutPolicy, RemovePolicy, ShowPolicy};
 use crate::remote::{Headers, Input, Method, Remote};
 use crate::run::{RunParallel, RunTask};
 use crate::schedules::{
@@ -32,6 +34,7 @@ use crate::tasks::{CancelTask, FindTask, ListCheckpoints, ListTasks, RetryTask};
 use crate::tokens::{CreateToken, ListTokens, RevokeJwt, RevokeToken, ShowToken};
 use crate::tools::{CheckTool, ListTools, RunTool, ShowTool};
 use crate::uploads::{DeleteUpload, ListUploads};
+use crate::usage::ReportUsage;
 
 /// A verb without its type, for doors that treat all alike.
 #[derive(Clone, Copy)]
@@ -125,6 +128,14 @@ pub const TABLE: &[Entry] = &[
     entry::<ExportAudit>(),
     entry::<ListUploads>(),
     entry::<DeleteUpload>(),
+    entry::<ReportUsage>(),
+    entry::<ListBudgets>(),
+    entry::<SetBudget>(),
+    entry::<RemoveBudget>(),
+    entry::<ListPolicies>(),
+    entry::<ShowPolicy>(),
+    entry::<PutPolicy>(),
+    entry::<RemovePolicy>(),
 ];
 
 const fn entry<R: Remote>() -> Entry {
@@ -287,7 +298,7 @@ mod tests {
                 Value::Object(fields.filter(|(_, value)| !is_empty(value)).collect())
             }
             Value::Array(values) => values.into_iter().map(without_nulls).collect(),
-            other => other,
+            other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => other,
         }
     }
 

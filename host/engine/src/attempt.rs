@@ -64,6 +64,10 @@ pub(crate) async fn run(
     stop: Stop,
     place: Option<OwnedSemaphorePermit>,
 ) {
+    if let Some(reason) = &claimed.refused {
+        let fault = Fault::new(FaultCode::BudgetExhausted, reason.as_str());
+        return end_unbegun(engine, claimed, &stop, fault).await;
+    }
     let prepared = tokio::select! {
         prepared = prepare(engine, claimed) => prepared,
         reason = stop.stopped() => Err(unbegun(reason)),
@@ -74,7 +78,7 @@ pub(crate) async fn run(
         Ok(Beginning::Given(found)) => return give(engine, claimed, found).await,
         Err(fault) => return end_unbegun(engine, claimed, &stop, fault).await,
     };
-    let port = Arc::new(Port::new(engine, claimed, stop.clone()));
+    let port = Arc::new(Port::new(engine, claimed, plugin.plugin.tool.is_some(), stop.clone()));
     if miss.is_some() {
         port.keep(Happening::CacheMiss);
     }
@@ -88,14 +92,15 @@ pub(crate) async fn run(
     let timed_out = stop.reason() == Some(StopReason::Deadline);
     let outcome = breakers.judge(fault, timed_out, ended.is_outside);
     let fault = fault.map(ToString::to_string);
-    let (ended, files) = keep(claimed, workplace, ended).await;
+    let (mut ended, files) = keep(claimed, workplace, ended).await;
+    let spending = port.end_spending(&mut ended.usage);
     drop(place);
     // Both are queued at once, in this order: a task that is ready again finds its executor's breaker
     // where this attempt left it.
     let own = plugin.plugin.tool.as_ref().and_then(|tool| tool.circuit_breaker);
     let moving = breakers.attempt_ended((&claimed.executor, own), began, outcome, fault);
     let run = cache::run(&plugin.plugin, &ended, miss, engine.now());
-    let said = Said { files, events: port.take_events(), run };
+    let said = Said { files, events: port.take_events(), run, spending };
     let settling = settle::settle(engine, claimed, ended, said);
     tokio::join!(moving, settling);
 }
@@ -103,7 +108,7 @@ pub(crate) async fn run(
 /// Whether the end of an attempt counts, however it was stopped.
 fn counts(claimed: &Claimed, stop: &Stop, ended: &Ended) -> bool {
     match stop.reason() {
-        None | Some(StopReason::Deadline | StopReason::Cancelled) => true,
+        None | Some(StopReason::Deadline | StopReason::Cancelled | StopReason::OverBudget) => true,
         // It was done before it was stopped.
         Some(StopReason::HostClosing) if ended.result.is_ok() => true,
         Some(reason @ (StopReason::LeaseLost | StopReason::HostClosing)) => {
@@ -134,9 +139,10 @@ async fn give(engine: &Arc<Engine>, claimed: &Claimed, found: CachedResult) {
 fn unbegun(reason: StopReason) -> Fault {
     let code = match reason {
         StopReason::Cancelled => FaultCode::Cancelled,
-        StopReason::LeaseLost | StopReason::HostClosing | StopReason::Deadline => {
-            FaultCode::HostLost
-        }
+        StopReason::LeaseLost
+        | StopReason::HostClosing
+        | StopReason::Deadline
+        | StopReason::OverBudget => FaultCode::HostLost,
     };
     Fault::new(code, "it was stopped before its executor was called")
 }

@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use crate::engine::Engine;
 use crate::error::chain;
-use crate::{retention, schedules};
+use crate::{cost_policies, notifications, retention, schedules};
 
 /// How often to look for idempotency keys that have expired.
 const FORGET_KEYS_EVERY: Duration = Duration::from_mins(1);
@@ -28,6 +28,11 @@ pub(crate) fn start(engine: &Arc<Engine>) -> JoinSet<()> {
     loops.spawn(schedules::run(Arc::clone(engine)));
     let of = Arc::clone(engine);
     loops.spawn(every(FORGET_KEYS_EVERY, move || forget_keys(Arc::clone(&of))));
+    let of = Arc::clone(engine);
+    loops
+        .spawn(async move { every(cost_policies::LOOK_EVERY, || of.follow_cost_policies()).await });
+    let of = Arc::clone(engine);
+    loops.spawn(async move { every(notifications::LOOK_EVERY, || of.post_notifications()).await });
     tracing::debug!(attempts_max = engine.settings.attempts_max, "dispatching");
     let own = Arc::clone(engine);
     loops.spawn(async move { every(retention::LOOK_EVERY, || own.retain()).await });

@@ -14,17 +14,21 @@ pub struct Builtin {
 }
 
 impl Builtin {
-    /// Makes a plugin of the bytes of its component and the text of its `plugin.yaml` or `tool.yaml`.
+    /// Makes a plugin of the bytes of its component, their hash, and the text of its `plugin.yaml` or
+    /// `tool.yaml`.
     ///
     /// # Errors
     ///
     /// [`EngineError::InvalidManifest`] when the text has faults.
-    pub fn new(component: &'static [u8], text: &DefinitionText) -> Result<Self, EngineError> {
+    pub fn new(
+        component: &'static [u8],
+        digest: Digest,
+        text: &DefinitionText,
+    ) -> Result<Self, EngineError> {
         let definition = text.read().map_err(|faults| EngineError::InvalidManifest {
             file: format!("a {} that came with the host", text.file()),
             faults,
         })?;
-        let digest = apflow_sandbox::digest(component);
         Ok(Self { component, digest, bound_to: bound_to(digest, text), definition })
     }
 

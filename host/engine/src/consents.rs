@@ -1,7 +1,9 @@
-//! `grants.lock` in the data directory: the only place that says what a plugin is granted.
+//! `grants.lock` in the data directory: the only place that says what a plugin is granted, but for what
+//! the settings themselves name for a plugin that comes with the host.
 //!
 //! It is read again whenever it has changed, so that whoever edits it takes a grant away at once.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -25,6 +27,8 @@ const BYTES_MAX: u64 = 4 << 20;
 pub struct Consents {
     folder: Dir,
     seen: Mutex<Seen>,
+    /// What the settings grant plugins that come with the host, by their names.
+    by_settings: BTreeMap<&'static str, Vec<Grant>>,
 }
 
 /// The file as it was read last.
@@ -52,7 +56,16 @@ impl Consents {
         Self {
             folder,
             seen: Mutex::new(Seen { stamp: None, read: Ok(Arc::default()), is_told: false }),
+            by_settings: BTreeMap::new(),
         }
+    }
+
+    /// Grants a plugin that comes with the host what the operator's settings name for it, beside what
+    /// the lock says.
+    #[must_use]
+    pub fn granting(mut self, plugin: &'static str, grants: Vec<Grant>) -> Self {
+        self.by_settings.insert(plugin, grants);
+        self
     }
 
     /// What is allowed now.
@@ -75,7 +88,7 @@ impl Consents {
     }
 
     /// What a plugin is granted now: what the lock says of its name and what its grants are bound to,
-    /// together.
+    /// together; and what the settings grant it, if it comes with the host.
     ///
     /// # Errors
     ///
@@ -83,7 +96,13 @@ impl Consents {
     pub(crate) fn granted(&self, plugin: &Plugin) -> Result<Vec<Grant>, EngineError> {
         let lock = self.current().inspect_err(|error| self.tell(error))?;
         let consent = lock.find(&plugin.manifest.name, &plugin.bound_to);
-        Ok(consent.map(|consent| consent.grants.clone()).unwrap_or_default())
+        let mut granted = consent.map(|consent| consent.grants.clone()).unwrap_or_default();
+        if plugin.builtin
+            && let Some(grants) = self.by_settings.get(plugin.manifest.name.as_str())
+        {
+            granted.extend_from_slice(grants);
+        }
+        Ok(granted)
     }
 
     /// Changes the lock. Processes take turns, and each begins with what the one before has written.

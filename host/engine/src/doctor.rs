@@ -7,12 +7,14 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use apflow_model::clock::Clock;
 use apflow_model::doctor::{EXAMPLES_MAX, Figures, Finding, Repair};
 use apflow_model::id::{JobId, TaskId};
 use apflow_model::plugin::Digest;
 use apflow_store::Examination;
 use serde::Serialize;
 
+use crate::clock::SystemClock;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::files::on_disk;
@@ -24,6 +26,9 @@ const ON_ITS_WAY_MAX: Duration = Duration::from_mins(10);
 
 /// How long to wait before looking again at what seems to be wrong: it may be on its way.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// How far the clock of this machine may be from that of the database.
+const CLOCK_OFF_MAX: Duration = Duration::from_secs(5);
 
 /// How often repairs are made: one may bring to light what another can repair.
 const ROUNDS_MAX: usize = 4;
@@ -76,6 +81,23 @@ const REFUSED_POLICIES: Check = Check {
     why: "the newest `policies.yaml` is in force: else roles may do what they should not, or may not do \
           what they should",
     remedy: "correct the file: `apflow-host policies check` says when it is valid",
+    is_repairable: false,
+};
+
+const PLUGIN_ALTERED: Check = Check {
+    name: "plugin-altered",
+    why: "the bytes of an installed plugin are those that were checked and granted: their hash is its \
+          name",
+    remedy: "the file was changed or removed by hand, or the disk is failing: `apflow-host load` the \
+             plugin again",
+    is_repairable: false,
+};
+
+const CLOCK_OFF: Check = Check {
+    name: "clock-off",
+    why: "the clock of this machine agrees with that of the database to a few seconds: hosts agree on \
+          when tasks are due, but tokens end by the clock of the machine",
+    remedy: "have the machine set its clock, by `systemd-timesyncd` or `chrony`",
     is_repairable: false,
 };
 
@@ -159,6 +181,8 @@ impl Engine {
             (FILE_WITHOUT_ROW, differences.astray()),
             (ROW_WITHOUT_FILE, missing),
             (REFUSED_POLICIES, self.policy_troubles()),
+            (PLUGIN_ALTERED, self.altered_plugins().await?),
+            (CLOCK_OFF, self.clock_off().await?),
         ] {
             checks.push(check.name);
             findings.extend(check.report(&found));
@@ -187,6 +211,24 @@ impl Engine {
         })
         .await?;
         Ok(count as u64)
+    }
+
+    /// The plugins whose bytes are not those that were installed.
+    async fn altered_plugins(&self) -> Result<Vec<String>, EngineError> {
+        let plugins = self.store.list_plugins().await?;
+        let checked = plugins.iter().filter_map(|plugin| self.check_component(plugin).err());
+        Ok(checked.map(|error| error.to_string()).collect())
+    }
+
+    /// How far the clock of this machine is from that of the database, when it is too far.
+    async fn clock_off(&self) -> Result<Vec<String>, EngineError> {
+        let before = SystemClock.now();
+        let Some(told) = self.store.server_time().await? else { return Ok(Vec::new()) };
+        let after = SystemClock.now();
+        // It was told between the two.
+        let ahead = before.since(told).max(told.since(after));
+        let is_off = ahead > CLOCK_OFF_MAX;
+        Ok(is_off.then(|| format!("{} s", ahead.as_secs())).into_iter().collect())
     }
 
     /// Where files and rows differ, and still do a moment later.

@@ -8,6 +8,7 @@ use apflow_model::audit::AuditRules;
 use apflow_model::breaker::BreakerKey;
 use apflow_model::clock::{Clock, Timestamp};
 use apflow_model::concurrency::Admission;
+use apflow_model::cost_policy::CostRules;
 use apflow_model::file_settings::FileSettings;
 use apflow_model::id::{JobId, TaskId};
 use apflow_model::job::Job;
@@ -33,10 +34,12 @@ use crate::live::Live;
 use crate::lock::DispatchLock;
 use crate::looks::Looks;
 use crate::metrics::Metrics;
+use crate::purse::Purse;
 use crate::rates::Rates;
 use crate::registry::Registry;
 use crate::remembered::Remembered;
 use crate::stage::Drain;
+use crate::webhook::Post;
 
 /// What an engine is made with.
 pub struct Settings {
@@ -60,6 +63,11 @@ pub struct Settings {
     pub audit: AuditRules,
     /// What roles may do, at each moment.
     pub policies: Arc<CurrentPolicies>,
+    /// What the calls of models are governed by. The policies in force are put there: those of
+    /// `policies`, and those of the database.
+    pub cost: CostRules,
+    /// Posts what cost policies notify of. None where nobody is told.
+    pub post: Option<Post>,
     /// Tells where the current span stands, for the HTTP requests of guests. None where they do not
     /// say so.
     pub trace: Option<fn() -> Option<TraceContext>>,
@@ -78,6 +86,8 @@ impl Default for Settings {
             tools: ToolSettings::default(),
             audit: AuditRules::default(),
             policies: Arc::default(),
+            cost: CostRules::default(),
+            post: None,
             trace: None,
         }
     }
@@ -109,6 +119,8 @@ pub struct Engine {
     pub(crate) clock: Arc<SharedClock>,
     pub(crate) registry: Registry,
     pub(crate) breakers: Arc<Breakers>,
+    /// What this process holds of budgets.
+    pub(crate) purse: Arc<Purse>,
     pub(crate) rates: Rates,
     pub(crate) looks: Looks,
     /// The tokens that callers showed lately.
@@ -147,7 +159,10 @@ impl Engine {
     ) -> Arc<Self> {
         let places = Arc::new(Semaphore::new(settings.attempts_max as usize));
         Arc::new(Self {
-            store: store.admitting(settings.admission).caching(settings.tools.cache),
+            store: store
+                .admitting(settings.admission)
+                .caching(settings.tools.cache)
+                .governed_by(settings.cost.clone()),
             live: std::sync::RwLock::new(Arc::new(settings.live.clone())),
             settings,
             sandbox: Arc::new(sandbox),
@@ -158,6 +173,7 @@ impl Engine {
             clock: Arc::new(SharedClock::new(clock)),
             registry: Registry::new(builtins),
             breakers,
+            purse: Arc::default(),
             rates: Rates::default(),
             looks: Looks::default(),
             remembered: Remembered::default(),

@@ -5,6 +5,7 @@
 use std::io::ErrorKind;
 
 use apflow_model::approval::Decided;
+use apflow_model::budget_key::BudgetKey;
 use apflow_model::capability::Grant;
 use apflow_model::consent::Difference;
 use apflow_model::hops::HopFault;
@@ -63,6 +64,21 @@ pub enum EngineError {
     /// The name is that of another's schedule. Nothing was stored.
     #[error("`{0}` is the name of somebody else's schedule: choose another")]
     ScheduleTaken(String),
+    /// The principal has no such budget.
+    #[error("there is no budget `{0}`: `apflow-host budgets list` shows which there are")]
+    UnknownBudget(BudgetKey),
+    /// There is no cost policy of this name.
+    #[error("there is no cost policy `{0}`: `apflow-host policies list` shows which there are")]
+    UnknownPolicy(String),
+    /// The cost policy is one of `policies.yaml`. Nothing was changed.
+    #[error(
+        "`policies.yaml` has the cost policy `{0}`: change it there, under `cost_policies`, or \
+         choose another name"
+    )]
+    PolicyInFile(String),
+    /// The cost policy itself is wrong. Nothing was stored.
+    #[error("{0}")]
+    InvalidPolicy(String),
     /// There is no token of this id, or it is another's.
     #[error("there is no token `{0}`: `apflow-host tokens list` shows which there are")]
     UnknownToken(TokenId),

@@ -12,6 +12,8 @@ mod attempt;
 mod audit;
 mod background;
 mod breakers;
+mod budget;
+mod budgets;
 mod builtin;
 mod cache;
 mod cancel;
@@ -19,6 +21,7 @@ mod clock;
 mod components;
 mod consents;
 mod cost;
+mod cost_policies;
 mod dispatch;
 mod doctor;
 mod draft;
@@ -37,8 +40,10 @@ mod load;
 mod lock;
 mod looks;
 mod metrics;
+mod notifications;
 mod plugins;
 mod port;
+mod purse;
 mod quarantine;
 mod rates;
 mod redrive;
@@ -61,9 +66,11 @@ mod tokens;
 mod tools;
 mod unstored;
 mod upload;
+mod usage;
 mod visible;
 mod wait;
 mod watch;
+mod webhook;
 mod window;
 mod workplace;
 mod written;
@@ -74,6 +81,7 @@ pub use builtin::Builtin;
 pub use clock::SystemClock;
 pub use components::Components;
 pub use consents::Consents;
+pub use cost_policies::ListedPolicy;
 pub use doctor::Diagnosis;
 pub use engine::{DataDir, Engine, Settings};
 pub use error::{EngineError, chain};
@@ -88,11 +96,13 @@ pub use schedules::PutSchedule;
 pub use submit::{NewSubmission, Submission};
 pub use upload::{FILES_PER_UPLOAD_MAX, NewFiles, Piece, UploadContent};
 pub use watch::{EventPage, Watch};
+pub use webhook::{Post, Posting, WebhookCall};
 pub use window::Events;
 pub use written::Written;
 
 pub use apflow_store::{
     APPROVALS_PER_PAGE_MAX, ApprovalPage, AuditFilter, AuditPage, CHECKPOINTS_PER_PAGE_MAX,
-    FilePage, JobFilter, PastCheckpoint, RESULTS_PER_PAGE_MAX, SchedulePage, TOKENS_PER_PAGE_MAX,
-    TaskFilter, TokenPage, UploadPage, VALUES_PER_PAGE_MAX,
+    FilePage, JobFilter, KeptPolicy, NewBudget, PastCheckpoint, RESULTS_PER_PAGE_MAX, SchedulePage,
+    TOKENS_PER_PAGE_MAX, TaskFilter, TokenPage, UploadPage, UsageFilter, UsagePage,
+    VALUES_PER_PAGE_MAX,
 };

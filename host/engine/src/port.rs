@@ -7,10 +7,16 @@ use std::time::Duration;
 use apflow_model::clock::Clock;
 use apflow_model::event::{Happening, LogLine, Stream};
 use apflow_model::id::{JobId, TaskId};
-use apflow_sandbox::{Checkpoint, CheckpointError, PortFuture, Stop, StopReason, TaskPort};
-use apflow_store::{Claimed, Hold, NewEvent, Store, StoreError};
+use apflow_model::money::TokenUse;
+use apflow_model::usage::Usage;
+use apflow_sandbox::{
+    BudgetError, Checkpoint, CheckpointError, ModelCall, PortFuture, Reservation, Stop, StopReason,
+    TaskPort,
+};
+use apflow_store::{Claimed, Hold, NewEvent, Spending, Store, StoreError};
 use tokio::sync::Notify;
 
+use crate::budget::Wallet;
 use crate::engine::Engine;
 use crate::error::chain;
 use crate::hub::Hub;
@@ -33,21 +39,12 @@ pub(crate) struct Port {
     /// Rung when it was taken out.
     has_room: Notify,
     streams: Mutex<Streams>,
-    /// None for a task without a budget.
-    budget: Option<Mutex<Budget>>,
-}
-
-/// The model tokens of a task, as far as this attempt goes.
-struct Budget {
-    /// Neither spent nor reserved.
-    left: u64,
+    wallet: Wallet,
 }
 
 impl Port {
-    pub(crate) fn new(engine: &Engine, claimed: &Claimed, stop: Stop) -> Self {
-        let spent = claimed.used.tokens_input.saturating_add(claimed.used.tokens_output);
-        let budget =
-            claimed.token_budget.map(|tokens| Budget { left: tokens.saturating_sub(spent) });
+    pub(crate) fn new(engine: &Engine, claimed: &Claimed, is_tool: bool, stop: Stop) -> Self {
+        let wallet = Wallet::new(engine, claimed, is_tool, stop.clone());
         Self {
             store: engine.store.clone(),
             clock: Arc::clone(&engine.clock) as Arc<dyn Clock>,
@@ -60,7 +57,7 @@ impl Port {
             is_full: Notify::new(),
             has_room: Notify::new(),
             streams: Mutex::default(),
-            budget: budget.map(Mutex::new),
+            wallet,
         }
     }
 
@@ -71,6 +68,11 @@ impl Port {
         self.take_unstored()
     }
 
+    /// Ends the attempt's use of its budgets, and completes its receipt.
+    pub(crate) fn end_spending(&self, usage: &mut Usage) -> Spending {
+        self.wallet.end(usage)
+    }
+
     /// Waits until so much has happened that it should be stored before its time.
     pub(crate) async fn is_full(&self) {
         self.is_full.notified().await;
@@ -78,6 +80,7 @@ impl Port {
 
     /// Stores what happened so far, and ends an attempt that no longer holds its task.
     pub(crate) async fn store_events(&self) {
+        self.wallet.store().await;
         let written = locked(&self.streams).take();
         self.keep_all(written);
         let events = self.take_unstored();
@@ -197,21 +200,27 @@ impl TaskPort for Port {
         })
     }
 
-    fn tokens_remaining(&self) -> Option<u64> {
-        self.budget.as_ref().map(|budget| locked(budget).left)
+    fn tokens_remaining(&self) -> PortFuture<'_, Option<u64>> {
+        Box::pin(self.wallet.tokens_left())
     }
 
-    fn reserve_tokens(&self, tokens: u64) -> Result<(), u64> {
-        let Some(budget) = &self.budget else { return Ok(()) };
-        let mut budget = locked(budget);
-        budget.left = budget.left.checked_sub(tokens).ok_or(budget.left)?;
-        Ok(())
+    fn reserve(&self, call: ModelCall) -> PortFuture<'_, Result<Reservation, BudgetError>> {
+        Box::pin(self.wallet.reserve(call))
     }
 
-    fn settle_tokens(&self, reserved: u64, used: u64) {
-        if let Some(budget) = &self.budget {
-            let mut budget = locked(budget);
-            budget.left = budget.left.saturating_add(reserved).saturating_sub(used);
+    fn commit(&self, reservation: Reservation, used: TokenUse) -> PortFuture<'_, ()> {
+        Box::pin(async move {
+            self.wallet.commit(reservation, used).await;
+            if self.wallet.is_full() {
+                self.is_full.notify_one();
+            }
+        })
+    }
+
+    fn release(&self, reservation: Reservation) {
+        self.wallet.release(&reservation);
+        if self.wallet.is_full() {
+            self.is_full.notify_one();
         }
     }
 

@@ -11,7 +11,7 @@ use apflow_model::clock::Timestamp;
 use apflow_model::id::JobId;
 use apflow_model::state::JobState;
 use apflow_model::visible::Visible;
-use apflow_store::{Purge, Slice};
+use apflow_store::{CHARGES_PER_PURGE_MAX, Purge, Slice};
 
 use crate::engine::Engine;
 use crate::error::{EngineError, chain};
@@ -96,6 +96,10 @@ impl Engine {
         if let Some(before) = retention.uploads_days.since(now) {
             uploads = self.remove_uploads(before).await?;
         }
+        let mut charges = 0;
+        if let Some(before) = retention.charges_days.since(now) {
+            charges = self.forget_charges(before).await?;
+        }
         let results = self.forget_results().await?;
         self.forget_audit().await?;
         let tokens = self.forget_tokens().await?;
@@ -103,11 +107,12 @@ impl Engine {
         if let Some(kept) = retention.checkpoints_hours.span() {
             checkpoints = self.drop_checkpoints(now.before(kept)).await?;
         }
-        if jobs + uploads + checkpoints + results + tokens > 0 {
+        if jobs + uploads + checkpoints + charges + results + tokens > 0 {
             tracing::info!(
                 jobs,
                 uploads,
                 checkpoints,
+                charges,
                 results,
                 tokens,
                 "removed what was kept long enough"
@@ -115,6 +120,18 @@ impl Engine {
         }
         while self.slice(self.store.give_back_pages()).await? > 0 {}
         Ok(())
+    }
+
+    /// Removes charges from before a moment, slice by slice.
+    async fn forget_charges(&self, before: Timestamp) -> Result<u64, EngineError> {
+        let mut count = 0;
+        loop {
+            let removed = self.slice(self.store.purge_charges(before)).await?;
+            count += removed;
+            if removed < u64::from(CHARGES_PER_PURGE_MAX) {
+                return Ok(count);
+            }
+        }
     }
 
     /// Removes the rows and then the files of jobs that are marked: of `only`, or of all.

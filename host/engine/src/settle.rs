@@ -10,7 +10,9 @@ use apflow_model::retry::{self, Retry};
 use apflow_model::state::TaskState;
 use apflow_model::trace::TARGET;
 use apflow_sandbox::Ended;
-use apflow_store::{Claimed, End, NewEvent, NewTaskFile, Settled, Settlement, StoreError, ToolRun};
+use apflow_store::{
+    Claimed, End, NewEvent, NewTaskFile, Settled, Settlement, Spending, StoreError, ToolRun,
+};
 use tracing::{Instrument, Span};
 
 use crate::engine::Engine;
@@ -32,6 +34,8 @@ pub(crate) struct Said {
     pub(crate) events: Vec<NewEvent>,
     /// What its end says of the tool that it ran. None for an executor.
     pub(crate) run: Option<ToolRun>,
+    /// What it did with its budgets.
+    pub(crate) spending: Spending,
 }
 
 /// Stores how an attempt ended, what it left, and all that follows from it.
@@ -39,7 +43,7 @@ pub(crate) async fn settle(
     engine: &Arc<Engine>,
     claimed: &Claimed,
     ended: Ended,
-    Said { files, mut events, run }: Said,
+    Said { files, mut events, run, spending }: Said,
 ) {
     let now = engine.now();
     let result = ended.result.map_err(|fault| at_deadline(claimed, now, fault));
@@ -58,7 +62,7 @@ pub(crate) async fn settle(
     }
     let settlement = Settlement { task, attempt, now, end, usage, events };
     let span = tracing::info_span!(target: TARGET, "settle", fault);
-    let settled = match store(engine, settlement, run).instrument(span).await {
+    let settled = match store(engine, settlement, (run, spending)).instrument(span).await {
         Ok(settled) => settled,
         Err(error) => {
             tracing::warn!(%task, attempt, error = chain(&error), "an end was dropped");
@@ -104,16 +108,13 @@ async fn drop_files(engine: &Engine, claimed: &Claimed) {
 async fn store(
     engine: &Engine,
     settlement: Settlement,
-    run: Option<ToolRun>,
+    (run, spending): (Option<ToolRun>, Spending),
 ) -> Result<Settled, StoreError> {
     let (task, attempt) = (settlement.task, settlement.attempt);
     let mut wait = STORE_AGAIN;
     loop {
-        let settled = match run.clone() {
-            Some(run) => engine.store.settle_tool(settlement.clone(), run).await,
-            None => engine.store.settle(settlement.clone()).await,
-        };
-        match settled {
+        let settled = engine.store.settle_with(settlement.clone(), run.clone(), spending.clone());
+        match settled.await {
             Ok(settled) => return Ok(settled),
             Err(error @ (StoreError::AttemptLost | StoreError::Closed)) => return Err(error),
             Err(error) => {

@@ -172,6 +172,14 @@ impl Engine {
                 let at = format!("{}/inputs{at}", path(index));
                 return Err(EngineError::InvalidInput(SpecFault::new(at, message)));
             }
+            if let Some(policy) = &task.cost_policy
+                && self.cost_policies().find(policy).is_none()
+            {
+                let at = format!("{}/cost_policy", path(index));
+                let message =
+                    format!("there is no cost policy `{policy}`: see `apflow-host policies list`");
+                return Err(EngineError::InvalidJob(SpecFault::new(at, message)));
+            }
             let root = format!("{}/inputs", path(index));
             self.check_files(task, plugin, &root, submission.principal.sees()).await?;
         }

@@ -33,7 +33,7 @@ pub enum Permission {
     TokensManage,
     /// See what was done, by whom and when.
     AuditRead,
-    /// See and change what roles may do.
+    /// See and change what roles may do, cost policies, and the budgets of principals.
     PoliciesManage,
     /// Look after the host: remove what is over, and examine and repair the database.
     HostManage,

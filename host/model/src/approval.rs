@@ -143,6 +143,8 @@ pub struct PendingApproval {
 pub enum ParkedFor {
     /// Somebody's approval.
     Approval,
+    /// A budget that has something left.
+    Budget,
 }
 
 #[cfg(test)]

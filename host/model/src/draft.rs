@@ -73,7 +73,10 @@ pub(crate) struct RawTask {
     pub(crate) backoff: Backoff,
     /// How many model tokens it may spend.
     pub(crate) token_budget: Option<u64>,
-    /// The model that it asks for.
+    /// The cost policy that says what happens on the way to its budget, and to its job's.
+    #[schemars(length(max = NAME_BYTES_MAX))]
+    pub(crate) cost_policy: Option<String>,
+    /// The model that it asks for, as `PROVIDER/MODEL`.
     #[schemars(length(max = NAME_BYTES_MAX))]
     pub(crate) model: Option<String>,
     /// What it keeps of what the operator grants; all of it if not said.

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::approval::Decided;
+use crate::budget::BudgetScope;
 use crate::clock::Timestamp;
 use crate::fault::Fault;
 use crate::id::{JobId, TaskId};
@@ -58,6 +59,8 @@ pub enum Happening {
     },
     /// Somebody approved or denied that the task runs its tool.
     ApprovalDecided(Decided),
+    /// A cost policy decided something about a call of a model, or about the task as it started.
+    CostDecided(CostDecided),
     /// The result was kept from an earlier run of the tool, and was given again.
     CacheHit {
         /// When that run ended.
@@ -125,6 +128,7 @@ impl Happening {
             Self::Fired(_) => "fired",
             Self::ApprovalAsked { .. } => "approval_asked",
             Self::ApprovalDecided(_) => "approval_decided",
+            Self::CostDecided(_) => "cost_decided",
             Self::CacheHit { .. } => "cache_hit",
             Self::CacheMiss => "cache_miss",
             Self::Cancelling => "cancelling",
@@ -151,9 +155,29 @@ impl Happening {
                 let reason = decided.reason.as_ref().map_or(0, |reason| reason.as_str().len());
                 decided.principal.len() + reason
             }
+            Self::CostDecided(decided) => decided.policy.len() + decided.reason.len(),
             Self::CacheHit { .. } | Self::CacheMiss | Self::Cancelling | Self::CancelTooLate => 0,
         }
     }
+}
+
+/// What a cost policy decided, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CostDecided {
+    /// The policy.
+    #[schemars(example = &"careful")]
+    pub policy: String,
+    /// What was decided: `block`, `downgrade`, `notify` or `continue`.
+    #[schemars(example = &"downgrade")]
+    pub action: String,
+    /// Whose budget it was about.
+    pub scope: BudgetScope,
+    /// Why.
+    #[schemars(example = &"80 of 100 are gone, which is 80 % or more")]
+    pub reason: String,
+    /// The model that calls go to from now on, when that changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
 }
 
 /// A stream that a command writes to.

@@ -105,6 +105,7 @@ impl Links<'_> {
     fn check(&self, reference: String, raw: RawTask) -> Result<TaskSpec, SpecFault> {
         check_name(&self.at("name"), raw.name.as_deref())?;
         check_name(&self.at("model"), raw.model.as_deref())?;
+        check_name(&self.at("cost_policy"), raw.cost_policy.as_deref())?;
         let (executor, is_tool) = match (raw.executor, raw.tool) {
             (Some(executor), None) => (executor, false),
             (None, Some(tool)) => (tool, true),
@@ -150,6 +151,7 @@ impl Links<'_> {
             attempts_max: raw.max_attempts,
             backoff: raw.backoff,
             token_budget: raw.token_budget,
+            cost_policy: raw.cost_policy,
             model: raw.model,
             allow: raw.allow.map(|texts| self.allow(&texts)).transpose()?,
             uses_cache: raw.cache,
@@ -474,7 +476,7 @@ mod tests {
 
     #[test]
     fn a_long_name_is_refused_with_its_place() {
-        for field in ["name", "model"] {
+        for field in ["name", "model", "cost_policy"] {
             let job =
                 |bytes: usize| json!({"tasks": [{"executor": "x", field: "é".repeat(bytes / 2)}]});
             assert!(JobSpec::parse(job(256)).is_ok());

@@ -16,9 +16,10 @@ use crate::concurrency::ConcurrencyKey;
 use crate::fault::Fault;
 use crate::hops::Hops;
 use crate::id::{JobId, TaskId};
+use crate::money::MicroUsd;
 use crate::retry::Backoff;
 use crate::state::{JobState, TaskState};
-use crate::usage::Usage;
+use crate::usage::{ModelUse, Usage};
 
 /// The most tasks one job may have.
 pub const TASKS_MAX: usize = 10_000;
@@ -30,6 +31,10 @@ pub struct JobSpec {
     pub name: Option<String>,
     /// Its tasks, as the caller listed them.
     pub tasks: Vec<TaskSpec>,
+    /// How many model tokens all its tasks may spend together.
+    pub token_budget: Option<u64>,
+    /// How much money all its tasks may spend on models together, in millionths of a US dollar.
+    pub cost_budget: Option<MicroUsd>,
     /// The hosts that it came through. No part of the JSON: whoever takes it in knows.
     pub hops: Hops,
     /// The role that it is submitted in, which is no part of the JSON either. None for the admin's.
@@ -69,6 +74,8 @@ pub struct TaskSpec {
     pub backoff: Backoff,
     /// How many model tokens it may spend.
     pub token_budget: Option<u64>,
+    /// The cost policy that says what happens on the way to its budget, and to its job's.
+    pub cost_policy: Option<String>,
     /// The model it asks for.
     pub model: Option<String>,
     /// What it keeps of what the operator grants. None for all of it.
@@ -215,6 +222,9 @@ pub struct Task {
     pub fault: Option<Fault>,
     /// What all its attempts used together.
     pub usage: Usage,
+    /// The models that they called, and those that they had asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<ModelUse>,
     /// Its attempts, in order.
     pub attempts: Vec<Attempt>,
 }

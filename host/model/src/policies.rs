@@ -1,4 +1,4 @@
-//! `policies.yaml`: what the roles of a host may do.
+//! `policies.yaml`: what the roles of a host may do, and what happens when budgets run low.
 //!
 //! It reads no file: who does hands in its text, and puts what it says in force.
 
@@ -6,6 +6,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use serde_json::Value;
 
+use crate::cost_policy::CostPolicy;
+use crate::cost_section;
 use crate::rate::{self, RateLimits};
 use crate::reader::{self, FileFault, Reader};
 use crate::role::{self, Role, Roles};
@@ -13,7 +15,7 @@ use crate::schema::{self, Key, Shape};
 use crate::yaml::{Kind, Node};
 
 /// The keys of the file: a section a line.
-static TOP: [Key; 2] = [
+static TOP: [Key; 3] = [
     Key::new(
         "roles",
         Shape::Named(&Shape::Section(&role::KEYS)),
@@ -24,6 +26,11 @@ static TOP: [Key; 2] = [
         Shape::Section(&rate::KEYS),
         "How often something may be done, whoever does it.",
     ),
+    Key::new(
+        "cost_policies",
+        Shape::Named(&Shape::Section(&cost_section::KEYS)),
+        "What happens on the way to the cap of a budget: policies by name.",
+    ),
 ];
 
 /// A `policies.yaml` that holds no fault.
@@ -33,11 +40,17 @@ pub struct Policies {
     pub roles: Arc<Roles>,
     /// How often something may be done, whoever does it.
     pub rates: RateLimits,
+    /// What happens on the way to the cap of a budget.
+    pub cost_policies: Vec<CostPolicy>,
 }
 
 impl Default for Policies {
     fn default() -> Self {
-        Self { roles: Arc::new(Roles::shipped()), rates: RateLimits::default() }
+        Self {
+            roles: Arc::new(Roles::shipped()),
+            rates: RateLimits::default(),
+            cost_policies: Vec::new(),
+        }
     }
 }
 
@@ -54,7 +67,11 @@ impl Policies {
     /// The JSON Schema (2020-12) of a `policies.yaml`. What it accepts may still be refused by
     /// [`parse`](Self::parse), for what a schema cannot say; what it refuses always is.
     pub fn schema() -> Value {
-        schema::of_file("policies", "What the roles of a host may do.", &TOP)
+        schema::of_file(
+            "policies",
+            "What the roles of a host may do, and what happens when budgets run low.",
+            &TOP,
+        )
     }
 }
 
@@ -67,7 +84,9 @@ fn read(reader: &mut Reader, node: &Node) -> Option<Policies> {
     let roles = top.get("roles").map(|node| read_roles(reader, node)).unwrap_or_default();
     let rates = top.get("rate_limits").and_then(|node| RateLimits::read(reader, node));
     let roles = Arc::new(Roles::shipped().with(roles));
-    Some(Policies { roles, rates: rates.unwrap_or_default() })
+    let costs = top.get("cost_policies").map(|node| cost_section::read(reader, node));
+    let cost_policies = costs.unwrap_or_default();
+    Some(Policies { roles, rates: rates.unwrap_or_default(), cost_policies })
 }
 
 fn read_roles(reader: &mut Reader, node: &Node) -> Vec<Role> {
@@ -159,7 +178,7 @@ rate_limits:
   per_tool: { websearch: 30, shodan: 0 }
 ";
         assert!(!Policies::parse("rate_limits: { enabled: false }").unwrap().rates.enabled);
-        let Policies { roles, rates } = Policies::parse(policies).unwrap();
+        let Policies { roles, rates, .. } = Policies::parse(policies).unwrap();
         assert!(rates.enabled);
         let limits = |name: &str| {
             let role = roles.find(name).unwrap();

@@ -29,6 +29,9 @@ pub struct Retention {
     /// How long an upload is kept since it came or a job last named it. One that an open job names
     /// is kept in any case. 30 days if not set.
     pub uploads_days: Kept,
+    /// How long it is kept what a call of a model used and cost, from the call. It outlives its job.
+    /// 400 days if not set.
+    pub charges_days: Kept,
     /// How long the checkpoints of a completed task are kept from its end, from 0 to 8760 hours.
     /// With 0, which it is if not set, they are dropped with the end itself.
     pub checkpoints_hours: Hours,
@@ -41,6 +44,7 @@ impl Default for Retention {
             failed_days: Kept::Days(90),
             cancelled_days: Kept::Days(30),
             uploads_days: Kept::Days(30),
+            charges_days: Kept::Days(400),
             checkpoints_hours: Hours(0),
         }
     }

@@ -19,12 +19,18 @@ const SPAN: &str = "^[0-9]+(ms|s|m|h)$";
 #[derive(Debug)]
 pub(crate) struct Key {
     pub(crate) name: &'static str,
-    shape: Shape,
+    pub(crate) shape: Shape,
     /// What it is for, as a sentence.
-    about: &'static str,
+    pub(crate) about: &'static str,
     pub(crate) is_needed: bool,
     /// What holds when it is left out.
-    default: Option<fn() -> Value>,
+    pub(crate) default: Option<fn() -> Value>,
+    /// The same in words, where no value says it.
+    pub(crate) otherwise: Option<&'static str>,
+    /// Whether its value is shown to nobody.
+    pub(crate) is_secret: bool,
+    /// The variable of the environment that says it, where that is not named after the key.
+    pub(crate) variable: Option<&'static str>,
     example: Option<fn() -> Value>,
 }
 
@@ -39,6 +45,8 @@ pub(crate) enum Shape {
     Word(fn() -> Vec<&'static str>),
     /// `true` or `false`.
     Flag,
+    /// A number from 0 to 1.
+    Share,
     /// A whole number, from and to.
     Count(u64, u64),
     /// A number of bytes with its unit, from and to.
@@ -70,7 +78,17 @@ pub(crate) enum Shape {
 impl Key {
     /// A key that may be left out.
     pub(crate) const fn new(name: &'static str, shape: Shape, about: &'static str) -> Self {
-        Self { name, shape, about, is_needed: false, default: None, example: None }
+        Self {
+            name,
+            shape,
+            about,
+            is_needed: false,
+            default: None,
+            otherwise: None,
+            is_secret: false,
+            variable: None,
+            example: None,
+        }
     }
 
     /// The same key, which may not be left out.
@@ -81,6 +99,21 @@ impl Key {
     /// The same key, with what holds when it is left out.
     pub(crate) const fn or(self, default: fn() -> Value) -> Self {
         Self { default: Some(default), ..self }
+    }
+
+    /// The same key, with words for what holds when it is left out.
+    pub(crate) const fn otherwise(self, words: &'static str) -> Self {
+        Self { otherwise: Some(words), ..self }
+    }
+
+    /// The same key, whose value is shown to nobody.
+    pub(crate) const fn secret(self) -> Self {
+        Self { is_secret: true, ..self }
+    }
+
+    /// The same key, with the variable of the environment that says it.
+    pub(crate) const fn variable(self, name: &'static str) -> Self {
+        Self { variable: Some(name), ..self }
     }
 
     /// The same key, with something that it may hold.
@@ -118,6 +151,7 @@ impl Shape {
             Self::Span(..) => json!({ "type": "string", "pattern": SPAN }),
             Self::Word(words) => json!({ "enum": words() }),
             Self::Flag => json!({ "type": "boolean" }),
+            Self::Share => json!({ "type": "number", "minimum": 0, "maximum": 1 }),
             Self::Count(from, u64::MAX) => json!({ "type": "integer", "minimum": from }),
             Self::Count(from, to) => {
                 json!({ "type": "integer", "minimum": from, "maximum": to })

@@ -12,6 +12,7 @@ use crate::draft::{NAME_BYTES_MAX, RawTask};
 use crate::forest;
 use crate::hops::Hops;
 use crate::job::{JobSpec, SpecFault, TASKS_MAX};
+use crate::money::MicroUsd;
 use crate::pointer;
 
 impl JobSpec {
@@ -28,14 +29,15 @@ impl JobSpec {
             return Err(SpecFault::new("", message));
         }
         let is_forest = value.as_object().is_some_and(|map| map.contains_key("tasks"));
-        let (name, deadline, raws, base) = if is_forest {
+        let (raw, base) = if is_forest {
             let raw: RawJob = deserialize(value)?;
             forest::check_name("/name", raw.name.as_deref())?;
-            (raw.name, raw.deadline, raw.tasks, "/tasks/")
+            (raw, "/tasks/")
         } else {
-            let raw: RawTask = deserialize(value)?;
-            (raw.name.clone(), None, vec![raw], "")
+            let task: RawTask = deserialize(value)?;
+            (RawJob { name: task.name.clone(), tasks: vec![task], ..RawJob::default() }, "")
         };
+        let RawJob { name, deadline, token_budget, cost_budget_micro_usd, tasks: raws } = raw;
         if raws.is_empty() || raws.len() > TASKS_MAX {
             let message = format!("has {} tasks: expected 1 to {TASKS_MAX}", raws.len());
             return Err(SpecFault::new("/tasks", message));
@@ -43,7 +45,8 @@ impl JobSpec {
         let path =
             |index: usize| if base.is_empty() { String::new() } else { format!("{base}{index}") };
         let tasks = forest::link(raws, deadline, &path)?;
-        Ok(Self { name, tasks, hops: Hops::default(), role: None })
+        let cost_budget = cost_budget_micro_usd;
+        Ok(Self { name, tasks, token_budget, cost_budget, hops: Hops::default(), role: None })
     }
 }
 
@@ -61,7 +64,7 @@ pub(crate) fn deserialize<'de, T: Deserialize<'de>>(value: Value) -> Result<T, S
 }
 
 /// Several tasks, submitted as one job.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct RawJob {
     /// The caller's name for it.
@@ -69,6 +72,10 @@ struct RawJob {
     name: Option<String>,
     /// It fails unless it has ended before this moment.
     deadline: Option<Timestamp>,
+    /// How many model tokens all its tasks may spend together.
+    token_budget: Option<u64>,
+    /// How much money all its tasks may spend on models together, in millionths of a US dollar.
+    cost_budget_micro_usd: Option<MicroUsd>,
     /// Its tasks.
     #[schemars(length(min = 1, max = TASKS_MAX))]
     tasks: Vec<RawTask>,

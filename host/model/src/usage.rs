@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::money::{TokenUse, Tokens};
+
 /// What one attempt, or all attempts of a task together, used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -36,9 +38,24 @@ pub struct Usage {
     pub tokens_input: u64,
     /// Model tokens received.
     pub tokens_output: u64,
+    /// Of the tokens sent, those that a provider had kept from an earlier call.
+    pub tokens_cached: u64,
+    /// What the calls of models cost, in millionths of a US dollar, as far as their prices are known.
+    pub micro_usd: u64,
+    /// How many calls of models had no known price, and so are not in `micro_usd`.
+    pub calls_unpriced: u64,
 }
 
 impl Usage {
+    /// The tokens of its calls of models.
+    pub const fn tokens(&self) -> TokenUse {
+        TokenUse {
+            input: Tokens(self.tokens_input),
+            output: Tokens(self.tokens_output),
+            cached: Tokens(self.tokens_cached),
+        }
+    }
+
     /// The receipt of two attempts together: sums, but the larger peaks.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
@@ -57,8 +74,32 @@ impl Usage {
             file_bytes_peak: self.file_bytes_peak.max(other.file_bytes_peak),
             tokens_input: self.tokens_input.saturating_add(other.tokens_input),
             tokens_output: self.tokens_output.saturating_add(other.tokens_output),
+            tokens_cached: self.tokens_cached.saturating_add(other.tokens_cached),
+            micro_usd: self.micro_usd.saturating_add(other.micro_usd),
+            calls_unpriced: self.calls_unpriced.saturating_add(other.calls_unpriced),
         }
     }
+}
+
+/// The calls of one model, by what was asked for and what was called.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ModelUse {
+    /// The model that was asked for.
+    #[schemars(example = &"anthropic/claude-sonnet-4-5")]
+    pub wanted: Option<String>,
+    /// The model that was called: another one when a cost policy said so.
+    #[schemars(example = &"anthropic/claude-haiku-4-5")]
+    pub model: Option<String>,
+    /// How many calls there were.
+    pub calls: u64,
+    /// Model tokens sent.
+    pub tokens_input: u64,
+    /// Model tokens received.
+    pub tokens_output: u64,
+    /// Of the tokens sent, those that the provider had kept from an earlier call.
+    pub tokens_cached: u64,
+    /// What they cost, in millionths of a US dollar. None when the price of one is not known.
+    pub micro_usd: Option<u64>,
 }
 
 #[cfg(test)]

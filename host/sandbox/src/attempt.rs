@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use apflow_model::capability::Scope;
 use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::limit::{Breach, Limits};
+use apflow_model::money::{TokenUse, Tokens};
 use apflow_model::usage::Usage;
 use serde_json::Value;
 use wasmtime::{Engine, Store, UpdateDeadline};
@@ -176,7 +177,11 @@ async fn execute(
     let result = result.map_err(|fault| told(fault, &store.data().secrets));
     Ok(result.map(|outcome| Returned {
         output: Output::Text(outcome.output),
-        tokens: outcome.usage.map(|usage| (usage.input, usage.output)),
+        tokens: outcome.usage.map(|usage| TokenUse {
+            input: Tokens(usage.input),
+            output: Tokens(usage.output),
+            cached: Tokens(usage.cached),
+        }),
     }))
 }
 
@@ -242,7 +247,7 @@ fn judge(
 
 /// Takes what a guest returned, when it is JSON within its limit.
 fn accept(returned: Returned, plan: &Plan, usage: &mut Usage) -> Result<Value, Fault> {
-    (usage.tokens_input, usage.tokens_output) = returned.tokens.unwrap_or_default();
+    set_tokens(usage, returned.tokens.unwrap_or_default().of_one_call());
     match returned.output {
         Output::Value { value, bytes } => {
             usage.output_bytes = bytes;
@@ -295,6 +300,12 @@ fn held(destination: &str, wait: Duration) -> Fault {
     Fault { retry_after_ms: Some(wait_ms), ..Fault::new(FaultCode::BreakerOpen, message) }
 }
 
+fn set_tokens(usage: &mut Usage, tokens: TokenUse) {
+    usage.tokens_input = tokens.input.0;
+    usage.tokens_output = tokens.output.0;
+    usage.tokens_cached = tokens.cached.0;
+}
+
 fn receipt(usage: &mut Usage, store: &Store<State>) {
     let state = store.data();
     usage.memory_bytes_peak = state.limiter.memory_bytes_peak;
@@ -305,8 +316,7 @@ fn receipt(usage: &mut Usage, store: &Store<State>) {
     usage.connections = state.egress.ledger.connections.load(Ordering::Relaxed);
     usage.tcp_bytes = state.egress.ledger.tcp_bytes.load(Ordering::Relaxed);
     // A guest may commit its tokens, report them at the end, or both: they are the same tokens.
-    usage.tokens_input = usage.tokens_input.max(state.tokens_input);
-    usage.tokens_output = usage.tokens_output.max(state.tokens_output);
+    set_tokens(usage, usage.tokens().or_more(state.tokens));
     // Asking an unmetered store is an error, and making one costs as much as the whole attempt.
     usage.fuel = state
         .plan
@@ -409,8 +419,8 @@ mod tests {
         assert!(control::Host::is_cancelled(&mut state).is_err());
         assert!(control::Host::deadline(&mut state).is_err());
         assert!(secret::Host::get(&mut state, "key".to_owned()).is_err());
-        assert!(budget::Host::remaining(&mut state).is_err());
-        assert!(budget::Host::reserve(&mut state, 1).is_err());
+        assert!(budget::Host::remaining(&mut state).await.is_err());
+        assert!(budget::Host::reserve(&mut state, 1).await.is_err());
         assert!(checkpoint::Host::load(&mut state).await.is_err());
         let saved = checkpoint::Host::save(&mut state, "step".to_owned(), Vec::new()).await;
         assert!(saved.is_err());

@@ -7,6 +7,10 @@ wasmtime::component::bindgen!({
     world: "apflow:plugin/executor",
     imports: {
         "apflow:plugin/checkpoint": async | trappable,
+        "apflow:plugin/budget.remaining": async | trappable,
+        "apflow:plugin/budget.reserve": async | trappable,
+        "apflow:plugin/budget.reserve-call": async | trappable,
+        "apflow:plugin/budget.[static]reservation.commit": async | trappable,
         "apflow:plugin/log": async | trappable,
         "apflow:plugin/dial.connect": async | trappable,
         "apflow:plugin/dial.[static]connection.secure": async | trappable,
@@ -17,6 +21,6 @@ wasmtime::component::bindgen!({
     with: {
         "wasi:io": wasmtime_wasi::p2::bindings::io,
         "apflow:plugin/dial.connection": crate::egress::Connection,
-        "apflow:plugin/budget.reservation": crate::reservation::Reservation,
+        "apflow:plugin/budget.reservation": crate::port::Reservation,
     },
 });

@@ -6,6 +6,7 @@ use std::time::Duration;
 use apflow_model::capability::Grant;
 use apflow_model::fault::Fault;
 use apflow_model::hops::Hops;
+use apflow_model::money::TokenUse;
 use apflow_model::trace::TraceContext;
 use apflow_model::usage::Usage;
 use serde_json::Value;
@@ -76,8 +77,8 @@ pub(crate) type Called = wasmtime::Result<Result<Returned, Fault>>;
 /// What a guest returned.
 pub(crate) struct Returned {
     pub(crate) output: Output,
-    /// The model tokens it reported, sent and received.
-    pub(crate) tokens: Option<(u64, u64)>,
+    /// The model tokens it reported.
+    pub(crate) tokens: Option<TokenUse>,
 }
 
 /// The output of a guest, in the form it comes in.

@@ -6,11 +6,14 @@ use std::time::{Duration, Instant};
 
 use apflow_model::event::{LogLine, Stream};
 use apflow_model::manifest::Manifest;
+use apflow_model::money::TokenUse;
 use apflow_model::secret::{Destinations, Secret};
 
 use crate::egress::{Egress, Outside};
 use crate::plan::Plan;
-use crate::port::{Checkpoint, CheckpointError, PortFuture, TaskPort};
+use crate::port::{
+    BudgetError, Checkpoint, CheckpointError, ModelCall, PortFuture, Reservation, TaskPort,
+};
 use crate::secret::{SecretSource, Secrets};
 use crate::state::State;
 use crate::stop::Stop;
@@ -134,15 +137,20 @@ impl TaskPort for Lines {
         Box::pin(std::future::ready(Ok(None)))
     }
 
-    fn tokens_remaining(&self) -> Option<u64> {
-        None
+    fn tokens_remaining(&self) -> PortFuture<'_, Option<u64>> {
+        Box::pin(std::future::ready(None))
     }
 
-    fn reserve_tokens(&self, _: u64) -> Result<(), u64> {
-        Ok(())
+    fn reserve(&self, call: ModelCall) -> PortFuture<'_, Result<Reservation, BudgetError>> {
+        let tokens = call.input.saturating_add(call.output);
+        Box::pin(std::future::ready(Ok(Reservation { number: 1, tokens, model: call.model })))
     }
 
-    fn settle_tokens(&self, _: u64, _: u64) {}
+    fn commit(&self, _: Reservation, _: TokenUse) -> PortFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    fn release(&self, _: Reservation) {}
 
     fn log(&self, line: LogLine) {
         self.lines.lock().unwrap().push(line);

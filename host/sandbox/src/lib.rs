@@ -34,7 +34,6 @@ mod link;
 mod metrics;
 mod plan;
 mod port;
-mod reservation;
 mod sandbox;
 mod secret;
 mod state;
@@ -56,7 +55,9 @@ pub use floor::Floor;
 pub use gate::{Gate, Held, NoGate, Pass};
 pub use inspect::inspect;
 pub use link::Linked;
-pub use port::{Checkpoint, CheckpointError, NoTask, PortFuture, TaskPort};
+pub use port::{
+    BudgetError, Checkpoint, CheckpointError, ModelCall, NoTask, PortFuture, Reservation, TaskPort,
+};
 pub use sandbox::{Sandbox, Settings};
 pub use secret::{NoSecrets, SecretSource};
 pub use stop::{Stop, StopReason};

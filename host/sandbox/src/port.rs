@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use apflow_model::event::{LogLine, Stream};
+use apflow_model::money::TokenUse;
 
 /// A future that a port returns.
 pub type PortFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -23,18 +24,17 @@ pub trait TaskPort: Send + Sync {
     /// Loads the newest checkpoint of the task.
     fn load_checkpoint(&self) -> PortFuture<'_, Result<Option<Checkpoint>, CheckpointError>>;
 
-    /// The tokens that are neither spent nor reserved. None without a budget.
-    fn tokens_remaining(&self) -> Option<u64>;
+    /// The tokens that are neither spent nor reserved. None without a budget of tokens.
+    fn tokens_remaining(&self) -> PortFuture<'_, Option<u64>>;
 
-    /// Sets tokens aside.
-    ///
-    /// # Errors
-    ///
-    /// The tokens that are left, when they are fewer. Nothing is set aside then.
-    fn reserve_tokens(&self, tokens: u64) -> Result<(), u64>;
+    /// Sets aside what a call of a model can use at most.
+    fn reserve(&self, call: ModelCall) -> PortFuture<'_, Result<Reservation, BudgetError>>;
 
-    /// Ends a reservation of `reserved` tokens of which `used` were spent.
-    fn settle_tokens(&self, reserved: u64, used: u64);
+    /// Ends a reservation, and charges what was used in its place.
+    fn commit(&self, reservation: Reservation, used: TokenUse) -> PortFuture<'_, ()>;
+
+    /// Ends a reservation of which nothing was used.
+    fn release(&self, reservation: Reservation);
 
     /// Waits until there is room for more of what the guest says. None when there is.
     fn room(&self) -> Option<PortFuture<'_, ()>> {
@@ -55,6 +55,37 @@ pub trait TaskPort: Send + Sync {
 
     /// Keeps that the guest was not let through to a destination, and how long that is left alone.
     fn held(&self, destination: &str, wait: Duration);
+}
+
+/// The most that a call of a model can use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelCall {
+    /// The model that is to be called. None for the task's own.
+    pub model: Option<String>,
+    /// Tokens sent to it.
+    pub input: u64,
+    /// Tokens received from it.
+    pub output: u64,
+}
+
+/// What is set aside for one call of a model.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Reservation {
+    /// Which of its attempt's it is, from 1.
+    pub number: u64,
+    /// How many tokens are set aside.
+    pub tokens: u64,
+    /// The model to call. None when nobody named one.
+    pub model: Option<String>,
+}
+
+/// Why nothing was set aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BudgetError {
+    /// So many tokens are left, or too little money.
+    Exhausted(u64),
+    /// A cost policy forbids the call, or the host cannot allow it now, and why.
+    Blocked(String),
 }
 
 /// A checkpoint as it was saved.
@@ -98,15 +129,19 @@ impl TaskPort for NoTask {
         Box::pin(std::future::ready(Err(no_task())))
     }
 
-    fn tokens_remaining(&self) -> Option<u64> {
-        Some(0)
+    fn tokens_remaining(&self) -> PortFuture<'_, Option<u64>> {
+        Box::pin(std::future::ready(Some(0)))
     }
 
-    fn reserve_tokens(&self, _: u64) -> Result<(), u64> {
-        Err(0)
+    fn reserve(&self, _: ModelCall) -> PortFuture<'_, Result<Reservation, BudgetError>> {
+        Box::pin(std::future::ready(Err(BudgetError::Exhausted(0))))
     }
 
-    fn settle_tokens(&self, _: u64, _: u64) {}
+    fn commit(&self, _: Reservation, _: TokenUse) -> PortFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    fn release(&self, _: Reservation) {}
 
     fn log(&self, _: LogLine) {}
 

@@ -6,6 +6,7 @@ use std::time::Instant;
 use apflow_model::capability::Scope;
 use apflow_model::fault::Fault;
 use apflow_model::limit::Breach;
+use apflow_model::money::TokenUse;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::filesystem::WasiFilesystemCtxView;
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
@@ -39,8 +40,8 @@ pub(crate) struct State {
     pub(crate) stderr: Capture,
     pub(crate) log_bytes: u64,
     pub(crate) is_log_full: bool,
-    pub(crate) tokens_input: u64,
-    pub(crate) tokens_output: u64,
+    /// The tokens that it committed.
+    pub(crate) tokens: TokenUse,
     /// Only of an attempt that may write files.
     pub(crate) watch: Option<Box<Watch>>,
     http: WasiHttpCtx,
@@ -76,8 +77,7 @@ impl State {
             stderr: Capture::first(STDERR_BYTES_KEPT),
             log_bytes: 0,
             is_log_full: false,
-            tokens_input: 0,
-            tokens_output: 0,
+            tokens: TokenUse::default(),
             watch: None,
             http,
             wasi: None,

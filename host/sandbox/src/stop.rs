@@ -20,6 +20,8 @@ pub enum StopReason {
     HostClosing,
     /// Its time is up.
     Deadline,
+    /// It has used more than its budgets had.
+    OverBudget,
 }
 
 /// Ends one attempt, wherever its guest is: in a loop, or blocked in a call of the host.

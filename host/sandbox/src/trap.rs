@@ -36,6 +36,10 @@ pub(crate) fn stopped(reason: StopReason, wall: Duration) -> Fault {
         StopReason::Deadline => {
             Fault::new(FaultCode::LimitExceeded, Breach::Timeout(wall).to_string())
         }
+        StopReason::OverBudget => Fault::new(
+            FaultCode::BudgetExhausted,
+            "it used more than it had set aside, and more than its budgets had left",
+        ),
     }
 }
 

@@ -15,14 +15,20 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::approvals::ApprovalsVerb;
 use super::audit::AuditVerb;
+use super::bench::BenchVerb;
+use super::budgets::BudgetsVerb;
 use super::cache::CacheVerb;
+use super::config::ConfigVerb;
+use super::daemon::DaemonVerb;
 use super::policies::PoliciesVerb;
 use super::schedules::SchedulesVerb;
+use super::schema::SchemaOf;
 use super::secrets::SecretsVerb;
+use super::shell::Shell;
 use super::tasks::TasksVerb;
-use super::tokens::{ConfigVerb, TokensVerb};
-use super::{grant, json};
-use crate::remote::ServerUrl;
+use super::tokens::TokensVerb;
+use super::usage::Usage;
+use super::{grant, json, target};
 
 /// Runs untrusted executors safely: every one is a WASI component that gets only what was granted.
 #[derive(Debug, Parser)]
@@ -49,12 +55,8 @@ pub(crate) struct Arguments {
         hide_env_values = true
     )]
     pub(crate) config_dir: Option<PathBuf>,
-    /// The server to do it on instead of on the data directory [env: `APFLOW_API_SERVER`].
-    #[arg(long, global = true, value_name = "URL", conflicts_with = "direct")]
-    pub(crate) api_server: Option<ServerUrl>,
-    /// Do it on the data directory, whichever server is named or runs.
-    #[arg(long, global = true)]
-    pub(crate) direct: bool,
+    #[command(flatten)]
+    pub(crate) place: target::Place,
     /// What the log on standard error holds, for example `info`.
     #[arg(long, global = true, value_name = "FILTER", env = "APFLOW_LOG", hide_env_values = true)]
     pub(crate) log: Option<String>,
@@ -152,7 +154,7 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: TokensVerb,
     },
-    /// Make and check JSON web tokens for the HTTP API.
+    /// Show, explain, change and check the settings; make and check JSON web tokens.
     Config {
         #[command(subcommand)]
         verb: ConfigVerb,
@@ -162,6 +164,13 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: BreakersVerb,
     },
+    /// Set what principals may spend, and show what is left of it.
+    Budgets {
+        #[command(subcommand)]
+        verb: BudgetsVerb,
+    },
+    /// Show what calls of models used and cost, as a table, JSON, CSV or bars.
+    Usage(Box<Usage>),
     /// List who did what and when, verify that it is as it was written, and export it.
     Audit {
         #[command(subcommand)]
@@ -172,7 +181,7 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: SecretsVerb,
     },
-    /// Show and check what roles may do.
+    /// Show what roles may do, keep cost policies, and check policies.yaml.
     Policies {
         #[command(subcommand)]
         verb: PoliciesVerb,
@@ -181,6 +190,11 @@ pub(crate) enum Verb {
     Serve(Serve),
     /// Run what is submitted to others, beside any number of workers of the same server.
     Worker,
+    /// Start, stop and watch over a server in the background.
+    Daemon {
+        #[command(subcommand)]
+        verb: DaemonVerb,
+    },
     /// Examine the database and the files of the host, also while it runs.
     Doctor {
         /// Repair what can be repaired.
@@ -205,10 +219,20 @@ pub(crate) enum Verb {
         /// What the host says.
         order: String,
     },
-    /// Explain an error code.
+    /// Explain an error code, or list them all.
     Explain {
         /// The code, for example `capability-denied`.
-        code: String,
+        code: Option<String>,
+    },
+    /// Print what a shell reads to complete verbs, options and names.
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+    /// Write a manual page for every verb.
+    Man {
+        /// The folder, which is made when it is not there.
+        folder: PathBuf,
     },
 }
 
@@ -452,6 +476,9 @@ pub(crate) struct Serve {
     /// Listen on an open address without TLS: a proxy in front of the host speaks it.
     #[arg(long)]
     pub(crate) behind_proxy: bool,
+    /// Work in the background: `daemon start` says so.
+    #[arg(long, hide = true)]
+    pub(crate) daemon: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -467,65 +494,6 @@ pub(crate) struct New {
     /// Where apflow-sdk is, to depend on it by path instead of by its repository.
     #[arg(long, value_name = "PATH")]
     pub(crate) sdk: Option<PathBuf>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum BenchVerb {
-    /// What a sandbox costs, beside bare wasmtime and beside processes.
-    Sandbox(Bench),
-    /// What loading a component costs, compiled anew and from the cache.
-    Load(Bench),
-    /// How fast a guest ends that works on nothing, without an end.
-    Cancel(BenchCancel),
-    /// What a task suffers beside guests that a sandbox must stop.
-    Neighbours(Bench),
-    /// How many durable tasks a second there are, beside the least that their rows can cost.
-    Engine(BenchEngine),
-    /// What a durable task costs that calls an HTTP API, beside a bare client.
-    Rest(Bench),
-    /// What a durable task costs over HTTP, beside a bare handler that commits; and what a crowd of
-    /// clients gets that submit and watch.
-    Http(BenchHttp),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct BenchEngine {
-    /// How many rounds; each measures every row in turn.
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000))]
-    pub(crate) rounds: u32,
-    /// How many tasks to run while the memory is watched.
-    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(100..=10_000_000))]
-    pub(crate) tasks: u32,
-    /// Beside how many ended tasks a claim is measured, as well as beside none.
-    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
-    pub(crate) ended: u32,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct BenchHttp {
-    /// How many rounds of tasks that are run one after the other.
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub(crate) rounds: u32,
-    /// How many clients submit and watch at once.
-    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub(crate) clients: u32,
-    /// How many tasks each of them submits, one after the other.
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub(crate) tasks: u32,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct BenchCancel {
-    /// How many guests are cancelled.
-    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub(crate) trials: u32,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Bench {
-    /// How many rounds; each measures every row in turn.
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub(crate) rounds: u32,
 }
 
 #[derive(Debug, Args)]
@@ -555,19 +523,6 @@ pub(crate) struct Validate {
     /// With `--against`: asking for more is no failure.
     #[arg(long, requires = "against")]
     pub(crate) allow_more: bool,
-}
-
-/// What has a schema.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum SchemaOf {
-    /// `plugin.yaml`.
-    Plugin,
-    /// `tool.yaml`.
-    Tool,
-    /// `policies.yaml`.
-    Policies,
-    /// The HTTP API: the `OpenAPI` document (3.1).
-    Openapi,
 }
 
 /// How `validate` reports.

@@ -21,6 +21,9 @@ pub(crate) enum CliError {
     /// A benchmark did not run.
     #[error("{0}")]
     Bench(String),
+    /// A server in the background did not do what it was told.
+    #[error("{0}")]
+    Daemon(String),
     /// A file, or something like it, cannot be used.
     #[error("{what}")]
     Io {
@@ -47,7 +50,11 @@ impl CliError {
             Self::Api(error) => Some(error.code().name()),
             Self::Remote(error) => error.code(),
             Self::Usage(_) => Some(Code::InvalidRequest.name()),
-            Self::NotFound(_) | Self::Bench(_) | Self::Io { .. } | Self::Config(_) => None,
+            Self::NotFound(_)
+            | Self::Bench(_)
+            | Self::Daemon(_)
+            | Self::Io { .. }
+            | Self::Config(_) => None,
         }
     }
 
@@ -90,13 +97,13 @@ impl CliError {
         match self {
             Self::Api(error) => error.faults(),
             Self::Remote(RemoteError::Refused(refusal)) => &refusal.faults,
-            Self::Config(ConfigError::Faults { faults, .. }) => faults,
+            Self::Config(error) => error.faults(),
             Self::Usage(_)
             | Self::NotFound(_)
             | Self::Bench(_)
+            | Self::Daemon(_)
             | Self::Io { .. }
-            | Self::Remote(_)
-            | Self::Config(_) => &[],
+            | Self::Remote(_) => &[],
         }
     }
 
@@ -104,7 +111,7 @@ impl CliError {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) => Exit::Usage,
-            Self::NotFound(_) | Self::Io { .. } => Exit::Failed,
+            Self::NotFound(_) | Self::Io { .. } | Self::Daemon(_) => Exit::Failed,
             Self::Config(_) | Self::Bench(_) | Self::Remote(RemoteError::Settings(_)) => {
                 Exit::Internal
             }

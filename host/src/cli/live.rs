@@ -9,6 +9,7 @@ use apflow_model::clock::Timestamp;
 use apflow_model::event::{Event, Happening};
 use apflow_model::id::TaskId;
 use apflow_model::job::{Job, Task};
+use apflow_model::money::MicroUsd;
 use apflow_model::state::TaskState;
 use apflow_model::usage::Usage;
 
@@ -241,12 +242,17 @@ fn count(rest: &[&Row]) -> String {
     format!("… {} more: {}", rest.len(), counts.collect::<Vec<_>>().join(", "))
 }
 
-/// What calls of models used. Empty where there were none.
+/// What calls of models used and cost, as far as that is known. Empty where there were none.
 fn cost(usage: &Usage) -> String {
-    match usage.tokens_input.saturating_add(usage.tokens_output) {
-        0 => String::new(),
+    let tokens = match usage.tokens_input.saturating_add(usage.tokens_output) {
+        0 => return String::new(),
         1 => "1 token".to_owned(),
         tokens => format!("{tokens} tokens"),
+    };
+    let unpriced = if usage.calls_unpriced > 0 { " and more" } else { "" };
+    match usage.micro_usd {
+        0 => tokens,
+        micro_usd => format!("{tokens} {}{unpriced}", MicroUsd(micro_usd)),
     }
 }
 
@@ -404,16 +410,24 @@ mod tests {
     }
 
     #[test]
-    fn the_tokens_of_receipts_are_shown_and_added_up() {
+    fn tokens_and_money_of_receipts_are_shown_and_added_up() {
         let mut job = job(&["ask", "ask again"]);
         let mut live = Live::new(&job);
         for task in &mut job.tasks {
-            task.usage = Usage { tokens_input: 100, tokens_output: 23, ..Usage::default() };
+            task.usage = Usage {
+                tokens_input: 100,
+                tokens_output: 23,
+                micro_usd: 1_500,
+                ..Usage::default()
+            };
         }
         live.look(&job);
         let lines = texts(&live, 1, WIDE);
-        assert!(lines[0].ends_with("0/2  1.0 s  246 tokens"), "{lines:?}");
-        assert!(lines[1].ends_with("123 tokens"), "{lines:?}");
+        assert!(lines[0].ends_with("0/2  1.0 s  246 tokens 0.003000 USD"), "{lines:?}");
+        assert!(lines[1].ends_with("123 tokens 0.001500 USD"), "{lines:?}");
+        job.tasks[0].usage.calls_unpriced = 1;
+        live.look(&job);
+        assert!(texts(&live, 1, WIDE)[0].ends_with("0.003000 USD and more"));
     }
 
     #[test]

@@ -4,10 +4,15 @@ mod approvals;
 mod arguments;
 mod asked;
 mod audit;
+mod background;
 mod bench;
 mod breakers;
+mod budgets;
 mod cache;
 mod compile;
+mod complete;
+mod config;
+mod daemon;
 mod doctor;
 mod error;
 mod exit;
@@ -16,14 +21,18 @@ mod files;
 mod found;
 mod grant;
 mod health;
+mod help;
 mod jobs;
 mod json;
 mod live;
 mod load;
+mod man;
 mod new;
 mod operations;
 mod operator;
+mod options;
 mod output;
+mod plot;
 mod plugins;
 mod policies;
 mod run;
@@ -33,12 +42,14 @@ mod screen;
 mod secrets;
 mod selftest;
 mod serve;
+mod shell;
 mod signals;
 mod target;
 mod tasks;
 mod tokens;
 mod tools;
 mod tree;
+mod usage;
 mod validate;
 mod watch;
 mod worker;
@@ -46,9 +57,9 @@ mod worker;
 use std::process::ExitCode;
 
 use apflow_api::RetryJob;
-use clap::Parser;
+use clap::FromArgMatches;
 
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Places};
 use crate::telemetry::{self, Typed};
 use arguments::{Arguments, BreakersVerb, JobsVerb, PluginVerb, PluginsVerb, Verb};
 use error::CliError;
@@ -57,8 +68,14 @@ use output::Output;
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
+    match complete::answer() {
+        Ok(true) => return Exit::Ok.into(),
+        Ok(false) => {}
+        Err(error) => error.exit(),
+    }
     // A wrong argument ends the process here, with clap's own words and exit code 2.
-    let arguments = Arguments::parse();
+    let typed = help::command().get_matches();
+    let arguments = Arguments::from_arg_matches(&typed).unwrap_or_else(|error| error.exit());
     if let Verb::CompileComponent { order } = &arguments.verb {
         return compile::run(order);
     }
@@ -91,10 +108,13 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         let compile_timeout = arguments.compile_timeout.0;
         let (data_dir, config_dir) = (arguments.data_dir.clone(), arguments.config_dir.clone());
         let mut config = Config::new(data_dir, config_dir, compile_timeout)?;
-        config.gateway = config.gateway.typed(arguments.api_server.clone(), arguments.direct);
+        config.gateway =
+            config.gateway.typed(arguments.place.api_server.clone(), arguments.place.direct);
         Ok(config)
     };
     let config = || settings()?.with_policies();
+    let places = || Places::find(arguments.data_dir.clone(), arguments.config_dir.clone());
+    let (flags, typed) = (arguments.flags(), arguments.passed_on());
     match arguments.verb {
         Verb::Load(load) => load::run(&config()?, load, output).await,
         Verb::Plugins { verb: PluginsVerb::List } => plugins::list(&config()?, output).await,
@@ -129,18 +149,20 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         }
         Verb::Tasks { verb } => tasks::run(&config()?, verb, output).await,
         Verb::Tokens { verb } => tokens::run(&config()?, verb, output).await,
-        Verb::Config { verb } => tokens::config(&config()?, verb, output),
+        Verb::Config { verb } => config::run(&places()?, config, &flags, verb, output),
         Verb::Approvals { verb } => approvals::run(&config()?, verb, output).await,
         Verb::Breakers { verb: BreakersVerb::List } => breakers::list(&config()?, output).await,
         Verb::Breakers { verb: BreakersVerb::Reset { key, .. } } => {
             breakers::reset(&config()?, key, output).await
         }
+        Verb::Budgets { verb } => budgets::run(&config()?, verb, output).await,
+        Verb::Usage(usage) => usage::run(&config()?, *usage, output).await,
         Verb::Audit { verb } => Box::pin(audit::run(config, verb, output)).await,
         Verb::Secrets { verb: secrets::SecretsVerb::List } => {
             secrets::list(&config()?, output).await
         }
         Verb::Doctor { repair } => doctor::run(settings()?, repair, output).await,
-        Verb::Policies { verb } => Ok(policies::run(&config()?, &verb, output)),
+        Verb::Policies { verb } => policies::run(&config()?, verb, output).await,
         Verb::Serve(verb) => serve::run(&config()?, verb, output).await,
         Verb::Worker => worker::run(&config()?, output).await,
         Verb::Plugin { verb: PluginVerb::New(new) } => new::run(&new, output),
@@ -148,6 +170,9 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         Verb::Selftest(verb) => selftest::run(verb, output).await,
         // It needs no runtime, so it never gets here.
         Verb::CompileComponent { .. } => Ok(Exit::Internal),
-        Verb::Explain { code } => explain::run(&code, output),
+        Verb::Daemon { verb } => daemon::run(&places()?, typed, verb, output).await,
+        Verb::Explain { code } => explain::run(code.as_deref(), output),
+        Verb::Completions { shell } => complete::run(shell, output),
+        Verb::Man { folder } => man::run(&folder, output),
     }
 }

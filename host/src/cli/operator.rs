@@ -170,7 +170,7 @@ fn form(load: &LoadPlugin, boundary: String) -> Form {
         None => {}
         Some([]) => form.text("grant", "none"),
         Some(grants) => {
-            grants.iter().map(Grant::to_string).for_each(|one| form.text("grant", &one))
+            grants.iter().map(Grant::to_string).for_each(|one| form.text("grant", &one));
         }
     }
     if consent.all {

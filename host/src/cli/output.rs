@@ -51,6 +51,19 @@ impl Output {
         work(&mut self.screen.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// How many columns a result may have: those of the terminal that it is printed on, else 80.
+    #[expect(clippy::unused_self, reason = "what is printed is laid out by the output")]
+    pub(crate) fn width(&self) -> usize {
+        let size = terminal_size::terminal_size_of(stdout());
+        size.map_or(TERMINAL_USUAL.0, |(width, _)| width.0.into())
+    }
+
+    /// Prints a result as JSON, whatever was asked for.
+    #[expect(clippy::unused_self, reason = "what is printed is printed by the output")]
+    pub(crate) fn json(&self, value: &impl Serialize) {
+        print(&pretty(value));
+    }
+
     /// Prints a result in a form of its own, unless JSON was asked for.
     pub(crate) fn document(&self, value: &impl Serialize, text: &str) {
         if self.is_json {

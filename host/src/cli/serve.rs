@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::arguments::Serve;
+use super::background::Background;
 use super::error::CliError;
 use super::exit::Exit;
 use super::operations;
@@ -29,6 +30,7 @@ const GRACE: Duration = Duration::from_secs(3);
 pub(crate) async fn run(config: &Config, serve: Serve, output: &Output) -> Result<Exit, CliError> {
     let settings = settings(config, &serve);
     admit(serve.host, &settings)?;
+    let mut background = serve.daemon.then(|| Background::enter(config)).transpose()?;
     let credentials = config.credentials()?;
     let unreadable = |error: TlsError| CliError::Usage(chain(&error));
     let certificate = settings.tls.as_ref().map(|files| files.certificate.clone());
@@ -67,6 +69,9 @@ pub(crate) async fn run(config: &Config, serve: Serve, output: &Output) -> Resul
                 |source| CliError::Io { what: config.data_dir.display().to_string(), source };
             let _announced = announced.await.map_err(unwritable)?;
             announce(config, &url, credentials.is_new, output);
+            if let Some(background) = &mut background {
+                background.ready(&url)?;
+            }
             operations::run(watched, &reloads).await
         };
         tokio::select! {

@@ -4,12 +4,24 @@
 
 use std::fmt;
 
+use clap::Args;
 use serde_json::{Value, json};
 
 use super::error::CliError;
 use crate::assemble;
 use crate::config::Config;
 use crate::remote::{Announced, Client, NamedBy, RemoteError, ServerUrl};
+
+/// Where a verb is to be done, as it is typed.
+#[derive(Debug, Args)]
+pub(crate) struct Place {
+    /// The server to do it on instead of on the data directory [env: `APFLOW_API_SERVER`].
+    #[arg(long, global = true, value_name = "URL", conflicts_with = "direct")]
+    pub(crate) api_server: Option<ServerUrl>,
+    /// Do it on the data directory, whichever server is named or runs.
+    #[arg(long, global = true)]
+    pub(crate) direct: bool,
+}
 
 /// Where a verb is done, and why there.
 pub(crate) struct Target {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use apflow_api::{FindJob, SystemClock};
 use apflow_model::approval::Decided;
 use apflow_model::clock::Clock;
-use apflow_model::event::{Event, Happening};
+use apflow_model::event::{CostDecided, Event, Happening};
 use apflow_model::id::{JobId, TaskId};
 use apflow_model::job::Job;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
@@ -109,6 +109,7 @@ fn line(event: &Event, names: &HashMap<TaskId, String>) -> String {
         | Happening::Denied { .. }
         | Happening::Held { .. }
         | Happening::ApprovalAsked { .. }
+        | Happening::CostDecided(_)
         | Happening::Fallback { .. }) => said(what).unwrap_or_default(),
         Happening::Fired(origin) => format!(" fired by {} for {}", origin.schedule, origin.tick),
         Happening::ApprovalDecided(decided) => {
@@ -124,8 +125,8 @@ fn line(event: &Event, names: &HashMap<TaskId, String>) -> String {
     format!("{:>6} {} {task} {what}", event.n, event.at)
 }
 
-/// What a guest said or was refused, as lines, which other is tried, and who must approve it. None
-/// for the rest.
+/// What a guest said or was refused, as lines, which other is tried, what a cost policy decided, and who
+/// must approve it. None for the rest.
 pub(super) fn said(what: &Happening) -> Option<String> {
     Some(match what {
         Happening::Log(line) => {
@@ -147,6 +148,9 @@ pub(super) fn said(what: &Happening) -> Option<String> {
         Happening::ApprovalAsked { tool } => format!(
             "       waits for approval of {tool}: `apflow-host approvals list` shows the task"
         ),
+        Happening::CostDecided(CostDecided { policy, action, reason, .. }) => {
+            format!("   cost {action} by {policy}: {reason}")
+        }
         Happening::Fallback { from, to } => format!("       {from} failed: {to} is tried"),
         Happening::State { .. }
         | Happening::Fired(_)

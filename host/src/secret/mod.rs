@@ -1,4 +1,5 @@
-//! The operator's secrets: what `secrets.yaml` names, read when it is needed.
+//! The operator's secrets: what `secrets.yaml` names, and the keys of providers that are in variables,
+//! read when they are needed.
 //!
 //! Values are kept in memory for a few seconds, and nowhere else.
 
@@ -49,27 +50,24 @@ struct Entry {
     last: Mutex<Option<(Instant, Result<Secret, String>)>>,
 }
 
-impl Vault {
-    /// Reads `secrets.yaml`, and takes the variables that hold secrets out of the environment.
-    pub(crate) fn open(
-        folder: &Dir,
-        environment: &mut BTreeMap<String, String>,
-    ) -> Result<Self, Unreadable> {
-        let file = match folder.open(SECRETS_FILE) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
-            opened => opened.map_err(Unreadable::Io)?,
-        };
-        let mode = file.metadata().map_err(Unreadable::Io)?.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
-            return Err(Unreadable::Open(mode));
-        }
-        let mut text = String::new();
-        file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(Unreadable::Io)?;
-        let rules = parse_rules(&text).map_err(Unreadable::Faults)?;
-        Ok(Self::new(rules, environment))
+/// Reads `secrets.yaml`.
+pub(crate) fn read_rules(folder: &Dir) -> Result<Vec<SecretRule>, Unreadable> {
+    let file = match folder.open(SECRETS_FILE) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        opened => opened.map_err(Unreadable::Io)?,
+    };
+    let mode = file.metadata().map_err(Unreadable::Io)?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(Unreadable::Open(mode));
     }
+    let mut text = String::new();
+    file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(Unreadable::Io)?;
+    parse_rules(&text).map_err(Unreadable::Faults)
+}
 
-    fn new(rules: Vec<SecretRule>, environment: &mut BTreeMap<String, String>) -> Self {
+impl Vault {
+    /// Keeps these secrets, and takes the variables that hold some out of the environment.
+    pub(crate) fn new(rules: Vec<SecretRule>, environment: &mut BTreeMap<String, String>) -> Self {
         let variable = |rule: &SecretRule| match &rule.from {
             Origin::Env(name) => environment.get(name).cloned(),
             Origin::File(_) | Origin::Command(_) => None,
@@ -190,14 +188,13 @@ mod tests {
     fn a_file_that_others_may_read_is_refused() {
         let outer = tempfile::TempDir::new().unwrap();
         let folder = Dir::open_ambient_dir(outer.path(), cap_std::ambient_authority()).unwrap();
-        assert!(Vault::open(&folder, &mut BTreeMap::new()).is_ok(), "without a file");
+        assert!(read_rules(&folder).is_ok(), "without a file");
         folder.write(SECRETS_FILE, "# none\n").unwrap();
         for (mode, is_fine) in [(0o600, true), (0o400, true), (0o640, false), (0o604, false)] {
             folder
                 .set_permissions(SECRETS_FILE, cap_std::fs::Permissions::from_mode(mode))
                 .unwrap();
-            let opened = Vault::open(&folder, &mut BTreeMap::new());
-            assert_eq!(opened.is_ok(), is_fine, "{mode:o}");
+            assert_eq!(read_rules(&folder).is_ok(), is_fine, "{mode:o}");
         }
     }
 }

@@ -347,9 +347,7 @@ pub(crate) fn tell_all(tasks: &mut [Task], rows: &[Row]) -> Result<(), StoreErro
         of_tasks.entry(task).or_default().push(approval);
     }
     for task in tasks {
-        if let Some(approvals) = of_tasks.remove(&task.id) {
-            tell(task, approvals);
-        }
+        tell(task, of_tasks.remove(&task.id).unwrap_or_default());
     }
     Ok(())
 }
@@ -368,7 +366,8 @@ pub(crate) async fn of_task(
 
 fn tell(task: &mut Task, approvals: Vec<Approval>) {
     let waits = approvals.iter().any(|approval| approval.decided.is_none());
-    task.parked_for = (waits && task.state == TaskState::Parked).then_some(ParkedFor::Approval);
+    let parked_for = if waits { ParkedFor::Approval } else { ParkedFor::Budget };
+    task.parked_for = (task.state == TaskState::Parked).then_some(parked_for);
     task.approvals = approvals;
 }
 

@@ -16,6 +16,7 @@ use crate::cache::NewResult;
 use crate::error::StoreError;
 use crate::events::NewEvent;
 use crate::files::NewTaskFile;
+use crate::spending::Spending;
 use crate::store::Store;
 
 /// How an attempt ended.
@@ -141,7 +142,7 @@ impl Store {
     ///
     /// Once queued, the write happens even when the returned future is dropped.
     pub async fn settle(&self, settlement: Settlement) -> Result<Settled, StoreError> {
-        self.settle_with(settlement, None).await
+        self.settle_with(settlement, None, Spending::default()).await
     }
 
     /// Stores the end of an attempt of a tool, as [`Store::settle`] does. In the same transaction,
@@ -159,18 +160,31 @@ impl Store {
         settlement: Settlement,
         run: ToolRun,
     ) -> Result<Settled, StoreError> {
-        self.settle_with(settlement, Some(run)).await
+        self.settle_with(settlement, Some(run), Spending::default()).await
     }
 
-    async fn settle_with(
+    /// Stores the end of an attempt, perhaps of a tool, as [`Store::settle_tool`] does. In the same
+    /// transaction, what it did with its budgets is charged, and what it did not use goes back. Who
+    /// waits for that becomes ready.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::settle`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Store::settle`].
+    pub async fn settle_with(
         &self,
         settlement: Settlement,
         run: Option<ToolRun>,
+        spending: Spending,
     ) -> Result<Settled, StoreError> {
         let Settlement { task, attempt, now, end, usage, events } = settlement;
         let (usage, keeps_checkpoints) = (Some(usage), self.keeps_checkpoints());
         let tool = run.map(|run| (run, self.cache_limits()));
-        let ending = Ending { task, attempt, now, end, usage, events, keeps_checkpoints, tool };
+        let ending =
+            Ending { task, attempt, now, end, usage, events, keeps_checkpoints, tool, spending };
         self.write(ending).await
     }
 }
@@ -219,6 +233,8 @@ pub(crate) struct Ending {
     pub(crate) keeps_checkpoints: bool,
     /// What it says of the tool that was run, and how much may be kept of tools.
     pub(crate) tool: Option<(ToolRun, CacheLimits)>,
+    /// What it did with its budgets that is not stored yet.
+    pub(crate) spending: Spending,
 }
 
 impl Ending {

@@ -2,10 +2,11 @@
 //!
 //! It does not decide whether a claimed task may run: the engine admits it.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use apflow_model::clock::Timestamp;
+use apflow_model::cost_policy::CostRules;
 use apflow_model::fair::{Division, Limits};
 use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::id::{JobId, TaskId};
@@ -15,13 +16,16 @@ use tokio::sync::Mutex;
 use crate::approvals;
 use crate::attempts::{End, Ending};
 use crate::breakers;
+use crate::budgets;
 use crate::connection::{Connection, Query, Row, query};
 use crate::deadlines::{self, Expired};
 use crate::dialect::{Sql, sql};
 use crate::error::StoreError;
 use crate::events::{self, Draft};
 use crate::lanes::{self, Round, Rounds};
+use crate::reserve;
 use crate::sessions::SessionId;
+use crate::spending::Spending;
 use crate::standing::Places;
 use crate::store::Store;
 use crate::take::{self, Claimed, Taken};
@@ -135,7 +139,8 @@ impl Store {
     }
 
     fn new_claim(&self, session: SessionId, places: Arc<dyn Places>, limits: Limits) -> Claim {
-        Claim { session, places, limits, rounds: Arc::clone(self.rounds()) }
+        let (rounds, cost_rules) = (Arc::clone(self.rounds()), self.cost_rules().clone());
+        Claim { session, places, limits, rounds, cost_rules }
     }
 
     /// Reads what was handed out, and ends what cannot be read. Whether all could be.
@@ -209,6 +214,7 @@ struct Claim {
     places: Arc<dyn Places>,
     limits: Limits,
     rounds: Arc<Mutex<Rounds>>,
+    cost_rules: CostRules,
 }
 
 const PROMOTE: Sql = sql!(
@@ -238,11 +244,12 @@ const LOOK: &str = "\
            EXISTS (SELECT 1 FROM tally WHERE state = 2), \
            EXISTS (SELECT 1 FROM breaker WHERE open_until IS NOT NULL), \
            EXISTS (SELECT 1 FROM tool_rule), \
-           EXISTS (SELECT 1 FROM task WHERE needs_approval AND state = 2)";
+           EXISTS (SELECT 1 FROM task WHERE needs_approval AND state = 2), \
+           EXISTS (SELECT 1 FROM budget)";
 
 /// Whether the lease is held, the next deadline, when the next task is due, and whether a task is
-/// ready, a breaker is open, tools have rules, and a ready task needs an approval.
-type Look = (bool, Option<i64>, Option<i64>, bool, bool, bool, bool);
+/// ready, a breaker is open, tools have rules, a ready task needs an approval, and there are budgets.
+type Look = (bool, Option<i64>, Option<i64>, bool, bool, bool, bool, bool);
 
 impl Write for Claim {
     type Output = Handed;
@@ -255,9 +262,17 @@ impl Write for Claim {
         let look = query(LOOK).bind(self.session.0).bind(now.unix_ms());
         let [lanes, heads] = lanes::look(rounds.after, free);
         let [look, lanes, heads] = Query::fetch_each([look, lanes, heads], connection).await?;
-        let look = look.first().ok_or(sqlx::Error::RowNotFound)?;
-        let (is_held, deadline, run_at, is_ready, is_guarded, is_ruled, needs_approval): Look =
-            look.read()?;
+        let look: Look = look.first().ok_or(sqlx::Error::RowNotFound)?.read()?;
+        let (
+            is_held,
+            deadline,
+            run_at,
+            is_ready,
+            is_guarded,
+            is_ruled,
+            needs_approval,
+            is_budgeted,
+        ) = look;
         if !is_held {
             return Err(StoreError::SessionLost);
         }
@@ -274,10 +289,17 @@ impl Write for Claim {
             let due = promote(connection, now).await?;
             events::append(connection, due).await?;
         }
+        let (mut is_woken, mut budget_at) = (false, None);
+        if is_budgeted {
+            let (woken, next) = budgets::wake_due(connection, now).await?;
+            (is_woken, budget_at) = (!woken.is_empty(), next);
+        }
         if is_late || is_due {
             let (next,): (Option<i64>,) = query(NEXT).read_one(connection).await?;
             handed.next_run_at = moment(next);
-        } else if !is_ready {
+        }
+        handed.next_run_at = handed.next_run_at.into_iter().chain(budget_at).min();
+        if !(is_late || is_due || is_woken || is_ready) {
             return Ok(handed);
         }
         let mut limits = self.limits.clone();
@@ -292,9 +314,10 @@ impl Write for Claim {
             heeded = tool_rules::heed(connection, &mut limits, now).await?;
         }
         // What has just become ready was not looked at.
-        let is_gated = needs_approval || heeded.is_gated || is_late || is_due;
-        let seen = (!is_late && !is_due).then_some([lanes, heads]);
-        let hand = Hand { rounds: &mut rounds, limits: &limits, now, is_gated, seen };
+        let is_news = is_late || is_due || is_woken;
+        let is_gated = needs_approval || heeded.is_gated || is_news;
+        let seen = (!is_news).then_some([lanes, heads]);
+        let hand = Hand { rounds: &mut rounds, limits: &limits, now, is_gated, is_budgeted, seen };
         self.hand_out(connection, hand, free, &mut handed).await?;
         if is_ruled {
             let executors = handed.tasks.iter().map(Taken::executor);
@@ -347,7 +370,22 @@ impl Claim {
                     round = Round::from(hand.rounds.after);
                 }
             }
-            handed.tasks.extend(take::take(connection, &chosen, self.session, hand.now).await?);
+            let mut refused = HashMap::new();
+            if hand.is_budgeted {
+                let looked = reserve::look(connection, &self.cost_rules, &chosen, hand.now).await?;
+                if !looked.parked.is_empty() {
+                    chosen.retain(|task| !looked.parked.contains(task));
+                    parked += looked.parked.len();
+                    handed.parked.extend(looked.jobs);
+                    round = Round::from(hand.rounds.after);
+                }
+                refused = looked.refused;
+            }
+            let mut taken = take::take(connection, &chosen, self.session, hand.now).await?;
+            for taken in &mut taken {
+                taken.refused = refused.remove(&taken.task);
+            }
+            handed.tasks.extend(taken);
         }
     }
 }
@@ -359,6 +397,8 @@ struct Hand<'a> {
     now: Timestamp,
     /// Whether a task may have to be approved before it runs.
     is_gated: bool,
+    /// Whether there are budgets to look at before it runs.
+    is_budgeted: bool,
     /// What [`lanes::look`] has found already.
     seen: Option<[Vec<Row>; 2]>,
 }
@@ -436,7 +476,8 @@ fn give_up(taken: &Taken, now: Timestamp, error: &StoreError) -> Ending {
                    the task again";
     let end = End::Failed { fault: Fault::new(FaultCode::Permanent, message) };
     let (usage, events) = (None, Vec::new());
-    Ending { task, attempt, now, end, usage, events, keeps_checkpoints: true, tool: None }
+    let (keeps_checkpoints, tool, spending) = (true, None, Spending::unknown());
+    Ending { task, attempt, now, end, usage, events, keeps_checkpoints, tool, spending }
 }
 
 #[cfg(test)]

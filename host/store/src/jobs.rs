@@ -18,6 +18,7 @@ use tracing::field::display;
 use crate::admission::{self, Newcomer};
 use crate::approvals;
 use crate::breakers;
+use crate::budgets;
 use crate::chain;
 use crate::connection::{Connection, Query, Row, query};
 use crate::dialect::{Sql, sql};
@@ -165,12 +166,14 @@ impl Store {
         // One read transaction: a settlement in between would show a task's end without its
         // job's.
         let find = query("SELECT * FROM job WHERE id = $1 AND purged_at IS NULL").bind(id.0);
-        let [tasks, edges, attempts] = tasks::of_job(id);
-        let all = [find, tasks, edges, attempts, approvals::of_job(id), breakers::of_executors()];
-        let [found, tasks, edges, attempts, asked, held] = self.readers().fetch_each(all).await?;
+        let [tasks, edges, tries, used] = tasks::of_job(id);
+        let all =
+            [find, tasks, edges, tries, used, approvals::of_job(id), breakers::of_executors()];
+        let [found, tasks, edges, tries, used, asked, held] =
+            self.readers().fetch_each(all).await?;
         let Some(found) = found.first() else { return Ok(None) };
         let mut job = read(found)?;
-        job.tasks = tasks::read_all(&tasks, &edges, &attempts)?;
+        job.tasks = tasks::read_all(&tasks, &edges, &tries, &used)?;
         approvals::tell_all(&mut job.tasks, &asked)?;
         breakers::explain(&mut job.tasks, &held)?;
         Ok(Some(job))
@@ -271,6 +274,7 @@ pub(crate) struct Submit {
     inputs: String,
     dependencies: String,
     uploads: String,
+    budgets: String,
     events: String,
 }
 
@@ -316,6 +320,7 @@ fn plan(
         inputs: row::items(pairs().map(|(task, spec)| Ok((task.id.0, row::text(&spec.inputs)?))))?,
         dependencies: row::items(edges)?,
         uploads: row::items(uploads)?,
+        budgets: budgets::items(id, &tasks, &new.spec, now)?,
         events: events::items(&events)?,
     };
     let job = Job {
@@ -372,6 +377,7 @@ fn plan_task(job: JobId, id: i64, spec: &TaskSpec, ids: &[i64], now: Timestamp) 
         held_by: None,
         parked_for: None,
         approvals: Vec::new(),
+        models: Vec::new(),
         output: None,
         fault: None,
         usage: Usage::default(),
@@ -405,6 +411,7 @@ fn task_row(task: &Task, spec: &TaskSpec, lane: i64) -> Result<Value, StoreError
         lane,
         spec.uses_cache,
         spec.needs_approval,
+        spec.cost_policy,
     ]))
 }
 
@@ -422,7 +429,7 @@ const INSERT_TASKS: Sql = sql!(
     "\
     INSERT INTO task (id, job_id, reference, name, executor, state, parent_id, priority, run_at, \
                       timeout_ms, token_budget, model, backoff, attempts_max, waiting_count, \
-                      created_at, allow, deadline, lane_id, uses_cache, needs_approval) \
+                      created_at, allow, deadline, lane_id, uses_cache, needs_approval, cost_policy) \
     SELECT CAST(value->>0 AS BIGINT), CAST(value->>1 AS BIGINT), value->>2, value->>3, \
            value->>4, CAST(value->>5 AS BIGINT), CAST(value->>6 AS BIGINT), \
            CAST(value->>7 AS BIGINT), CAST(value->>8 AS BIGINT), \
@@ -430,7 +437,7 @@ const INSERT_TASKS: Sql = sql!(
            value->>12, CAST(value->>13 AS BIGINT), CAST(value->>14 AS BIGINT), \
            CAST(value->>15 AS BIGINT), value->>16, CAST(value->>17 AS BIGINT), \
            CAST(value->>18 AS BIGINT), CAST(value->>19 AS BOOLEAN), \
-           CAST(value->>20 AS BOOLEAN) FROM ",
+           CAST(value->>20 AS BOOLEAN), value->>21 FROM ",
     ROWS
 );
 
@@ -488,6 +495,7 @@ impl WriteGroup for Submit {
             (INSERT_DEPENDENCIES, array(|rows| &rows.dependencies)),
             (uploads::NAME, named.clone()),
             (uploads::USE, named),
+            (budgets::INSERT, array(|rows| &rows.budgets)),
             (events::INSERT, array(|rows| &rows.events)),
         ];
         for (sql, rows) in inserts {

@@ -24,6 +24,13 @@ mod attempts;
 mod cancel;
 mod redrive;
 mod settle;
+mod spending;
+
+mod budgets;
+mod charges;
+mod governed;
+mod receipts;
+mod reserve;
 
 mod dependents;
 
@@ -55,6 +62,9 @@ mod tool_rules;
 mod tool_runs;
 
 mod audit;
+mod cost_policies;
+mod notifications;
+mod usage;
 
 mod chain;
 mod commit;
@@ -88,14 +98,17 @@ pub use crate::attempts::{End, RunSource, Settled, Settlement, ToolRun};
 pub use crate::audit::{AuditFilter, AuditPage, LINES_PER_PAGE_MAX};
 pub use crate::bare::BareTable;
 pub use crate::breakers::{BREAKERS_MAX, BreakerMove, KeptBreaker, Moved};
+pub use crate::budgets::{BudgetId, NewBudget};
 pub use crate::cache::{CachedResult, NewResult, RESULTS_PER_PAGE_MAX};
 pub use crate::cancel::Cancelled;
 pub use crate::chain::Chain;
+pub use crate::charges::{CHARGES_PER_PURGE_MAX, Charged};
 pub use crate::checkpoints::{
     CHECKPOINT_BYTES_MAX, CHECKPOINTS_MAX, CHECKPOINTS_PER_PAGE_MAX, Checkpoint, PastCheckpoint,
     VALUES_PER_PAGE_MAX,
 };
 pub use crate::claim::{HandedOut, PARKED_PER_CLAIM_MAX, PROMOTED_PER_CLAIM_MAX};
+pub use crate::cost_policies::{COST_POLICIES_MAX, KeptPolicy};
 pub use crate::deadlines::{EXPIRED_PER_CLAIM_MAX, Expired};
 pub use crate::depth::{Depth, LaneDepth};
 pub use crate::doctor::Examination;
@@ -106,12 +119,15 @@ pub use crate::floor::Floor;
 pub use crate::hints::Hints;
 pub use crate::idempotency::Once;
 pub use crate::jobs::{JOBS_PER_PAGE_MAX, JobFilter, JobPage, NewJob, Submitted};
+pub use crate::notifications::Notification;
 pub use crate::purge::{Purge, ROWS_PER_SLICE_MAX, Slice};
 pub use crate::recovery::{HOST_LOSSES_MAX, Recovered};
 pub use crate::redrive::{RedriveChoice, Redriven};
+pub use crate::reserve::{Asked, Line, Reserved, Reserving};
 pub use crate::retention::RemovedUploads;
 pub use crate::schedules::{Due, Fired, NewSchedule, SCHEDULES_PER_PAGE_MAX, SchedulePage};
 pub use crate::sessions::SessionId;
+pub use crate::spending::{NewCharge, Spending};
 pub use crate::standing::Places;
 pub use crate::stock::{PluginCounts, Stock, ToolCounts};
 pub use crate::store::Store;
@@ -120,3 +136,4 @@ pub use crate::task_list::{TASKS_PER_PAGE_MAX, TaskFilter, TaskPage};
 pub use crate::tasks::Hold;
 pub use crate::tokens::{NewToken, TOKENS_MAX, TOKENS_PER_PAGE_MAX, TokenPage};
 pub use crate::uploads::{NewUpload, Removal, Room, UploadPage};
+pub use crate::usage::{USAGE_ROWS_PER_PAGE_MAX, UsageFilter, UsagePage};

@@ -12,12 +12,14 @@ use apflow_model::retry::{self, Backoff, Retry};
 use apflow_model::state::JobState;
 
 use crate::attempts::{End, Ending};
+use crate::charges;
 use crate::connection::{Connection, Row, query};
 use crate::dialect::{Sql, sql};
 use crate::error::StoreError;
 use crate::quarantine;
 use crate::row;
 use crate::sessions::SessionId;
+use crate::spending::Spending;
 use crate::store::Store;
 use crate::write::{Turn, Write, WriteGroup};
 
@@ -135,7 +137,9 @@ impl Write for Recover {
         if over.is_empty() {
             return Ok(Recovered::default());
         }
-        let over = row::text(&over.into_iter().map(|(id,)| id).collect::<Vec<_>>())?;
+        let over: Vec<i64> = over.into_iter().map(|(id,)| id).collect();
+        charges::end_blocks(connection, &over, true).await?;
+        let over = row::text(&over)?;
         let rows = query(COUNT_LOSSES).bind(over).fetch_all(connection).await?;
         let mut left = rows.iter().map(read_left).collect::<Result<Vec<_>, _>>()?;
         left.sort_unstable_by_key(|left| left.task);
@@ -154,6 +158,7 @@ impl Write for Recover {
                 events: Vec::new(),
                 keeps_checkpoints: true,
                 tool: None,
+                spending: Spending::unknown(),
             });
         }
         let settled = Ending::apply_group(&endings, connection).await?;

@@ -11,10 +11,12 @@ use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::id::TaskId;
 
 use crate::attempts::{End, Ending};
+use crate::charges;
 use crate::connection::{Connection, query};
 use crate::dialect::{Sql, sql};
 use crate::error::StoreError;
 use crate::row;
+use crate::spending::Spending;
 use crate::store::Store;
 use crate::tasks::Hold;
 use crate::write::{Turn, Write, WriteGroup};
@@ -216,11 +218,14 @@ impl Write for GiveBack {
                 events: Vec::new(),
                 keeps_checkpoints: true,
                 tool: None,
+                spending: Spending::unknown(),
             })
         };
         let endings = given.iter().map(ending).collect::<Result<Vec<_>, StoreError>>()?;
         let settled = Ending::apply_group(&endings, connection).await?;
         if self.ends {
+            // What an attempt handed out of a block that did not end itself, nobody knows.
+            charges::end_blocks(connection, &[self.session.0], !endings.is_empty()).await?;
             let end = query(END_SESSION).bind(self.session.0).bind(self.now.unix_ms());
             end.execute(connection).await?;
         }

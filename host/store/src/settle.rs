@@ -11,6 +11,7 @@ use apflow_model::id::{JobId, TaskId};
 use apflow_model::state::{JobState, TaskState};
 
 use crate::attempts::{End, Ending, Settled};
+use crate::charges;
 use crate::connection::{Connection, query};
 use crate::dependents::{self, Moved};
 use crate::dialect::{Sql, sql};
@@ -147,13 +148,17 @@ async fn settle(
     if held.is_empty() {
         return Ok(endings.iter().map(|_| Err(StoreError::AttemptLost)).collect());
     }
+    let spent = held
+        .iter()
+        .map(|Held { ending, .. }| ((ending.task, ending.attempt), ending.now, &ending.spending));
+    let woken = charges::settle(connection, &spent.collect::<Vec<_>>()).await?;
     end_attempts(connection, &held).await?;
     store_outputs(connection, &held).await?;
     fallbacks::replace(connection, held.iter().map(|held| held.ending)).await?;
     tool_runs::settle(connection, held.iter().map(|held| held.ending)).await?;
     let moved = move_dependents(connection, &held).await?;
     let jobs_ended = change_jobs(connection, &held, &moved).await?;
-    Ok(answer(endings, &held, moved, jobs_ended))
+    Ok(answer(endings, &held, (moved, woken), jobs_ended))
 }
 
 async fn end_tasks<'a>(
@@ -186,9 +191,13 @@ async fn end_attempts(
     connection: &mut Connection<'_>,
     held: &[Held<'_>],
 ) -> Result<(), StoreError> {
+    let unknown = held.iter().filter(|held| held.ending.usage.is_none());
+    let unknown: Vec<_> = unknown.map(|held| (held.ending.task, held.ending.attempt)).collect();
+    let receipts = charges::receipts(connection, &unknown).await?;
     let rows = held.iter().map(|Held { ending, .. }| {
         let fault = ending.end.fault().map(row::text).transpose()?;
-        let usage = ending.usage.as_ref().map(row::text).transpose()?;
+        let usage = ending.usage.as_ref().or(receipts.get(&(ending.task, ending.attempt)));
+        let usage = usage.map(row::text).transpose()?;
         Ok((ending.task.0, ending.attempt, ending.now.unix_ms(), fault, usage))
     });
     let rows = format!("[{}]", row::items(rows)?);
@@ -320,7 +329,7 @@ fn drafts(held: &[Held<'_>], moved: &[Moved], changes: &BTreeMap<i64, Change>) -
 fn answer(
     endings: &[Ending],
     held: &[Held<'_>],
-    moved: Vec<Moved>,
+    (moved, woken): (Vec<Moved>, Vec<TaskId>),
     mut jobs_ended: BTreeMap<i64, JobState>,
 ) -> Answers<Settled> {
     let mut moved_of = HashMap::<JobId, Vec<Moved>>::new();
@@ -345,6 +354,10 @@ fn answer(
             job_ended: jobs_ended.remove(&job.0),
         };
         settled.insert(task, answer);
+    }
+    // Whoever waited for a budget is told with any of them.
+    if let Some(last) = held.last().and_then(|held| settled.get_mut(&held.ending.task)) {
+        last.became_ready.extend(woken);
     }
     let answer = |ending: &Ending| settled.remove(&ending.task).ok_or(StoreError::AttemptLost);
     endings.iter().map(answer).collect()

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use apflow_model::cache::CacheLimits;
 use apflow_model::clock::Timestamp;
 use apflow_model::concurrency::Admission;
+use apflow_model::cost_policy::CostRules;
 use apflow_model::hops::HostId;
 use apflow_model::id::IdSource;
 use apflow_model::metric::Page;
@@ -66,6 +67,7 @@ pub struct Store {
     keeps_checkpoints: bool,
     admission: Admission,
     cache_limits: CacheLimits,
+    cost_rules: CostRules,
     rounds: Arc<tokio::sync::Mutex<Rounds>>,
     lanes: Arc<Known>,
     hearing: Arc<Hearing>,
@@ -98,6 +100,7 @@ impl Store {
             ids: Arc::new(Mutex::new(ids)),
             admission: Admission::default(),
             cache_limits: CacheLimits::default(),
+            cost_rules: CostRules::default(),
             rounds: Arc::default(),
             lanes: Arc::default(),
             hearing,
@@ -122,6 +125,12 @@ impl Store {
     #[must_use]
     pub fn caching(self, limits: CacheLimits) -> Self {
         Self { cache_limits: limits, ..self }
+    }
+
+    /// The same store, whose budgets are governed by `rules`. Else there is no policy and no price.
+    #[must_use]
+    pub fn governed_by(self, rules: CostRules) -> Self {
+        Self { cost_rules: rules, ..self }
     }
 
     /// Who this host is: the same for every process of the database, for as long as that is there.
@@ -165,6 +174,11 @@ impl Store {
     /// How many results of tools may be kept.
     pub(crate) fn cache_limits(&self) -> CacheLimits {
         self.cache_limits
+    }
+
+    /// What the calls of models are governed by.
+    pub(crate) fn cost_rules(&self) -> &CostRules {
+        &self.cost_rules
     }
 
     /// How far the claims of this process have come.

@@ -66,6 +66,11 @@ pub struct Claimed {
     pub used: Usage,
     /// The hosts that the job came through.
     pub hops: Hops,
+    /// Whether budgets count its calls of models.
+    pub has_budgets: bool,
+    /// Why it may not start, since its budgets are used up or a cost policy says so: the attempt is
+    /// to be ended at once.
+    pub refused: Option<String>,
 }
 
 pub(crate) const TAKE: Sql = sql!(
@@ -104,7 +109,12 @@ pub(crate) const SHOW_CLAIMED: Sql = sql!(
     SELECT task.id, task.job_id, task.attempt, task.run_at, task.reference, task.executor, task.timeout_ms, \
            task.deadline, task.attempts_max, task.attempts_before, task.backoff, task.token_budget, task.model, task.allow, task.uses_cache, \
            task_input.body, job.principal, job.grants, job.event_count, job.hops, \
-           EXISTS (SELECT 1 FROM dependency WHERE task_id = task.id) AS has_dependencies \
+           EXISTS (SELECT 1 FROM dependency WHERE task_id = task.id) AS has_dependencies, \
+           task.token_budget IS NOT NULL \
+             OR EXISTS (SELECT 1 FROM budget \
+                        WHERE scope = 'job' AND owner = CAST(task.job_id AS TEXT)) \
+             OR EXISTS (SELECT 1 FROM budget \
+                        WHERE scope = 'principal' AND owner = job.principal) AS has_budgets \
     FROM task JOIN job ON job.id = task.job_id LEFT JOIN task_input ON task_input.task_id = task.id \
     WHERE task.id IN (SELECT CAST(value AS BIGINT) FROM ",
     ROWS,
@@ -128,6 +138,8 @@ pub(crate) struct Taken {
     row: Row,
     /// What each earlier attempt used.
     used: Vec<Row>,
+    /// Why it may not start.
+    pub(crate) refused: Option<String>,
 }
 
 /// Makes chosen tasks running, and begins their attempts.
@@ -152,7 +164,7 @@ pub(crate) async fn take(
         lasts.insert(job, row::column(&row, "event_count")?);
         let (job, task) = (JobId(job), TaskId(task));
         let attempt = row::number(&row, "attempt")?;
-        taken.push(Taken { job, task, attempt, row, used: Vec::new() });
+        taken.push(Taken { job, task, attempt, row, used: Vec::new(), refused: None });
     }
     let running = |taken: &Taken| {
         let held = (taken.job, taken.task, taken.attempt);
@@ -189,6 +201,7 @@ impl Taken {
     /// Reads all of it. Without what was used, a task could spend its budget twice.
     pub(crate) fn read(&self) -> Result<Claimed, StoreError> {
         let mut task = read_claimed(&self.row)?;
+        task.refused.clone_from(&self.refused);
         for used in &self.used {
             task.used = task.used.and(row::json(used, "usage")?);
         }
@@ -219,5 +232,7 @@ fn read_claimed(row: &Row) -> Result<Claimed, StoreError> {
         uses_cache: row::column(row, "uses_cache")?,
         used: Usage::default(),
         hops: row::hops(row, "hops")?,
+        has_budgets: row::column(row, "has_budgets")?,
+        refused: None,
     })
 }

@@ -8,6 +8,7 @@ use apflow_model::state::TaskState;
 use crate::approvals;
 use crate::connection::{Query, Row, query};
 use crate::error::StoreError;
+use crate::receipts;
 use crate::row;
 use crate::store::Store;
 use crate::tasks::{read_attempt, read_task};
@@ -94,6 +95,7 @@ impl Store {
             task.attempts.push(attempt);
         }
         approvals::of_task(&mut snapshot, &mut task).await?;
+        receipts::of_task(&mut snapshot, &mut task).await?;
         Ok(Some(task))
     }
 }

@@ -12,7 +12,7 @@ use apflow_model::usage::Usage;
 use crate::connection::{Query, Row, query};
 use crate::error::StoreError;
 use crate::store::Store;
-use crate::{lanes, row};
+use crate::{lanes, receipts, row};
 
 /// How an attempt stands to its task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,9 +84,12 @@ const SHOW_ATTEMPTS: &str = "\
     SELECT attempt.* FROM task JOIN attempt ON attempt.task_id = task.id \
     WHERE task.job_id = $1 ORDER BY attempt.task_id, attempt.n";
 
-/// The tasks of a job in the order they were listed, their dependencies, and their attempts.
-pub(crate) fn of_job(job: JobId) -> [Query; 3] {
-    [SHOW_TASKS, SHOW_DEPENDENCIES, SHOW_ATTEMPTS].map(|sql| query(sql).bind(job.0))
+/// The tasks of a job in the order they were listed, their dependencies, their attempts, and the
+/// models that they called.
+pub(crate) fn of_job(job: JobId) -> [Query; 4] {
+    let of_job = |sql: &'static str| query(sql).bind(job.0);
+    let (tasks, edges) = (of_job(SHOW_TASKS), of_job(SHOW_DEPENDENCIES));
+    [tasks, edges, of_job(SHOW_ATTEMPTS), receipts::of_job(job)]
 }
 
 /// Reads the rows of [`of_job`].
@@ -94,6 +97,7 @@ pub(crate) fn read_all(
     tasks: &[Row],
     edges: &[Row],
     attempts: &[Row],
+    used: &[Row],
 ) -> Result<Vec<Task>, StoreError> {
     let mut tasks = tasks.iter().map(read_task).collect::<Result<Vec<_>, _>>()?;
     let places: HashMap<i64, usize> =
@@ -116,6 +120,7 @@ pub(crate) fn read_all(
         task.usage = task.usage.and(attempt.usage.unwrap_or_default());
         task.attempts.push(attempt);
     }
+    receipts::tell_all(&mut tasks, used)?;
     Ok(tasks)
 }
 
@@ -144,6 +149,7 @@ pub(crate) fn read_task(row: &Row) -> Result<Task, StoreError> {
         held_by: None,
         parked_for: None,
         approvals: Vec::new(),
+        models: Vec::new(),
         output: row::perhaps_json(row, "body")?,
         fault: row::perhaps_json(row, "fault")?,
         usage: Usage::default(),

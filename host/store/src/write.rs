@@ -30,6 +30,7 @@ pub(crate) enum Turn {
     Cancel,
     Release,
     Other,
+    Budget,
     Submit,
     Claim,
     Audit,
@@ -44,6 +45,7 @@ impl Turn {
             Self::Session
             | Self::Events
             | Self::Checkpoint
+            | Self::Budget
             | Self::Claim
             | Self::Audit
             | Self::Purge => false,

@@ -75,7 +75,7 @@ impl Progress {
     ///
     /// A fault when the host has no budget to charge to.
     pub fn charge(&mut self, job: &Job) -> Result<(), Fault> {
-        let Usage { input: Tokens(input), output: Tokens(output) } = ended::usage(job);
+        let Usage { input: Tokens(input), output: Tokens(output), .. } = ended::usage(job);
         let new = Usage::new(
             input.saturating_sub(self.tokens_input),
             output.saturating_sub(self.tokens_output),

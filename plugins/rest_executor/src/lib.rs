@@ -5,7 +5,6 @@
 
 pub mod answer;
 pub mod body;
-mod http_date;
 pub mod input;
 mod link;
 pub mod pages;

@@ -119,7 +119,7 @@ impl<'a> Rules<'a> {
     /// The file that the body of an answer of this status is written to. A bad answer that the
     /// caller takes as it is becomes no file.
     pub fn file_of(&self, status: u16) -> Option<&'a str> {
-        let is_good = judge(self.success, status, None, None) == Verdict::Fine;
+        let is_good = judge(self.success, status, None) == Verdict::Fine;
         self.save_as.filter(|_| is_good)
     }
 
@@ -130,8 +130,7 @@ impl<'a> Rules<'a> {
     /// The fault of the task.
     pub fn check(&self, plan: &Plan, incoming: &mut Incoming) -> Result<(), Fault> {
         let status = incoming.status();
-        let (retry_after, date) = (incoming.header("retry-after"), incoming.header("date"));
-        let verdict = judge(self.success, status, retry_after, date);
+        let verdict = judge(self.success, status, incoming.retry_after());
         if verdict == Verdict::Fine || !self.fail_on_status {
             return Ok(());
         }

@@ -1,10 +1,7 @@
 //! What the status of an answer means for the task.
-//!
-//! It reads no clock: a date in `Retry-After` is counted from the answer's own `Date`.
 
 use std::time::Duration;
 
-use crate::http_date;
 use crate::redirect::is_redirect;
 use crate::success::Statuses;
 
@@ -24,20 +21,15 @@ pub enum Verdict {
     Fail,
 }
 
-/// Judges an answer by its status and its headers `Retry-After` and `Date`.
+/// Judges an answer by its status and the wait that it names.
 ///
 /// What is in `success` is fine. Of the rest 408, 425, 429 and every 5xx may be better another time.
 /// Other 4xx, and a redirect that was not followed, fail, and so does everything when `success` was
 /// said.
-pub fn judge(
-    success: Option<&Statuses>,
-    status: u16,
-    retry_after: Option<&str>,
-    date: Option<&str>,
-) -> Verdict {
+pub fn judge(success: Option<&Statuses>, status: u16, retry_after: Option<Duration>) -> Verdict {
     match status {
         _ if success.is_some_and(|success| success.contains(status)) => Verdict::Fine,
-        408 | 425 | 429 | 500..=599 => match retry_after.and_then(|text| wait(text, date)) {
+        408 | 425 | 429 | 500..=599 => match retry_after {
             Some(wait) if wait > WAIT_MAX => Verdict::TooLate,
             wait => Verdict::Retry(wait),
         },
@@ -47,16 +39,6 @@ pub fn judge(
     }
 }
 
-/// Reads `Retry-After` (RFC 9110 section 10.2.3): seconds, or a date.
-fn wait(retry_after: &str, date: Option<&str>) -> Option<Duration> {
-    let text = retry_after.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let seconds = http_date::parse(text)?.saturating_sub(http_date::parse(date?)?);
-    Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,28 +46,32 @@ mod tests {
     #[test]
     fn what_may_pass_is_tried_again() {
         for status in [408, 425, 429, 500, 502, 503, 504, 599] {
-            assert_eq!(judge(None, status, None, None), Verdict::Retry(None), "{status}");
+            assert_eq!(judge(None, status, None), Verdict::Retry(None), "{status}");
         }
     }
 
     #[test]
     fn what_will_not_change_fails() {
         for status in [400, 401, 404, 409, 422, 451, 301, 302, 307, 308] {
-            assert_eq!(judge(None, status, Some("1"), None), Verdict::Fail, "{status}");
+            assert_eq!(
+                judge(None, status, Some(Duration::from_secs(1))),
+                Verdict::Fail,
+                "{status}"
+            );
         }
     }
 
     #[test]
     fn other_answers_are_outputs() {
         for status in [200, 201, 204, 206, 300, 304] {
-            assert_eq!(judge(None, status, None, None), Verdict::Fine, "{status}");
+            assert_eq!(judge(None, status, None), Verdict::Fine, "{status}");
         }
     }
 
     #[test]
     fn a_success_is_what_the_caller_says() {
         let success: Statuses = serde_json::from_value(serde_json::json!(["2xx", 404])).unwrap();
-        let judged = |status| judge(Some(&success), status, None, None);
+        let judged = |status| judge(Some(&success), status, None);
         assert_eq!((judged(204), judged(404)), (Verdict::Fine, Verdict::Fine));
         assert_eq!((judged(304), judged(400)), (Verdict::Fail, Verdict::Fail));
         assert_eq!(judged(503), Verdict::Retry(None));
@@ -93,23 +79,14 @@ mod tests {
 
     #[test]
     fn the_wait_that_the_server_names_is_kept() {
-        let seconds = |n| Verdict::Retry(Some(Duration::from_secs(n)));
-        assert_eq!(judge(None, 429, Some(" 120 "), None), seconds(120));
-        let date = Some("Sun, 06 Nov 1994 08:49:37 GMT");
-        assert_eq!(judge(None, 503, Some("Sun, 06 Nov 1994 08:50:37 GMT"), date), seconds(60));
-        assert_eq!(judge(None, 503, Some("Sun, 06 Nov 1994 08:00:00 GMT"), date), seconds(0));
-    }
-
-    #[test]
-    fn a_wait_that_cannot_be_read_is_left_to_the_task() {
-        for text in ["soon", "-1", "1.5", "Sun, 06 Nov 1994 08:50:37 GMT"] {
-            assert_eq!(judge(None, 503, Some(text), None), Verdict::Retry(None), "{text}");
-        }
+        let wait = Duration::from_mins(2);
+        assert_eq!(judge(None, 429, Some(wait)), Verdict::Retry(Some(wait)));
     }
 
     #[test]
     fn a_wait_of_more_than_a_day_is_too_long() {
-        assert_eq!(judge(None, 429, Some("86400"), None), Verdict::Retry(Some(WAIT_MAX)));
-        assert_eq!(judge(None, 429, Some("86401"), None), Verdict::TooLate);
+        assert_eq!(judge(None, 429, Some(WAIT_MAX)), Verdict::Retry(Some(WAIT_MAX)));
+        let longer = WAIT_MAX + Duration::from_secs(1);
+        assert_eq!(judge(None, 429, Some(longer)), Verdict::TooLate);
     }
 }

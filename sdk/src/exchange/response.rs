@@ -1,5 +1,7 @@
 //! What a server answered.
 
+use std::time::Duration;
+
 use serde::de::DeserializeOwned;
 
 /// An answer with its whole body.
@@ -17,6 +19,12 @@ impl Response {
     /// The first value of a header, whatever the case of its name.
     pub fn header(&self, name: &str) -> Option<&str> {
         super::header(&self.headers, name)
+    }
+
+    /// How long the server asks to wait (`Retry-After`). None when it does not say, or not in a way
+    /// that can be read.
+    pub fn retry_after(&self) -> Option<Duration> {
+        super::retry_after::retry_after(&self.headers)
     }
 
     /// True for a status from 200 to 299.

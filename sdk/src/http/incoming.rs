@@ -1,5 +1,7 @@
 //! An answer whose body is still on its way, for bodies that do not fit into memory.
 
+use std::time::Duration;
+
 use crate::backend::Body;
 use crate::exchange::{Error, Response};
 use crate::wait;
@@ -31,6 +33,11 @@ impl Incoming {
     /// The first value of a header, whatever the case of its name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.header(name)
+    }
+
+    /// How long the server asks to wait. See [`Response::retry_after`].
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.head.retry_after()
     }
 
     /// Waits for the next bytes of the body; none when it has ended.

@@ -1,6 +1,6 @@
 //! Tokens are set aside, given back or charged; none are lost.
 
-use apflow_sdk::budget::{self, Error, Tokens};
+use apflow_sdk::budget::{self, Error, ModelCall, Tokens};
 use apflow_sdk::{Fault, Usage, testing::Host};
 
 #[test]
@@ -50,4 +50,14 @@ fn a_task_without_a_budget_may_reserve_anything() {
         reservation.commit(Usage::new(1, 1));
         assert_eq!(budget::remaining(), None);
     });
+}
+
+#[test]
+fn a_reservation_names_the_model_to_call() {
+    let call = ModelCall { model: "a/big", input: Tokens(10), output: Tokens(20) };
+    let named = |host: &Host| host.within(|| budget::reserve_call(call).unwrap().model().unwrap());
+    assert_eq!(named(&Host::new()), "a/big");
+    assert_eq!(named(&Host::new().downgraded_to("a/low")), "a/low");
+    let refused = Host::new().blocked("no more").within(|| budget::reserve_call(call).unwrap_err());
+    assert_eq!(refused, Error::Blocked("no more".to_owned()));
 }

@@ -48,6 +48,8 @@ pub enum Kind {
     Tool,
     /// `policies.yaml`: no manifest, but it is checked in the same way.
     Policies,
+    /// `prices.yaml`: checked in the same way.
+    Prices,
 }
 
 impl Kind {
@@ -57,6 +59,7 @@ impl Kind {
             Some("plugin.yaml" | "plugin.yml") => Some(Self::Plugin),
             Some("tool.yaml" | "tool.yml") => Some(Self::Tool),
             Some("policies.yaml" | "policies.yml") => Some(Self::Policies),
+            Some("prices.yaml" | "prices.yml") => Some(Self::Prices),
             Some(_) | None => None,
         }
     }

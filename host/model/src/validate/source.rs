@@ -9,6 +9,7 @@ use crate::limit::{Bytes, Limits};
 use crate::manifest::Manifest;
 use crate::plugin::World;
 use crate::policies::Policies;
+use crate::price::Prices;
 use crate::reader::FileFault;
 use crate::tool::{Run, Tool};
 
@@ -52,6 +53,7 @@ pub(super) enum Parsed {
     Plugin(Box<Manifest>),
     Tool(Box<Tool>),
     Policies,
+    Prices,
 }
 
 /// The largest manifest, in bytes: 1 MiB.
@@ -95,6 +97,7 @@ impl Source {
         match Kind::of(&self.path) {
             Some(Kind::Plugin) => Manifest::parse(text).map(|it| Parsed::Plugin(Box::new(it))),
             Some(Kind::Policies) => Policies::parse(text).map(|_| Parsed::Policies),
+            Some(Kind::Prices) => Prices::parse(text).map(|_| Parsed::Prices),
             Some(Kind::Tool) | None => {
                 Tool::parse(text, folder(&self.path)).map(|it| Parsed::Tool(Box::new(it)))
             }
@@ -127,7 +130,7 @@ impl Parsed {
                 Run::Command { component, .. } => Some(("run.command", component)),
                 Run::Request { .. } => None,
             },
-            Self::Policies => None,
+            Self::Policies | Self::Prices => None,
         }
     }
 
@@ -137,6 +140,7 @@ impl Parsed {
             Self::Plugin(manifest) => &manifest.name,
             Self::Tool(tool) => &tool.name,
             Self::Policies => "policies",
+            Self::Prices => "prices",
         }
     }
 
@@ -145,14 +149,14 @@ impl Parsed {
         match self {
             Self::Plugin(manifest) => (manifest.capabilities.clone(), manifest.limits),
             Self::Tool(tool) => (tool.capabilities.clone(), tool.limits),
-            Self::Policies => Default::default(),
+            Self::Policies | Self::Prices => Default::default(),
         }
     }
 
     /// Whether it says how it runs here: a tool without `run` is a description alone.
     pub(super) fn is_runnable(&self) -> bool {
         match self {
-            Self::Plugin(_) | Self::Policies => true,
+            Self::Plugin(_) | Self::Policies | Self::Prices => true,
             Self::Tool(tool) => tool.run.is_some(),
         }
     }

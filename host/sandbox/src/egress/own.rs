@@ -1,4 +1,5 @@
-//! What the host itself asks of others, for example for the keys of a provider of identities.
+//! What the host itself asks of others, for example for the keys of a provider of identities, and what
+//! it tells them.
 //!
 //! No guest has a part in it: where it goes, the operator says. So private addresses are fine. It
 //! follows no redirect and reads no more than it was told to.
@@ -8,11 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT, HOST};
+use http::header::{ACCEPT, CONTENT_TYPE, HOST};
+use http::request::Builder;
 use http::{Request, StatusCode, Uri};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1;
 use tokio::net::TcpStream;
+use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 use wasmtime_wasi_http::io::TokioIo;
 
@@ -34,11 +37,44 @@ impl OwnClient {
     ///
     /// Dropping the future closes the connection.
     pub async fn get(&self, url: &str, bytes_max: usize, within: Duration) -> io::Result<Bytes> {
-        let late = |_| io::Error::new(io::ErrorKind::TimedOut, "no answer in time");
-        timeout(within, self.exchange(url, bytes_max)).await.map_err(late)?
+        let head = Request::get("/").header(ACCEPT, "application/json");
+        let is_good = |status| status == StatusCode::OK;
+        let exchange = self.exchange(url, head, Bytes::new(), is_good, Some(bytes_max));
+        timeout(within, exchange).await.map_err(late)?
     }
 
-    async fn exchange(&self, url: &str, bytes_max: usize) -> io::Result<Bytes> {
+    /// Posts JSON to an address, with these headers and `within` this time. What the answer says
+    /// beside its status is not read.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the address, the way there, or the answer: any status but 200 to 299.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the connection; what was posted may have arrived.
+    pub async fn post(
+        &self,
+        url: &str,
+        headers: &[(&'static str, String)],
+        body: Bytes,
+        within: Duration,
+    ) -> io::Result<()> {
+        let head = Request::post("/").header(CONTENT_TYPE, "application/json");
+        let head = headers.iter().fold(head, |head, (name, value)| head.header(*name, value));
+        let exchange = self.exchange(url, head, body, |status| status.is_success(), None);
+        timeout(within, exchange).await.map_err(late)?.map(drop)
+    }
+
+    /// Sends a request and reads so much of the answer, or nothing.
+    async fn exchange(
+        &self,
+        url: &str,
+        head: Builder,
+        body: Bytes,
+        is_good: fn(StatusCode) -> bool,
+        bytes_max: Option<usize>,
+    ) -> io::Result<Bytes> {
         let uri: Uri = url.parse().map_err(io::Error::other)?;
         let wrong = || io::Error::other("this is no address of HTTP");
         let authority = uri.authority().ok_or_else(wrong)?;
@@ -50,8 +86,7 @@ impl OwnClient {
         let host = authority.host().trim_start_matches('[').trim_end_matches(']');
         let port = authority.port_u16().unwrap_or(if is_secured { 443 } else { 80 });
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
-        let request = Request::get(path).header(HOST, authority.as_str());
-        let request = request.header(ACCEPT, "application/json").body(Empty::<Bytes>::new());
+        let request = head.uri(path).header(HOST, authority.as_str()).body(Full::new(body));
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(self.connect(host, port, is_secured).await?))
                 .await
@@ -59,9 +94,10 @@ impl OwnClient {
         let asking = sender.send_request(request.map_err(io::Error::other)?);
         let answering = async {
             let answer = asking.await.map_err(io::Error::other)?;
-            if answer.status() != StatusCode::OK {
+            if !is_good(answer.status()) {
                 return Err(io::Error::other(format!("the answer is {}", answer.status())));
             }
+            let Some(bytes_max) = bytes_max else { return Ok(Bytes::new()) };
             let (mut body, mut bytes) = (answer.into_body(), BytesMut::new());
             while let Some(frame) = body.frame().await {
                 let Ok(data) = frame.map_err(io::Error::other)?.into_data() else { continue };
@@ -100,6 +136,10 @@ impl OwnClient {
         }
         Ok(Box::new(stream))
     }
+}
+
+fn late(_: Elapsed) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "no answer in time")
 }
 
 #[cfg(test)]
@@ -158,6 +198,32 @@ mod tests {
         ] {
             let error = get(text).await.unwrap_err();
             assert!(error.contains(what), "{text}: {error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_posted_arrives_whole_and_a_status_says_whether_it_was_taken() {
+        for (status, is_taken) in [("204 No Content", true), ("500 Oh No", false)] {
+            let (server, address) = listen().await;
+            let (url, client) = (format!("http://{address}/hook"), OwnClient::default());
+            let serving = async {
+                let mut stream = server.accept().await.unwrap().0;
+                let mut said = Vec::new();
+                while !said.ends_with(b"{\"a\":1}") {
+                    said.push(stream.read_u8().await.unwrap());
+                }
+                let answer = format!("HTTP/1.1 {status}\r\nConnection: close\r\n\r\n");
+                stream.write_all(answer.as_bytes()).await.unwrap();
+                String::from_utf8(said).unwrap()
+            };
+            let headers = [("webhook-id", "n_1".to_owned())];
+            let posting = client.post(&url, &headers, Bytes::from_static(b"{\"a\":1}"), SOON);
+            let (said, posted) = tokio::join!(serving, posting);
+            assert!(said.starts_with("POST /hook HTTP/1.1\r\n"), "{said}");
+            for header in ["webhook-id: n_1\r\n", "content-length: 7\r\n"] {
+                assert!(said.contains(header), "{said}");
+            }
+            assert_eq!(posted.is_ok(), is_taken, "{status}: {posted:?}");
         }
     }
 

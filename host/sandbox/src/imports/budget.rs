@@ -1,24 +1,47 @@
-//! The import `budget`: reservations are resources, so that a dropped one gives its tokens back.
+//! The import `budget`: reservations are resources, so that a dropped one gives back what it holds.
 
+use apflow_model::money::{TokenUse, Tokens};
 use wasmtime::Result;
 use wasmtime::component::Resource;
 
-use crate::bindings::apflow::plugin::budget::{Error, Host, HostReservation};
+use crate::bindings::apflow::plugin::budget::{Error, Host, HostReservation, ModelCall};
 use crate::bindings::apflow::plugin::types::TokenUsage;
-use crate::reservation::Reservation;
+use crate::port::{self, BudgetError, Reservation};
 use crate::state::State;
 
+type Reserved = Result<Result<Resource<Reservation>, Error>>;
+
+/// The longest name of a model, in bytes.
+const MODEL_BYTES_MAX: usize = 256;
+
 impl Host for State {
-    fn remaining(&mut self) -> Result<Option<u64>> {
+    async fn remaining(&mut self) -> Result<Option<u64>> {
         self.stop.check()?;
-        Ok(self.port.tokens_remaining())
+        Ok(self.port.tokens_remaining().await)
     }
 
-    fn reserve(&mut self, tokens: u64) -> Result<Result<Resource<Reservation>, Error>> {
+    async fn reserve(&mut self, tokens: u64) -> Reserved {
+        // Which way they go is not said, so all of them count as the dearer ones.
+        self.set_aside(port::ModelCall { model: None, input: 0, output: tokens }).await
+    }
+
+    async fn reserve_call(&mut self, call: ModelCall) -> Reserved {
+        let ModelCall { model, input, output } = call;
+        if model.is_empty() || model.len() > MODEL_BYTES_MAX || model.contains('\0') {
+            let message = format!("the name of a model has 1 to {MODEL_BYTES_MAX} bytes");
+            return Ok(Err(Error::Blocked(message)));
+        }
+        self.set_aside(port::ModelCall { model: Some(model), input, output }).await
+    }
+}
+
+impl State {
+    async fn set_aside(&mut self, call: port::ModelCall) -> Reserved {
         self.stop.check()?;
-        match self.port.reserve_tokens(tokens) {
-            Ok(()) => Ok(Ok(self.table.push(Reservation { tokens })?)),
-            Err(left) => Ok(Err(Error::Exhausted(left))),
+        match self.port.reserve(call).await {
+            Ok(reservation) => Ok(Ok(self.table.push(reservation)?)),
+            Err(BudgetError::Exhausted(left)) => Ok(Err(Error::Exhausted(left))),
+            Err(BudgetError::Blocked(reason)) => Ok(Err(Error::Blocked(reason))),
         }
     }
 }
@@ -28,17 +51,25 @@ impl HostReservation for State {
         Ok(self.table.get(&reservation)?.tokens)
     }
 
-    fn commit(&mut self, reservation: Resource<Reservation>, used: TokenUsage) -> Result<()> {
+    fn model(&mut self, reservation: Resource<Reservation>) -> Result<Option<String>> {
+        Ok(self.table.get(&reservation)?.model.clone())
+    }
+
+    async fn commit(&mut self, reservation: Resource<Reservation>, used: TokenUsage) -> Result<()> {
         let reservation = self.table.delete(reservation)?;
-        self.port.settle_tokens(reservation.tokens, used.input.saturating_add(used.output));
-        self.tokens_input = self.tokens_input.saturating_add(used.input);
-        self.tokens_output = self.tokens_output.saturating_add(used.output);
-        Ok(())
+        let TokenUsage { input, output, cached } = used;
+        let used =
+            TokenUse { input: Tokens(input), output: Tokens(output), cached: Tokens(cached) };
+        let used = used.of_one_call();
+        self.tokens = self.tokens.and(used);
+        self.port.commit(reservation, used).await;
+        // It may have been ended by that: it used more than there was.
+        self.stop.check()
     }
 
     fn drop(&mut self, reservation: Resource<Reservation>) -> Result<()> {
         let reservation = self.table.delete(reservation)?;
-        self.port.settle_tokens(reservation.tokens, 0);
+        self.port.release(reservation);
         Ok(())
     }
 }

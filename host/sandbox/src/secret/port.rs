@@ -4,9 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use apflow_model::event::{LogLine, Stream};
+use apflow_model::money::TokenUse;
 
 use super::{Secrets, needles};
-use crate::port::{Checkpoint, CheckpointError, PortFuture, TaskPort};
+use crate::port::{
+    BudgetError, Checkpoint, CheckpointError, ModelCall, PortFuture, Reservation, TaskPort,
+};
 
 /// A port that takes the values of secrets out of every text on its way to the task.
 pub(super) struct Redacting {
@@ -49,16 +52,22 @@ impl TaskPort for Redacting {
         self.port.load_checkpoint()
     }
 
-    fn tokens_remaining(&self) -> Option<u64> {
+    fn tokens_remaining(&self) -> PortFuture<'_, Option<u64>> {
         self.port.tokens_remaining()
     }
 
-    fn reserve_tokens(&self, tokens: u64) -> Result<(), u64> {
-        self.port.reserve_tokens(tokens)
+    /// The name of a model is kept in the ledger.
+    fn reserve(&self, call: ModelCall) -> PortFuture<'_, Result<Reservation, BudgetError>> {
+        let model = call.model.map(|model| self.secrets.redact(model));
+        self.port.reserve(ModelCall { model, ..call })
     }
 
-    fn settle_tokens(&self, reserved: u64, used: u64) {
-        self.port.settle_tokens(reserved, used);
+    fn commit(&self, reservation: Reservation, used: TokenUse) -> PortFuture<'_, ()> {
+        self.port.commit(reservation, used)
+    }
+
+    fn release(&self, reservation: Reservation) {
+        self.port.release(reservation);
     }
 
     fn log(&self, line: LogLine) {

@@ -6,9 +6,9 @@ use apflow_model::fault::FaultCode;
 use apflow_sandbox::{Ended, Stop, StopReason};
 use tokio::runtime::Builder;
 
+use super::arguments::BenchCancel;
 use super::guest::{self, Guest, HOSTILE};
 use super::report::{Report, Row};
-use crate::cli::arguments::BenchCancel;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::output::Output;

@@ -14,11 +14,11 @@ use cap_std::fs::Dir;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
+use super::arguments::BenchEngine;
 use super::report::{self, Report, Row};
 use super::samples::{CLIENTS_MAX, Samples, one};
 use super::store;
 use crate::assemble::Host;
-use crate::cli::arguments::BenchEngine;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::operator::operator;

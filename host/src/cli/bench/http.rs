@@ -9,12 +9,12 @@ use axum::http::Method;
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
+use super::arguments::BenchHttp;
 use super::engine::{Place, install, started};
 use super::http_server::{self, Server};
 use super::report::Report;
 use super::samples::{Samples, one};
 use super::store;
-use crate::cli::arguments::BenchHttp;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::output::Output;

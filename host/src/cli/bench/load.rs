@@ -8,10 +8,10 @@ use apflow_sandbox::{CodeCache, CompileLimits, NoGate, NoSecrets, Sandbox, Setti
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 
+use super::arguments::Bench;
 use super::guest::refused;
 use super::report::{Report, Row};
 use crate::assemble::compile_in;
-use crate::cli::arguments::Bench;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::output::Output;

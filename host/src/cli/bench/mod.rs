@@ -2,6 +2,8 @@
 //!
 //! Rows are measured in turn, round by round, so that a busy moment of the machine meets all alike.
 
+mod arguments;
+mod budget;
 mod cancel;
 mod engine;
 mod guest;
@@ -14,13 +16,15 @@ mod report;
 mod rest;
 mod samples;
 mod sandbox;
+mod startup;
 mod store;
 
-use super::arguments::BenchVerb;
+use self::arguments::BenchVerb;
 use super::error::CliError;
 use super::exit::Exit;
 use super::output::Output;
 use crate::config::{Config, ConfigError};
+pub(crate) use arguments::BenchVerb;
 
 pub(crate) async fn run(
     config: impl FnOnce() -> Result<Config, ConfigError>,
@@ -32,8 +36,10 @@ pub(crate) async fn run(
         BenchVerb::Load(bench) => load::load(bench, output).await,
         BenchVerb::Cancel(bench) => cancel::cancel(bench, output).await,
         BenchVerb::Neighbours(bench) => neighbours::neighbours(bench, output).await,
+        BenchVerb::Budget(bench) => budget::budget(&config()?, &bench, output).await,
         BenchVerb::Engine(bench) => engine::engine(&config()?, &bench, output).await,
         BenchVerb::Rest(bench) => rest::rest(&config()?, bench, output).await,
+        BenchVerb::Startup(bench) => startup::startup(&config()?, bench, output).await,
         BenchVerb::Http(bench) => http::http(&config()?, bench, output).await,
     }
 }

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use apflow_sandbox::{GuestTask, Stop, StopReason};
 
+use super::arguments::Bench;
 use super::guest::{self, Guest, HOSTILE};
 use super::report::{Report, Row};
-use crate::cli::arguments::Bench;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::output::Output;

@@ -16,11 +16,11 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use super::arguments::Bench;
 use super::engine::{Place, started};
 use super::report::Report;
 use super::samples::Samples;
 use super::store;
-use crate::cli::arguments::Bench;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::operator::operator;

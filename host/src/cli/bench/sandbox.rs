@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use apflow_sandbox::{Floor, Stop};
 
+use super::arguments::Bench;
 use super::guest::{self, Guest, INSTANCES_MAX, refused};
 use super::process;
 use super::report::{Report, Row};
-use crate::cli::arguments::Bench;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::output::Output;

@@ -52,6 +52,20 @@ pub(super) async fn beside_floor(config: &Config, samples: &mut Samples) -> Resu
     Ok(())
 }
 
+/// Measures commits of one task, one after the other, that wait for the disk.
+pub(super) async fn commits(config: &Config, samples: &mut Samples) -> Result<(), CliError> {
+    let bench = Bench::open(config).await?;
+    let mut floor = bench.floor().await?;
+    for _ in 0..FLOOR_COMMITS {
+        let started = Instant::now();
+        floor.write(1, now()).await.map_err(refused)?;
+        samples.add("commit", started.elapsed());
+    }
+    floor.close().await;
+    bench.store.close().await;
+    Ok(())
+}
+
 /// Measures claims beside whatever there is.
 pub(super) async fn claims(
     config: &Config,

@@ -1,7 +1,9 @@
 //! The table: what each guest is given, and what must become of it.
 
 use apflow_api::Code::{ComponentRefused, InvalidSchema};
-use apflow_model::fault::FaultCode::{CapabilityDenied, Permanent, Retryable, Trapped};
+use apflow_model::fault::FaultCode::{
+    BudgetExhausted, CapabilityDenied, Permanent, Retryable, Trapped,
+};
 use serde_json::json;
 
 use super::case::{Case, asks};
@@ -128,7 +130,9 @@ pub(super) fn case(guest: Guest, place: &Place) -> Case {
         Guest::OverrunsItsQuota => {
             asks(format!("{OUT}\nlimits: {{ out: 1MiB }}")).told(["/out/big"]).meets("`limits.out`")
         }
-        Guest::OverspendsItsBudget => asks("").with_tokens(100).tries(4),
+        Guest::OverspendsItsBudget => {
+            asks("").with_tokens(100).fails(BudgetExhausted, "more than its budgets had left")
+        }
         Guest::Panics => asks("").fails(Trapped, "it was the butler"),
         Guest::PanicsInDescribe => asks("").refused(ComponentRefused, "none of your business"),
         Guest::PassesDanglingPointers => asks("").fails(Trapped, "out of bounds"),
@@ -159,6 +163,7 @@ pub(super) fn case(guest: Guest, place: &Place) -> Case {
             .meets("`limits.timeout`"),
         Guest::SmugglesHeaders => asks(CALLS).tries(14),
         Guest::SpeaksAnotherVersion => asks("").refused(ComponentRefused, "earlier versions"),
+        Guest::SpendsAgainAndAgain => asks("capabilities: { clocks: true }"),
         Guest::SpeaksInControlCharacters => asks(""),
         Guest::SpeaksNoUtf8 => ["log", "field", "progress", "step", "output", "fault"]
             .into_iter()

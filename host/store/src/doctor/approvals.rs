@@ -13,12 +13,13 @@ use crate::row;
 /// The checks of this family.
 pub(crate) const CHECKS: &[Check] = &[Check {
     name: "parked-without-approval",
-    why: "a parked task waits for an approval that nobody has decided: else nobody is asked, and \
-          it never goes on",
+    why: "a parked task waits for an approval that nobody has decided, or for a budget: else it \
+          never goes on",
     subject: Subject::Task,
     find: Find::Rows(
         "SELECT id FROM task WHERE state = 4 AND NOT EXISTS ( \
-           SELECT 1 FROM approval WHERE task_id = task.id AND decided_at IS NULL)",
+           SELECT 1 FROM approval WHERE task_id = task.id AND decided_at IS NULL) \
+         AND NOT EXISTS (SELECT 1 FROM budget_wait WHERE task_id = task.id)",
     ),
     remedy: Remedy::Repair {
         what: "makes the task ready, so that somebody is asked again if it must be approved",
@@ -32,6 +33,7 @@ const UNPARK: Sql = sql!(
     WHERE state = 4 AND id IN (SELECT CAST(value AS BIGINT) FROM ",
     ROWS,
     ") AND NOT EXISTS (SELECT 1 FROM approval WHERE task_id = task.id AND decided_at IS NULL) \
+       AND NOT EXISTS (SELECT 1 FROM budget_wait WHERE task_id = task.id) \
     RETURNING job_id, id"
 );
 

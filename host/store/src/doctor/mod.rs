@@ -6,6 +6,7 @@
 
 mod approvals;
 mod attempts;
+mod budgets;
 mod check;
 mod database;
 mod dependencies;
@@ -90,7 +91,7 @@ impl Store {
 /// Every check, in the order in which repairs help each other: what tasks wait for, the tasks, and
 /// then what is counted and told of them.
 fn all() -> impl Iterator<Item = &'static Check> {
-    let families: [&[Check]; 8] = [
+    let families: [&[Check]; 9] = [
         database::CHECKS,
         dependencies::CHECKS,
         attempts::CHECKS,
@@ -99,6 +100,7 @@ fn all() -> impl Iterator<Item = &'static Check> {
         jobs::CHECKS,
         events::CHECKS,
         lanes::CHECKS,
+        budgets::CHECKS,
     ];
     families.into_iter().flatten()
 }

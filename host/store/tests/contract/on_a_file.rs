@@ -119,9 +119,13 @@ async fn every_table_that_hangs_on_a_job_is_thought_of() {
     let thought_of = [
         "approval",
         "attempt",
+        "budget",
+        "budget_wait",
+        "chain_place",
         "checkpoint",
         "dependency",
         "event",
+        "reservation",
         "task",
         "task_file",
         "task_input",

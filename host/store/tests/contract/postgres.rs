@@ -20,6 +20,8 @@ mod audit;
 #[cfg(test)]
 mod breakers;
 #[cfg(test)]
+mod budgets;
+#[cfg(test)]
 mod cache;
 #[cfg(test)]
 mod cancel;
@@ -27,6 +29,8 @@ mod cancel;
 mod checkpoints;
 #[cfg(test)]
 mod concurrency;
+#[cfg(test)]
+mod cost_policies;
 #[cfg(test)]
 mod deadlines;
 #[cfg(test)]
@@ -51,6 +55,8 @@ mod jobs;
 mod lanes;
 #[cfg(test)]
 mod leases;
+#[cfg(test)]
+mod notifications;
 #[cfg(test)]
 mod opening;
 #[cfg(test)]
@@ -79,5 +85,7 @@ mod tasks;
 mod tokens;
 #[cfg(test)]
 mod tool_runs;
+#[cfg(test)]
+mod usage;
 #[cfg(test)]
 mod writer;

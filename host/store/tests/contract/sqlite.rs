@@ -17,6 +17,8 @@ mod audit;
 #[cfg(test)]
 mod breakers;
 #[cfg(test)]
+mod budgets;
+#[cfg(test)]
 mod cache;
 #[cfg(test)]
 mod cancel;
@@ -24,6 +26,8 @@ mod cancel;
 mod checkpoints;
 #[cfg(test)]
 mod concurrency;
+#[cfg(test)]
+mod cost_policies;
 #[cfg(test)]
 mod deadlines;
 #[cfg(test)]
@@ -48,6 +52,8 @@ mod jobs;
 mod lanes;
 #[cfg(test)]
 mod leases;
+#[cfg(test)]
+mod notifications;
 #[cfg(test)]
 mod opening;
 #[cfg(test)]
@@ -76,5 +82,7 @@ mod tasks;
 mod tokens;
 #[cfg(test)]
 mod tool_runs;
+#[cfg(test)]
+mod usage;
 #[cfg(test)]
 mod writer;

@@ -23,6 +23,8 @@ pub(crate) struct Oracle {
     settled: HashMap<(TaskId, u32), String>,
     saved: BTreeSet<(TaskId, u32)>,
     cancelled: BTreeSet<JobId>,
+    /// By task, attempt and number, the tokens of each call that was charged.
+    charged: BTreeMap<(TaskId, u32, u64), u64>,
 }
 
 /// How much there was to be kept.
@@ -32,6 +34,7 @@ pub(crate) struct Counts {
     pub(crate) ends: usize,
     checkpoints: usize,
     cancels: usize,
+    charges: usize,
     /// Jobs in the database, acknowledged or not.
     jobs: usize,
     /// Attempts that lost their host.
@@ -40,11 +43,11 @@ pub(crate) struct Counts {
 
 impl fmt::Display for Counts {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { submits, ends, checkpoints, cancels, jobs, host_losses } = self;
+        let Self { submits, ends, checkpoints, cancels, charges, jobs, host_losses } = self;
         write!(
             formatter,
-            "{submits} submits, {ends} ends, {checkpoints} checkpoints and {cancels} cancels were \
-             acknowledged and none is lost; {jobs} jobs are stored, and all have ended; \
+            "{submits} submits, {ends} ends, {checkpoints} checkpoints, {cancels} cancels and \
+             {charges} charges were acknowledged and none is lost; {jobs} jobs are stored, and all have ended; \
              {host_losses} attempts lost their host"
         )
     }
@@ -67,6 +70,12 @@ impl Oracle {
             }
             ["saved", task, attempt, "."] => {
                 self.saved.insert((task.parse().unwrap(), attempt.parse().unwrap()));
+            }
+            ["charged", task, attempt, number, tokens, "."] => {
+                let call = (task.parse().unwrap(), attempt.parse().unwrap());
+                let call = (call.0, call.1, number.parse().unwrap());
+                let before = self.charged.insert(call, tokens.parse().unwrap());
+                assert_eq!(before, None, "a call was charged twice: {line}");
             }
             ["cancelled", job, "."] => {
                 self.cancelled.insert(job.parse().unwrap());
@@ -92,6 +101,7 @@ impl Oracle {
         for job in &jobs {
             assert!(job.state.is_end(), "{} is stuck: {job:#?}", job.id);
             self.compare(job);
+            self.check_ledger(job);
             self.check_checkpoints(store, job).await;
             check_history(store, job).await;
             let attempts = job.tasks.iter().flat_map(|task| &task.attempts);
@@ -100,11 +110,15 @@ impl Oracle {
             });
             host_losses += lost.count();
         }
+        // Among all else: what budgets have spent is what was charged, and nothing is left reserved.
+        let findings = store.examine().await.unwrap().findings;
+        assert!(findings.is_empty(), "{findings:#?}");
         Counts {
             submits: self.submitted.len(),
             ends: self.settled.len(),
             checkpoints: self.saved.len(),
             cancels: self.cancelled.len(),
+            charges: self.charged.len(),
             jobs: jobs.len(),
             host_losses,
         }
@@ -122,6 +136,20 @@ impl Oracle {
                 let is_host_lost =
                     attempt.fault.as_ref().is_some_and(|fault| fault.code.name() == "host-lost");
                 assert!(!is_host_lost, "an acknowledged end was overwritten: {task:#?}");
+            }
+        }
+    }
+
+    /// The ledger says what the receipts of attempts say, and has every call that was charged.
+    fn check_ledger(&self, job: &Job) {
+        for task in &job.tasks {
+            let charged: u64 = task.models.iter().map(|model| model.tokens_output).sum();
+            assert_eq!(charged, task.usage.tokens_output, "the ledger of {}", task.id);
+            for attempt in &task.attempts {
+                let calls = (task.id, attempt.n, 0)..=(task.id, attempt.n, u64::MAX);
+                let known: u64 = self.charged.range(calls).map(|(_, tokens)| tokens).sum();
+                let usage = attempt.usage.unwrap_or_default();
+                assert!(usage.tokens_output >= known, "a charge of {} is lost", task.id);
             }
         }
     }

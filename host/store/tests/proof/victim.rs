@@ -11,10 +11,12 @@ use apflow_model::fair::Limits;
 use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::id::JobId;
 use apflow_model::job::JobSpec;
+use apflow_model::money::{TokenUse, Tokens};
 use apflow_model::quarantine::QuarantineRule;
 use apflow_model::usage::Usage;
 use apflow_store::{
-    Claimed, End, HandedOut, NewJob, Places, SessionId, Settlement, Store, StoreError, failpoint,
+    Asked, Claimed, End, HandedOut, NewCharge, NewJob, Places, Reserving, SessionId, Settlement,
+    Spending, Store, StoreError, failpoint,
 };
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -117,7 +119,10 @@ fn forest(dice: &mut Dice) -> Value {
             "dependencies": earlier.iter().map(dependency).collect::<Vec<_>>(),
         })
     };
-    json!({"tasks": (0..count).map(task).collect::<Vec<_>>()})
+    let tasks = (0..count).map(task).collect::<Vec<_>>();
+    // Some have more than they use, some less, and some a block as well.
+    let cap = [50, 200, 100_000][usize::try_from(dice.below(3)).unwrap()];
+    json!({"tasks": tasks, "token_budget": cap})
 }
 
 async fn run(store: Store, session: SessionId, mut dice: Dice, stands: bool) {
@@ -175,19 +180,65 @@ async fn attempt(store: &Store, claimed: &Claimed, dice: &mut Dice) {
             Err(error) => panic!("{error}"),
         }
     }
-    let settlement = Settlement {
-        task,
-        attempt,
-        now: now(),
-        end: end(dice),
-        usage: Usage { wall_us: 10, ..Usage::default() },
-        events: Vec::new(),
-    };
-    match store.settle(settlement).await {
+    let mut usage = Usage { wall_us: 10, ..Usage::default() };
+    let Some(spending) = spend(store, claimed, dice, &mut usage).await else { return };
+    let (now, end, events) = (now(), end(dice), Vec::new());
+    let settlement = Settlement { task, attempt, now, end, usage, events };
+    match store.settle_with(settlement, None, spending).await {
         Ok(settled) => acknowledge(format_args!("settled {task} {attempt} {}", settled.state)),
         Err(StoreError::AttemptLost) => {}
         Err(error) => panic!("{error}"),
     }
+}
+
+/// Calls a model a few times. What is set aside is charged, given back, or left for the end. None when
+/// the attempt has lost its task.
+async fn spend(
+    store: &Store,
+    claimed: &Claimed,
+    dice: &mut Dice,
+    usage: &mut Usage,
+) -> Option<Spending> {
+    let (task, attempt) = (claimed.task, claimed.attempt);
+    let mut spending = Spending { has_reserved: true, ..Spending::default() };
+    let lost = |error: StoreError| assert!(matches!(error, StoreError::AttemptLost), "{error}");
+    for number in 1..1 + dice.below(4) {
+        let most = TokenUse { output: Tokens(dice.below(40)), ..TokenUse::default() };
+        let (model, given_back) = (None, Vec::new());
+        let (now, asks_again) = (now(), false);
+        let asked = Asked { task, attempt, number, now, model, most, given_back, asks_again };
+        let reserved = match store.reserve(asked).await.map_err(lost) {
+            Ok(Reserving::Reserved(reserved)) => reserved,
+            Ok(Reserving::Exhausted(_)) => continue,
+            Ok(Reserving::Blocked(reason)) => panic!("{reason}"),
+            Err(()) => return None,
+        };
+        let blocks = reserved.lines.iter().map(|line| (line.budget, line.block));
+        spending.given_back.extend(blocks);
+        let charge = NewCharge {
+            number,
+            at: now,
+            is_tool: false,
+            wanted: None,
+            model: None,
+            tokens: most,
+            cost: None,
+            from_blocks: Vec::new(),
+        };
+        match dice.below(3) {
+            0 => continue,
+            1 => spending.charges.push(charge),
+            _ => match store.charge(task, attempt, vec![charge]).await.map_err(lost) {
+                Ok(_) => {
+                    acknowledge(format_args!("charged {task} {attempt} {number} {}", most.output));
+                }
+                Err(()) => return None,
+            },
+        }
+        usage.tokens_output += most.output.0;
+        usage.calls_unpriced += 1;
+    }
+    Some(spending)
 }
 
 fn end(dice: &mut Dice) -> End {

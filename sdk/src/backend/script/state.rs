@@ -22,6 +22,10 @@ pub(crate) struct State {
     pub(crate) cancelled_at: Option<Duration>,
     /// Tokens that are neither spent nor reserved; none without a budget.
     pub(crate) left: Option<u64>,
+    /// Why a cost policy forbids every call.
+    pub(crate) blocked: Option<String>,
+    /// The model that a cost policy names for every call.
+    pub(crate) downgraded: Option<String>,
     pub(crate) spent: Usage,
     pub(crate) checkpoints: Vec<checkpoint::Saved>,
     pub(crate) refused: Option<checkpoint::Error>,
@@ -72,6 +76,8 @@ impl Default for State {
             deadline: DEADLINE_DEFAULT,
             cancelled_at: None,
             left: None,
+            blocked: None,
+            downgraded: None,
             spent: Usage::default(),
             checkpoints: Vec::new(),
             refused: None,

@@ -7,7 +7,7 @@ struct ClaimsEndlessTokens;
 
 impl Executor for ClaimsEndlessTokens {
     fn execute(_: Task, _: String) -> Result<Outcome, Fault> {
-        let most = TokenUsage { input: u64::MAX, output: u64::MAX };
+        let most = TokenUsage { input: u64::MAX, output: u64::MAX, cached: u64::MAX };
         for _ in 0..2 {
             if let Ok(reservation) = budget::reserve(1) {
                 budget::Reservation::commit(reservation, most);

@@ -1,10 +1,13 @@
 //! `doctor`: what is wrong with the host, and what there is.
 
+mod machine;
+
 use std::collections::BTreeMap;
 
 use apflow_api::{Diagnosis, ExamineHost};
 use apflow_model::doctor::{Finding, Repair};
 use apflow_model::limit::Bytes;
+use serde_json::{Value, json};
 
 use super::error::CliError;
 use super::exit::Exit;
@@ -19,12 +22,23 @@ pub(crate) async fn run(
 ) -> Result<Exit, CliError> {
     // Policies that are not valid are something to be told of, not to stop at.
     let config = config.with_policies_or_troubles();
-    let diagnosis = invoke_here(&config, ExamineHost { is_repair }).await?;
-    output.result(&diagnosis, || text(&diagnosis, is_repair));
+    let mut diagnosis = invoke_here(&config, ExamineHost { is_repair }).await?;
+    diagnosis.checks.extend(machine::checks());
+    diagnosis.findings.extend(machine::examine(&config));
+    diagnosis.healthy = diagnosis.findings.is_empty();
+    let machine = machine::figures(&config);
+    output.result(&with_machine(&diagnosis, &machine), || text(&diagnosis, &machine, is_repair));
     Ok(if diagnosis.healthy { Exit::Ok } else { Exit::Failed })
 }
 
-fn text(diagnosis: &Diagnosis, is_repair: bool) -> String {
+fn with_machine(diagnosis: &Diagnosis, machine: &[(&str, String)]) -> Value {
+    let mut shown = json!(diagnosis);
+    let machine = machine.iter().map(|(name, text)| (name.replace(' ', "_"), json!(text)));
+    shown["machine"] = Value::Object(machine.collect());
+    shown
+}
+
+fn text(diagnosis: &Diagnosis, machine: &[(&str, String)], is_repair: bool) -> String {
     let repairs = diagnosis.repairs.iter().map(repair);
     let findings = diagnosis.findings.iter().map(|found| finding(found, is_repair));
     let checks = diagnosis.checks.len();
@@ -34,7 +48,7 @@ fn text(diagnosis: &Diagnosis, is_repair: bool) -> String {
         count => format!("{count} of {checks} checks found something"),
     };
     let all: String = repairs.chain(findings).collect();
-    format!("{all}{verdict}\n\n{}", figures(diagnosis))
+    format!("{all}{verdict}\n\n{}", figures(diagnosis, machine))
 }
 
 fn repair(Repair { check, count, what }: &Repair) -> String {
@@ -52,7 +66,7 @@ fn finding(finding: &Finding, is_repair: bool) -> String {
     format!("{check}: {count}: {}{more}\n  {why}\n  {remedy}\n", examples.join(", "))
 }
 
-fn figures(diagnosis: &Diagnosis) -> String {
+fn figures(diagnosis: &Diagnosis, machine: &[(&str, String)]) -> String {
     let figures = &diagnosis.figures;
     let counts = |counts: &BTreeMap<String, u64>| {
         let each = counts.iter().map(|(state, count)| format!("{count} {state}"));
@@ -84,6 +98,7 @@ fn figures(diagnosis: &Diagnosis) -> String {
     if let Some(moment) = figures.oldest_ready {
         rows.push(("oldest ready task", format!("due since {moment}")));
     }
+    rows.extend(machine.iter().cloned());
     let rows = rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect();
     columns(&[], rows, &[])
 }

@@ -1,0 +1,84 @@
+//! `budgets.set`: sets the cap of a principal.
+
+use std::sync::Arc;
+
+use apflow_engine::{Engine, NewBudget};
+use apflow_model::access::{Permission, Principal};
+use apflow_model::budget::{BudgetUnit, CAP_MAX, Period};
+use apflow_model::token::PrincipalName;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::ShownBudget;
+use crate::body::Body;
+use crate::code::Code;
+use crate::error::ApiError;
+use crate::operation::Operation;
+use crate::remote::{Input, Method, Remote};
+
+/// Sets what a principal may spend in a period, or changes it: what is spent stays so, and tasks go on
+/// that waited for more.
+#[derive(Debug, JsonSchema)]
+pub struct SetBudget {
+    /// Whose it is.
+    pub principal: PrincipalName,
+    /// What is counted.
+    pub unit: BudgetUnit,
+    /// How long it lasts before it begins anew.
+    pub period: Period,
+    /// The most that may be spent, in its unit.
+    #[schemars(range(max = CAP_MAX), example = 1_000_000)]
+    pub cap: u64,
+    /// The cost policy that says what happens on the way to the cap.
+    pub policy: Option<String>,
+}
+
+/// What stands in the body.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Cap {
+    cap: u64,
+    #[serde(default)]
+    policy: Option<String>,
+}
+
+impl Operation for SetBudget {
+    const NAME: &'static str = "budgets.set";
+    const PERMISSION: Permission = Permission::PoliciesManage;
+    type Output = ShownBudget;
+
+    fn target(&self) -> Option<String> {
+        Some(self.principal.clone().into())
+    }
+
+    async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<ShownBudget, ApiError> {
+        let Self { principal, unit, period, cap, policy } = self;
+        if cap > CAP_MAX {
+            return Err(ApiError::InvalidRequest(format!(
+                "`cap` is {cap}: expected 0 to {CAP_MAX}"
+            )));
+        }
+        let new = NewBudget { principal: principal.into(), unit, period, cap, policy };
+        Ok(engine.set_budget(new).await?.into())
+    }
+}
+
+impl Remote for SetBudget {
+    const METHOD: Method = Method::Put;
+    const PATH: &'static str = "/api/v1/budgets/{principal}/{unit}/{period}";
+    const BODY: Body = Body::Fields(&["cap", "policy"]);
+    const ERRORS: &'static [Code] = &[Code::UnknownPolicy];
+
+    fn read(input: &mut Input) -> Result<Self, ApiError> {
+        let missing = || ApiError::InvalidRequest("`cap` is missing".to_owned());
+        input.body.as_ref().ok_or_else(missing)?;
+        let Cap { cap, policy } = input.take_body()?;
+        Ok(Self {
+            principal: input.require("principal")?,
+            unit: input.require("unit")?,
+            period: input.require("period")?,
+            cap,
+            policy,
+        })
+    }
+}
