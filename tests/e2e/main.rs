@@ -89,6 +89,7 @@ mod sockets;
 mod sockets_watch;
 mod spending;
 mod telemetry;
+mod terminal;
 mod tokens;
 mod tool_care;
 mod tools;

@@ -24,6 +24,7 @@ mod health;
 mod help;
 mod jobs;
 mod json;
+mod live;
 mod load;
 mod man;
 mod new;
@@ -37,6 +38,7 @@ mod policies;
 mod run;
 mod schedules;
 mod schema;
+mod screen;
 mod secrets;
 mod selftest;
 mod serve;
@@ -77,10 +79,10 @@ pub fn main() -> ExitCode {
     if let Verb::CompileComponent { order } = &arguments.verb {
         return compile::run(order);
     }
-    let output = Output::new(arguments.json);
     let usual =
         if matches!(arguments.verb, Verb::Serve(_) | Verb::Worker) { "info" } else { "warn" };
     let is_plain = arguments.no_color.as_ref().is_some_and(|value| !value.is_empty());
+    let output = Output::new(arguments.json, !is_plain);
     let (filter, format) = (arguments.log.clone(), arguments.log_format.map(Into::into));
     if let Err(reason) = telemetry::start(Typed { filter, usual, format, is_plain }) {
         output.error(&CliError::Usage(reason));

@@ -87,6 +87,14 @@ impl<'a> Operator<'a> {
         }
     }
 
+    /// Has the attempts stopped that are still waited for: a server goes on by itself.
+    pub(crate) fn hurry(&self) {
+        match self {
+            Self::Here(host) => host.hurry(),
+            Self::There(..) => {}
+        }
+    }
+
     /// Takes a job in. What is sent to a server has a key, so that it can be sent again.
     pub(crate) async fn submit(&self, mut submit: SubmitJob) -> Result<SubmittedJob, CliError> {
         if matches!(self, Self::There(..)) && submit.idempotency_key.is_none() {

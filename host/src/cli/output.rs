@@ -1,37 +1,54 @@
 //! The only file that prints: results on standard output, everything else on standard error.
 
 use std::io::{IsTerminal, Write, stderr, stdout};
+use std::sync::{Mutex, PoisonError};
 
 use apflow_api::chain;
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 use serde_json::{Value, json};
+use terminal_size::{Height, Width, terminal_size_of};
 
 use super::error::CliError;
+use super::screen::{Line, Screen, Size};
 
-/// The columns and rows of a terminal that does not say.
-const TERMINAL_USUAL: (usize, usize) = (80, 24);
+/// A terminal that does not say how large it is.
+const TERMINAL_USUAL: Size = Size { columns: 80, rows: 24 };
 
 /// How to print.
 pub(crate) struct Output {
     is_json: bool,
-    /// How many columns and rows standard error has, when it is a terminal that may be redrawn.
-    terminal: Option<(usize, usize)>,
+    has_colours: bool,
+    /// What is drawn now. None while nothing is.
+    screen: Mutex<Option<Screen>>,
 }
 
+/// Until this is dropped, what is said stands above what is drawn.
+pub(crate) struct Drawing<'output>(&'output Output);
+
 impl Output {
-    pub(crate) fn new(is_json: bool) -> Self {
-        let size = || {
-            let size = terminal_size::terminal_size_of(stderr());
-            size.map_or(TERMINAL_USUAL, |(width, height)| (width.0.into(), height.0.into()))
-        };
-        let is_live = stderr().is_terminal() && !is_json;
-        Self { is_json, terminal: is_live.then(size) }
+    pub(crate) fn new(is_json: bool, has_colours: bool) -> Self {
+        Self { is_json, has_colours, screen: Mutex::default() }
     }
 
-    /// Whether what happens may be drawn again and again.
+    /// Whether what happens may be drawn again and again: where a person reads it.
     pub(crate) fn is_live(&self) -> bool {
-        self.terminal.is_some()
+        !self.is_json && stderr().is_terminal()
+    }
+
+    /// Whether results go to a person as well.
+    pub(crate) fn is_shown(&self) -> bool {
+        !self.is_json && stdout().is_terminal()
+    }
+
+    /// Begins to draw.
+    pub(crate) fn drawing(&self) -> Drawing<'_> {
+        self.with_screen(|screen| *screen = Some(Screen::default()));
+        Drawing(self)
+    }
+
+    fn with_screen<T>(&self, work: impl FnOnce(&mut Option<Screen>) -> T) -> T {
+        work(&mut self.screen.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// How many columns a result may have: those of the terminal that it is printed on, else 80.
@@ -90,7 +107,7 @@ impl Output {
     /// Says something on the way. Silent when JSON was asked for.
     pub(crate) fn note(&self, text: &str) {
         if !self.is_json {
-            say(text);
+            self.say(text);
         }
     }
 
@@ -113,41 +130,62 @@ impl Output {
                     said[name] = value;
                 }
             }
-            say(&pretty(&json!({ "error": said })));
+            self.say(&pretty(&json!({ "error": said })));
             return;
         }
         match code {
-            Some(code) => say(&format!("error[{code}]: {}", chain(error))),
-            None => say(&format!("error: {}", chain(error))),
+            Some(code) => self.say(&format!("error[{code}]: {}", chain(error))),
+            None => self.say(&format!("error: {}", chain(error))),
         }
         for fault in faults {
-            say(&format!("  {fault}"));
+            self.say(&format!("  {fault}"));
         }
         if let Some(seconds) = retry_after {
-            say(&format!("  try again in {seconds} s"));
+            self.say(&format!("  try again in {seconds} s"));
         }
         if let Some(advice) = error.advice() {
-            say(&format!("  {advice}"));
+            self.say(&format!("  {advice}"));
         }
         if let Some(request) = error.request() {
-            say(&format!("  the server's log has it as request {request}"));
+            self.say(&format!("  the server's log has it as request {request}"));
         }
         if let Some(code) = code {
-            say(&format!("  `apflow-host explain {code}` says more"));
+            self.say(&format!("  `apflow-host explain {code}` says more"));
         }
     }
 
-    /// Draws over what was drawn before, which had `lines_before` lines, and says how many lines
-    /// this has. It is cut at the edges of the terminal: what wraps or scrolls cannot be drawn over.
-    pub(crate) fn redraw(&self, lines_before: usize, text: &str) -> usize {
-        let Some((columns, rows)) = self.terminal else { return 0 };
-        let up =
-            if lines_before > 0 { format!("\x1b[{lines_before}F\x1b[J") } else { String::new() };
-        let lines = text.trim_end().lines().take(rows.saturating_sub(1));
-        let lines: Vec<String> = lines.map(|line| shorten(&printable(line), columns)).collect();
-        let text = lines.iter().fold(up, |text, line| text + line + "\n");
-        drop(stderr().lock().write_all(text.as_bytes()));
-        lines.len()
+    /// Says something on standard error: above what is drawn, and with the next drawing.
+    fn say(&self, text: &str) {
+        let text = printable(text);
+        self.with_screen(|screen| match screen {
+            Some(screen) => screen.say(&text),
+            None => drop(writeln!(stderr().lock(), "{text}")),
+        });
+    }
+}
+
+impl Drawing<'_> {
+    /// How large the terminal is now.
+    pub(crate) fn size() -> Size {
+        terminal_size_of(stderr()).map_or(TERMINAL_USUAL, |(Width(columns), Height(rows))| Size {
+            columns: columns.into(),
+            rows: rows.into(),
+        })
+    }
+
+    /// Draws these lines in place of those before.
+    pub(crate) fn draw(&self, lines: &[Line]) {
+        self.0.with_screen(|screen| {
+            let text = screen.as_mut().map(|screen| screen.draw(lines, self.0.has_colours));
+            drop(stderr().lock().write_all(text.unwrap_or_default().as_bytes()));
+        });
+    }
+}
+
+impl Drop for Drawing<'_> {
+    fn drop(&mut self) {
+        self.draw(&[]);
+        self.0.with_screen(|screen| *screen = None);
     }
 }
 
@@ -155,6 +193,11 @@ impl Output {
 fn printable(text: &str) -> String {
     let is_steering = |c: char| c.is_control() && c != '\n' && c != '\t';
     text.replace(is_steering, "\u{fffd}")
+}
+
+/// A text as a part of one line.
+pub(crate) fn one_line(text: &str) -> String {
+    printable(text).replace(['\n', '\t'], " ")
 }
 
 /// Lays rows out in columns. The columns named in `right` are aligned to the right.
@@ -193,10 +236,6 @@ fn no_json(error: &serde_json::Error) -> String {
 fn print(text: &str) {
     // A reader that has gone away, like `head`, is no fault of this program.
     drop(writeln!(stdout().lock(), "{}", printable(text)));
-}
-
-fn say(text: &str) {
-    drop(writeln!(stderr().lock(), "{}", printable(text)));
 }
 
 #[cfg(test)]

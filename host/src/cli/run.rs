@@ -1,7 +1,5 @@
 //! `run` and `run batch`: submit, watch, report.
 
-use std::time::Duration;
-
 use apflow_api::{CancelJob, Code, FindJob, ShowPlugin, ShowTool, SubmitJob};
 use apflow_model::hops::Hops;
 use apflow_model::id::JobId;
@@ -17,9 +15,6 @@ use super::output::Output;
 use super::signals::Signals;
 use super::{asked, grant, tree, watch};
 use crate::config::Config;
-
-/// How often a tree is drawn again at most.
-const REDRAW: Duration = Duration::from_millis(100);
 
 pub(crate) async fn run(config: &Config, run: Run, output: &Output) -> Result<Exit, CliError> {
     if let Some(RunVerb::Batch(batch)) = run.batch {
@@ -54,7 +49,7 @@ pub(crate) async fn run_task(
         job["inputs"] = inputs;
         Ok(SubmitJob { job, grants, wait: None, idempotency_key, hops: Hops::default() })
     };
-    let job = run_job(config, submit, output, false).await?;
+    let Some(job) = run_job(config, submit, output).await? else { return Ok(Exit::Cancelled) };
     let exit = Exit::of_job(&job);
     let Some(task) = job.tasks.into_iter().next() else { return Ok(exit) };
     report(&task, output);
@@ -105,7 +100,7 @@ async fn run_batch(config: &Config, batch: Batch, output: &Output) -> Result<Exi
     let submit = async |_: &Operator<'_>| {
         Ok(SubmitJob { job, grants, wait: None, idempotency_key, hops: Hops::default() })
     };
-    let job = run_job(config, submit, output, output.is_live()).await?;
+    let Some(job) = run_job(config, submit, output).await? else { return Ok(Exit::Cancelled) };
     output.result(&job, || tree::draw(&job));
     Ok(Exit::of_job(&job))
 }
@@ -122,13 +117,12 @@ fn report(task: &Task, output: &Output) {
     output.result(task, || serde_json::to_string_pretty(&value).unwrap_or_default());
 }
 
-/// Runs a job to its end, and shows what happens on the way.
+/// Runs a job to its end, and shows what happens on the way. None when whoever runs it left before.
 async fn run_job(
     config: &Config,
     submit: impl AsyncFnOnce(&Operator<'_>) -> Result<SubmitJob, CliError>,
     output: &Output,
-    is_tree: bool,
-) -> Result<Job, CliError> {
+) -> Result<Option<Job>, CliError> {
     let signals = Signals::listen();
     let mut signals = signals
         .map_err(|source| CliError::Io { what: "the process's signals".to_owned(), source })?;
@@ -137,38 +131,36 @@ async fn run_job(
         operator.start().await?;
         let submit = submit(operator).await?;
         let id = operator.submit(submit).await?.job.id;
-        let ended = tokio::select! {
-            ended = follow(operator, id, output, is_tree) => ended?,
-            // Whoever interrupts a run wants its job to end, not to go on at the next start.
-            () = signals.ended() => operator.invoke(CancelJob { id }).await?,
-        };
-        Ok(ended)
+        let mut ended = Box::pin(follow(operator, id, output));
+        tokio::select! {
+            ended = &mut ended => return ended.map(Some),
+            () = signals.ended() => {}
+        }
+        output.note(&format!("cancelling {id}, which may clean up first: Ctrl-C leaves at once"));
+        // Whoever interrupts a run wants its job to end, not to go on at the next start.
+        let cancel = Box::pin(operator.invoke(CancelJob { id }));
+        tokio::select! {
+            cancelled = async { tokio::try_join!(cancel, ended) } => {
+                cancelled.map(|(_, ended)| Some(ended))
+            }
+            () = signals.ended() => {
+                operator.hurry();
+                Ok(None)
+            }
+        }
     })
     .await
 }
 
-/// Follows a job until it has ended: line by line, or as a tree that is drawn again and again.
-async fn follow(
-    operator: &Operator<'_>,
-    id: JobId,
-    output: &Output,
-    is_tree: bool,
-) -> Result<Job, CliError> {
-    let mut history = operator.watch(id, 0).await?;
-    let mut lines_drawn = 0;
-    while let Some(events) = history.next().await? {
-        if is_tree {
-            let job = operator.invoke(FindJob { id }).await?;
-            lines_drawn = output.redraw(lines_drawn, &tree::draw(&job));
-            tokio::time::sleep(REDRAW).await;
-        } else {
-            let told = events.iter().filter_map(|event| watch::said(&event.what));
-            told.for_each(|line| output.note(&line));
-        }
+/// Follows a job until it has ended: as a tree on a terminal, else line by line.
+async fn follow(operator: &Operator<'_>, id: JobId, output: &Output) -> Result<Job, CliError> {
+    if output.is_live() {
+        return watch::draw(operator, id, 0, output).await;
     }
-    if is_tree {
-        // The whole tree follows as the result.
-        output.redraw(lines_drawn, "");
+    let mut history = operator.watch(id, 0).await?;
+    while let Some(events) = history.next().await? {
+        let told = events.iter().filter_map(|event| watch::said(&event.what));
+        told.for_each(|line| output.note(&line));
     }
     operator.invoke(FindJob { id }).await
 }

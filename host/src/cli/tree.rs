@@ -15,12 +15,7 @@ const RESULT_CHARACTERS_MAX: usize = 64;
 
 /// Draws a job, and below it every fault in full.
 pub(crate) fn draw(job: &Job) -> String {
-    let mut children = HashMap::<Option<TaskId>, Vec<&Task>>::new();
-    for task in &job.tasks {
-        children.entry(task.parent).or_default().push(task);
-    }
-    let mut rows = Vec::new();
-    add(&children, None, "", &mut rows);
+    let rows = places(&job.tasks).into_iter().map(|(place, task)| row(task, place)).collect();
     let name = job.name.as_deref().unwrap_or("job");
     let head = format!("{name} {} {}", job.id, job.state.name());
     let took = job.ended_at.map(|ended| ended.since(job.created_at));
@@ -37,24 +32,34 @@ pub(crate) fn draw(job: &Job) -> String {
     format!("{head}{took}\n{tree}\n\n{}", faults.join("\n"))
 }
 
-/// Adds the rows of the tasks below one, and of all below them. No job is more than some thirty
-/// tasks deep.
-fn add(
-    children: &HashMap<Option<TaskId>, Vec<&Task>>,
+/// The tasks from the top of the tree to its bottom, each with its reference behind its branches.
+pub(crate) fn places(tasks: &[Task]) -> Vec<(String, &Task)> {
+    let mut children = HashMap::<Option<TaskId>, Vec<&Task>>::new();
+    for task in tasks {
+        children.entry(task.parent).or_default().push(task);
+    }
+    let mut places = Vec::new();
+    add(&children, None, "", &mut places);
+    places
+}
+
+/// Adds the tasks below one, and all below them. No job is more than some thirty tasks deep.
+fn add<'a>(
+    children: &HashMap<Option<TaskId>, Vec<&'a Task>>,
     parent: Option<TaskId>,
     indent: &str,
-    rows: &mut Vec<Vec<String>>,
+    places: &mut Vec<(String, &'a Task)>,
 ) {
     let tasks = children.get(&parent).map_or(&[][..], Vec::as_slice);
     for (index, task) in tasks.iter().enumerate() {
         let is_last = index + 1 == tasks.len();
         let (branch, trunk) = if is_last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
-        rows.push(row(task, &format!("{indent}{branch}{}", task.reference)));
-        add(children, Some(task.id), &format!("{indent}{trunk}"), rows);
+        places.push((format!("{indent}{branch}{}", task.reference), *task));
+        add(children, Some(task.id), &format!("{indent}{trunk}"), places);
     }
 }
 
-fn row(task: &Task, place: &str) -> Vec<String> {
+fn row(task: &Task, place: String) -> Vec<String> {
     let has_run = task.usage.wall_us > 0;
     let when_run = |text: String| if has_run { text } else { String::new() };
     let attempts = match task.attempts.len() {
@@ -67,7 +72,7 @@ fn row(task: &Task, place: &str) -> Vec<String> {
         (None, None) => String::new(),
     };
     vec![
-        place.to_owned(),
+        place,
         format!("{} {}{attempts}", glyph(task.state), task.state),
         when_run(Span(Duration::from_micros(task.usage.wall_us)).to_string()),
         when_run(Bytes(task.usage.memory_bytes_peak).to_string()),
@@ -75,7 +80,8 @@ fn row(task: &Task, place: &str) -> Vec<String> {
     ]
 }
 
-fn glyph(state: TaskState) -> char {
+/// A sign for a state.
+pub(crate) fn glyph(state: TaskState) -> char {
     match state {
         TaskState::Blocked | TaskState::Scheduled | TaskState::Ready | TaskState::Parked => '·',
         TaskState::Running => '▸',

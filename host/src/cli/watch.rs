@@ -1,17 +1,31 @@
-//! `jobs watch`: what happened to a job, then what happens, a line an event.
+//! `jobs watch`: what happened to a job, then what happens: a line an event, or drawn as a tree.
 
 use std::collections::HashMap;
+use std::pin::pin;
+use std::time::Duration;
 
-use apflow_api::FindJob;
+use apflow_api::{FindJob, SystemClock};
 use apflow_model::approval::Decided;
+use apflow_model::clock::Clock;
 use apflow_model::event::{CostDecided, Event, Happening};
 use apflow_model::id::{JobId, TaskId};
+use apflow_model::job::Job;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::error::CliError;
 use super::exit::Exit;
-use super::operator;
-use super::output::Output;
+use super::live::Live;
+use super::operator::{self, Operator};
+use super::output::{Drawing, Output};
+use super::tree;
 use crate::config::Config;
+
+/// How often a tree is drawn again.
+const REDRAW: Duration = Duration::from_millis(100);
+/// How often receipts are looked for at most.
+const LOOK: Duration = Duration::from_secs(1);
+/// How much longer than a look nothing is looked for again: a large job costs little more to watch.
+const LOOK_REST: u32 = 20;
 
 pub(crate) async fn run(
     config: &Config,
@@ -20,6 +34,11 @@ pub(crate) async fn run(
     output: &Output,
 ) -> Result<Exit, CliError> {
     operator::with(config, async |operator| {
+        if output.is_live() && output.is_shown() {
+            let job = draw(operator, id, after, output).await?;
+            output.result(&job, || tree::draw(&job));
+            return Ok(Exit::of_job(&job));
+        }
         let job = operator.invoke(FindJob { id }).await?;
         let names: HashMap<_, _> =
             job.tasks.into_iter().map(|task| (task.id, task.reference)).collect();
@@ -32,6 +51,48 @@ pub(crate) async fn run(
         Ok(Exit::of_job(&operator.invoke(FindJob { id }).await?))
     })
     .await
+}
+
+/// Draws a job as a tree until it has ended, with what its tasks say above it.
+pub(super) async fn draw(
+    operator: &Operator<'_>,
+    id: JobId,
+    after: u64,
+    output: &Output,
+) -> Result<Job, CliError> {
+    let mut live = Live::new(&operator.invoke(FindJob { id }).await?);
+    let mut watched = operator.watch(id, after).await?;
+    // What ends sooner is not drawn at all.
+    let mut ticks = interval_at(Instant::now() + REDRAW, REDRAW);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut has_receipts, mut look_at) = (false, Instant::now() + LOOK);
+    let drawing = output.drawing();
+    loop {
+        let mut next = pin!(watched.next());
+        let events = loop {
+            let now = tokio::select! {
+                events = &mut next => break events?,
+                now = ticks.tick() => now,
+            };
+            if has_receipts && look_at <= now {
+                live.look(&operator.invoke(FindJob { id }).await?);
+                let took = now.elapsed();
+                (has_receipts, look_at) = (false, now + took + LOOK.max(took * LOOK_REST));
+            }
+            drawing.draw(&live.lines(SystemClock.now(), Drawing::size()));
+        };
+        let Some(events) = events else { break };
+        for event in &events {
+            has_receipts |= live.take(event);
+            // How far a task is stands in its line.
+            let is_drawn = matches!(event.what, Happening::Progress { .. });
+            if let Some(text) = said(&event.what).filter(|_| !is_drawn) {
+                output.note(&live.said_by(event.task_id, &text));
+            }
+        }
+    }
+    drop(drawing);
+    operator.invoke(FindJob { id }).await
 }
 
 /// An event as a line, and below it whatever more lines it has.
