@@ -13,7 +13,7 @@ use crate::host::{TestHost, project};
 use crate::serving::Serving;
 
 /// How long a test waits for what must come.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const CTRL_C: &[u8] = b"\x03";
 
 #[test]

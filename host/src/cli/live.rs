@@ -379,8 +379,8 @@ mod tests {
         assert!(waits[1].starts_with("└─ fetch  · scheduled (1/3)  2.0 s"), "{waits:?}");
         assert!(waits[1].ends_with("it broke"), "{waits:?}");
         live.take(&moved(0, 10, 2, TaskState::Running));
-        let line = &texts(&live, 14, WIDE)[1];
-        assert_eq!(line, "└─ fetch  ▸ running (2/3)  4.0 s");
+        let again = texts(&live, 14, WIDE);
+        assert_eq!(again[1], "└─ fetch  ▸ running (2/3)  4.0 s");
     }
 
     #[test]

@@ -54,8 +54,8 @@ impl Output {
     /// How many columns a result may have: those of the terminal that it is printed on, else 80.
     #[expect(clippy::unused_self, reason = "what is printed is laid out by the output")]
     pub(crate) fn width(&self) -> usize {
-        let size = terminal_size::terminal_size_of(stdout());
-        size.map_or(TERMINAL_USUAL.0, |(width, _)| width.0.into())
+        let size = terminal_size_of(stdout());
+        size.map_or(TERMINAL_USUAL.columns, |(Width(columns), _)| columns.into())
     }
 
     /// Prints a result as JSON, whatever was asked for.

@@ -2,12 +2,12 @@
 //!
 //! It does not decide whether a claimed task may run: the engine admits it.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use apflow_model::clock::Timestamp;
 use apflow_model::cost_policy::CostRules;
-use apflow_model::fair::{Division, Limits};
+use apflow_model::fair::Limits;
 use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::id::{JobId, TaskId};
 use apflow_model::state::{JobState, TaskState};
@@ -17,7 +17,8 @@ use crate::approvals;
 use crate::attempts::{End, Ending};
 use crate::breakers;
 use crate::budgets;
-use crate::connection::{Connection, Query, Row, query};
+use crate::choice::Hand;
+use crate::connection::{Connection, Query, query};
 use crate::deadlines::{self, Expired};
 use crate::dialect::{Sql, sql};
 use crate::error::StoreError;
@@ -386,69 +387,6 @@ impl Claim {
                 taken.refused = refused.remove(&taken.task);
             }
             handed.tasks.extend(taken);
-        }
-    }
-}
-
-/// How a claim hands tasks out.
-struct Hand<'a> {
-    rounds: &'a mut Rounds,
-    limits: &'a Limits,
-    now: Timestamp,
-    /// Whether a task may have to be approved before it runs.
-    is_gated: bool,
-    /// Whether there are budgets to look at before it runs.
-    is_budgeted: bool,
-    /// What [`lanes::look`] has found already.
-    seen: Option<[Vec<Row>; 2]>,
-}
-
-impl Hand<'_> {
-    /// Chooses ready tasks of the next lanes of a round, and counts all that are ready in these.
-    async fn choose(
-        &mut self,
-        connection: &mut Connection<'_>,
-        round: &mut Round,
-        free: u32,
-    ) -> Result<(Vec<i64>, u64), StoreError> {
-        let [lanes, heads] = match self.seen.take() {
-            Some(seen) => seen,
-            None => Query::fetch_each(lanes::look(round.after, free), connection).await?,
-        };
-        let (ready, running) = lanes::next(&lanes, round)?;
-        let mut heads = lanes::read_heads(&heads)?;
-        let seen_ready = ready.iter().map(|lane| lane.tasks).sum();
-        self.rounds.after = round.after;
-        let turns = &mut self.rounds.turns;
-        let mut division = Division::new(free, self.limits, &ready, &running, turns);
-        let mut seen = HashSet::new();
-        loop {
-            // Half of what is seen at first may be of use. Of a lane that is asked for again, all is
-            // that can be.
-            let asked = division.advance();
-            let (again, first): (Vec<_>, Vec<_>) =
-                asked.into_iter().partition(|lane| seen.contains(lane));
-            seen.extend(first.iter().copied());
-            if again.is_empty() && first.is_empty() {
-                let chosen = division.given().into_iter().map(|task| task.0).collect();
-                return Ok((chosen, seen_ready));
-            }
-            let (known, first): (Vec<_>, Vec<_>) =
-                first.into_iter().partition(|lane| heads.contains_key(lane));
-            for lane in known {
-                division.know(lane, heads.remove(&lane).unwrap_or_default(), true);
-            }
-            let count = u32::try_from(first.len()).unwrap_or(u32::MAX).max(1);
-            let depth = free.saturating_mul(2).div_ceil(count).min(free);
-            for (lanes, depth) in [(first, depth), (again, free)] {
-                if lanes.is_empty() {
-                    continue;
-                }
-                for (lane, heads) in lanes::heads(connection, &lanes, depth).await? {
-                    let is_short = u32::try_from(heads.len()).is_ok_and(|count| count < depth);
-                    division.know(lane, heads, is_short || depth == free);
-                }
-            }
         }
     }
 }

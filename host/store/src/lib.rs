@@ -10,6 +10,7 @@ mod approvals;
 mod jobs;
 mod owners;
 
+mod choice;
 mod claim;
 mod deadlines;
 mod depth;
