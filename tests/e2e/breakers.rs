@@ -223,5 +223,5 @@ fn breakers_can_be_off_and_a_wrong_rule_is_named() {
     host("{ executors: { failures: 0 } }")
         .run(&["breakers", "list"])
         .exits(70)
-        .says(&["`failures` is 0: expected 1 to 1000"]);
+        .says(&["`breakers.executors.failures` is `0`, but must be a whole number from 1 to 1000"]);
 }

@@ -109,9 +109,12 @@ fn a_job_over_the_limit_of_open_tasks_is_refused_until_others_have_ended() {
 #[test]
 fn limits_that_make_no_sense_are_refused_with_their_place() {
     for (settings, says) in [
-        ("concurrency:\n  executors:\n    rest_executor: 0\n", "0 is not from 1 to 1000000"),
+        (
+            "concurrency:\n  executors:\n    rest_executor: 0\n",
+            "is `0`, but must be a whole number from 1 to 1000000",
+        ),
         ("concurrency:\n  queues: {}\n", "queues"),
-        ("admission:\n  tasks_open_max: -1\n", "line 2"),
+        ("admission:\n  tasks_open_max: -1\n", "2:19"),
     ] {
         let host = TestHost::new();
         configure(&host, settings);

@@ -103,7 +103,7 @@ fn a_form_with_a_fault_leaves_nothing() {
     with(&[("grant", b"http=https://a.test")]).problem(403, "grant-not-asked");
     load(&serving, &[("plugin.yaml", manifest)]).problem(400, "invalid-request");
     let alone = load(&serving, &whole[..1]).problem(422, "missing-manifest");
-    assert!(alone["detail"].as_str().unwrap().contains("name: component"), "{alone}");
+    assert!(alone["detail"].as_str().unwrap().contains("name: f"), "{alone}");
     let broken = [("component", &b"\0asm"[..]), whole[1]];
     load(&serving, &broken).problem(422, "component-refused");
     let faults = load(&serving, &[whole[0], ("plugin.yaml", b"name: own\nversion: 1\n")]);

@@ -307,7 +307,7 @@ fn wrong_settings_are_refused_without_a_word_of_what_is_secret() {
     refused("APFLOW_JWT_SECRET", "hush").says(&["APFLOW_JWT_SECRET", "a secret of 4 bytes"]);
     for auth in ["jwt_secrets: [hush]", "jwt_secret: hush", "api_keys: [{token: hush}]"] {
         let host = TestHost::new().with_settings(&format!("auth:\n  {auth}\n"));
-        let ended = host.run(&["serve", "--port", "0"]).exits(70).says(&["line 2"]);
+        let ended = host.run(&["serve", "--port", "0"]).exits(70).says(&["2:3"]);
         assert!(!ended.stderr.contains("hush"), "{}", ended.stderr);
     }
 }

@@ -10,7 +10,7 @@ use crate::budget::{Budget, BudgetUnit, Period};
 
 /// Which budget of a principal, written as `PRINCIPAL/UNIT/PERIOD`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, JsonSchema)]
-#[schemars(try_from = "String", into = "String", extend("examples" = ["ada/tokens/day"]))]
+#[schemars(try_from = "String", into = "String", extend("examples" = ["ada/tokens/day"], "pattern" = "^.+/(tokens|micro_usd)/(all|day|week|month)$"))]
 pub struct BudgetKey {
     /// Whose it is.
     pub principal: String,

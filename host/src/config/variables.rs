@@ -14,8 +14,9 @@ use super::file::ConfigFile;
 const OURS: &str = "APFLOW_";
 /// Those that add to what the file says, in a form of their own.
 const ADDING: [&str; 2] = ["APFLOW_JWT_SECRET", "APFLOW_API_KEYS"];
-/// Those that are no keys of the file.
-const OTHERS: [&str; 3] = ["APFLOW_DATA_DIR", "APFLOW_CONFIG_DIR", "APFLOW_COMPILE_TIMEOUT"];
+/// Those that are no keys of the file. The last is what the host tells guests.
+const OTHERS: [&str; 4] =
+    ["APFLOW_DATA_DIR", "APFLOW_CONFIG_DIR", "APFLOW_COMPILE_TIMEOUT", "APFLOW_MODELS"];
 /// How like a variable another must be to be taken for it.
 const LIKENESS_MIN: f64 = 0.9;
 

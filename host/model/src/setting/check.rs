@@ -15,7 +15,7 @@ pub(super) fn section(reader: &mut Reader, node: &Node, path: &str, keys: &[Key]
     for key in keys {
         let Some(node) = section.get(key.name) else { continue };
         let path = section.path(key.name);
-        if let Shape::Section(keys) = key.shape {
+        if let Some(keys) = keys_within(&key.shape, node) {
             self::section(reader, node, &path, keys);
         } else if key.is_secret {
             let mut is_wrong = false;
@@ -28,6 +28,17 @@ pub(super) fn section(reader: &mut Reader, node: &Node, path: &str, keys: &[Key]
                 reader.fault(place, &*path, "invalid-value", message, "correct the value");
             });
         }
+    }
+}
+
+/// The keys of a section, also where a word may stand in its place.
+fn keys_within(shape: &Shape, node: &Node) -> Option<&'static [Key]> {
+    match shape {
+        Shape::Section(keys) => Some(keys),
+        Shape::Either(shapes) if matches!(node.kind(), Kind::Map(_)) => {
+            shapes.iter().find_map(|shape| keys_within(shape, node))
+        }
+        _ => None,
     }
 }
 
