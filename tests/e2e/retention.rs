@@ -92,7 +92,7 @@ fn what_shall_never_go_stays() {
     serving.until(|| states() == ["completed"]);
     assert_eq!(serving.stop(), Some(0));
     fs::write(host.config_file(), "retention: { completed_days: 0 }\n").unwrap();
-    host.run(&["jobs", "list"]).exits(70).says(&["1:30", "from 1 to 36500, or `never`"]);
+    host.run(&["jobs", "list"]).exits(70).says(&["1:30", "from 1 to 36500 or `never`"]);
 }
 
 #[test]

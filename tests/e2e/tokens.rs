@@ -305,9 +305,13 @@ fn wrong_settings_are_refused_without_a_word_of_what_is_secret() {
     refused("APFLOW_API_KEYS", &format!("{key}:owner")).says(&["there is no role `owner`"]);
     refused("APFLOW_API_KEYS", &format!("{key}:user,{key}:admin")).says(&["are the same"]);
     refused("APFLOW_JWT_SECRET", "hush").says(&["APFLOW_JWT_SECRET", "a secret of 4 bytes"]);
-    for auth in ["jwt_secrets: [hush]", "jwt_secret: hush", "api_keys: [{token: hush}]"] {
+    for (auth, place) in [
+        ("jwt_secrets: [hush]", "at line 2, column 17"),
+        ("jwt_secret: hush", "2:3"),
+        ("api_keys: [{token: hush}]", "2:13"),
+    ] {
         let host = TestHost::new().with_settings(&format!("auth:\n  {auth}\n"));
-        let ended = host.run(&["serve", "--port", "0"]).exits(70).says(&["2:3"]);
+        let ended = host.run(&["serve", "--port", "0"]).exits(70).says(&[place]);
         assert!(!ended.stderr.contains("hush"), "{}", ended.stderr);
     }
 }
