@@ -33,13 +33,12 @@ pub(super) fn section(reader: &mut Reader, node: &Node, path: &str, keys: &[Key]
 
 /// The keys of a section, also where a word may stand in its place.
 fn keys_within(shape: &Shape, node: &Node) -> Option<&'static [Key]> {
-    match shape {
-        Shape::Section(keys) => Some(keys),
-        Shape::Either(shapes) if matches!(node.kind(), Kind::Map(_)) => {
-            shapes.iter().find_map(|shape| keys_within(shape, node))
-        }
-        _ => None,
+    if let Shape::Section(keys) = shape {
+        return Some(keys);
     }
+    let Shape::Either(shapes) = shape else { return None };
+    let shapes = shapes.iter().filter(|_| matches!(node.kind(), Kind::Map(_)));
+    shapes.into_iter().find_map(|shape| keys_within(shape, node))
 }
 
 /// Notes where a value has not the shape it should, and what is expected there.
