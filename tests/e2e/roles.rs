@@ -192,9 +192,9 @@ fn policies_are_read_again_when_they_change_and_refused_as_a_whole() {
     host.write_policies("roles: { user: { permissions: [jobs-read] } }\n");
     serving.until(|| submit() == 403);
     host.write_policies("roles:\n  user: { permissions: [jobs-submit, fly] }\n");
-    let found = || host.run(&["doctor", "--json"]).json();
-    let finding = found()["findings"][0].clone();
-    assert_eq!(finding["check"], "refused-policies", "{finding:#}");
+    let finding = || host.run(&["doctor", "--json"]).json()["findings"][0].clone();
+    serving.until(|| finding()["check"] == "refused-policies");
+    let finding = finding();
     assert!(finding["examples"][0].as_str().unwrap().contains("policies.yaml:2:"), "{finding:#}");
     assert_eq!(submit(), 403, "the old ones stay");
     host.write_policies("# The shipped roles.\n");
