@@ -23,15 +23,18 @@ const SOON: Duration = Duration::from_secs(2);
 const CROWD_BYTES_MAX: u64 = 128 << 20;
 
 /// A watcher on a WebSocket.
-struct Watcher(WebSocket<TcpStream>);
+pub(crate) struct Watcher(WebSocket<TcpStream>);
 
 impl Watcher {
     /// Watches a job as the operator. `query` is empty or starts with `?`.
     fn open(serving: &Serving<'_>, job: &str, query: &str) -> Self {
-        let bearer = format!("Bearer {}", serving.token());
-        Self::try_open(serving, &format!("{job}/watch{query}"), &[("authorization", &bearer)])
-            .unwrap()
-            .0
+        Self::open_as(serving, &format!("{job}/watch{query}"), serving.token())
+    }
+
+    /// Watches as the holder of a token, at a path below that of all jobs.
+    pub(crate) fn open_as(serving: &Serving<'_>, path: &str, token: &str) -> Self {
+        let bearer = format!("Bearer {token}");
+        Self::try_open(serving, path, &[("authorization", &bearer)]).unwrap().0
     }
 
     /// Tries to, with these headers. Returns the protocol that the host chose as well, or its
@@ -60,12 +63,12 @@ impl Watcher {
         }
     }
 
-    fn say(&mut self, message: Message) {
+    pub(crate) fn say(&mut self, message: Message) {
         self.0.send(message).unwrap();
     }
 
     /// The next message as JSON, or the code that the host closed with.
-    fn next(&mut self) -> Result<Value, CloseCode> {
+    pub(crate) fn next(&mut self) -> Result<Value, CloseCode> {
         loop {
             match self.0.read().unwrap() {
                 Message::Text(text) => return Ok(serde_json::from_str(&text).unwrap()),
@@ -77,7 +80,7 @@ impl Watcher {
     }
 
     /// Every message to the close.
-    fn all(mut self) -> (Vec<Value>, CloseCode) {
+    pub(crate) fn all(mut self) -> (Vec<Value>, CloseCode) {
         let mut all = Vec::new();
         loop {
             match self.next() {
@@ -92,12 +95,12 @@ impl Watcher {
     }
 }
 
-fn stop() -> Message {
+pub(crate) fn stop() -> Message {
     Message::text(r#"{"signal":"STOP"}"#)
 }
 
 /// Submits a task that does not start while a test runs.
-fn submit_waiting(serving: &Serving<'_>) -> String {
+pub(crate) fn submit_waiting(serving: &Serving<'_>) -> String {
     let job = json!({ "executor": "transform_executor", "inputs": { "filter": "1" },
                       "run_at": "2999-01-01T00:00:00Z" });
     let job = serving.submit("", &job).is(202).json();

@@ -25,7 +25,7 @@ pub(crate) struct EventStream {
 }
 
 impl EventStream {
-    /// Watches a job. `query` is empty or starts with `?`.
+    /// Watches a job as the operator. `query` is empty or starts with `?`.
     pub(crate) fn open(
         serving: &Serving<'_>,
         job: &str,
@@ -33,10 +33,18 @@ impl EventStream {
         last_id: Option<u64>,
     ) -> Self {
         let last_id = last_id.map(|id| format!("Last-Event-ID: {id}\r\n")).unwrap_or_default();
+        Self::open_with(serving, &format!("{job}/events{query}"), serving.token(), &last_id)
+    }
+
+    /// Watches a job as the holder of a token.
+    pub(crate) fn open_as(serving: &Serving<'_>, job: &str, token: &str) -> Self {
+        Self::open_with(serving, &format!("{job}/events"), token, "")
+    }
+
+    fn open_with(serving: &Serving<'_>, path: &str, token: &str, header: &str) -> Self {
         let stream = serving.send(&format!(
-            "GET /api/v1/jobs/{job}/events{query} HTTP/1.1\r\nHost: localhost\r\n\
-             Authorization: Bearer {}\r\nAccept: text/event-stream\r\n{last_id}\r\n",
-            serving.token()
+            "GET /api/v1/jobs/{path} HTTP/1.1\r\nHost: localhost\r\n\
+             Authorization: Bearer {token}\r\nAccept: text/event-stream\r\n{header}\r\n"
         ));
         let mut stream = BufReader::new(stream);
         let mut line = String::new();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use apflow_engine::Engine;
 use apflow_model::access::Principal;
 use apflow_model::audit::Record;
+use apflow_model::id::JobId;
 use apflow_model::metric::Page;
 use apflow_model::rate::Standing;
 use apflow_model::role::Roles;
@@ -122,6 +123,16 @@ impl Api {
     /// [`ApiError::Engine`] when the database fails.
     pub async fn is_jwt_revoked(&self, jti: &str) -> Result<bool, ApiError> {
         Ok(self.engine.is_jwt_revoked(jti).await?)
+    }
+
+    /// Whether a caller sees a job, as what it may do is now. It is for doors that go on telling of
+    /// one.
+    ///
+    /// # Errors
+    ///
+    /// [`ApiError::Engine`] when the database fails.
+    pub async fn sees_job(&self, job: JobId, caller: &Principal) -> Result<bool, ApiError> {
+        Ok(self.engine.sees_job(job, caller.sees()).await?)
     }
 
     /// Writes the page of all that is counted, and of what there is at present. It tells nothing of

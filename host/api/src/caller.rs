@@ -74,9 +74,14 @@ impl Stranger {
             code: None,
             reason: None,
             request: self.request,
-            peer: self.peer.map(|peer| peer.to_string()),
+            peer: self.peer.map(text),
         }
     }
+}
+
+/// An address as the audit has it: the port of whom a proxy names is not known, which is 0.
+fn text(peer: SocketAddr) -> String {
+    if peer.port() == 0 { peer.ip().to_string() } else { peer.to_string() }
 }
 
 impl Deref for Caller {

@@ -95,8 +95,12 @@ codes! {
     UnknownPolicy = "unknown-policy" 404;
     /// The cost policy is one of `policies.yaml`.
     PolicyInFile = "policy-in-file" 409;
+    /// The cost policy is wrong.
+    InvalidPolicy = "invalid-policy" 422;
     /// There is no such token.
     UnknownToken = "unknown-token" 404;
+    /// A token is asked for in a role that there is not.
+    UnknownRole = "unknown-role" 422;
     /// As many tokens are kept as may be.
     TooManyTokens = "too-many-tokens" 409;
     /// There is no such plugin.
@@ -113,6 +117,8 @@ codes! {
     MissingManifest = "missing-manifest" 422;
     /// A schema of a plugin is no JSON Schema.
     InvalidSchema = "invalid-schema" 422;
+    /// A text is no grant.
+    InvalidGrant = "invalid-grant" 422;
     /// A grant allows something that nobody asks for.
     GrantNotAsked = "grant-not-asked" 403;
     /// A plugin needs the operator's consent.

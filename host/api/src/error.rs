@@ -32,6 +32,12 @@ pub enum ApiError {
     /// The request cannot be read.
     #[error("{0}")]
     InvalidRequest(String),
+    /// A text is no grant.
+    #[error("{0}")]
+    InvalidGrant(String),
+    /// There is no such role.
+    #[error("there is no role `{0}`")]
+    UnknownRole(String),
     /// There is no such job.
     #[error("there is no job `{0}`")]
     UnknownJob(JobId),
@@ -74,6 +80,8 @@ impl ApiError {
         match self {
             Self::Forbidden { .. } => Code::Forbidden,
             Self::InvalidRequest(_) => Code::InvalidRequest,
+            Self::InvalidGrant(_) => Code::InvalidGrant,
+            Self::UnknownRole(_) => Code::UnknownRole,
             Self::UnknownJob(_) => Code::UnknownJob,
             Self::UnknownTask(_) => Code::UnknownTask,
             Self::UnknownBreaker(_) => Code::UnknownBreaker,
@@ -117,9 +125,8 @@ impl ApiError {
                 EngineError::InvalidSchema { .. } => Code::InvalidSchema,
                 EngineError::GrantNotAsked { .. } => Code::GrantNotAsked,
                 EngineError::FileTooLarge(_) => Code::PayloadTooLarge,
-                EngineError::CutShort
-                | EngineError::InvalidUpload(_)
-                | EngineError::InvalidPolicy(_) => Code::InvalidRequest,
+                EngineError::InvalidPolicy(_) => Code::InvalidPolicy,
+                EngineError::CutShort | EngineError::InvalidUpload(_) => Code::InvalidRequest,
                 EngineError::DigestMismatch { .. } => Code::DigestMismatch,
                 EngineError::FileQuotaExceeded(_) => Code::FileQuotaExceeded,
                 EngineError::FileInUse(_) => Code::FileInUse,

@@ -5,9 +5,14 @@ use std::borrow::Cow;
 use apflow_model::capability::{Grant, InvalidGrant};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serializer;
+use serde_json::Value;
 
 use crate::error::ApiError;
 use crate::remote::Input;
+
+/// How grants stand in a query.
+const LINES: &str =
+    r"^((http|tcp|sockets|net|env|secret|secret-value|fs\.in(?==/))=[^\x00\n]+(\n|$))*$";
 
 /// What the schemas of verbs say of grants in a query.
 pub(crate) enum GrantLines {}
@@ -18,7 +23,7 @@ impl JsonSchema for GrantLines {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "examples": ["http=https://api.example.com"] })
+        json_schema!({ "type": "string", "pattern": LINES, "examples": ["http=https://api.example.com"] })
     }
 }
 
@@ -26,6 +31,14 @@ impl JsonSchema for GrantLines {
 pub(crate) fn take(input: &mut Input) -> Result<Vec<Grant>, ApiError> {
     let text = input.take::<String>("grants")?.unwrap_or_default();
     text.lines().map(|line| one("grants", line)).collect()
+}
+
+/// Refuses a body with a list of grants of which one is none. Of what else is wrong with it, its
+/// reader says more.
+pub(crate) fn check(input: &Input) -> Result<(), ApiError> {
+    let said = input.body.as_ref().and_then(|body| body["grants"].as_array());
+    let texts = said.into_iter().flatten().filter_map(Value::as_str);
+    texts.map(|text| one("grants", text).map(drop)).collect()
 }
 
 /// Reads a grant.
@@ -46,7 +59,7 @@ pub(crate) fn check_folder(field: &str, grant: &Grant) -> Result<(), ApiError> {
 }
 
 fn invalid(field: &str, reason: &str) -> ApiError {
-    ApiError::InvalidRequest(format!("the field `{field}`: {reason}"))
+    ApiError::InvalidGrant(format!("the field `{field}`: {reason}"))
 }
 
 /// Writes them one a line, and nothing when there are none.

@@ -38,6 +38,28 @@ impl<C, const USUAL: u32, const MOST: u32> Page<C, USUAL, MOST> {
     }
 }
 
+impl<const USUAL: u32, const MOST: u32> Page<String, USUAL, MOST> {
+    /// Cuts the page out of all there are, by their names. Answers the cursor of the next as well, if
+    /// there is one.
+    ///
+    /// # Errors
+    ///
+    /// As [`limit`](Self::limit).
+    pub(crate) fn cut<T>(
+        &self,
+        mut all: Vec<T>,
+        name: impl Fn(&T) -> String,
+    ) -> Result<(Vec<T>, Option<String>), ApiError> {
+        let limit = usize::try_from(self.limit()?).unwrap_or(usize::MAX);
+        all.retain(|one| self.cursor.as_ref().is_none_or(|cursor| name(one) > *cursor));
+        all.sort_by_cached_key(&name);
+        let has_more = all.len() > limit;
+        all.truncate(limit);
+        let cursor = all.last().filter(|_| has_more).map(name);
+        Ok((all, cursor))
+    }
+}
+
 /// How many a page holds when the caller asks for so many.
 pub(crate) fn limit(asked: Option<u32>, usual: u32, most: u32) -> Result<u32, ApiError> {
     let limit = asked.unwrap_or(usual);
@@ -93,5 +115,19 @@ mod tests {
         assert_eq!(limit(None), Some(20));
         assert_eq!(limit(Some(100)), Some(100));
         assert_eq!((limit(Some(0)), limit(Some(101))), (None, None));
+    }
+
+    #[test]
+    fn pages_that_are_cut_out_hold_each_once() {
+        let all = || ["d", "a", "c", "b", "e"].map(str::to_owned).to_vec();
+        let mut page = Page::<String> { limit: Some(2), cursor: None };
+        let mut seen = Vec::new();
+        for left in [3, 1, 0] {
+            let (cut, cursor) = page.cut(all(), String::clone).unwrap();
+            seen.extend(cut);
+            assert_eq!((5 - seen.len(), cursor.is_some()), (left, left > 0));
+            page.cursor = cursor;
+        }
+        assert_eq!(seen, ["a", "b", "c", "d", "e"]);
     }
 }

@@ -19,11 +19,17 @@ pub const THRESHOLDS_MAX: usize = 16;
 /// The most models that a chain has.
 pub const CHAIN_MAX: usize = 16;
 
+/// The longest name of a model, in bytes.
+const MODEL_BYTES_MAX: usize = 256;
+
 /// The longest address of a webhook, in bytes.
 const WEBHOOK_BYTES_MAX: usize = 2_048;
 
 /// The longest name of a policy, in bytes.
 pub const NAME_BYTES_MAX: usize = 64;
+
+/// The form of a name of a policy.
+pub const NAME_PATTERN: &str = "^[A-Za-z0-9._-]+$";
 
 const PPM: u128 = 1_000_000;
 
@@ -113,12 +119,15 @@ pub enum Action {
     Block,
     /// Calls go to the next model of a chain. One that is used up blocks.
     Downgrade {
-        /// Models as `PROVIDER/MODEL`, the one to leave first at first: 1 to [`CHAIN_MAX`].
+        /// Models as `PROVIDER/MODEL`, the one to leave first at first: 1 to [`CHAIN_MAX`], each once.
+        #[schemars(length(min = 1, max = CHAIN_MAX), inner(length(min = 1, max = MODEL_BYTES_MAX)))]
+        #[schemars(extend("uniqueItems" = true))]
         chain: Vec<String>,
     },
     /// It is told, once in a period.
     Notify {
         /// Where to send it, beside the events of the job and the log.
+        #[schemars(length(max = WEBHOOK_BYTES_MAX), regex(pattern = "^https?://[!-.0->A-~]+([/?][!-~]*)?$"))]
         #[serde(default, skip_serializing_if = "Option::is_none")]
         webhook: Option<String>,
     },
@@ -152,7 +161,7 @@ pub struct Threshold {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CostPolicy {
     /// What budgets and tasks call it.
-    #[schemars(example = &"careful", length(min = 1, max = NAME_BYTES_MAX))]
+    #[schemars(example = &"careful", length(max = NAME_BYTES_MAX), regex(pattern = NAME_PATTERN))]
     pub name: String,
     /// 1 to [`THRESHOLDS_MAX`], in any order.
     #[schemars(length(min = 1, max = THRESHOLDS_MAX))]
@@ -218,7 +227,7 @@ fn chain_fault(chain: &[String]) -> Option<String> {
     if let Some((_, model)) = twice {
         return Some(format!("names `{model}` twice"));
     }
-    let wrong = chain.iter().find(|model| model.is_empty() || model.len() > 256)?;
+    let wrong = chain.iter().find(|model| model.is_empty() || model.len() > MODEL_BYTES_MAX)?;
     Some(format!("`{wrong}` is no name of a model: expected `PROVIDER/MODEL`"))
 }
 

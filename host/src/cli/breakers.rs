@@ -13,7 +13,7 @@ use crate::config::Config;
 const FAULT_CHARACTERS_MAX: usize = 60;
 
 pub(crate) async fn list(config: &Config, output: &Output) -> Result<Exit, CliError> {
-    let listed = invoke(config, ListBreakers).await?;
+    let listed = invoke(config, ListBreakers::default()).await?;
     output.result(&listed, || {
         if listed.breakers.is_empty() {
             return "all breakers are closed".to_owned();

@@ -130,14 +130,7 @@ fn page<C>() -> Page<C> {
 }
 
 fn jobs() -> Vec<CompletionCandidate> {
-    let asked = ListJobs {
-        state: None,
-        executor: None,
-        principal: None,
-        since: None,
-        until: None,
-        page: page(),
-    };
+    let asked = ListJobs { page: page(), ..ListJobs::default() };
     look_up(asked, |list| {
         let about = |state: &str, name: Option<&str>| match name {
             Some(name) => format!("{state}: {name}"),
@@ -150,15 +143,7 @@ fn jobs() -> Vec<CompletionCandidate> {
 }
 
 fn tasks() -> Vec<CompletionCandidate> {
-    let asked = ListTasks {
-        state: None,
-        executor: None,
-        principal: None,
-        job: None,
-        since: None,
-        until: None,
-        page: page(),
-    };
+    let asked = ListTasks { page: page(), ..ListTasks::default() };
     look_up(asked, |list| {
         let tasks = list.tasks.iter();
         tasks
@@ -171,14 +156,14 @@ fn tasks() -> Vec<CompletionCandidate> {
 }
 
 fn plugins() -> Vec<CompletionCandidate> {
-    look_up(ListPlugins, |list| {
+    look_up(ListPlugins::default(), |list| {
         let manifests = list.plugins.iter().map(|plugin| &plugin.plugin.manifest);
         manifests.map(|manifest| candidate(&manifest.name, manifest.description.clone())).collect()
     })
 }
 
 fn tools() -> Vec<CompletionCandidate> {
-    look_up(ListTools, |list| {
+    look_up(ListTools::default(), |list| {
         let manifests = list.tools.iter().map(|tool| &tool.plugin.manifest);
         manifests.map(|manifest| candidate(&manifest.name, manifest.description.clone())).collect()
     })

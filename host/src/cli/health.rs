@@ -19,7 +19,7 @@ pub(crate) async fn run(
         let names = if let Some(name) = name {
             vec![name]
         } else {
-            let listed = operator.invoke(ListTools).await?;
+            let listed = operator.invoke(ListTools::default()).await?;
             listed.tools.into_iter().map(|tool| tool.plugin.manifest.name).collect()
         };
         let mut looks = Vec::with_capacity(names.len());

@@ -22,6 +22,7 @@ pub(crate) async fn list(
     let operation = ListJobs {
         state: list.state,
         executor: list.executor,
+        tool: None,
         principal: list.principal,
         since: list.since,
         until: list.until,

@@ -59,7 +59,7 @@ fn consent(config: &Config, load: &Load) -> Result<SaidConsent, CliError> {
 }
 
 async fn is_builtin(config: &Config, name: &str) -> Result<bool, CliError> {
-    let installed = invoke(config, ListPlugins).await?;
+    let installed = invoke(config, ListPlugins::default()).await?;
     Ok(installed.plugins.iter().any(|installed| {
         let plugin = &installed.plugin;
         plugin.builtin && plugin.manifest.name == name

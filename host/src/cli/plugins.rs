@@ -29,7 +29,7 @@ pub(crate) async fn run(
 }
 
 async fn list(config: &Config, output: &Output) -> Result<Exit, CliError> {
-    let listed = invoke(config, ListPlugins).await?;
+    let listed = invoke(config, ListPlugins::default()).await?;
     output.result(&listed, || table(&listed.plugins));
     Ok(Exit::Ok)
 }

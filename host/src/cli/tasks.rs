@@ -107,6 +107,7 @@ async fn list(config: &Config, wanted: Wanted, output: &Output) -> Result<(), Cl
     let operation = ListTasks {
         state: wanted.state,
         executor: wanted.executor,
+        tool: None,
         principal: wanted.principal,
         job: wanted.job,
         since: wanted.since,

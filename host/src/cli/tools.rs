@@ -22,7 +22,7 @@ pub(crate) async fn run(
 ) -> Result<Exit, CliError> {
     match verb {
         ToolsVerb::List => {
-            let listed = invoke(config, ListTools).await?;
+            let listed = invoke(config, ListTools::default()).await?;
             output.result(&listed, || plugins::table(&listed.tools));
         }
         ToolsVerb::Show { name } => {

@@ -3,12 +3,15 @@
 //! A watcher that is slow or gone costs the job nothing: each has a task of its own, which reads no
 //! further than its client takes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use apflow_api::{Events, Watch, chain};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::sync::watch;
 use tokio::time::timeout;
+
+use super::pass::Pass;
 
 /// How long nothing is said at most, so that nobody in between takes the connection for dead.
 const SILENCE_MAX: Duration = Duration::from_secs(15);
@@ -48,6 +51,10 @@ pub(super) enum Why {
     Closing,
     /// The client took nothing for [`STALL_MAX`].
     Shed,
+    /// The token of the client opens nothing any more.
+    Unauthorized,
+    /// The client may not watch the job any more.
+    Forbidden,
 }
 
 impl Why {
@@ -57,24 +64,37 @@ impl Why {
             Self::End => "end",
             Self::Closing => "closing",
             Self::Shed => "shed",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
         }
     }
 }
 
-/// Hands a job's events on as fast as they are taken, until the job or the host ends.
-pub(super) fn follow(watch: Watch, ending: watch::Receiver<()>) -> Receiver<Piece> {
+/// Hands a job's events on as fast as they are taken, until the job or the host ends, or the pass of
+/// the watcher lapses.
+pub(super) fn follow(
+    watch: Watch,
+    pass: Arc<Pass>,
+    ending: watch::Receiver<()>,
+) -> Receiver<Piece> {
     let (sender, pieces) = mpsc::channel(PIECES_WAITING_MAX);
-    tokio::spawn(pass_on(watch, sender, ending));
+    tokio::spawn(pass_on(watch, pass, sender, ending));
     pieces
 }
 
-async fn pass_on(mut watch: Watch, pieces: Sender<Piece>, mut ending: watch::Receiver<()>) {
+async fn pass_on(
+    mut watch: Watch,
+    pass: Arc<Pass>,
+    pieces: Sender<Piece>,
+    mut ending: watch::Receiver<()>,
+) {
     // A place is kept for the last word: it must not wait for a client that takes nothing.
     let Ok(last_word) = pieces.clone().reserve_owned().await else { return };
     let mut after = watch.after();
     let why = tokio::select! {
         why = pass_on_events(&mut watch, &pieces, &mut after) => why,
         () = ended(&mut ending) => Some(Why::Closing),
+        why = pass.lapsed() => Some(why),
         () = pieces.closed() => None,
     };
     if let Some(why) = why {
@@ -82,8 +102,6 @@ async fn pass_on(mut watch: Watch, pieces: Sender<Piece>, mut ending: watch::Rec
     }
 }
 
-/// Hands events on until there are no more, or nobody takes them. Returns why, for who still
-/// listens. `after` is the number of the last one that was handed on.
 /// Waits until the host ends, and a little longer: what happened last is told before.
 async fn ended(ending: &mut watch::Receiver<()>) {
     // The sender may be gone, which is an end as well.
@@ -91,6 +109,8 @@ async fn ended(ending: &mut watch::Receiver<()>) {
     tokio::time::sleep(LAST_LOOK).await;
 }
 
+/// Hands events on until there are no more, or nobody takes them. Returns why, for who still
+/// listens. `after` is the number of the last one that was handed on.
 async fn pass_on_events(watch: &mut Watch, pieces: &Sender<Piece>, after: &mut u64) -> Option<Why> {
     loop {
         let piece = match timeout(SILENCE_MAX, watch.next()).await {

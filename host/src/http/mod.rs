@@ -12,6 +12,7 @@ mod listen;
 mod metrics;
 mod openapi;
 mod pages;
+mod pass;
 mod plugins;
 mod problem;
 mod range;
@@ -205,6 +206,7 @@ async fn identify(State(door): State<Door>, mut request: Request, next: Next) ->
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let operation = metrics::operation(&request);
     let span = span(&request, &id, &operation);
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
     let mut response = async {
         let response = door.pages.counted.measure(&operation, next.run(request)).await;
         let status = response.status();
@@ -212,7 +214,8 @@ async fn identify(State(door): State<Door>, mut request: Request, next: Next) ->
         if status.is_server_error() {
             Span::current().record("fault", status.as_str());
         }
-        tracing::info!(request = id, %method, path, status = status.as_u16(), "answered");
+        let peer = peer.map(tracing::field::display);
+        tracing::info!(request = id, %method, path, status = status.as_u16(), peer, "answered");
         response
     }
     .instrument(span)

@@ -4,6 +4,7 @@
 //! No page of the web can open one in somebody's name: a browser sends no token by itself, and there
 //! is no way in without one.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use apflow_api::{
@@ -26,6 +27,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::follow::{self, Last, Piece, STALL_MAX, Why};
+use super::pass::Pass;
 use super::problem::Problem;
 use super::{Door, RequestId, route};
 
@@ -65,8 +67,9 @@ async fn open(door: Door, request: Request, id: &str) -> Result<Response, Proble
         Problem::new(Code::InvalidRequest, detail)
     })?;
     let job = operation.id;
+    let pass = Arc::new(Pass::new(&door, &parts, &caller, job));
     let watch = door.api.invoke(operation, &caller).await.map_err(refused)?.events;
-    let session = Session { api: door.api, caller, job, id: id.to_owned() };
+    let session = Session { api: door.api, caller, pass, job, id: id.to_owned() };
     Ok(upgrade
         .protocols([PROTOCOL])
         .max_message_size(MESSAGE_BYTES_MAX)
@@ -112,6 +115,7 @@ enum Signal {
 struct Session {
     api: Api,
     caller: Caller,
+    pass: Arc<Pass>,
     job: JobId,
     /// The id of the request that it began with.
     id: String,
@@ -129,7 +133,7 @@ impl Session {
     async fn run(self, mut socket: WebSocket, watch: Watch, ending: watch::Receiver<()>) {
         // Held until the connection is closed: the host waits for that when it ends.
         let after = watch.after();
-        let pieces = follow::follow(watch, ending.clone());
+        let pieces = follow::follow(watch, Arc::clone(&self.pass), ending.clone());
         let mut stopping = JoinSet::new();
         let end = self.talk(&mut socket, pieces, after, &mut stopping).await;
         // A client that stops the job and goes has stopped it.
@@ -178,12 +182,9 @@ impl Session {
                     asked_at = None;
                     match self.hear(heard) {
                         Heard::Stop if stopping.is_empty() => {
-                            let (api, caller) = (self.api.clone(), self.caller.clone());
-                            let id = self.job;
-                            // The events answer, while the job is being stopped.
-                            stopping.spawn(async move {
-                                api.invoke(CancelJob { id }, &caller).await.map(drop)
-                            });
+                            if let Err(why) = self.stop(stopping).await {
+                                return End::of(Last { why, after });
+                            }
                         }
                         Heard::Stop | Heard::Nothing => {}
                         Heard::End(end) => return end,
@@ -197,6 +198,15 @@ impl Session {
                 () = until(gone_at) => return End::Gone,
             }
         }
+    }
+
+    /// Begins to stop the job: the events answer meanwhile. It is done as who the client is now, not
+    /// as who it was when it came.
+    async fn stop(&self, stopping: &mut JoinSet<Result<(), ApiError>>) -> Result<(), Why> {
+        let caller = Caller { principal: self.pass.check().await?, ..self.caller.clone() };
+        let (api, id) = (self.api.clone(), self.job);
+        stopping.spawn(async move { api.invoke(CancelJob { id }, &caller).await.map(drop) });
+        Ok(())
     }
 
     fn hear(&self, heard: Option<Result<Message, axum::Error>>) -> Heard {
@@ -245,6 +255,7 @@ impl End {
             Why::End => close_code::NORMAL,
             Why::Closing => close_code::AWAY,
             Why::Shed => close_code::AGAIN,
+            Why::Unauthorized | Why::Forbidden => close_code::POLICY,
         };
         Self::Said { word: json!({ "kind": why.name(), "after": after }), code }
     }

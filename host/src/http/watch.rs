@@ -5,6 +5,7 @@
 use std::convert::Infallible;
 use std::fmt::Write;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use apflow_api::{ApiError, Events, Input, Operation, Watch, WatchJob};
@@ -18,6 +19,7 @@ use tokio::sync::mpsc::Receiver;
 use tokio::sync::watch;
 
 use super::follow::{self, Piece};
+use super::pass::Pass;
 use super::problem::Problem;
 use super::{Door, RequestId, route};
 
@@ -37,7 +39,7 @@ pub(super) async fn stream_if_asked(
     }
     let id = RequestId::of(&request);
     match begin(&door, request, &id).await {
-        Ok(watch) => stream(watch, door.ending),
+        Ok((watch, pass)) => stream(watch, pass, door.ending),
         Err(problem) => problem.in_request(id).into_response(),
     }
 }
@@ -48,7 +50,7 @@ fn accepts_stream(headers: &HeaderMap) -> bool {
     kinds.any(|kind| kind.split(';').next().is_some_and(|kind| kind.trim() == EVENT_STREAM))
 }
 
-async fn begin(door: &Door, request: Request, id: &str) -> Result<Watch, Problem> {
+async fn begin(door: &Door, request: Request, id: &str) -> Result<(Watch, Pass), Problem> {
     let (mut parts, _) = request.into_parts();
     let caller = door.caller(WatchJob::NAME, &parts).await?;
     let refused = |error: ApiError| Problem::of(&error, id);
@@ -58,11 +60,13 @@ async fn begin(door: &Door, request: Request, id: &str) -> Result<Watch, Problem
         fields.insert("after".to_owned(), String::from_utf8_lossy(last.as_bytes()).into_owned());
     }
     let operation = WatchJob::read(Input { fields, ..Input::default() }).map_err(refused)?;
-    Ok(door.api.invoke(operation, &caller).await.map_err(refused)?.events)
+    let pass = Pass::new(door, &parts, &caller, operation.id);
+    let watch = door.api.invoke(operation, &caller).await.map_err(refused)?.events;
+    Ok((watch, pass))
 }
 
-fn stream(watch: Watch, ending: watch::Receiver<()>) -> Response {
-    let body = Body::new(StreamBody(follow::follow(watch, ending)));
+fn stream(watch: Watch, pass: Pass, ending: watch::Receiver<()>) -> Response {
+    let body = Body::new(StreamBody(follow::follow(watch, Arc::new(pass), ending)));
     let no_buffer = HeaderName::from_static("x-accel-buffering");
     let headers = [(CONTENT_TYPE, EVENT_STREAM), (CACHE_CONTROL, "no-cache"), (no_buffer, "no")];
     (headers, body).into_response()

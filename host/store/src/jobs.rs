@@ -62,6 +62,8 @@ pub struct JobFilter {
     pub states: Vec<JobState>,
     /// With at least one task of this executor.
     pub executor: Option<String>,
+    /// With at least one task of this tool. Tools and executors have one set of names.
+    pub tool: Option<String>,
     /// Submitted by this principal.
     pub principal: Option<String>,
     /// Accepted at this moment or later.
@@ -234,9 +236,9 @@ impl JobFilter {
         if let Some(until) = self.until {
             sql.push(" AND created_at < ").push_bind(until.unix_ms());
         }
-        if let Some(executor) = &self.executor {
+        for name in [&self.executor, &self.tool].into_iter().flatten() {
             sql.push(" AND EXISTS (SELECT 1 FROM task WHERE job_id = job.id AND executor = ")
-                .push_bind(executor.as_str())
+                .push_bind(name.as_str())
                 .push(")");
         }
         sql.push(" ORDER BY id DESC LIMIT ").push_bind(limit);

@@ -23,6 +23,8 @@ pub struct TaskFilter {
     pub states: Vec<TaskState>,
     /// Of this executor.
     pub executor: Option<String>,
+    /// Of this tool. Tools and executors have one set of names.
+    pub tool: Option<String>,
     /// Of a job that this principal submitted.
     pub principal: Option<String>,
     /// Of this job.
@@ -128,8 +130,8 @@ impl TaskFilter {
             }
             sql.push(")");
         }
-        if let Some(executor) = &self.executor {
-            sql.push(" AND task.executor = ").push_bind(executor.as_str());
+        for name in [&self.executor, &self.tool].into_iter().flatten() {
+            sql.push(" AND task.executor = ").push_bind(name.as_str());
         }
         if let Some(job) = self.job {
             sql.push(" AND task.job_id = ").push_bind(job.0);

@@ -9,17 +9,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::ApiError;
 use crate::operation::Operation;
+use crate::page::Page;
 use crate::remote::{Input, Method, Remote};
 
 /// Lists the breakers that are open or have counted failures, by key. All others are closed.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct ListBreakers;
+#[derive(Debug, Default, Serialize, JsonSchema)]
+pub struct ListBreakers {
+    /// Which page.
+    #[serde(flatten)]
+    pub page: Page<String, 1_000>,
+}
 
 /// The breakers.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct BreakerList {
     /// By key.
     pub breakers: Vec<ListedBreaker>,
+    /// What to send as `cursor` for the next page. Null on the last one.
+    #[serde(default)]
+    pub cursor: Option<String>,
 }
 
 impl Operation for ListBreakers {
@@ -32,7 +40,9 @@ impl Operation for ListBreakers {
     }
 
     async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<BreakerList, ApiError> {
-        Ok(BreakerList { breakers: engine.list_breakers().await? })
+        let (breakers, cursor) =
+            self.page.cut(engine.list_breakers().await?, |one| one.key.to_string())?;
+        Ok(BreakerList { breakers, cursor })
     }
 }
 
@@ -40,7 +50,7 @@ impl Remote for ListBreakers {
     const METHOD: Method = Method::Get;
     const PATH: &'static str = "/api/v1/breakers";
 
-    fn read(_: &mut Input) -> Result<Self, ApiError> {
-        Ok(Self)
+    fn read(input: &mut Input) -> Result<Self, ApiError> {
+        Ok(Self { page: Page::read(input)? })
     }
 }

@@ -7,7 +7,9 @@ use apflow_model::access::{Permission, Principal};
 use apflow_model::budget::{BudgetUnit, CAP_MAX, Period};
 use apflow_model::token::PrincipalName;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Number;
 
 use super::ShownBudget;
 use crate::body::Body;
@@ -37,9 +39,18 @@ pub struct SetBudget {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Cap {
+    #[serde(deserialize_with = "whole")]
     cap: u64,
     #[serde(default)]
     policy: Option<String>,
+}
+
+/// Reads a whole number, also one that its writer gave a point: `1000.0`.
+fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let number = Number::deserialize(deserializer)?.to_string();
+    number.strip_suffix(".0").unwrap_or(&number).parse().map_err(|_| {
+        D::Error::custom(format!("`cap` is {number}: expected a whole number from 0 to {CAP_MAX}"))
+    })
 }
 
 impl Operation for SetBudget {
@@ -80,5 +91,26 @@ impl Remote for SetBudget {
             cap,
             policy,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn a_whole_number_may_have_a_point() {
+        let cap = |cap: Value| {
+            serde_json::from_value(json!({ "cap": cap })).ok().map(|Cap { cap, .. }| cap)
+        };
+        assert_eq!(
+            (cap(json!(7)), cap(json!(7.0)), cap(json!(1e15))),
+            (Some(7), Some(7), Some(CAP_MAX))
+        );
+        for other in [json!(7.5), json!(-1), json!(-1.0), json!(1e30), json!("7"), json!(null)] {
+            assert_eq!(cap(other.clone()), None, "{other}");
+        }
     }
 }

@@ -23,6 +23,8 @@ pub struct ListJobs {
     pub state: Option<JobState>,
     /// With at least one task of this executor.
     pub executor: Option<String>,
+    /// With at least one task of this tool.
+    pub tool: Option<String>,
     /// Submitted by this principal.
     pub principal: Option<String>,
     /// Accepted at this moment or later.
@@ -57,6 +59,7 @@ impl Operation for ListJobs {
         let filter = JobFilter {
             states: self.state.into_iter().collect(),
             executor: self.executor,
+            tool: self.tool,
             principal: self.principal,
             since: self.since,
             until: self.until,
@@ -74,6 +77,7 @@ impl Remote for ListJobs {
         Ok(Self {
             state: input.take_json("state")?,
             executor: input.take("executor")?,
+            tool: input.take("tool")?,
             principal: input.take("principal")?,
             since: input.take_json("since")?,
             until: input.take_json("until")?,

@@ -21,6 +21,8 @@ pub struct PurgeJobs {
     /// The moment.
     pub before: Timestamp,
     /// Only those that ended so. Any end, if left out.
+    #[schemars(extend("enum" = ["completed", "failed", "cancelled", null]))]
+    #[schemars(with = "Option<String>")]
     pub state: Option<JobState>,
 }
 

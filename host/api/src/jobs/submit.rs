@@ -98,6 +98,7 @@ impl Remote for SubmitJob {
         Code::InvalidJob,
         Code::InvalidInput,
         Code::UnknownExecutor,
+        Code::InvalidGrant,
         Code::GrantNotAsked,
         Code::IdempotencyConflict,
         Code::UnknownJob,

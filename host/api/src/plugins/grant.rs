@@ -12,6 +12,7 @@ use super::said::SaidConsent;
 use crate::body::Body;
 use crate::code::Code;
 use crate::error::ApiError;
+use crate::grants;
 use crate::operation::Operation;
 use crate::remote::{Input, Method, Remote};
 
@@ -44,10 +45,16 @@ impl Remote for GrantPlugin {
     const METHOD: Method = Method::Put;
     const PATH: &'static str = "/api/v1/plugins/{name}/grants";
     const BODY: Body = Body::Fields(SaidConsent::FIELDS);
-    const ERRORS: &'static [Code] =
-        &[Code::UnknownPlugin, Code::GrantNotAsked, Code::ConsentNeeded, Code::InvalidLock];
+    const ERRORS: &'static [Code] = &[
+        Code::UnknownPlugin,
+        Code::InvalidGrant,
+        Code::GrantNotAsked,
+        Code::ConsentNeeded,
+        Code::InvalidLock,
+    ];
 
     fn read(input: &mut Input) -> Result<Self, ApiError> {
+        grants::check(input)?;
         Ok(Self { consent: input.take_body()?, name: input.require("name")? })
     }
 }

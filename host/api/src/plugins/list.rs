@@ -12,11 +12,16 @@ use serde::{Deserialize, Serialize};
 use crate::code::Code;
 use crate::error::ApiError;
 use crate::operation::Operation;
+use crate::page::Page;
 use crate::remote::{Input, Method, Remote};
 
 /// Lists the installed plugins by name.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct ListPlugins;
+#[derive(Debug, Default, Serialize, JsonSchema)]
+pub struct ListPlugins {
+    /// Which page.
+    #[serde(flatten)]
+    pub page: Page<String, 1_000>,
+}
 
 /// The installed plugins.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
@@ -25,6 +30,9 @@ pub struct PluginList {
     pub plugins: Vec<Installed>,
     /// What is wrong with `grants.lock`: none has a grant until it is corrected.
     pub lock_faults: Vec<FileFault>,
+    /// What to send as `cursor` for the next page. Null on the last one.
+    #[serde(default)]
+    pub cursor: Option<String>,
 }
 
 impl Operation for ListPlugins {
@@ -37,8 +45,9 @@ impl Operation for ListPlugins {
     }
 
     async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<PluginList, ApiError> {
-        let plugins = engine.list_plugins().await?;
-        Ok(PluginList { plugins, lock_faults: engine.lock_faults()? })
+        let (plugins, cursor) =
+            self.page.cut(engine.list_plugins().await?, |one| one.plugin.manifest.name.clone())?;
+        Ok(PluginList { plugins, lock_faults: engine.lock_faults()?, cursor })
     }
 }
 
@@ -47,7 +56,7 @@ impl Remote for ListPlugins {
     const PATH: &'static str = "/api/v1/plugins";
     const ERRORS: &'static [Code] = &[Code::InvalidLock, Code::DataDirUnusable];
 
-    fn read(_: &mut Input) -> Result<Self, ApiError> {
-        Ok(Self)
+    fn read(input: &mut Input) -> Result<Self, ApiError> {
+        Ok(Self { page: Page::read(input)? })
     }
 }

@@ -30,7 +30,8 @@ impl SaidConsent {
     ///
     /// # Errors
     ///
-    /// [`ApiError::InvalidRequest`] when a lock is said and something beside it.
+    /// [`ApiError::InvalidGrant`] when a lock is said and something beside it, or a folder that is none
+    /// of the host's machine.
     pub fn approval(self) -> Result<Approval, ApiError> {
         let Self { grants, all, lock, lock_file } = self;
         for grant in grants.iter().flatten() {
@@ -44,7 +45,7 @@ impl SaidConsent {
             }
             (Some(_), _) => {
                 let message = "a `lock` says what is allowed: leave the other grants out";
-                Err(ApiError::InvalidRequest(message.to_owned()))
+                Err(ApiError::InvalidGrant(message.to_owned()))
             }
         }
     }

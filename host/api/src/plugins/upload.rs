@@ -55,6 +55,7 @@ impl UploadPlugin<()> {
         Code::MissingManifest,
         Code::ComponentRefused,
         Code::InvalidSchema,
+        Code::InvalidGrant,
         Code::GrantNotAsked,
         Code::ConsentNeeded,
         Code::InvalidLock,

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
-use apflow_model::cost_policy::{CostPolicy, Threshold};
+use apflow_model::cost_policy::{
+    CostPolicy, NAME_BYTES_MAX, NAME_PATTERN, THRESHOLDS_MAX, Threshold,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -20,8 +22,10 @@ use crate::remote::{Input, Method, Remote};
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct PutPolicy {
     /// Its name.
+    #[schemars(length(max = NAME_BYTES_MAX), regex(pattern = NAME_PATTERN), example = &"careful")]
     pub name: String,
     /// What happens at which share of a budget: 1 to 16, in any order.
+    #[schemars(length(min = 1, max = THRESHOLDS_MAX))]
     pub thresholds: Vec<Threshold>,
 }
 
@@ -51,7 +55,7 @@ impl Remote for PutPolicy {
     const METHOD: Method = Method::Put;
     const PATH: &'static str = "/api/v1/policies/{name}";
     const BODY: Body = Body::Fields(&["thresholds"]);
-    const ERRORS: &'static [Code] = &[Code::PolicyInFile];
+    const ERRORS: &'static [Code] = &[Code::InvalidPolicy, Code::PolicyInFile];
 
     fn read(input: &mut Input) -> Result<Self, ApiError> {
         let missing = || ApiError::InvalidRequest("`thresholds` is missing".to_owned());

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use apflow_engine::EngineError;
+use apflow_model::job::SpecFault;
 use schemars::Schema;
 use serde_json::{Value, json};
 
@@ -17,7 +19,8 @@ const LATE_SECONDS: f64 = 1.0;
 ///
 /// # Errors
 ///
-/// [`ApiError::InvalidRequest`] for what cannot be read.
+/// [`ApiError::InvalidRequest`] for what cannot be read, and [`EngineError::InvalidJob`] for a `wait`
+/// beside `async`.
 pub(crate) fn read(input: &mut Input) -> Result<SubmitJob, ApiError> {
     let invalid = |message: &str| ApiError::InvalidRequest(message.to_owned());
     let body = input.body.as_mut().and_then(Value::as_object_mut);
@@ -32,7 +35,8 @@ pub(crate) fn read(input: &mut Input) -> Result<SubmitJob, ApiError> {
     if waits {
         submit.wait = Some(submit.wait.unwrap_or_else(|| usual_wait(timeout)));
     } else if submit.wait.is_some() {
-        return Err(invalid("`wait` is for the mode `sync`: with `async` nothing is waited for"));
+        let message = "`wait` is for the mode `sync`: with `async` nothing is waited for";
+        return Err(EngineError::InvalidJob(SpecFault::new("/mode", message)).into());
     }
     Ok(submit)
 }

@@ -75,6 +75,7 @@ impl Remote for PutSchedule {
         Code::InvalidSchedule,
         Code::InvalidInput,
         Code::UnknownExecutor,
+        Code::InvalidGrant,
         Code::GrantNotAsked,
         Code::ScheduleTaken,
     ];

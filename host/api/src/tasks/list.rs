@@ -23,6 +23,8 @@ pub struct ListTasks {
     pub state: Option<StateFilter>,
     /// Of this executor.
     pub executor: Option<String>,
+    /// Of this tool.
+    pub tool: Option<String>,
     /// Of a job that this principal submitted.
     pub principal: Option<String>,
     /// Of this job.
@@ -84,6 +86,7 @@ impl Operation for ListTasks {
         let filter = TaskFilter {
             states: self.state.map(StateFilter::states).unwrap_or_default(),
             executor: self.executor,
+            tool: self.tool,
             principal: self.principal,
             job: self.job,
             since: self.since,
@@ -102,6 +105,7 @@ impl Remote for ListTasks {
         Ok(Self {
             state: input.take_json("state")?,
             executor: input.take("executor")?,
+            tool: input.take("tool")?,
             principal: input.take("principal")?,
             job: input.take("job")?,
             since: input.take_json("since")?,

@@ -45,7 +45,7 @@ impl Operation for CreateToken {
     async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<CreatedToken, ApiError> {
         let TokenSpec { role, scopes, .. } = &self.spec;
         let holder = engine.roles().principal(self.spec.principal().as_str(), role);
-        let unknown = || ApiError::InvalidRequest(format!("there is no role `{role}`"));
+        let unknown = || ApiError::UnknownRole(role.clone());
         let holder = scopes.narrow(holder.ok_or_else(unknown)?);
         // Nobody gets by a token of their own making what they may not do themselves.
         if let Some(more) = holder.permissions.iter().find(|one| !caller.may(**one)) {
@@ -62,7 +62,7 @@ impl Remote for CreateToken {
     const PATH: &'static str = "/api/v1/tokens";
     const BODY: Body = Body::Whole("spec");
     const STATUSES: &'static [u16] = &[201];
-    const ERRORS: &'static [Code] = &[Code::TooManyTokens];
+    const ERRORS: &'static [Code] = &[Code::UnknownRole, Code::TooManyTokens];
 
     fn read(input: &mut Input) -> Result<Self, ApiError> {
         let missing = || ApiError::InvalidRequest("a token is expected as the body".to_owned());

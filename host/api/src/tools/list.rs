@@ -10,17 +10,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::ApiError;
 use crate::operation::Operation;
+use crate::page::Page;
 use crate::remote::{Input, Method, Remote};
 
 /// Lists the installed tools by name.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct ListTools;
+#[derive(Debug, Default, Serialize, JsonSchema)]
+pub struct ListTools {
+    /// Which page.
+    #[serde(flatten)]
+    pub page: Page<String, 1_000>,
+}
 
 /// The installed tools.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ToolList {
     /// The tools by name.
     pub tools: Vec<Installed>,
+    /// What to send as `cursor` for the next page. Null on the last one.
+    #[serde(default)]
+    pub cursor: Option<String>,
 }
 
 impl Operation for ListTools {
@@ -33,7 +41,9 @@ impl Operation for ListTools {
     }
 
     async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<ToolList, ApiError> {
-        Ok(ToolList { tools: engine.list_tools().await? })
+        let (tools, cursor) =
+            self.page.cut(engine.list_tools().await?, |one| one.plugin.manifest.name.clone())?;
+        Ok(ToolList { tools, cursor })
     }
 }
 
@@ -41,7 +51,7 @@ impl Remote for ListTools {
     const METHOD: Method = Method::Get;
     const PATH: &'static str = "/api/v1/tools";
 
-    fn read(_: &mut Input) -> Result<Self, ApiError> {
-        Ok(Self)
+    fn read(input: &mut Input) -> Result<Self, ApiError> {
+        Ok(Self { page: Page::read(input)? })
     }
 }

@@ -68,6 +68,7 @@ impl Remote for RunTool {
         Code::InvalidJob,
         Code::InvalidInput,
         Code::UnknownExecutor,
+        Code::InvalidGrant,
         Code::GrantNotAsked,
         Code::IdempotencyConflict,
         Code::UnknownJob,

@@ -13,7 +13,7 @@ use super::tcp::TcpPattern;
 
 /// One thing that the operator allows a plugin, written `KIND=VALUE`.
 #[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
-#[schemars(try_from = "String", into = "String", extend("examples" = ["http=GET https://api.example.com/v1"]))]
+#[schemars(try_from = "String", into = "String", extend("pattern" = "^(http|tcp|sockets|net|fs\\.in|env|secret|secret-value)=.", "examples" = ["http=GET https://api.example.com/v1"]))]
 pub enum Grant {
     /// HTTP requests that match: `http=https://*.example.com`. With the scheme `https+insecure` the
     /// certificate of the server is not verified.

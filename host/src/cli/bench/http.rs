@@ -1,5 +1,5 @@
 //! `bench http`: what a durable task costs over HTTP, beside the least that a request can that
-//! commits to the disk; and a crowd of clients that submit and watch.
+//! commits to the disk; a crowd of clients that submit and watch; and looks.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use super::arguments::BenchHttp;
 use super::engine::{Place, install, started};
+use super::http_looks;
 use super::http_server::{self, Server};
 use super::report::Report;
 use super::samples::{Samples, one};
@@ -36,6 +37,8 @@ pub(crate) async fn http(
     let (samples, refused) = measured?;
     let report = Report::new("http", samples.rows())
         .ratio("run / bare_commit", "run", "bare_commit")
+        .ratio("read / read_unaudited", "read", "read_unaudited")
+        .ratio("scrape_ended / scrape", "scrape_ended", "scrape")
         .a_second("crowd_task")
         .count("refused as busy (429)", refused)
         .count("other errors", 0)
@@ -65,6 +68,7 @@ async fn measure(config: &Config, bench: &BenchHttp) -> Result<(Samples, u64), C
         Ok(())
     })
     .await?;
+    http_looks::measure(config, bench.ended, &mut samples).await?;
     Ok((samples, refused))
 }
 

@@ -46,7 +46,7 @@ pub(super) async fn door(api: Api) -> Result<Server, CliError> {
     };
     let access = Access::new(api.clone(), Arc::new(SystemClock), &credentials, assemble::fetch());
     let reloads = Arc::new(Reloads::new(Vec::new()));
-    let pages = Pages::new(api.clone(), Arc::default(), reloads, MetricsAccess::Off);
+    let pages = Pages::new(api.clone(), Arc::default(), reloads, MetricsAccess::Open);
     let door = Door::new(api, access.map_err(failed)?, ending.clone(), pages);
     let settings = ListenerSettings::default();
     let router = http::router(door, Site::new(&settings, false));

@@ -8,6 +8,7 @@ mod cancel;
 mod engine;
 mod guest;
 mod http;
+mod http_looks;
 mod http_server;
 mod load;
 mod neighbours;

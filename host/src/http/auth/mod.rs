@@ -56,6 +56,16 @@ pub(crate) struct Access {
     waiting: Semaphore,
 }
 
+/// Who holds what was shown earlier.
+pub(super) enum Holder {
+    /// This one, who may do what its role may now.
+    Known(Principal),
+    /// Nobody: it opens nothing any more.
+    Nobody,
+    /// Nobody can say at present.
+    Unsure,
+}
+
 /// Why somebody is not let in.
 enum Refusal {
     /// What was shown opens nothing. Why, for the host's log.
@@ -135,6 +145,18 @@ impl Access {
                 let detail = "the provider of identities does not answer the host";
                 Err(Problem::new(Code::ProviderUnavailable, detail).retrying_after(60))
             }
+        }
+    }
+
+    /// Who holds what somebody showed who was let in. It is no guess, so it is not counted as one.
+    pub(super) async fn holder(&self, text: &str) -> Holder {
+        match self.identify(text).await {
+            Ok(principal) => Holder::Known(principal),
+            Err(Refusal::Wrong(reason)) => {
+                tracing::info!(%reason, "a token that was let in opens nothing any more");
+                Holder::Nobody
+            }
+            Err(Refusal::Host(_) | Refusal::Provider) => Holder::Unsure,
         }
     }
 
@@ -226,7 +248,7 @@ impl Access {
 }
 
 /// What a request shows. None when it shows nothing, or not as RFC 6750 has it.
-fn shown(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn shown(headers: &HeaderMap) -> Option<&str> {
     let mut all = headers.get_all(AUTHORIZATION).iter();
     let (first, None) = (all.next()?, all.next()) else { return None };
     let (scheme, token) = first.to_str().ok()?.split_once(' ')?;

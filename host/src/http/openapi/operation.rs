@@ -229,17 +229,14 @@ impl Described {
             responses.insert(status.to_string(), response);
         }
         for (status, codes) in self.codes() {
-            let response = match codes.as_slice() {
-                // The same wherever it stands.
-                [code] => json!({ "$ref": format!("#/components/responses/{}", code.name()) }),
-                codes => refusal(status, codes),
-            };
-            responses.insert(status.to_string(), response);
+            // The same wherever it stands.
+            let shared = format!("#/components/responses/{}", name(&codes));
+            responses.insert(status.to_string(), json!({ "$ref": shared }));
         }
         responses.into()
     }
 
-    /// The codes that it may be refused with, by their status.
+    /// The codes that it may be refused with, by their status, each by its name.
     fn codes(&self) -> BTreeMap<u16, Vec<Code>> {
         let mut codes = self.errors.clone();
         if !self.is_open {
@@ -254,6 +251,9 @@ impl Described {
             if !same.contains(&code) {
                 same.push(code);
             }
+        }
+        for codes in by_status.values_mut() {
+            codes.sort_unstable_by_key(|code| code.name());
         }
         by_status
     }
@@ -282,11 +282,15 @@ fn headers(status: u16) -> Value {
     headers
 }
 
-/// The answers of these routes that one code alone has, by its name.
+/// The answers of these routes that say why not, by the names of their codes.
 pub(super) fn refusals(routes: &[Described]) -> Map<String, Value> {
-    let codes = routes.iter().flat_map(|route| route.codes().into_values());
-    let lone = codes.filter_map(|codes| <[Code; 1]>::try_from(codes).ok());
-    lone.map(|[code]| (code.name().to_owned(), refusal(code.status(), &[code]))).collect()
+    let codes = routes.iter().flat_map(Described::codes);
+    codes.map(|(status, codes)| (name(&codes), refusal(status, &codes))).collect()
+}
+
+/// What an answer with one of these codes is called.
+fn name(codes: &[Code]) -> String {
+    codes.iter().map(|code| code.name()).collect::<Vec<_>>().join(".")
 }
 
 /// An answer that says why not.

@@ -13,6 +13,9 @@ use super::{MAP_PATH, PATH, docs};
 /// The form of a name that a file of a task may have.
 const NAME: &str = r"^(?!\.\.?$)[^/\\\x00-\x1f\x7f-\x9f]+$";
 
+/// The form of what an operator allows.
+const CONSENT: &str = r"^(none$|(http|tcp|sockets|net|env|secret|secret-value|fs\.in(?==/))=.)";
+
 /// The forms of the page of metrics.
 const METRICS: [&str; 2] = ["text/plain", "application/openmetrics-text"];
 
@@ -123,7 +126,8 @@ fn plugin() -> Value {
             "plugin.yaml": { "type": "string", "description": "The manifest of a plugin." },
             "tool.yaml": { "type": "string", "description": "The manifest of a tool." },
             "grant": {
-                "type": "array", "items": { "type": "string" },
+                "type": "array",
+                "items": { "type": "string", "pattern": CONSENT },
                 "description": "What it is allowed, each `KIND=VALUE`, or `none`.",
             },
             "yes": {
@@ -140,6 +144,8 @@ fn plugin() -> Value {
             },
         },
         "additionalProperties": false,
+        "anyOf": [{ "required": ["component"] }, { "required": ["tool.yaml"] }],
+        "not": { "required": ["plugin.yaml", "tool.yaml"] },
     })
 }
 

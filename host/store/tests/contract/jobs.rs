@@ -113,7 +113,9 @@ async fn each_filter_narrows_the_list() {
     let ends = vec![JobState::Completed, JobState::Failed];
     assert_eq!(list(JobFilter { states: ends, ..all.clone() }).await, [bad, good]);
     let executor = Some("x".to_owned());
+    let tool = executor.clone();
     assert_eq!(list(JobFilter { executor, ..all.clone() }).await, [waiting, good]);
+    assert_eq!(list(JobFilter { tool, ..all.clone() }).await, [waiting, good]);
     assert_eq!(list(JobFilter { since: Some(at(10)), ..all.clone() }).await, [waiting, bad]);
     assert_eq!(list(JobFilter { until: Some(at(10)), ..all.clone() }).await, [good]);
     let stranger = Some("bob".to_owned());

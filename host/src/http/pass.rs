@@ -1,0 +1,73 @@
+//! What let a watcher in, asked anew for as long as it watches: a stream outlives neither its token
+//! nor what its role may do.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use apflow_api::{Api, Operation, WatchJob, chain};
+use apflow_model::access::Principal;
+use apflow_model::id::JobId;
+use axum::http::request::Parts;
+
+use super::Door;
+use super::auth::{Access, Holder, shown};
+use super::follow::Why;
+
+/// How often a watcher is asked for. What was looked up is remembered for about as long, so a crowd
+/// of watchers with one token looks it up once.
+const EVERY: Duration = Duration::from_secs(2);
+
+/// What let a watcher in.
+pub(super) struct Pass {
+    api: Api,
+    access: Arc<Access>,
+    /// What it showed.
+    text: String,
+    /// Who it was then.
+    caller: Principal,
+    job: JobId,
+}
+
+impl Pass {
+    /// What let the sender of a request watch a job as this caller.
+    pub(super) fn new(door: &Door, request: &Parts, caller: &Principal, job: JobId) -> Self {
+        Self {
+            api: door.api.clone(),
+            access: Arc::clone(&door.access),
+            text: shown(&request.headers).unwrap_or_default().to_owned(),
+            caller: caller.clone(),
+            job,
+        }
+    }
+
+    /// Waits until it lets nobody in any more, and says why.
+    pub(super) async fn lapsed(&self) -> Why {
+        loop {
+            tokio::time::sleep(EVERY).await;
+            if let Err(why) = self.check().await {
+                return why;
+            }
+        }
+    }
+
+    /// Who holds it now.
+    ///
+    /// # Errors
+    ///
+    /// Why nobody does, or why they may not watch the job.
+    pub(super) async fn check(&self) -> Result<Principal, Why> {
+        let holder = match self.access.holder(&self.text).await {
+            Holder::Known(principal) => principal,
+            Holder::Nobody => return Err(Why::Unauthorized),
+            // It has failed for everybody, and may be over soon.
+            Holder::Unsure => return Ok(self.caller.clone()),
+        };
+        // Whose a job is never changes, so it is asked for only when less is seen than before.
+        let sees_job = holder.sees() == self.caller.sees()
+            || self.api.sees_job(self.job, &holder).await.unwrap_or_else(|error| {
+                tracing::warn!(error = chain(&error), "whether a watcher may watch is not known");
+                true
+            });
+        if holder.may(WatchJob::PERMISSION) && sees_job { Ok(holder) } else { Err(Why::Forbidden) }
+    }
+}
