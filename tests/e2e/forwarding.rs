@@ -97,9 +97,8 @@ fn wrong_tokens_are_counted_and_logged_by_whom_the_proxy_names() {
     let log = fs::read_to_string(&log).unwrap();
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let peers = |message: &str| -> Vec<&str> {
-        let lines = lines.iter().map(|line| &line["fields"]);
-        let lines = lines.filter(|fields| fields["message"] == message);
-        lines.map(|fields| fields["peer"].as_str().unwrap()).collect()
+        let lines = lines.iter().filter(|line| line["message"] == message);
+        lines.map(|line| line["fields"]["peer"].as_str().unwrap()).collect()
     };
     let clients = [&["203.0.113.7"; 5][..], &["203.0.113.8"]].concat();
     assert_eq!(peers("a token was refused"), clients);
