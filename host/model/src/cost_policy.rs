@@ -33,7 +33,10 @@ pub const NAME_PATTERN: &str = "^[A-Za-z0-9._-]+$";
 
 const PPM: u128 = 1_000_000;
 
-/// A share of a cap: over 0, and at most 1. Kept in millionths.
+/// The least share: a millionth.
+pub const SHARE_MIN: f64 = 0.000_001;
+
+/// A share of a cap: from [`SHARE_MIN`] to 1. Kept in millionths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Share(u32);
 
@@ -62,8 +65,8 @@ impl TryFrom<f64> for Share {
     type Error = String;
 
     fn try_from(share: f64) -> Result<Self, String> {
-        let fault = || format!("is {share}, but must be over 0 and at most 1");
-        if !(share > 0.0 && share <= 1.0) {
+        let fault = || format!("is {share:e}, but must be from {SHARE_MIN} to 1");
+        if !(SHARE_MIN..=1.0).contains(&share) {
             return Err(fault());
         }
         // A text has no rounding errors of its own: `0.8` is 800,000 millionths.
@@ -107,7 +110,7 @@ impl JsonSchema for Share {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "number", "exclusiveMinimum": 0, "maximum": 1, "examples": [0.8] })
+        json_schema!({ "type": "number", "minimum": SHARE_MIN, "maximum": 1, "examples": [0.8] })
     }
 }
 

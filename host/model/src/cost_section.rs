@@ -26,7 +26,7 @@ pub(crate) static KEYS: [Key; 1] = [Key::new(
 static THRESHOLD: [Key; 4] = [
     Key::new(
         "at",
-        Shape::Made(|| json!({ "type": "number", "exclusiveMinimum": 0, "maximum": 1 })),
+        Shape::Made(|| json!({ "type": "number", "minimum": SHARE_MIN, "maximum": 1 })),
         "The share of the budget that is gone: over 0, and at most 1.",
     )
     .needed()

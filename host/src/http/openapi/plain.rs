@@ -144,8 +144,6 @@ fn plugin() -> Value {
             },
         },
         "additionalProperties": false,
-        "anyOf": [{ "required": ["component"] }, { "required": ["tool.yaml"] }],
-        "not": { "required": ["plugin.yaml", "tool.yaml"] },
     })
 }
 
