@@ -79,16 +79,18 @@ fn a_policy_is_put_changed_shown_and_removed() {
 fn a_wrong_policy_is_refused_with_its_place() {
     let host = TestHost::new();
     let serving = Serving::start(&host);
-    for (thresholds, says) in [
-        (json!([]), "`thresholds`"),
-        (json!([{ "at": 1.2, "action": "block" }]), "at most 1"),
-        (json!([{ "at": 1, "action": "downgrade", "chain": ["a/b", "a/b"] }]), "`a/b` twice"),
-        (json!([{ "at": 1, "action": "notify", "webhook": "ftp://x" }]), "`webhook`"),
-        (json!([{ "at": 1, "action": "explode" }]), "explode"),
+    let (wrong, unreadable) = ((422, "invalid-policy"), (400, "invalid-request"));
+    for (thresholds, (status, code), says) in [
+        (json!([]), wrong, "`thresholds`"),
+        (json!([{ "at": 1.2, "action": "block" }]), unreadable, "to 1"),
+        (json!([{ "at": 1e-7, "action": "block" }]), unreadable, "from 0.000001"),
+        (json!([{ "at": 1, "action": "downgrade", "chain": ["a/b", "a/b"] }]), wrong, "`a/b` twice"),
+        (json!([{ "at": 1, "action": "notify", "webhook": "ftp://x" }]), wrong, "`webhook`"),
+        (json!([{ "at": 1, "action": "explode" }]), unreadable, "explode"),
     ] {
         let put = "PUT /api/v1/policies/wrong";
         let answer = serving.change_policy(put, &json!({ "thresholds": thresholds }));
-        let problem = answer.problem(400, "invalid-request");
+        let problem = answer.problem(status, code);
         assert!(problem["detail"].as_str().unwrap().contains(says), "{problem:#}");
     }
     assert!(serving.policies().is_empty());

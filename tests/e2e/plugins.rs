@@ -98,7 +98,7 @@ fn a_form_with_a_fault_leaves_nothing() {
     let with = |more: &[(&str, &[u8])]| load(&serving, &[&whole, more].concat());
     with(&[("plugin.yaml", manifest)]).problem(400, "invalid-request");
     with(&[("grants", b"none")]).problem(400, "invalid-request");
-    with(&[("grant", b"fs.in=here")]).problem(400, "invalid-request");
+    with(&[("grant", b"fs.in=here")]).problem(422, "invalid-grant");
     with(&[("yes", b"perhaps")]).problem(400, "invalid-request");
     with(&[("grant", b"http=https://a.test")]).problem(403, "grant-not-asked");
     load(&serving, &[("plugin.yaml", manifest)]).problem(400, "invalid-request");

@@ -122,7 +122,7 @@ fn a_run_that_is_not_one_task_is_refused_and_nothing_is_stored() {
     refused("/run", &json!([]), 400, "invalid-request");
     refused("/run", &json!({ "tasks": [task] }), 400, "invalid-request");
     refused("/run", &with("mode", json!("later")), 400, "invalid-request");
-    refused("/run?wait=3", &with("mode", json!("async")), 400, "invalid-request");
+    refused("/run?wait=3", &with("mode", json!("async")), 422, "invalid-job");
     refused("/run?wait=301", &task, 400, "invalid-request");
     refused("/run", &json!({}), 422, "invalid-job");
     assert_eq!(refused("/run", &with("moed", json!("sync")), 422, "invalid-job"), "/moed");

@@ -65,7 +65,7 @@ impl TryFrom<f64> for Share {
     type Error = String;
 
     fn try_from(share: f64) -> Result<Self, String> {
-        let fault = || format!("is {share:e}, but must be from {SHARE_MIN} to 1");
+        let fault = || format!("is {share}, but must be from {SHARE_MIN} to 1");
         if !(SHARE_MIN..=1.0).contains(&share) {
             return Err(fault());
         }

@@ -4,7 +4,7 @@
 
 use serde_json::json;
 
-use crate::cost_policy::{Action, CostPolicy, Share, Threshold};
+use crate::cost_policy::{Action, CostPolicy, SHARE_MIN, Share, Threshold};
 use crate::reader::{Reader, Section, word};
 use crate::schema::{Key, Shape, words};
 use crate::yaml::{Kind, Node, Place};
@@ -27,7 +27,7 @@ static THRESHOLD: [Key; 4] = [
     Key::new(
         "at",
         Shape::Made(|| json!({ "type": "number", "minimum": SHARE_MIN, "maximum": 1 })),
-        "The share of the budget that is gone: over 0, and at most 1.",
+        "The share of the budget that is gone: from a millionth to 1.",
     )
     .needed()
     .like(|| json!(0.8)),
