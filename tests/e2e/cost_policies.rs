@@ -84,7 +84,11 @@ fn a_wrong_policy_is_refused_with_its_place() {
         (json!([]), wrong, "`thresholds`"),
         (json!([{ "at": 1.2, "action": "block" }]), unreadable, "to 1"),
         (json!([{ "at": 1e-7, "action": "block" }]), unreadable, "from 0.000001"),
-        (json!([{ "at": 1, "action": "downgrade", "chain": ["a/b", "a/b"] }]), wrong, "`a/b` twice"),
+        (
+            json!([{ "at": 1, "action": "downgrade", "chain": ["a/b", "a/b"] }]),
+            wrong,
+            "`a/b` twice",
+        ),
         (json!([{ "at": 1, "action": "notify", "webhook": "ftp://x" }]), wrong, "`webhook`"),
         (json!([{ "at": 1, "action": "explode" }]), unreadable, "explode"),
     ] {

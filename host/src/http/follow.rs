@@ -11,7 +11,7 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::pass::Pass;
+use super::pass::{Lapse, Pass};
 
 /// How long nothing is said at most, so that nobody in between takes the connection for dead.
 const SILENCE_MAX: Duration = Duration::from_secs(15);
@@ -51,10 +51,8 @@ pub(super) enum Why {
     Closing,
     /// The client took nothing for [`STALL_MAX`].
     Shed,
-    /// The token of the client opens nothing any more.
-    Unauthorized,
-    /// The client may not watch the job any more.
-    Forbidden,
+    /// The pass of the client has lapsed.
+    Lapsed(Lapse),
 }
 
 impl Why {
@@ -64,8 +62,8 @@ impl Why {
             Self::End => "end",
             Self::Closing => "closing",
             Self::Shed => "shed",
-            Self::Unauthorized => "unauthorized",
-            Self::Forbidden => "forbidden",
+            Self::Lapsed(Lapse::Unauthorized) => "unauthorized",
+            Self::Lapsed(Lapse::Forbidden) => "forbidden",
         }
     }
 }
@@ -94,7 +92,7 @@ async fn pass_on(
     let why = tokio::select! {
         why = pass_on_events(&mut watch, &pieces, &mut after) => why,
         () = ended(&mut ending) => Some(Why::Closing),
-        why = pass.lapsed() => Some(why),
+        lapse = pass.lapsed() => Some(Why::Lapsed(lapse)),
         () = pieces.closed() => None,
     };
     if let Some(why) = why {

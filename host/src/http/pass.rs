@@ -11,11 +11,19 @@ use axum::http::request::Parts;
 
 use super::Door;
 use super::auth::{Access, Holder, shown};
-use super::follow::Why;
 
 /// How often a watcher is asked for. What was looked up is remembered for about as long, so a crowd
 /// of watchers with one token looks it up once.
 const EVERY: Duration = Duration::from_secs(2);
+
+/// Why a pass lets nobody in any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lapse {
+    /// What was shown opens nothing any more.
+    Unauthorized,
+    /// Who showed it may not watch the job any more.
+    Forbidden,
+}
 
 /// What let a watcher in.
 pub(super) struct Pass {
@@ -41,11 +49,11 @@ impl Pass {
     }
 
     /// Waits until it lets nobody in any more, and says why.
-    pub(super) async fn lapsed(&self) -> Why {
+    pub(super) async fn lapsed(&self) -> Lapse {
         loop {
             tokio::time::sleep(EVERY).await;
-            if let Err(why) = self.check().await {
-                return why;
+            if let Err(lapse) = self.check().await {
+                return lapse;
             }
         }
     }
@@ -55,10 +63,10 @@ impl Pass {
     /// # Errors
     ///
     /// Why nobody does, or why they may not watch the job.
-    pub(super) async fn check(&self) -> Result<Principal, Why> {
+    pub(super) async fn check(&self) -> Result<Principal, Lapse> {
         let holder = match self.access.holder(&self.text).await {
             Holder::Known(principal) => principal,
-            Holder::Nobody => return Err(Why::Unauthorized),
+            Holder::Nobody => return Err(Lapse::Unauthorized),
             // It has failed for everybody, and may be over soon.
             Holder::Unsure => return Ok(self.caller.clone()),
         };
@@ -68,6 +76,10 @@ impl Pass {
                 tracing::warn!(error = chain(&error), "whether a watcher may watch is not known");
                 true
             });
-        if holder.may(WatchJob::PERMISSION) && sees_job { Ok(holder) } else { Err(Why::Forbidden) }
+        if holder.may(WatchJob::PERMISSION) && sees_job {
+            Ok(holder)
+        } else {
+            Err(Lapse::Forbidden)
+        }
     }
 }

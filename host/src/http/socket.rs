@@ -27,7 +27,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::follow::{self, Last, Piece, STALL_MAX, Why};
-use super::pass::Pass;
+use super::pass::{Lapse, Pass};
 use super::problem::Problem;
 use super::{Door, RequestId, route};
 
@@ -182,8 +182,8 @@ impl Session {
                     asked_at = None;
                     match self.hear(heard) {
                         Heard::Stop if stopping.is_empty() => {
-                            if let Err(why) = self.stop(stopping).await {
-                                return End::of(Last { why, after });
+                            if let Err(lapse) = self.stop(stopping).await {
+                                return End::of(Last { why: Why::Lapsed(lapse), after });
                             }
                         }
                         Heard::Stop | Heard::Nothing => {}
@@ -202,7 +202,7 @@ impl Session {
 
     /// Begins to stop the job: the events answer meanwhile. It is done as who the client is now, not
     /// as who it was when it came.
-    async fn stop(&self, stopping: &mut JoinSet<Result<(), ApiError>>) -> Result<(), Why> {
+    async fn stop(&self, stopping: &mut JoinSet<Result<(), ApiError>>) -> Result<(), Lapse> {
         let caller = Caller { principal: self.pass.check().await?, ..self.caller.clone() };
         let (api, id) = (self.api.clone(), self.job);
         stopping.spawn(async move { api.invoke(CancelJob { id }, &caller).await.map(drop) });
@@ -255,7 +255,7 @@ impl End {
             Why::End => close_code::NORMAL,
             Why::Closing => close_code::AWAY,
             Why::Shed => close_code::AGAIN,
-            Why::Unauthorized | Why::Forbidden => close_code::POLICY,
+            Why::Lapsed(_) => close_code::POLICY,
         };
         Self::Said { word: json!({ "kind": why.name(), "after": after }), code }
     }
