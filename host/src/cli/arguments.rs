@@ -20,6 +20,7 @@ use super::budgets::BudgetsVerb;
 use super::cache::CacheVerb;
 use super::config::ConfigVerb;
 use super::daemon::DaemonVerb;
+use super::plugin::PluginVerb;
 use super::policies::PoliciesVerb;
 use super::schedules::SchedulesVerb;
 use super::schema::SchemaOf;
@@ -83,6 +84,9 @@ pub(crate) struct Arguments {
     /// See <https://no-color.org>.
     #[arg(long, global = true, hide = true, env = "NO_COLOR", hide_env = true)]
     pub(crate) no_color: Option<String>,
+    /// A terminal that is `dumb` knows no colours, and no cursor that goes back.
+    #[arg(long, global = true, hide = true, env = "TERM", hide_env = true)]
+    pub(crate) term: Option<String>,
     #[command(subcommand)]
     pub(crate) verb: Verb,
 }
@@ -109,7 +113,7 @@ impl From<LogLines> for LogFormat {
 pub(crate) enum Verb {
     /// Check, compile and install a plugin, a tool, or a folder of tools.
     Load(Load),
-    /// List, show, remove and release installed plugins.
+    /// List, show, verify, remove and release installed plugins.
     Plugins {
         #[command(subcommand)]
         verb: PluginsVerb,
@@ -139,7 +143,7 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: SchedulesVerb,
     },
-    /// List, show, cancel and retry tasks of whichever job.
+    /// List, show, watch, cancel and retry tasks of whichever job.
     Tasks {
         #[command(subcommand)]
         verb: TasksVerb,
@@ -201,7 +205,7 @@ pub(crate) enum Verb {
         #[arg(long)]
         repair: bool,
     },
-    /// Start a plugin of your own.
+    /// Start, build and test a plugin of your own.
     Plugin {
         #[command(subcommand)]
         verb: PluginVerb,
@@ -266,6 +270,11 @@ pub(crate) enum PluginsVerb {
     Remove {
         /// The name of the plugin.
         name: String,
+    },
+    /// Verify one plugin or all: their bytes, imports, compiled code and grants.
+    Verify {
+        /// The name of the plugin.
+        name: Option<String>,
     },
     /// Let a quarantined plugin run again.
     Release {
@@ -479,21 +488,6 @@ pub(crate) struct Serve {
     /// Work in the background: `daemon start` says so.
     #[arg(long, hide = true)]
     pub(crate) daemon: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum PluginVerb {
-    /// Make a folder with a plugin that says hello.
-    New(New),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct New {
-    /// The name: lower case letters, digits, `_` and `-`. The folder gets the same name.
-    pub(crate) name: String,
-    /// Where apflow-sdk is, to depend on it by path instead of by its repository.
-    #[arg(long, value_name = "PATH")]
-    pub(crate) sdk: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

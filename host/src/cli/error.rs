@@ -21,6 +21,9 @@ pub(crate) enum CliError {
     /// A benchmark did not run.
     #[error("{0}")]
     Bench(String),
+    /// A plugin does not build, or does not pass its own tests.
+    #[error("{0}")]
+    Build(String),
     /// A server in the background did not do what it was told.
     #[error("{0}")]
     Daemon(String),
@@ -52,6 +55,7 @@ impl CliError {
             Self::Usage(_) => Some(Code::InvalidRequest.name()),
             Self::NotFound(_)
             | Self::Bench(_)
+            | Self::Build(_)
             | Self::Daemon(_)
             | Self::Io { .. }
             | Self::Config(_) => None,
@@ -101,6 +105,7 @@ impl CliError {
             Self::Usage(_)
             | Self::NotFound(_)
             | Self::Bench(_)
+            | Self::Build(_)
             | Self::Daemon(_)
             | Self::Io { .. }
             | Self::Remote(_) => &[],
@@ -111,7 +116,7 @@ impl CliError {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) => Exit::Usage,
-            Self::NotFound(_) | Self::Io { .. } | Self::Daemon(_) => Exit::Failed,
+            Self::NotFound(_) | Self::Io { .. } | Self::Build(_) | Self::Daemon(_) => Exit::Failed,
             Self::Config(_) | Self::Bench(_) | Self::Remote(RemoteError::Settings(_)) => {
                 Exit::Internal
             }

@@ -137,6 +137,17 @@ impl Places {
         read(&self.settings_dir, &self.text()?, &self.variables()?)
     }
 
+    /// Takes `config.yaml` away, and answers where it is kept. None when there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Unusable`] when an earlier one is kept there: nothing is written over.
+    pub(crate) fn set_aside(&self) -> Result<Option<PathBuf>, ConfigError> {
+        // Settings of an older form would come back.
+        self.text()?;
+        file::set_aside(&self.settings_dir)
+    }
+
     /// Writes `config.yaml` anew, unless that would not be valid.
     ///
     /// # Errors

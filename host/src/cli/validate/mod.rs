@@ -7,12 +7,15 @@ mod github;
 mod sarif;
 mod text;
 
-use apflow_model::validate::{Report, against, check};
+use std::path::Path;
+
+use apflow_model::validate::{Beside, Report, Source, against, check};
 use serde_json::json;
 
 use super::arguments::{Format, Validate};
 use super::error::CliError;
 use super::exit::Exit;
+use super::found;
 use super::output::Output;
 use finding::Level;
 
@@ -39,6 +42,24 @@ pub(crate) fn run(validate: &Validate, output: &Output) -> Result<Exit, CliError
     let is_error = |finding: &finding::Finding<'_>| finding.level == Level::Error;
     let fails = |report| finding::findings(report, allow_more).iter().any(is_error);
     Ok(if reports.iter().any(fails) { Exit::Failed } else { Exit::Ok })
+}
+
+/// What a check of one manifest with its component found.
+pub(super) struct Checked {
+    pub(super) report: Report,
+    /// The same for people.
+    pub(super) text: String,
+}
+
+/// Checks a manifest, with a component wherever that is.
+pub(super) fn check_with(manifest: &Path, component: Option<&[u8]>) -> Result<Checked, CliError> {
+    let text = found::read_text(manifest)?;
+    let source = Source::new(manifest.display().to_string(), text);
+    let component = component.map_or(Beside::Unknown, beside::inspect);
+    let sources = [Source { component, ..source }];
+    let mut reports = check(&sources);
+    let text = text::write(&sources, &reports, false);
+    Ok(Checked { report: reports.remove(0), text })
 }
 
 /// Makes a fault of whatever is odd.
