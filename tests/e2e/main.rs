@@ -70,6 +70,7 @@ mod llm;
 mod llm_broken;
 mod matrix;
 mod metrics;
+mod misconfigured;
 mod oidc;
 mod openapi;
 mod plugins;

@@ -60,15 +60,15 @@ fn a_task_is_watched_to_its_end_and_no_further() {
         };
         let direct = (watch(&task(0), &[], 0), watch(&task(1), &[], 1));
         assert!(direct.0.iter().all(|event| event["task_id"] == *task(0)), "{direct:?}");
-        assert_eq!(direct.0.last().unwrap()["state"], "completed");
-        assert_eq!(direct.1.last().unwrap()["state"], "failed");
+        assert_eq!(direct.0.last().unwrap()["data"]["state"], "completed");
+        assert_eq!(direct.1.last().unwrap()["data"]["state"], "failed");
         let serving = Serving::start(&host);
         assert_eq!((watch(&task(0), &[], 0), watch(&task(1), &[], 1)), direct);
         // Its second life is watched as well, to its second end.
         host.run(&["tasks", "retry", &task(1)]).succeeds();
         serving.ended(id(&job));
         let both = watch(&task(1), &[], 1);
-        let ends = both.iter().filter(|event| event["state"] == "failed").count();
+        let ends = both.iter().filter(|event| event["data"]["state"] == "failed").count();
         assert_eq!((ends, &both[..direct.1.len()]), (2, &direct.1[..]), "{both:?}");
         let n = direct.1.last().unwrap()["n"].to_string();
         assert_eq!(watch(&task(1), &["--after", &n], 1), both[direct.1.len()..]);

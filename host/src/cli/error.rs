@@ -88,7 +88,23 @@ impl CliError {
 
     /// What to do about it.
     pub(crate) fn advice(&self) -> Option<&'static str> {
-        if let Self::Remote(error) = self { error.advice() } else { None }
+        match self {
+            Self::Remote(error) => error.advice(),
+            Self::Io { source, .. } | Self::Config(ConfigError::Unusable { source, .. }) => {
+                advice_on(source.kind())
+            }
+            Self::Config(ConfigError::Invalid { .. } | ConfigError::Faults { .. }) => Some(
+                "correct the file: `apflow-host config explain KEY` says what a setting may be, and \
+                 `apflow-host config validate` whether all is well",
+            ),
+            Self::Usage(_)
+            | Self::NotFound(_)
+            | Self::Bench(_)
+            | Self::Build(_)
+            | Self::Daemon(_)
+            | Self::Config(_)
+            | Self::Api(_) => None,
+        }
     }
 
     /// What a server says, if it refuses.
@@ -126,5 +142,26 @@ impl CliError {
             Self::Remote(RemoteError::Refused(refusal)) => Exit::of(&refusal.code, refusal.status),
             Self::Remote(_) => Exit::Unreachable,
         }
+    }
+}
+
+/// What to do about an error of the system.
+fn advice_on(kind: io::ErrorKind) -> Option<&'static str> {
+    match kind {
+        io::ErrorKind::AddrInUse => Some(
+            "another program listens there: choose another port, or end that program; `ss -ltnp` says \
+             which it is",
+        ),
+        io::ErrorKind::AddrNotAvailable => {
+            Some("this machine has no such address: `ip address` says which it has")
+        }
+        io::ErrorKind::PermissionDenied => Some(
+            "the user of this process may not: run it as the owner, or let this user read and write \
+             there; ports below 1024 are root's",
+        ),
+        io::ErrorKind::ReadOnlyFilesystem => Some(
+            "the file system is read-only: name folders elsewhere, by `--data-dir` and `--config-dir`",
+        ),
+        _ => None,
     }
 }

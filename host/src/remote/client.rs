@@ -117,7 +117,11 @@ impl Client {
     ) -> Result<Self, RemoteError> {
         let bearer = |token: &str| {
             let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| {
-                RemoteError::Settings("the token for the server cannot be a header".to_owned())
+                RemoteError::Settings(
+                    "the token for the server cannot be a header: it is visible ASCII, in \
+                     `APFLOW_API_AUTH_TOKEN` or as `api_token` in config.yaml"
+                        .to_owned(),
+                )
             })?;
             value.set_sensitive(true);
             Ok::<_, RemoteError>(value)
