@@ -98,7 +98,7 @@ pub(super) fn has_package(folder: &Path) -> bool {
 
 /// What a manifest says. None when it has a fault, which is said then.
 pub(super) fn read(at: &Path, output: &Output) -> Result<Option<Manifest>, CliError> {
-    let Checked { report, text } = validate::check_with(at, None)?;
+    let Checked { report, text, .. } = validate::check_with(at, None)?;
     match found::definition_text(at)?.read() {
         Ok(definition) => Ok(Some(definition.manifest)),
         Err(_) if report.valid => {
@@ -119,7 +119,7 @@ pub(super) fn check(
     output: &Output,
 ) -> Result<Option<Built>, CliError> {
     let bytes = found::read(component)?;
-    let Checked { report, text } = validate::check_with(at, Some(&bytes))?;
+    let Checked { report, digest, text } = validate::check_with(at, Some(&bytes))?;
     if !report.valid {
         output.result(&report, || text);
         return Ok(None);
@@ -127,7 +127,7 @@ pub(super) fn check(
     if !report.warnings.is_empty() {
         output.note(text.trim_end());
     }
-    let Some(Inspected { world, imports, .. }) = report.component else {
+    let (Some(Inspected { world, imports, .. }), Some(sha256)) = (report.component, digest) else {
         return Err(CliError::Build(format!("{} names no component to build", at.display())));
     };
     let imports = imports.into_iter().filter(|import| !import.family.is_free());
@@ -136,7 +136,7 @@ pub(super) fn check(
         version: said.version.to_string(),
         component: component.to_owned(),
         bytes: bytes.len() as u64,
-        sha256: apflow_sandbox::digest(&bytes),
+        sha256,
         world: world.name(),
         imports: imports.map(|import| import.interface).collect(),
         asks: said.capabilities.lines(),

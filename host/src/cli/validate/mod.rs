@@ -9,6 +9,7 @@ mod text;
 
 use std::path::Path;
 
+use apflow_model::plugin::Digest;
 use apflow_model::validate::{Beside, Report, Source, against, check};
 use serde_json::json;
 
@@ -47,6 +48,8 @@ pub(crate) fn run(validate: &Validate, output: &Output) -> Result<Exit, CliError
 /// What a check of one manifest with its component found.
 pub(super) struct Checked {
     pub(super) report: Report,
+    /// The sha256 of the component, if there was one.
+    pub(super) digest: Option<Digest>,
     /// The same for people.
     pub(super) text: String,
 }
@@ -55,11 +58,12 @@ pub(super) struct Checked {
 pub(super) fn check_with(manifest: &Path, component: Option<&[u8]>) -> Result<Checked, CliError> {
     let text = found::read_text(manifest)?;
     let source = Source::new(manifest.display().to_string(), text);
+    let digest = component.map(beside::digest);
     let component = component.map_or(Beside::Unknown, beside::inspect);
     let sources = [Source { component, ..source }];
     let mut reports = check(&sources);
     let text = text::write(&sources, &reports, false);
-    Ok(Checked { report: reports.remove(0), text })
+    Ok(Checked { report: reports.remove(0), digest, text })
 }
 
 /// Makes a fault of whatever is odd.
