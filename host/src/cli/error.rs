@@ -145,23 +145,28 @@ impl CliError {
     }
 }
 
-/// What to do about an error of the system.
+/// What to do about errors of the system.
+const ADVICE: [(io::ErrorKind, &str); 4] = [
+    (
+        io::ErrorKind::AddrInUse,
+        "another program listens there: choose another port, or end that program; `ss -ltnp` says \
+         which it is",
+    ),
+    (
+        io::ErrorKind::AddrNotAvailable,
+        "this machine has no such address: `ip address` says which it has",
+    ),
+    (
+        io::ErrorKind::PermissionDenied,
+        "the user of this process may not: run it as the owner, or let this user read and write \
+         there; ports below 1024 are root's",
+    ),
+    (
+        io::ErrorKind::ReadOnlyFilesystem,
+        "the file system is read-only: name folders elsewhere, by `--data-dir` and `--config-dir`",
+    ),
+];
+
 fn advice_on(kind: io::ErrorKind) -> Option<&'static str> {
-    match kind {
-        io::ErrorKind::AddrInUse => Some(
-            "another program listens there: choose another port, or end that program; `ss -ltnp` says \
-             which it is",
-        ),
-        io::ErrorKind::AddrNotAvailable => {
-            Some("this machine has no such address: `ip address` says which it has")
-        }
-        io::ErrorKind::PermissionDenied => Some(
-            "the user of this process may not: run it as the owner, or let this user read and write \
-             there; ports below 1024 are root's",
-        ),
-        io::ErrorKind::ReadOnlyFilesystem => Some(
-            "the file system is read-only: name folders elsewhere, by `--data-dir` and `--config-dir`",
-        ),
-        _ => None,
-    }
+    ADVICE.iter().find(|(known, _)| *known == kind).map(|(_, advice)| *advice)
 }

@@ -154,7 +154,7 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         Verb::Secrets { verb: secrets::SecretsVerb::List } => {
             secrets::list(&config()?, output).await
         }
-        Verb::Doctor { repair } => doctor::run(settings()?, repair, output).await,
+        Verb::Doctor { repair } => Box::pin(doctor::run(settings()?, repair, output)).await,
         Verb::Policies { verb } => policies::run(&config()?, verb, output).await,
         Verb::Serve(verb) => serve::run(&config()?, verb, output).await,
         Verb::Worker => worker::run(&config()?, output).await,

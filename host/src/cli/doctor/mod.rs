@@ -110,11 +110,8 @@ impl Examined {
         let repairs = self.host.iter().flat_map(|host| host.repairs.iter().map(repair));
         let is_apart = self.server.is_some();
         let findings = self.all_findings().map(|(place, found)| {
-            finding(
-                found,
-                if is_apart { format!(" of the {place}") } else { String::new() },
-                is_repair,
-            )
+            let place = if is_apart { format!(" of the {place}") } else { String::new() };
+            finding(found, &place, is_repair)
         });
         let checks = self.host.as_ref().map_or(0, |host| host.checks.len()) + self.checks.len();
         let verdict = match (self.all_findings().count(), &self.server) {
@@ -148,7 +145,7 @@ fn repair(Repair { check, count, what }: &Repair) -> String {
     format!("repaired {check}: {what} ({count})\n")
 }
 
-fn finding(finding: &Finding, place: String, is_repair: bool) -> String {
+fn finding(finding: &Finding, place: &str, is_repair: bool) -> String {
     let Finding { check, count, examples, why, remedy, is_repairable } = finding;
     let more = if *count > examples.len() as u64 { ", …" } else { "" };
     let remedy = match (is_repairable, is_repair) {

@@ -63,12 +63,14 @@ fn command(program: &str, folder: &Path) -> Command {
 }
 
 fn run(cargo: &mut Command) -> Result<Output, CliError> {
-    cargo.output().map_err(|source| match source.kind() {
-        io::ErrorKind::NotFound => CliError::Build(
+    cargo.output().map_err(|source| {
+        if source.kind() != io::ErrorKind::NotFound {
+            return CliError::Io { what: "cargo".to_owned(), source };
+        }
+        CliError::Build(
             "there is no cargo, which builds plugins: https://rustup.rs says how to install it"
                 .to_owned(),
-        ),
-        _ => CliError::Io { what: "cargo".to_owned(), source },
+        )
     })
 }
 
