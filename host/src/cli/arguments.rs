@@ -29,6 +29,7 @@ use super::shell::Shell;
 use super::tasks::TasksVerb;
 use super::tokens::TokensVerb;
 use super::usage::Usage;
+use super::validate::Validate;
 use super::{grant, json, target};
 
 /// Runs untrusted executors safely: every one is a WASI component that gets only what was granted.
@@ -495,40 +496,4 @@ pub(crate) struct Selftest {
     /// Only this guest.
     #[arg(long, value_name = "NAME")]
     pub(crate) only: Option<String>,
-}
-
-/// What `validate` takes.
-#[derive(Debug, Args)]
-pub(crate) struct Validate {
-    /// Manifests, components, folders of manifests, or patterns such as `tools/*/tool.yaml`.
-    #[arg(required = true, value_name = "PATH")]
-    pub(crate) paths: Vec<String>,
-    /// How to report.
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) format: Format,
-    /// Warnings are faults: a fallback that is none of the tools, a circle of fallbacks, a component
-    /// that is not there.
-    #[arg(long)]
-    pub(crate) strict: bool,
-    /// The same manifests as they were before: tells what the new ones ask for beside them, and fails
-    /// when that is more.
-    #[arg(long, value_name = "OLD")]
-    pub(crate) against: Option<String>,
-    /// With `--against`: asking for more is no failure.
-    #[arg(long, requires = "against")]
-    pub(crate) allow_more: bool,
-}
-
-/// How `validate` reports.
-#[derive(Debug, Clone, Copy, Default, ValueEnum)]
-pub(crate) enum Format {
-    /// For people: the line, and what to do.
-    #[default]
-    Text,
-    /// One JSON document.
-    Json,
-    /// Annotations of a GitHub workflow.
-    Github,
-    /// SARIF 2.1.0.
-    Sarif,
 }
