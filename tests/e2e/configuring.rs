@@ -143,6 +143,29 @@ fn every_fault_of_the_file_says_where_it_is_and_what_to_do() {
 }
 
 #[test]
+fn what_is_reset_is_as_usual_and_what_was_set_is_kept() {
+    let host = TestHost::fresh().with_settings(FILE);
+    let kept = host.config_file().with_extension("yaml.bak");
+    host.run(&["config", "set", "attempts_max", "9"]).succeeds();
+    let one = host.run(&["config", "reset", "attempts_max"]).succeeds();
+    assert!(one.stdout.starts_with("reset `attempts_max` in "), "{one:?}");
+    host.run(&["config", "reset", "attempts_max"]).succeeds();
+    assert_eq!(host.run(&["config", "get", "attempts_max"]).succeeds().stdout, "128\n");
+    host.run(&["config", "reset", "atempts_max"]).exits(1).says(&["did you mean `attempts_max`?"]);
+    let before = fs::read_to_string(host.config_file()).unwrap();
+    let all = host.run(&["config", "reset", "--json"]).succeeds().json();
+    assert_eq!(all["kept_as"], kept.to_str().unwrap());
+    assert_eq!(fs::read_to_string(&kept).unwrap(), before);
+    assert!(!host.config_file().exists());
+    assert_eq!(host.run(&["config", "reset", "--json"]).succeeds().json()["kept_as"], Value::Null);
+    // What is kept is not written over.
+    host.run(&["config", "set", "attempts_max", "9"]).succeeds();
+    host.run(&["config", "reset"]).exits(70).says(&["config.yaml.bak", "move it away"]);
+    assert_eq!(fs::read_to_string(&kept).unwrap(), before);
+    assert!(host.config_file().exists());
+}
+
+#[test]
 fn a_faulty_variable_is_named() {
     let host = TestHost::fresh();
     for (name, value, says) in [

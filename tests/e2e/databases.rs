@@ -28,7 +28,10 @@ fn a_url_names_the_file_of_the_database() {
 fn what_is_wrong_with_a_url_is_said_without_its_password() {
     for (url, why) in [
         ("mysql://ada:hunter2@localhost/jobs", "neither PostgreSQL nor SQLite"),
-        ("postgres://ada:hunter#2@localhost/jobs", "the address of the database is not valid"),
+        (
+            "postgres://ada:hunter#2@localhost/jobs",
+            "the address of the database in `DATABASE_URL` is not valid",
+        ),
         ("postgres://ada:hunter2@localhost:1/jobs", "postgres://ada@localhost:1/jobs"),
         ("sqlite:///nowhere/jobs.db", "/nowhere/jobs.db"),
     ] {

@@ -208,6 +208,31 @@ fn interrupting_a_run_cancels_its_job_on_the_server() {
 }
 
 #[test]
+fn who_interrupts_a_run_twice_waits_for_no_server() {
+    let silent = Scripted::start(&[""]);
+    let far = client_of(&silent.url(), "api_timeout: 60\n");
+    let mut run = far.command();
+    run.args(["run", "transform_executor", "--input", r#"{"filter": "1"}"#]);
+    let mut child = run.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let interrupt = |id: u32| {
+        let kill = ["-INT".to_owned(), id.to_string()];
+        assert!(Command::new("kill").args(kill).status().unwrap().success());
+    };
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(50);
+    while silent.asked() == 0 {
+        assert!(std::time::Instant::now() < deadline, "the server was not asked");
+    }
+    interrupt(child.id());
+    let mut line = String::new();
+    stderr.read_line(&mut line).unwrap();
+    assert!(line.contains("Ctrl-C leaves at once"), "{line}");
+    interrupt(child.id());
+    assert_eq!(child.wait().unwrap().code(), Some(5));
+    assert!(std::time::Instant::now() < deadline, "it waited for the server");
+}
+
+#[test]
 fn a_port_where_nobody_listens_is_told_and_what_to_do() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let far = client_of(&format!("http://127.0.0.1:{port}"), "api_retry_count: 0\n");

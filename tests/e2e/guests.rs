@@ -106,6 +106,17 @@ pub(crate) fn cargo(target_dir: &Path) -> Command {
     cargo
 }
 
+/// Lets a program run the cargo of this machine, which builds below this target directory.
+pub(crate) fn with_cargo(command: &mut Command, target_dir: &Path) {
+    let home = std::env::var_os("HOME").map(std::path::PathBuf::from).unwrap_or_default();
+    for (name, usual) in [("RUSTUP_HOME", ".rustup"), ("CARGO_HOME", ".cargo")] {
+        command.env(name, std::env::var_os(name).unwrap_or_else(|| home.join(usual).into()));
+    }
+    command.envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
+    command.envs(std::env::var_os("RUSTUP_TOOLCHAIN").map(|name| ("RUSTUP_TOOLCHAIN", name)));
+    command.env("CARGO_TARGET_DIR", target_dir);
+}
+
 /// Runs a cargo and fails with its words when it does.
 #[track_caller]
 pub(crate) fn succeed(cargo: &mut Command) {

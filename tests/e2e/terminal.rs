@@ -92,6 +92,21 @@ fn without_colours_none_is_written() {
     assert!(!terminal.wrote.contains("\x1b[36m"), "{:?}", terminal.wrote);
 }
 
+#[test]
+fn a_dumb_terminal_is_written_to_line_by_line() {
+    let host = TestHost::new();
+    load(&host);
+    let program = ["run", "talks_and_waits"];
+    let Some(mut terminal) = Terminal::run_with(&host, &program, &[("TERM", "dumb")]) else {
+        return;
+    };
+    terminal.until(|shown| shown.has("out second"));
+    terminal.type_in(CTRL_C);
+    terminal.ends_with(5);
+    assert!(!terminal.wrote.contains('\x1b'), "{:?}", terminal.wrote);
+    assert!(!terminal.wrote.contains("▸"), "{:?}", terminal.wrote);
+}
+
 /// Loads two guests that do not end by themselves.
 fn load(host: &TestHost) {
     NEVER_ENDS.load(host, "limits: { timeout: 1h }");

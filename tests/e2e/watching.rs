@@ -47,6 +47,50 @@ fn a_late_watcher_gets_the_whole_history_and_its_end() {
 }
 
 #[test]
+fn a_task_is_watched_to_its_end_and_no_further() {
+    for host in TestHost::on_each_database() {
+        let job = json!([transform("good", "1"), transform("bad", "error(\"no\")")]).to_string();
+        let job = host.run(&["run", "batch", "--json", "--tasks", &job]).exits(1).json();
+        let task = |n: usize| job["tasks"][n]["id"].as_str().unwrap().to_owned();
+        let watch = |task: &str, more: &[&str], code| {
+            let watched = host.run(&[&["tasks", "watch", task, "--json"], more].concat());
+            let lines = watched.exits(code).stdout;
+            let read = |line: &str| serde_json::from_str::<Value>(line).unwrap();
+            lines.lines().map(read).collect::<Vec<_>>()
+        };
+        let direct = (watch(&task(0), &[], 0), watch(&task(1), &[], 1));
+        assert!(direct.0.iter().all(|event| event["task_id"] == *task(0)), "{direct:?}");
+        assert_eq!(direct.0.last().unwrap()["data"]["state"], "completed");
+        assert_eq!(direct.1.last().unwrap()["data"]["state"], "failed");
+        let serving = Serving::start(&host);
+        assert_eq!((watch(&task(0), &[], 0), watch(&task(1), &[], 1)), direct);
+        // Its second life is watched as well, to its second end.
+        host.run(&["tasks", "retry", &task(1)]).succeeds();
+        serving.ended(id(&job));
+        let both = watch(&task(1), &[], 1);
+        let ends = both.iter().filter(|event| event["data"]["state"] == "failed").count();
+        assert_eq!((ends, &both[..direct.1.len()]), (2, &direct.1[..]), "{both:?}");
+        let n = direct.1.last().unwrap()["n"].to_string();
+        assert_eq!(watch(&task(1), &["--after", &n], 1), both[direct.1.len()..]);
+        host.run(&["tasks", "watch", "t_0000000000000"]).exits(1).says(&["unknown-task"]);
+    }
+}
+
+#[test]
+fn a_task_is_watched_while_its_job_goes_on() {
+    let host = TestHost::new();
+    let serving = Serving::start(&host);
+    let (release, held) = hold();
+    let id = submit_held(&serving, &held);
+    let job = serving.get(&format!("/api/v1/jobs/{id}")).is(200).json();
+    let before = job["tasks"][0]["id"].as_str().unwrap();
+    let watched = host.run(&["tasks", "watch", before]).succeeds().stdout;
+    assert!(watched.contains(" before       completed"), "{watched}");
+    drop(release);
+    serving.ended(&id);
+}
+
+#[test]
 fn a_client_that_comes_back_goes_on_where_it_was() {
     for host in TestHost::on_each_database() {
         let serving = Serving::start(&host);

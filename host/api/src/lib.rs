@@ -57,7 +57,7 @@ pub use operation::Operation;
 pub use page::Page;
 pub use plugins::{
     GrantPlugin, ListPlugins, LoadPlugin, LoadedPlugin, PluginForm, PluginList, ReleasePlugin,
-    RemovePlugin, SaidConsent, ShowPlugin, UploadPlugin,
+    RemovePlugin, SaidConsent, ShowPlugin, UploadPlugin, VerifyPlugin,
 };
 pub use policies::{
     ListPolicies, PolicyList, PolicySource, PutPolicy, RemovePolicy, ShowPolicy, ShownPolicy,

@@ -15,13 +15,16 @@ use crate::cache::{ClearCache, ListCache};
 use crate::call::Call;
 use crate::caller::Caller;
 use crate::code::Code;
+use crate::doctor::ExamineHost;
 use crate::error::ApiError;
 use crate::files::ListFiles;
 use crate::jobs::{
     CancelAllJobs, CancelJob, DeleteJob, FindJob, ListEvents, ListJobs, PurgeJobs, RetryJob,
     SubmitJob,
 };
-use crate::plugins::{GrantPlugin, ListPlugins, ReleasePlugin, RemovePlugin, ShowPlugin};
+use crate::plugins::{
+    GrantPlugin, ListPlugins, ReleasePlugin, RemovePlugin, ShowPlugin, VerifyPlugin,
+};
 use crate::policies::{ListPolicies, PutPolicy, RemovePolicy, ShowPolicy};
 use crate::remote::{Headers, Input, Method, Remote};
 use crate::run::{RunParallel, RunTask};
@@ -108,6 +111,7 @@ pub const TABLE: &[Entry] = &[
     entry::<RemovePlugin>(),
     entry::<GrantPlugin>(),
     entry::<ReleasePlugin>(),
+    entry::<VerifyPlugin>(),
     entry::<ListTools>(),
     entry::<ShowTool>(),
     entry::<RunTool>(),
@@ -123,6 +127,7 @@ pub const TABLE: &[Entry] = &[
     entry::<ShowToken>(),
     entry::<RevokeToken>(),
     entry::<RevokeJwt>(),
+    entry::<ExamineHost>(),
     entry::<ListAudit>(),
     entry::<VerifyAudit>(),
     entry::<ExportAudit>(),

@@ -3,16 +3,18 @@
 //! It reads while others work. A file is in place before its row is there, and goes after it, so what
 //! could be on its way is no finding.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use apflow_model::clock::Clock;
+use apflow_model::clock::{Clock, Timestamp};
 use apflow_model::doctor::{EXAMPLES_MAX, Figures, Finding, Repair};
 use apflow_model::id::{JobId, TaskId};
 use apflow_model::plugin::Digest;
 use apflow_store::Examination;
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::clock::SystemClock;
 use crate::engine::Engine;
@@ -34,12 +36,12 @@ const CLOCK_OFF_MAX: Duration = Duration::from_secs(5);
 const ROUNDS_MAX: usize = 4;
 
 /// What an examination of a host says.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Diagnosis {
     /// Whether nothing is wrong.
     pub healthy: bool,
     /// The name of every check that was made.
-    pub checks: Vec<&'static str>,
+    pub checks: Vec<Cow<'static, str>>,
     /// What is wrong, after the repairs.
     pub findings: Vec<Finding>,
     /// What was repaired.
@@ -50,6 +52,8 @@ pub struct Diagnosis {
     pub held_by: Option<u32>,
     /// What there is in the database.
     pub figures: Figures,
+    /// What the clock of the host said at the end.
+    pub examined_at: Timestamp,
 }
 
 /// A check of files, and of what they say.
@@ -86,10 +90,8 @@ const REFUSED_POLICIES: Check = Check {
 
 const PLUGIN_ALTERED: Check = Check {
     name: "plugin-altered",
-    why: "the bytes of an installed plugin are those that were checked and granted: their hash is its \
-          name",
-    remedy: "the file was changed or removed by hand, or the disk is failing: `apflow-host load` the \
-             plugin again",
+    why: "an installed plugin, its compiled code and its grants are what was checked and consented to",
+    remedy: "`apflow-host plugins verify` says of each what to do",
     is_repairable: false,
 };
 
@@ -104,11 +106,11 @@ const CLOCK_OFF: Check = Check {
 impl Check {
     fn report(&self, found: &[String]) -> Option<Finding> {
         (!found.is_empty()).then(|| Finding {
-            check: self.name,
+            check: self.name.into(),
             count: found.len() as u64,
             examples: found.iter().take(EXAMPLES_MAX).cloned().collect(),
-            why: self.why,
-            remedy: self.remedy,
+            why: self.why.into(),
+            remedy: self.remedy.into(),
             is_repairable: self.is_repairable,
         })
     }
@@ -152,7 +154,7 @@ impl Engine {
     /// # Errors
     ///
     /// [`EngineError::Store`] and [`EngineError::DataDir`] when either cannot be read or written.
-    pub async fn examine(&self, repairs: bool) -> Result<Diagnosis, EngineError> {
+    pub async fn examine(self: &Arc<Self>, repairs: bool) -> Result<Diagnosis, EngineError> {
         let mut diagnosis = self.look().await?;
         if !repairs {
             return Ok(diagnosis);
@@ -161,8 +163,8 @@ impl Engine {
         for _ in 0..ROUNDS_MAX {
             let before = made.len();
             for finding in diagnosis.findings.iter().filter(|finding| finding.is_repairable) {
-                let count = self.repair(finding.check).await?;
-                let (check, what) = (finding.check, finding.remedy);
+                let count = self.repair(&finding.check).await?;
+                let (check, what) = (finding.check.clone(), finding.remedy.clone());
                 made.extend((count > 0).then_some(Repair { check, count, what }));
             }
             if made.len() == before {
@@ -173,8 +175,9 @@ impl Engine {
         Ok(Diagnosis { repairs: made, ..diagnosis })
     }
 
-    async fn look(&self) -> Result<Diagnosis, EngineError> {
-        let Examination { mut checks, mut findings, figures } = self.store.examine().await?;
+    async fn look(self: &Arc<Self>) -> Result<Diagnosis, EngineError> {
+        let Examination { checks, mut findings, figures } = self.store.examine().await?;
+        let mut checks: Vec<Cow<'static, str>> = checks.into_iter().map(Cow::from).collect();
         let differences = self.differences().await?;
         let missing: Vec<String> = differences.missing.iter().cloned().collect();
         for (check, found) in [
@@ -184,7 +187,7 @@ impl Engine {
             (PLUGIN_ALTERED, self.altered_plugins().await?),
             (CLOCK_OFF, self.clock_off().await?),
         ] {
-            checks.push(check.name);
+            checks.push(check.name.into());
             findings.extend(check.report(&found));
         }
         Ok(Diagnosis {
@@ -195,6 +198,7 @@ impl Engine {
             data_dir: self.files.path.display().to_string(),
             held_by: lock::holder(&self.files.root),
             figures,
+            examined_at: SystemClock.now(),
         })
     }
 
@@ -211,13 +215,6 @@ impl Engine {
         })
         .await?;
         Ok(count as u64)
-    }
-
-    /// The plugins whose bytes are not those that were installed.
-    async fn altered_plugins(&self) -> Result<Vec<String>, EngineError> {
-        let plugins = self.store.list_plugins().await?;
-        let checked = plugins.iter().filter_map(|plugin| self.check_component(plugin).err());
-        Ok(checked.map(|error| error.to_string()).collect())
     }
 
     /// How far the clock of this machine is from that of the database, when it is too far.

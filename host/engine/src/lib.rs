@@ -67,6 +67,7 @@ mod tools;
 mod unstored;
 mod upload;
 mod usage;
+mod verify;
 mod visible;
 mod wait;
 mod watch;

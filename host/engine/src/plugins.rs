@@ -109,7 +109,11 @@ impl Engine {
         self.unchanged_component(installed).map(drop)
     }
 
-    fn unchanged_component(&self, installed: &Plugin) -> Result<Cow<'static, [u8]>, EngineError> {
+    /// The bytes of the component, when they are what was installed.
+    pub(crate) fn unchanged_component(
+        &self,
+        installed: &Plugin,
+    ) -> Result<Cow<'static, [u8]>, EngineError> {
         let bytes = self.component_bytes(&installed.digest)?;
         if apflow_sandbox::digest(&bytes) != installed.digest {
             return Err(EngineError::ChangedComponent(installed.manifest.name.clone()));

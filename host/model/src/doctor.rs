@@ -2,9 +2,11 @@
 //!
 //! It examines nothing: the floors do, each what it keeps.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 
@@ -12,35 +14,35 @@ use crate::clock::Timestamp;
 pub const EXAMPLES_MAX: usize = 10;
 
 /// Something that should be true, and is not.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
     /// The check that found it, kebab-case.
-    pub check: &'static str,
+    pub check: Cow<'static, str>,
     /// How many rows or files it is about.
     pub count: u64,
     /// Which, at most [`EXAMPLES_MAX`] of them.
     pub examples: Vec<String>,
     /// What is true when all is well, and why it matters.
-    pub why: &'static str,
+    pub why: Cow<'static, str>,
     /// What the repair does; for what cannot be repaired, what somebody can do.
-    pub remedy: &'static str,
+    pub remedy: Cow<'static, str>,
     /// Whether the host can repair it.
     pub is_repairable: bool,
 }
 
 /// What a repair did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Repair {
     /// The check whose findings it repaired.
-    pub check: &'static str,
+    pub check: Cow<'static, str>,
     /// How many rows or files it changed.
     pub count: u64,
     /// What it did to them.
-    pub what: &'static str,
+    pub what: Cow<'static, str>,
 }
 
 /// What a host keeps, in numbers.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Figures {
     /// Where the database is, without a password.
     pub database: String,

@@ -71,6 +71,7 @@ pub mod trace;
 pub mod usage;
 pub mod usage_report;
 pub mod validate;
+pub mod verification;
 pub mod visible;
 mod yaml;
 pub mod yaml_edit;

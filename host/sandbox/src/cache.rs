@@ -26,6 +26,16 @@ const BYTES_MAX: u64 = 2 << 30;
 /// What the name of every file with code ends with.
 const EXTENSION: &str = ".cwasm";
 
+/// Compiled code that this host did not make, or that was changed since.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub struct AlteredCode {
+    /// The name of its file in the folder of the cache.
+    pub file: String,
+    /// What is wrong with it.
+    pub why: String,
+}
+
 /// A folder of compiled components, one file for each component and engine.
 pub struct CodeCache {
     folder: Dir,
@@ -73,6 +83,18 @@ impl CodeCache {
                 }
             })
             .ok()
+    }
+
+    /// Whether what is kept of the code of a component for an engine is whole. None when nothing is
+    /// kept.
+    pub(crate) fn look(&self, digest: &Digest, engine: &Engine) -> Option<Result<(), AlteredCode>> {
+        let name = file_name(digest, engine);
+        let verified = match self.folder.read(&name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            Err(error) => Err(error.to_string()),
+            Ok(file) => self.verified(&name, &file).map(drop),
+        };
+        Some(verified.map_err(|why| AlteredCode { file: name, why }))
     }
 
     /// The code in a file, when it is under the key of this cache.
@@ -271,11 +293,15 @@ mod tests {
         *changed.last_mut().unwrap() ^= 1;
         for bad in [&changed[..], &[], &whole[..TAG_BYTES - 1], &whole[..=TAG_BYTES]] {
             cache.folder.write(&name, bad).unwrap();
+            let looked_at = cache.look(&Digest([7; 32]), &engine).unwrap().unwrap_err();
+            assert_eq!((looked_at.file, names(&cache).len()), (name.clone(), 2), "it is kept");
             assert!(!is_there(&cache, [7; 32], &engine));
             assert_eq!(names(&cache), [KEY_FILE], "{} bytes were kept", bad.len());
         }
         store(&cache, [7; 32], &engine);
+        assert_eq!(cache.look(&Digest([7; 32]), &engine), Some(Ok(())));
         assert!(is_there(&cache, [7; 32], &engine));
+        assert_eq!(cache.look(&Digest([8; 32]), &engine), None);
     }
 
     #[test]

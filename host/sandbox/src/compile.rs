@@ -8,7 +8,7 @@ use apflow_model::plugin::{Digest, World};
 use sha2::{Digest as _, Sha256};
 use wasmtime::component::Component;
 
-use crate::cache::CodeCache;
+use crate::cache::{AlteredCode, CodeCache};
 use crate::child::{self, CompileIn};
 use crate::engine::{Engines, Profile, Runner};
 use crate::error::SandboxError;
@@ -80,6 +80,15 @@ impl Compiler {
             }
         }
         Ok(None)
+    }
+
+    /// See [`Sandbox::kept_code`](crate::Sandbox::kept_code).
+    pub(crate) fn kept(&self, digest: &Digest, fuel: bool) -> Option<Result<(), AlteredCode>> {
+        let cache = self.cache.as_ref()?;
+        [false, true].into_iter().find_map(|concurrency| {
+            let runner = self.engines.get(Profile { fuel, concurrency }).ok()?;
+            cache.look(digest, &runner.engine)
+        })
     }
 
     fn compile_anew(

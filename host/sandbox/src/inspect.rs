@@ -158,7 +158,11 @@ pub(crate) fn imports(engine: &Engine, component: &Component) -> Vec<Import> {
 }
 
 /// Compares the true imports with what the manifest asks for.
-pub(crate) fn check_imports(imports: &[Import], asked: &Capabilities) -> Result<(), SandboxError> {
+///
+/// # Errors
+///
+/// [`SandboxError::ExcessImports`] with each that is not asked for.
+pub fn check_imports(imports: &[Import], asked: &Capabilities) -> Result<(), SandboxError> {
     let excess: Vec<ExcessImport> = imports
         .iter()
         .filter(|import| !import.family.is_asked(asked))

@@ -44,7 +44,7 @@ mod trap;
 mod wasi;
 
 pub use bare::BareClient;
-pub use cache::CodeCache;
+pub use cache::{AlteredCode, CodeCache};
 pub use call::{Call, Ended};
 pub use child::{CompileIn, CompileLimits, compile_child};
 pub use compile::{Compiled, digest};
@@ -53,7 +53,7 @@ pub use error::{CompileLimit, SandboxError};
 pub use files::{Input, Mounts};
 pub use floor::Floor;
 pub use gate::{Gate, Held, NoGate, Pass};
-pub use inspect::inspect;
+pub use inspect::{check_imports, inspect};
 pub use link::Linked;
 pub use port::{
     BudgetError, Checkpoint, CheckpointError, ModelCall, NoTask, PortFuture, Reservation, TaskPort,

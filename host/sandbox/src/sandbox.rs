@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use apflow_model::manifest::Manifest;
 use apflow_model::metric::Page;
-use apflow_model::plugin::Descriptor;
+use apflow_model::plugin::{Descriptor, Digest};
 
-use crate::cache::CodeCache;
+use crate::cache::{AlteredCode, CodeCache};
 use crate::call::{Call, Ended};
 use crate::child::CompileIn;
 use crate::compile::{Compiled, Compiler};
@@ -86,6 +86,17 @@ impl Sandbox {
     /// no use for.
     pub fn compile(&self, bytes: &[u8], fuel: bool) -> Result<Compiled, SandboxError> {
         self.compiler.compile(bytes, fuel)
+    }
+
+    /// Whether the compiled code that is kept of a component is what this host made.
+    ///
+    /// None when none is kept. Nothing is changed, and nothing of it is run.
+    ///
+    /// # Errors
+    ///
+    /// [`AlteredCode`] when it is not.
+    pub fn kept_code(&self, digest: &Digest, fuel: bool) -> Option<Result<(), AlteredCode>> {
+        self.compiler.kept(digest, fuel)
     }
 
     /// Compares a component with its manifest and links it.

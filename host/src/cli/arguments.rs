@@ -20,6 +20,7 @@ use super::budgets::BudgetsVerb;
 use super::cache::CacheVerb;
 use super::config::ConfigVerb;
 use super::daemon::DaemonVerb;
+use super::plugin::PluginVerb;
 use super::policies::PoliciesVerb;
 use super::schedules::SchedulesVerb;
 use super::schema::SchemaOf;
@@ -28,6 +29,7 @@ use super::shell::Shell;
 use super::tasks::TasksVerb;
 use super::tokens::TokensVerb;
 use super::usage::Usage;
+use super::validate::Validate;
 use super::{grant, json, target};
 
 /// Runs untrusted executors safely: every one is a WASI component that gets only what was granted.
@@ -83,6 +85,9 @@ pub(crate) struct Arguments {
     /// See <https://no-color.org>.
     #[arg(long, global = true, hide = true, env = "NO_COLOR", hide_env = true)]
     pub(crate) no_color: Option<String>,
+    /// A terminal that is `dumb` knows no colours, and no cursor that goes back.
+    #[arg(long, global = true, hide = true, env = "TERM", hide_env = true)]
+    pub(crate) term: Option<String>,
     #[command(subcommand)]
     pub(crate) verb: Verb,
 }
@@ -109,7 +114,7 @@ impl From<LogLines> for LogFormat {
 pub(crate) enum Verb {
     /// Check, compile and install a plugin, a tool, or a folder of tools.
     Load(Load),
-    /// List, show, remove and release installed plugins.
+    /// List, show, verify, remove and release installed plugins.
     Plugins {
         #[command(subcommand)]
         verb: PluginsVerb,
@@ -139,7 +144,7 @@ pub(crate) enum Verb {
         #[command(subcommand)]
         verb: SchedulesVerb,
     },
-    /// List, show, cancel and retry tasks of whichever job.
+    /// List, show, watch, cancel and retry tasks of whichever job.
     Tasks {
         #[command(subcommand)]
         verb: TasksVerb,
@@ -201,7 +206,7 @@ pub(crate) enum Verb {
         #[arg(long)]
         repair: bool,
     },
-    /// Start a plugin of your own.
+    /// Start, build and test a plugin of your own.
     Plugin {
         #[command(subcommand)]
         verb: PluginVerb,
@@ -266,6 +271,11 @@ pub(crate) enum PluginsVerb {
     Remove {
         /// The name of the plugin.
         name: String,
+    },
+    /// Verify one plugin or all: their bytes, imports, compiled code and grants.
+    Verify {
+        /// The name of the plugin.
+        name: Option<String>,
     },
     /// Let a quarantined plugin run again.
     Release {
@@ -481,60 +491,9 @@ pub(crate) struct Serve {
     pub(crate) daemon: bool,
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum PluginVerb {
-    /// Make a folder with a plugin that says hello.
-    New(New),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct New {
-    /// The name: lower case letters, digits, `_` and `-`. The folder gets the same name.
-    pub(crate) name: String,
-    /// Where apflow-sdk is, to depend on it by path instead of by its repository.
-    #[arg(long, value_name = "PATH")]
-    pub(crate) sdk: Option<PathBuf>,
-}
-
 #[derive(Debug, Args)]
 pub(crate) struct Selftest {
     /// Only this guest.
     #[arg(long, value_name = "NAME")]
     pub(crate) only: Option<String>,
-}
-
-/// What `validate` takes.
-#[derive(Debug, Args)]
-pub(crate) struct Validate {
-    /// Manifests, components, folders of manifests, or patterns such as `tools/*/tool.yaml`.
-    #[arg(required = true, value_name = "PATH")]
-    pub(crate) paths: Vec<String>,
-    /// How to report.
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) format: Format,
-    /// Warnings are faults: a fallback that is none of the tools, a circle of fallbacks, a component
-    /// that is not there.
-    #[arg(long)]
-    pub(crate) strict: bool,
-    /// The same manifests as they were before: tells what the new ones ask for beside them, and fails
-    /// when that is more.
-    #[arg(long, value_name = "OLD")]
-    pub(crate) against: Option<String>,
-    /// With `--against`: asking for more is no failure.
-    #[arg(long, requires = "against")]
-    pub(crate) allow_more: bool,
-}
-
-/// How `validate` reports.
-#[derive(Debug, Clone, Copy, Default, ValueEnum)]
-pub(crate) enum Format {
-    /// For people: the line, and what to do.
-    #[default]
-    Text,
-    /// One JSON document.
-    Json,
-    /// Annotations of a GitHub workflow.
-    Github,
-    /// SARIF 2.1.0.
-    Sarif,
 }

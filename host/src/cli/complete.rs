@@ -36,6 +36,7 @@ type Names = fn() -> Vec<CompletionCandidate>;
 const NAMED: &[(&str, &str, Names)] = &[
     ("run", "name", runnable),
     ("plugins show", "name", plugins),
+    ("plugins verify", "name", plugins),
     ("plugins remove", "name", plugins),
     ("plugins release", "name", plugins),
     ("tools show", "name", tools),
@@ -49,6 +50,7 @@ const NAMED: &[(&str, &str, Names)] = &[
     ("jobs cancel", "id", jobs),
     ("jobs purge", "id", jobs),
     ("tasks show", "id", tasks),
+    ("tasks watch", "id", tasks),
     ("tasks checkpoints", "id", tasks),
     ("tasks cancel", "id", tasks),
     ("tasks retry", "id", tasks),
@@ -56,6 +58,7 @@ const NAMED: &[(&str, &str, Names)] = &[
     ("config get", "key", settings),
     ("config set", "key", settings),
     ("config unset", "key", settings),
+    ("config reset", "key", settings),
     ("explain", "code", codes),
 ];
 

@@ -21,6 +21,9 @@ pub(crate) enum CliError {
     /// A benchmark did not run.
     #[error("{0}")]
     Bench(String),
+    /// A plugin does not build, or does not pass its own tests.
+    #[error("{0}")]
+    Build(String),
     /// A server in the background did not do what it was told.
     #[error("{0}")]
     Daemon(String),
@@ -52,6 +55,7 @@ impl CliError {
             Self::Usage(_) => Some(Code::InvalidRequest.name()),
             Self::NotFound(_)
             | Self::Bench(_)
+            | Self::Build(_)
             | Self::Daemon(_)
             | Self::Io { .. }
             | Self::Config(_) => None,
@@ -84,7 +88,23 @@ impl CliError {
 
     /// What to do about it.
     pub(crate) fn advice(&self) -> Option<&'static str> {
-        if let Self::Remote(error) = self { error.advice() } else { None }
+        match self {
+            Self::Remote(error) => error.advice(),
+            Self::Io { source, .. } | Self::Config(ConfigError::Unusable { source, .. }) => {
+                advice_on(source.kind())
+            }
+            Self::Config(ConfigError::Invalid { .. } | ConfigError::Faults { .. }) => Some(
+                "correct the file: `apflow-host config explain KEY` says what a setting may be, and \
+                 `apflow-host config validate` whether all is well",
+            ),
+            Self::Usage(_)
+            | Self::NotFound(_)
+            | Self::Bench(_)
+            | Self::Build(_)
+            | Self::Daemon(_)
+            | Self::Config(_)
+            | Self::Api(_) => None,
+        }
     }
 
     /// What a server says, if it refuses.
@@ -101,6 +121,7 @@ impl CliError {
             Self::Usage(_)
             | Self::NotFound(_)
             | Self::Bench(_)
+            | Self::Build(_)
             | Self::Daemon(_)
             | Self::Io { .. }
             | Self::Remote(_) => &[],
@@ -111,7 +132,7 @@ impl CliError {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) => Exit::Usage,
-            Self::NotFound(_) | Self::Io { .. } | Self::Daemon(_) => Exit::Failed,
+            Self::NotFound(_) | Self::Io { .. } | Self::Build(_) | Self::Daemon(_) => Exit::Failed,
             Self::Config(_) | Self::Bench(_) | Self::Remote(RemoteError::Settings(_)) => {
                 Exit::Internal
             }
@@ -122,4 +143,30 @@ impl CliError {
             Self::Remote(_) => Exit::Unreachable,
         }
     }
+}
+
+/// What to do about errors of the system.
+const ADVICE: [(io::ErrorKind, &str); 4] = [
+    (
+        io::ErrorKind::AddrInUse,
+        "another program listens there: choose another port, or end that program; `ss -ltnp` says \
+         which it is",
+    ),
+    (
+        io::ErrorKind::AddrNotAvailable,
+        "this machine has no such address: `ip address` says which it has",
+    ),
+    (
+        io::ErrorKind::PermissionDenied,
+        "the user of this process may not: run it as the owner, or let this user read and write \
+         there; ports below 1024 are root's",
+    ),
+    (
+        io::ErrorKind::ReadOnlyFilesystem,
+        "the file system is read-only: name folders elsewhere, by `--data-dir` and `--config-dir`",
+    ),
+];
+
+fn advice_on(kind: io::ErrorKind) -> Option<&'static str> {
+    ADVICE.iter().find(|(known, _)| *known == kind).map(|(_, advice)| *advice)
 }

@@ -3,9 +3,9 @@
 use std::process::ExitCode;
 
 use apflow_api::Code;
-use apflow_model::fault::FaultCode;
-use apflow_model::job::Job;
-use apflow_model::state::JobState;
+use apflow_model::fault::{Fault, FaultCode};
+use apflow_model::job::{Job, Task};
+use apflow_model::state::{JobState, TaskState};
 
 /// How the process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,17 +54,31 @@ impl Exit {
             JobState::Pending | JobState::Running => Self::Failed,
             JobState::Failed => {
                 let mut faults = job.tasks.iter().filter_map(|task| task.fault.as_ref()).peekable();
-                let is_refusal = faults.peek().is_some()
-                    && faults.all(|fault| {
-                        matches!(
-                            fault.code,
-                            FaultCode::CapabilityDenied | FaultCode::BudgetExhausted
-                        )
-                    });
+                let is_refusal = faults.peek().is_some() && faults.all(is_refusal);
                 if is_refusal { Self::Refused } else { Self::Failed }
             }
         }
     }
+
+    /// How a task's end ends the process.
+    pub(crate) fn of_task(task: &Task) -> Self {
+        match task.state {
+            TaskState::Completed => Self::Ok,
+            TaskState::Cancelled => Self::Cancelled,
+            TaskState::Failed if task.fault.as_ref().is_some_and(is_refusal) => Self::Refused,
+            TaskState::Failed
+            | TaskState::Skipped
+            | TaskState::Blocked
+            | TaskState::Scheduled
+            | TaskState::Ready
+            | TaskState::Running
+            | TaskState::Parked => Self::Failed,
+        }
+    }
+}
+
+fn is_refusal(fault: &Fault) -> bool {
+    matches!(fault.code, FaultCode::CapabilityDenied | FaultCode::BudgetExhausted)
 }
 
 impl From<Exit> for ExitCode {

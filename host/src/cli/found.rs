@@ -1,6 +1,6 @@
 //! What `load` finds on disk: plugins and tools, each a component with its manifest.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use apflow_api::ApiError;
@@ -8,7 +8,7 @@ use apflow_model::plugin::{Definition, DefinitionText};
 use apflow_model::tool::Run;
 use apflow_model::validate::Kind;
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, File};
+use cap_std::fs::{Dir, File, OpenOptions};
 
 use super::error::CliError;
 
@@ -90,17 +90,44 @@ fn below(folder: &Dir, at: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(manifests)
 }
 
-/// Reads a manifest, and the component that it names.
-fn read_plugin(manifest_at: &Path, typed: String) -> Result<Found, CliError> {
+/// The manifest in the folder of one plugin.
+///
+/// # Errors
+///
+/// [`CliError::NotFound`] when there is none.
+pub(crate) fn manifest_of(folder: &Path) -> Result<PathBuf, CliError> {
+    let opened = Dir::open_ambient_dir(folder, ambient_authority());
+    let opened = opened.map_err(|error| unreadable(folder, error))?;
+    let name = manifest_in(&opened).ok_or_else(|| {
+        CliError::NotFound(format!(
+            "there is no {} in {}: `apflow-host plugin new NAME` makes a plugin",
+            MANIFESTS.join(" and no "),
+            folder.display()
+        ))
+    })?;
+    Ok(folder.join(name))
+}
+
+/// The text of a manifest, which may have faults.
+pub(crate) fn definition_text(manifest_at: &Path) -> Result<DefinitionText, CliError> {
     let text = read_text(manifest_at)?;
-    let folder = manifest_at.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let folder = folder.unwrap_or(Path::new("."));
-    let manifest_file = manifest_at.display().to_string();
-    let manifest = if Kind::of(&manifest_file) == Some(Kind::Tool) {
-        DefinitionText::Tool { text, folder: name(folder) }
+    Ok(if Kind::of(&manifest_at.display().to_string()) == Some(Kind::Tool) {
+        DefinitionText::Tool { text, folder: name(folder_of(manifest_at)) }
     } else {
         DefinitionText::Plugin(text)
-    };
+    })
+}
+
+fn folder_of(manifest_at: &Path) -> &Path {
+    let folder = manifest_at.parent().filter(|parent| !parent.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
+}
+
+/// Reads a manifest, and the component that it names.
+fn read_plugin(manifest_at: &Path, typed: String) -> Result<Found, CliError> {
+    let folder = folder_of(manifest_at);
+    let manifest_file = manifest_at.display().to_string();
+    let manifest = definition_text(manifest_at)?;
     let (component, component_file) = match manifest.read() {
         Ok(definition) if !is_request(&definition) => {
             read_component(folder, &definition.manifest.component)?
@@ -137,7 +164,17 @@ pub(crate) fn read_component(folder: &Path, name: &str) -> Result<(Vec<u8>, Stri
     Err(missing.unwrap_or_else(|| CliError::NotFound(name.to_owned())))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, CliError> {
+/// Writes a whole file.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    File::open_ambient_with(path, &options, ambient_authority())
+        .and_then(|mut file| file.write_all(bytes))
+        .map_err(|source| unreadable(path, source))
+}
+
+/// Reads a whole file.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, CliError> {
     let mut bytes = Vec::new();
     File::open_ambient(path, ambient_authority())
         .and_then(|mut file| file.read_to_end(&mut bytes))

@@ -27,12 +27,12 @@ mod json;
 mod live;
 mod load;
 mod man;
-mod new;
 mod operations;
 mod operator;
 mod options;
 mod output;
 mod plot;
+mod plugin;
 mod plugins;
 mod policies;
 mod run;
@@ -46,6 +46,7 @@ mod shell;
 mod signals;
 mod target;
 mod tasks;
+mod temporary;
 mod tokens;
 mod tools;
 mod tree;
@@ -61,7 +62,7 @@ use clap::FromArgMatches;
 
 use crate::config::{Config, ConfigError, Places};
 use crate::telemetry::{self, Typed};
-use arguments::{Arguments, BreakersVerb, JobsVerb, PluginVerb, Verb};
+use arguments::{Arguments, BreakersVerb, JobsVerb, Verb};
 use error::CliError;
 use exit::Exit;
 use output::Output;
@@ -81,8 +82,9 @@ pub fn main() -> ExitCode {
     }
     let usual =
         if matches!(arguments.verb, Verb::Serve(_) | Verb::Worker) { "info" } else { "warn" };
-    let is_plain = arguments.no_color.as_ref().is_some_and(|value| !value.is_empty());
-    let output = Output::new(arguments.json, !is_plain);
+    let is_dumb = arguments.term.as_deref() == Some("dumb");
+    let is_plain = is_dumb || arguments.no_color.as_ref().is_some_and(|value| !value.is_empty());
+    let output = Output::new(arguments.json, !is_plain, !is_dumb);
     let (filter, format) = (arguments.log.clone(), arguments.log_format.map(Into::into));
     if let Err(reason) = telemetry::start(Typed { filter, usual, format, is_plain }) {
         output.error(&CliError::Usage(reason));
@@ -152,11 +154,11 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         Verb::Secrets { verb: secrets::SecretsVerb::List } => {
             secrets::list(&config()?, output).await
         }
-        Verb::Doctor { repair } => doctor::run(settings()?, repair, output).await,
+        Verb::Doctor { repair } => Box::pin(doctor::run(settings()?, repair, output)).await,
         Verb::Policies { verb } => policies::run(&config()?, verb, output).await,
         Verb::Serve(verb) => serve::run(&config()?, verb, output).await,
         Verb::Worker => worker::run(&config()?, output).await,
-        Verb::Plugin { verb: PluginVerb::New(new) } => new::run(&new, output),
+        Verb::Plugin { verb } => plugin::run(verb, output).await,
         Verb::Bench { verb } => Box::pin(bench::run(config, verb, output)).await,
         Verb::Selftest(verb) => selftest::run(verb, output).await,
         // It needs no runtime, so it never gets here.

@@ -19,7 +19,10 @@ pub(super) struct Watched(Option<(TcpListener, Pages)>);
 pub(super) async fn open(config: &Config, pages: Pages) -> Result<Watched, CliError> {
     let settings = &config.file.telemetry;
     let invalid = |reason| ConfigError::Invalid { path: config.config_file(), reason };
-    telemetry::configure(settings).map_err(invalid)?;
+    telemetry::configure(settings).map_err(|reason| match config.collector_variable() {
+        Some(name) => ConfigError::Variable { name: name.to_owned(), reason },
+        None => invalid(reason),
+    })?;
     let Some(address) = settings.metrics_address else { return Ok(Watched(None)) };
     let listener = TcpListener::bind(address).await;
     let what = format!("address {address} of `telemetry.metrics_address`");

@@ -19,6 +19,8 @@ const TERMINAL_USUAL: Size = Size { columns: 80, rows: 24 };
 pub(crate) struct Output {
     is_json: bool,
     has_colours: bool,
+    /// Whether a terminal can be drawn on.
+    can_draw: bool,
     /// What is drawn now. None while nothing is.
     screen: Mutex<Option<Screen>>,
 }
@@ -27,13 +29,13 @@ pub(crate) struct Output {
 pub(crate) struct Drawing<'output>(&'output Output);
 
 impl Output {
-    pub(crate) fn new(is_json: bool, has_colours: bool) -> Self {
-        Self { is_json, has_colours, screen: Mutex::default() }
+    pub(crate) fn new(is_json: bool, has_colours: bool, can_draw: bool) -> Self {
+        Self { is_json, has_colours, can_draw, screen: Mutex::default() }
     }
 
     /// Whether what happens may be drawn again and again: where a person reads it.
     pub(crate) fn is_live(&self) -> bool {
-        !self.is_json && stderr().is_terminal()
+        !self.is_json && self.can_draw && stderr().is_terminal()
     }
 
     /// Whether results go to a person as well.

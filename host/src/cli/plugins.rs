@@ -1,14 +1,15 @@
-//! `plugins list`, `plugins show`, `plugins remove`, `plugins release`.
+//! `plugins list`, `plugins show`, `plugins verify`, `plugins remove`, `plugins release`.
 
-use apflow_api::{ListPlugins, ReleasePlugin, RemovePlugin, ShowPlugin};
+use apflow_api::{ListPlugins, ReleasePlugin, RemovePlugin, ShowPlugin, VerifyPlugin};
 use apflow_model::limit::{Bytes, Span};
 use apflow_model::plugin::Installed;
+use apflow_model::verification::{Alteration, PluginVerification};
 
 use super::arguments::PluginsVerb;
 use super::asked;
 use super::error::CliError;
 use super::exit::Exit;
-use super::operator::invoke;
+use super::operator::{self, invoke};
 use super::output::{Output, columns, shorten};
 use crate::config::Config;
 
@@ -23,6 +24,7 @@ pub(crate) async fn run(
     match verb {
         PluginsVerb::List => list(config, output).await,
         PluginsVerb::Show { name } => show(config, name, output).await,
+        PluginsVerb::Verify { name } => verify(config, name, output).await,
         PluginsVerb::Remove { name } => remove(config, name, output).await,
         PluginsVerb::Release { name } => release(config, name, output).await,
     }
@@ -57,6 +59,51 @@ async fn show(config: &Config, name: String, output: &Output) -> Result<Exit, Cl
     let plugin = invoke(config, ShowPlugin { name }).await?;
     output.result(&plugin, || detail(&plugin));
     Ok(Exit::Ok)
+}
+
+/// Verifies one plugin, or all.
+async fn verify(config: &Config, name: Option<String>, output: &Output) -> Result<Exit, CliError> {
+    let verified = operator::with(config, async |operator| {
+        let names = if let Some(name) = name {
+            vec![name]
+        } else {
+            let listed = operator.invoke(ListPlugins).await?;
+            listed.plugins.into_iter().map(|installed| installed.plugin.manifest.name).collect()
+        };
+        let mut verified = Vec::with_capacity(names.len());
+        for name in names {
+            verified.push(operator.invoke(VerifyPlugin { name }).await?);
+        }
+        Ok(verified)
+    })
+    .await?;
+    output.result(&verified, || verifications(&verified));
+    let is_intact = verified.iter().all(|one| one.intact);
+    Ok(if is_intact { Exit::Ok } else { Exit::Failed })
+}
+
+/// A line for each plugin, and below them what is wrong.
+fn verifications(verified: &[PluginVerification]) -> String {
+    let row = |one: &PluginVerification| {
+        let state = if one.intact { "intact" } else { "altered" };
+        let code = one.code.name().to_owned();
+        vec![
+            one.plugin.clone(),
+            one.version.clone(),
+            state.to_owned(),
+            code,
+            one.digest.to_string(),
+        ]
+    };
+    let rows = verified.iter().map(row).collect();
+    let told = verified.iter().flat_map(|one| {
+        let plugin = &one.plugin;
+        one.alterations.iter().map(move |Alteration { check, what, fix }| {
+            format!("\n\n{plugin}: {check}: {what}\n  {fix}")
+        })
+    });
+    let told: String = told.collect();
+    format!("{}{told}", columns(&["NAME", "VERSION", "STATE", "CODE", "SHA256"], rows, &[]))
 }
 
 async fn remove(config: &Config, name: String, output: &Output) -> Result<Exit, CliError> {

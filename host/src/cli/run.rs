@@ -127,14 +127,18 @@ async fn run_job(
     let mut signals = signals
         .map_err(|source| CliError::Io { what: "the process's signals".to_owned(), source })?;
     operator::with(config, async |operator| {
-        // Before the job is stored: where another host works, this one stores nothing.
-        operator.start().await?;
-        let submit = submit(operator).await?;
-        let id = operator.submit(submit).await?.job.id;
+        let submitting = submit_once_started(operator, submit);
+        let (id, is_to_end) = match take_in(submitting, &mut signals, output).await? {
+            TakenIn::Wanted(id) => (id, false),
+            TakenIn::Unwanted(id) => (id, true),
+            TakenIn::Left => return Ok(None),
+        };
         let mut ended = Box::pin(follow(operator, id, output));
-        tokio::select! {
-            ended = &mut ended => return ended.map(Some),
-            () = signals.ended() => {}
+        if !is_to_end {
+            tokio::select! {
+                ended = &mut ended => return ended.map(Some),
+                () = signals.ended() => {}
+            }
         }
         output.note(&format!("cancelling {id}, which may clean up first: Ctrl-C leaves at once"));
         // Whoever interrupts a run wants its job to end, not to go on at the next start.
@@ -150,6 +154,43 @@ async fn run_job(
         }
     })
     .await
+}
+
+async fn submit_once_started(
+    operator: &Operator<'_>,
+    submit: impl AsyncFnOnce(&Operator<'_>) -> Result<SubmitJob, CliError>,
+) -> Result<JobId, CliError> {
+    // Before the job is stored: where another host works, this one stores nothing.
+    operator.start().await?;
+    Ok(operator.submit(submit(operator).await?).await?.job.id)
+}
+
+/// How it went to have a job taken in.
+enum TakenIn {
+    /// It is to run.
+    Wanted(JobId),
+    /// Whoever submitted it wants it to end.
+    Unwanted(JobId),
+    /// Whoever submitted it has not waited for that.
+    Left,
+}
+
+/// Waits until a job is taken in, which a server that does not answer can delay.
+async fn take_in(
+    submitting: impl Future<Output = Result<JobId, CliError>>,
+    signals: &mut Signals,
+    output: &Output,
+) -> Result<TakenIn, CliError> {
+    let mut submitting = Box::pin(submitting);
+    tokio::select! {
+        id = &mut submitting => return id.map(TakenIn::Wanted),
+        () = signals.ended() => {}
+    }
+    output.note("cancelling the job once it is taken in: Ctrl-C leaves at once, and it may run");
+    tokio::select! {
+        id = &mut submitting => id.map(TakenIn::Unwanted),
+        () = signals.ended() => Ok(TakenIn::Left),
+    }
 }
 
 /// Follows a job until it has ended: as a tree on a terminal, else line by line.

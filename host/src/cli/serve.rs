@@ -41,8 +41,13 @@ pub(crate) async fn run(config: &Config, serve: Serve, output: &Output) -> Resul
     Host::with(config, async |host| {
         let access =
             Access::new(host.api.clone(), Arc::new(SystemClock), &credentials, assemble::fetch());
-        let access =
-            access.map_err(|reason| ConfigError::Invalid { path: config.config_file(), reason })?;
+        let access = access.map_err(|reason| ConfigError::Invalid {
+            path: config.config_file(),
+            reason: format!(
+                "{reason}: what opens the door is set by `auth.api_keys`, `APFLOW_API_KEYS` and \
+                     `auth.oidc`"
+            ),
+        })?;
         let socket = TcpListener::bind(address).await.map_err(unusable)?;
         let bound = socket.local_addr().map_err(unusable)?;
         let mut signals = Signals::listen().map_err(deaf)?;

@@ -88,6 +88,11 @@ impl Reason {
 }
 
 impl Target {
+    /// Whether it is a server that is named: another host, as far as anybody can say.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        matches!(self.reason, Reason::Named(..))
+    }
+
     /// Where a verb is done.
     ///
     /// # Errors

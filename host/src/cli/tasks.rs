@@ -1,4 +1,4 @@
-//! `tasks list`, `tasks show`, `tasks checkpoints`, `tasks cancel`, `tasks retry`.
+//! `tasks list`, `tasks show`, `tasks watch`, `tasks checkpoints`, `tasks cancel`, `tasks retry`.
 
 use apflow_api::{
     CancelTask, FindTask, ListCheckpoints, ListTasks, Page, RetryTask, ShownCheckpoint, StateFilter,
@@ -14,6 +14,7 @@ use super::exit::Exit;
 use super::json;
 use super::operator::invoke;
 use super::output::{Output, columns};
+use super::watch;
 use crate::config::Config;
 
 #[derive(Debug, Subcommand)]
@@ -24,6 +25,14 @@ pub(crate) enum TasksVerb {
     Show {
         /// The id of the task, for example `t_01h2xcejqtf2p`.
         id: TaskId,
+    },
+    /// Print what happened to one task, and what happens, until it has ended.
+    Watch {
+        /// The id of the task.
+        id: TaskId,
+        /// Go on after the event of its job with this number.
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        after: u64,
     },
     /// List what one task saved on its way, in order.
     Checkpoints {
@@ -90,6 +99,7 @@ pub(crate) async fn run(
     match verb {
         TasksVerb::List(wanted) => list(config, wanted, output).await?,
         TasksVerb::Show { id } => show(&invoke(config, FindTask { id }).await?, output),
+        TasksVerb::Watch { id, after } => return watch::task(config, id, after, output).await,
         TasksVerb::Checkpoints { id, values, limit, cursor } => {
             let operation = ListCheckpoints { id, with_values: values, limit, cursor };
             checkpoints(config, operation, output).await?;

@@ -1,15 +1,17 @@
-//! `jobs watch`: what happened to a job, then what happens: a line an event, or drawn as a tree.
+//! `jobs watch` and `tasks watch`: what happened, then what happens: a line an event, or a job drawn as
+//! a tree.
 
 use std::collections::HashMap;
 use std::pin::pin;
 use std::time::Duration;
 
-use apflow_api::{FindJob, SystemClock};
+use apflow_api::{FindJob, FindTask, SystemClock};
 use apflow_model::approval::Decided;
 use apflow_model::clock::Clock;
 use apflow_model::event::{CostDecided, Event, Happening};
 use apflow_model::id::{JobId, TaskId};
-use apflow_model::job::Job;
+use apflow_model::job::{Job, Task};
+use apflow_model::state::TaskState;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::error::CliError;
@@ -51,6 +53,40 @@ pub(crate) async fn run(
         Ok(Exit::of_job(&operator.invoke(FindJob { id }).await?))
     })
     .await
+}
+
+/// Prints what happened to one task, and what happens, until it has ended.
+pub(super) async fn task(
+    config: &Config,
+    id: TaskId,
+    after: u64,
+    output: &Output,
+) -> Result<Exit, CliError> {
+    operator::with(config, async |operator| {
+        let task = operator.invoke(FindTask { id }).await?;
+        let names = HashMap::from([(id, task.reference.clone())]);
+        let mut watched = operator.watch(task.job_id, after).await?;
+        while let Some(events) = watched.next().await? {
+            for event in events.iter().filter(|event| event.task_id == Some(id)) {
+                output.line(event, || line(event, &names));
+                let Happening::State { state, .. } = event.what else { continue };
+                if !state.is_end() {
+                    continue;
+                }
+                let task = operator.invoke(FindTask { id }).await?;
+                if has_ended_so(&task, state, event) {
+                    return Ok(Exit::of_task(&task));
+                }
+            }
+        }
+        Ok(Exit::of_task(&operator.invoke(FindTask { id }).await?))
+    })
+    .await
+}
+
+/// Whether this is the end of a task, which was not let run again since.
+fn has_ended_so(task: &Task, state: TaskState, event: &Event) -> bool {
+    task.state == state && task.attempts.iter().all(|attempt| attempt.started_at <= event.at)
 }
 
 /// Draws a job as a tree until it has ended, with what its tasks say above it.

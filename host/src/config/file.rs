@@ -161,6 +161,29 @@ pub(crate) fn write(settings: &Path, text: &str) -> Result<(), ConfigError> {
     written.map_err(|source| ConfigError::Unusable { path: path(settings), source })
 }
 
+/// Takes it away, and answers where it is kept. None when there is none.
+pub(crate) fn set_aside(settings: &Path) -> Result<Option<PathBuf>, ConfigError> {
+    let kept = format!("{CONFIG_FILE}.bak");
+    let path = settings.join(&kept);
+    let unusable = |source| ConfigError::Unusable { path: path.clone(), source };
+    let folder = match Dir::open_ambient_dir(settings, ambient_authority()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(unusable)?,
+    };
+    // A link, unlike a rename, writes over nothing.
+    match folder.hard_link(CONFIG_FILE, &folder, &kept) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let why = "it keeps what was set before: move it away, or remove it";
+            return Err(unusable(io::Error::new(io::ErrorKind::AlreadyExists, why)));
+        }
+        Err(error) => return Err(unusable(error)),
+    }
+    folder.remove_file(CONFIG_FILE).map_err(unusable)?;
+    Ok(Some(path))
+}
+
 /// Opens a folder of the host's own. When it is not there, it is made for this user alone.
 pub(crate) fn open_folder(path: &Path) -> io::Result<Dir> {
     let open = || Dir::open_ambient_dir(path, ambient_authority());

@@ -35,6 +35,8 @@ const APP: &str = "apflow-host";
 const JWT_SECRET: &str = "APFLOW_JWT_SECRET";
 /// Keys of the HTTP API with their roles.
 const API_KEYS: &str = "APFLOW_API_KEYS";
+/// The collector of spans.
+const COLLECTOR: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 /// A shorter token could be guessed.
 const TOKEN_CHARACTERS_MIN: usize = 32;
 
@@ -137,6 +139,17 @@ impl Places {
         read(&self.settings_dir, &self.text()?, &self.variables()?)
     }
 
+    /// Takes `config.yaml` away, and answers where it is kept. None when there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Unusable`] when an earlier one is kept there: nothing is written over.
+    pub(crate) fn set_aside(&self) -> Result<Option<PathBuf>, ConfigError> {
+        // Settings of an older form would come back.
+        self.text()?;
+        file::set_aside(&self.settings_dir)
+    }
+
     /// Writes `config.yaml` anew, unless that would not be valid.
     ///
     /// # Errors
@@ -234,7 +247,10 @@ impl Config {
         let operator_token = format!("apf_{}", random_text()?);
         if let Some(admin_token) = file.admin_token {
             if admin_token.len() < TOKEN_CHARACTERS_MIN {
-                let reason = format!("`admin_token` is shorter than {TOKEN_CHARACTERS_MIN}");
+                let reason = format!(
+                    "`admin_token` is shorter than {TOKEN_CHARACTERS_MIN} characters: take the line out, \
+                     and `serve` makes one"
+                );
                 return Err(ConfigError::Invalid { path: self.config_file(), reason });
             }
             return Ok(Credentials { admin_token, operator_token, is_new: false, auth });
@@ -255,6 +271,13 @@ impl Config {
         }
         file::write(&self.settings_dir, &text)?;
         Ok(Credentials { admin_token, operator_token, is_new: true, auth })
+    }
+
+    /// The variable that names the collector of spans, where it is not config.yaml.
+    pub(crate) fn collector_variable(&self) -> Option<&'static str> {
+        let named = self.collector.as_ref()?;
+        let used = self.file.telemetry.otlp.as_ref()?;
+        (used.endpoint == named.endpoint).then_some(COLLECTOR)
     }
 
     /// Puts what `policies.yaml` says in force.
@@ -325,7 +348,7 @@ impl Config {
 /// since its headers may hold keys, which no plugin may be granted.
 fn take_collector(environment: &mut BTreeMap<String, String>) -> Option<OtlpSettings> {
     let headers = environment.remove("OTEL_EXPORTER_OTLP_HEADERS").unwrap_or_default();
-    let endpoint = environment.remove("OTEL_EXPORTER_OTLP_ENDPOINT")?;
+    let endpoint = environment.remove(COLLECTOR)?;
     let header = |pair: &str| {
         let (name, value) = pair.split_once('=')?;
         Some((name.trim().to_owned(), value.trim().to_owned()))

@@ -81,7 +81,7 @@ pub(super) fn above(
 
 fn parse(text: &str) -> Result<ConfigFile, String> {
     serde_saphyr::from_str(text)
-        .map_err(|error: serde_saphyr::Error| error.without_snippet().to_string())
+        .map_err(|error: serde_saphyr::Error| place_taken_out(&error.without_snippet().to_string()))
 }
 
 /// The variables of ours that say nothing, each with the one that may be meant.
@@ -96,6 +96,11 @@ pub(crate) fn misnamed(environment: &BTreeMap<String, String>) -> Vec<(String, O
             (name.clone(), meant.map(str::to_owned))
         })
         .collect()
+}
+
+/// The text of an error without the place in a YAML text: a variable has none.
+fn place_taken_out(text: &str) -> String {
+    text.rsplit_once(" at line ").map_or(text, |(text, _)| text).to_owned()
 }
 
 #[cfg(test)]

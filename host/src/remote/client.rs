@@ -12,6 +12,7 @@ use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, RETRY_AFTER}
 use axum::http::{HeaderName, HeaderValue, Request, Response};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::announced::Announced;
@@ -36,6 +37,13 @@ pub(crate) struct Client {
     token: Option<HeaderValue>,
     timeout: Duration,
     retries: u32,
+}
+
+/// What a server says of itself to everybody.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Health {
+    /// Its version.
+    pub(crate) version: String,
 }
 
 /// A request, as often as it is sent.
@@ -109,7 +117,11 @@ impl Client {
     ) -> Result<Self, RemoteError> {
         let bearer = |token: &str| {
             let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| {
-                RemoteError::Settings("the token for the server cannot be a header".to_owned())
+                RemoteError::Settings(
+                    "the token for the server cannot be a header: it is visible ASCII, in \
+                     `APFLOW_API_AUTH_TOKEN` or as `api_token` in config.yaml"
+                        .to_owned(),
+                )
             })?;
             value.set_sensitive(true);
             Ok::<_, RemoteError>(value)
@@ -128,10 +140,12 @@ impl Client {
     /// # Errors
     ///
     /// [`RemoteError`] when it does not answer.
-    pub(crate) async fn probe(&self) -> Result<(), RemoteError> {
+    pub(crate) async fn probe(&self) -> Result<Health, RemoteError> {
         let health = Call::to(Method::Get, "/health", Body::None, &())?;
         let asked = Asked { timeout: Some(PROBE_MAX.min(self.timeout)), ..Asked::of(health) };
-        self.once(&asked, async |answer| self.whole(answer).await).await.map(drop)
+        let bytes = self.once(&asked, async |answer| self.whole(answer).await).await?;
+        serde_json::from_slice(&bytes)
+            .map_err(|_| self.foreign(200, "something else than an apflow-host does".to_owned()))
     }
 
     /// Does a verb of the table.

@@ -83,7 +83,7 @@ pub enum StoreError {
     #[error("the store is closed")]
     Closed,
     /// What should be the address of a database is none.
-    #[error("the address of the database is not valid")]
+    #[error("the address of the database in `DATABASE_URL` is not valid")]
     InvalidAddress(#[from] AddressError),
     /// The database cannot be opened.
     #[error("the database `{address}` cannot be opened")]

@@ -8,6 +8,7 @@ mod remove;
 mod said;
 mod show;
 mod upload;
+mod verify;
 
 pub use grant::GrantPlugin;
 pub use list::{ListPlugins, PluginList};
@@ -17,3 +18,4 @@ pub use remove::RemovePlugin;
 pub use said::SaidConsent;
 pub use show::ShowPlugin;
 pub use upload::{PluginForm, UploadPlugin};
+pub use verify::VerifyPlugin;

@@ -1,4 +1,4 @@
-//! `config set` and `config unset`: one setting in the text of `config.yaml`.
+//! `config set`, `config unset` and `config reset`: settings in the text of `config.yaml`.
 
 use std::io::Read;
 
@@ -42,6 +42,33 @@ pub(super) fn unset(places: &Places, key: &str, output: &Output) -> Result<Exit,
     }
     write(places, &text, edited)?;
     told(places, &setting, "unset", output);
+    Ok(Exit::Ok)
+}
+
+/// Puts one setting back to what is usual, or all of them: then what stood in config.yaml is kept
+/// beside it.
+pub(super) fn reset(places: &Places, key: Option<&str>, output: &Output) -> Result<Exit, CliError> {
+    let Some(key) = key else {
+        let kept = places.set_aside()?;
+        let file = places.config_file();
+        output.result(&json!({ "file": file, "kept_as": kept }), || match &kept {
+            Some(kept) => {
+                format!("all settings are as usual: what there was is kept in {}", kept.display())
+            }
+            None => format!("all settings are as usual: there is no {}", file.display()),
+        });
+        if kept.is_some() {
+            output.note(
+                "tokens and secrets went with it: `apflow-host serve` makes new ones at its next \
+                 start",
+            );
+        }
+        return Ok(Exit::Ok);
+    };
+    let setting = find(key)?;
+    let text = places.text()?;
+    write(places, &text, yaml_edit::unset(&text, &setting.segments()))?;
+    told(places, &setting, "reset", output);
     Ok(Exit::Ok)
 }
 

@@ -48,6 +48,11 @@ pub(crate) enum ConfigVerb {
         /// The setting, for example `http.drain_seconds`, or a section.
         key: String,
     },
+    /// Put one setting back to its default, or all: what was set is kept in config.yaml.bak then.
+    Reset {
+        /// The setting, for example `http.drain_seconds`, or a section. All when it is left out.
+        key: Option<String>,
+    },
     /// Print where the settings and the data are.
     Path,
     /// Check config.yaml, policies.yaml, secrets.yaml and the environment, with every fault.
@@ -81,6 +86,7 @@ pub(crate) fn run(
         }
         ConfigVerb::Set { key, value } => change::set(places, &key, &value, output),
         ConfigVerb::Unset { key } => change::unset(places, &key, output),
+        ConfigVerb::Reset { key } => change::reset(places, key.as_deref(), output),
         ConfigVerb::Path => {
             // Where things are is told although they are not valid; where verbs are done cannot be.
             let target = config().ok().map(|config| target::explain(&config));

@@ -24,6 +24,8 @@ struct Check {
     name: &'static str,
     why: &'static str,
     remedy: &'static str,
+    /// Whether it matters only where tasks run.
+    is_of_hosts: bool,
     look: fn(&Config) -> Vec<String>,
 }
 
@@ -33,6 +35,7 @@ const CHECKS: [Check; 4] = [
         why: "the settings, the data directory and the key of TLS are their owner's alone: they hold \
               tokens, secrets and what guests wrote",
         remedy: "`chmod go-rwx` them",
+        is_of_hosts: false,
         look: open_to_others,
     },
     Check {
@@ -40,12 +43,14 @@ const CHECKS: [Check; 4] = [
         why: "each variable of the environment that begins with `APFLOW_` says something: else a \
               setting is meant that does not apply",
         remedy: "correct its name, as `apflow-host config explain SETTING` has it, or remove it",
+        is_of_hosts: false,
         look: unknown_variables,
     },
     Check {
         name: "open-files-limit",
         why: "the host may open 1024 files or more: each connection and each guest takes some",
         remedy: "raise it, by `ulimit -n 65536` or `LimitNOFILE=65536` of its systemd unit",
+        is_of_hosts: true,
         look: few_open_files,
     },
     Check {
@@ -54,29 +59,27 @@ const CHECKS: [Check; 4] = [
               longer to start",
         remedy: "lift it, by `ulimit -v unlimited` or without `LimitAS` of its systemd unit, or lower \
                  `attempts_max`",
+        is_of_hosts: true,
         look: few_addresses,
     },
 ];
 
-/// The names of the checks.
-pub(super) fn checks() -> impl Iterator<Item = &'static str> {
-    CHECKS.iter().map(|check| check.name)
-}
-
-/// What they find.
-pub(super) fn examine(config: &Config) -> Vec<Finding> {
-    let findings = CHECKS.iter().filter_map(|check| {
+/// Examines this machine: where no tasks run, only what matters there as well. The names of the checks,
+/// and what they find.
+pub(super) fn examine(config: &Config, runs_tasks: bool) -> (Vec<&'static str>, Vec<Finding>) {
+    let checks = || CHECKS.iter().filter(|check| runs_tasks || !check.is_of_hosts);
+    let findings = checks().filter_map(|check| {
         let found = (check.look)(config);
         (!found.is_empty()).then(|| Finding {
-            check: check.name,
+            check: check.name.into(),
             count: found.len() as u64,
             examples: found.into_iter().take(EXAMPLES_MAX).collect(),
-            why: check.why,
-            remedy: check.remedy,
+            why: check.why.into(),
+            remedy: check.remedy.into(),
             is_repairable: false,
         })
     });
-    findings.collect()
+    (checks().map(|check| check.name).collect(), findings.collect())
 }
 
 fn open_to_others(config: &Config) -> Vec<String> {
@@ -124,10 +127,12 @@ fn few_addresses(config: &Config) -> Vec<String> {
 }
 
 /// What there is on the machine, to be told and not judged: by name.
-pub(super) fn figures(config: &Config) -> Vec<(&'static str, String)> {
+pub(super) fn figures(config: &Config, runs_tasks: bool) -> Vec<(&'static str, String)> {
     let mut figures = vec![("settings", config.settings_dir.display().to_string())];
     figures.push(("verbs are done", target::explain(config).1));
-    figures.push(("port 8000", port()));
+    if runs_tasks {
+        figures.push(("port 8000", port()));
+    }
     figures.push(("toolchain", toolchain(config)));
     figures
 }

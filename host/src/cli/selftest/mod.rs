@@ -23,9 +23,10 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::output::Output;
 use super::signals::Signals;
+use super::temporary::Folder;
 use crate::assemble::Host;
 use crate::hostile::Guest;
-use place::{Folder, Place};
+use place::Place;
 use report::Report;
 use verdict::Verdict;
 
@@ -36,7 +37,7 @@ pub(crate) async fn run(selftest: Selftest, output: &Output) -> Result<Exit, Cli
     let guests = choose(selftest.only)?;
     let mut signals = Signals::listen()
         .map_err(|source| CliError::Io { what: "the process's signals".to_owned(), source })?;
-    let folder = Folder::make()?;
+    let folder = Folder::make("apflow-selftest")?;
     let place = Arc::new(Place::make(&folder).await?);
     let config = folder.config()?;
     let working = Host::with(&config, async |host| {

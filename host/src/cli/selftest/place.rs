@@ -3,55 +3,20 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, DirBuilder, DirBuilderExt};
+use cap_std::fs::Dir;
 
 use super::peer::Peer;
 use crate::cli::error::CliError;
-use crate::config::{Config, ConfigError, open_folder};
+use crate::cli::temporary::Folder;
+use crate::config::open_folder;
 
-/// The longest that one guest may compile.
-const COMPILE_MAX: Duration = Duration::from_secs(30);
 /// The folder that guests may read.
 const GRANTED: &str = "granted";
 /// The file in it, and in the folder below it.
 const FILE: &str = "notes.txt";
 const TEXT: &str = "allowed";
-
-/// A folder that is nobody else's. It is removed when it is dropped.
-pub(super) struct Folder(PathBuf);
-
-impl Folder {
-    /// Makes it among the temporary files, under a name that nobody could have taken before.
-    pub(super) fn make() -> Result<Self, CliError> {
-        let temporary = std::env::temp_dir();
-        let unusable = |source| CliError::Io { what: temporary.display().to_string(), source };
-        let random = getrandom::u64().map_err(|error| unusable(io::Error::other(error)))?;
-        let name = format!("apflow-selftest-{random:016x}");
-        let parent = Dir::open_ambient_dir(&temporary, ambient_authority()).map_err(unusable)?;
-        let mut private = DirBuilder::new();
-        private.mode(0o700);
-        parent.create_dir_with(&name, &private).map_err(unusable)?;
-        Ok(Self(temporary.join(name)))
-    }
-
-    /// The settings of a host that works here.
-    pub(super) fn config(&self) -> Result<Config, ConfigError> {
-        Config::new(Some(self.0.join("data")), Some(self.0.join("config")), COMPILE_MAX)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let (Some(parent), Some(name)) = (self.0.parent(), self.0.file_name()) else { return };
-        if let Ok(parent) = Dir::open_ambient_dir(parent, ambient_authority()) {
-            // What is left among the temporary files, the system removes.
-            drop(parent.remove_dir_all(name));
-        }
-    }
-}
 
 /// Where the guests are tried.
 pub(super) struct Place {
@@ -65,7 +30,7 @@ pub(super) struct Place {
 impl Place {
     /// Lays out the files and starts the servers.
     pub(super) async fn make(folder: &Folder) -> Result<Self, CliError> {
-        let Folder(root) = folder;
+        let root = folder.path();
         let unusable = |source| CliError::Io { what: root.display().to_string(), source };
         lay_out(&open_folder(root).map_err(unusable)?).map_err(unusable)?;
         let private = Peer::start(None).await.map_err(unusable)?;

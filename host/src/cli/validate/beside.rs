@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use apflow_model::plugin::Digest;
 use apflow_model::validate::{Beside, Source};
 
 use super::super::error::CliError;
@@ -20,6 +21,11 @@ pub(super) fn look(manifest: &Source) -> Result<Beside, CliError> {
         Err(error) if error.is_not_found() => Ok(Beside::Missing),
         Err(error) => Err(error),
     }
+}
+
+/// The sha256 of a component, by which a host knows it.
+pub(super) fn digest(bytes: &[u8]) -> Digest {
+    apflow_sandbox::digest(bytes)
 }
 
 /// Says what a component is.

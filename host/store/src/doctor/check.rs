@@ -131,7 +131,14 @@ impl Check {
             Remedy::Advice(advice) => (advice, false),
         };
         let Found { count, examples, .. } = found;
-        Finding { check: self.name, count, examples, why: self.why, remedy, is_repairable }
+        Finding {
+            check: self.name.into(),
+            count,
+            examples,
+            why: self.why.into(),
+            remedy: remedy.into(),
+            is_repairable,
+        }
     }
 }
 

@@ -199,7 +199,7 @@ async fn a_parked_task_that_nobody_is_asked_about_is_found_and_asked_about_again
     let task = park(&host).await;
     host.spoil("DELETE FROM approval").await;
     let found = host.store.examine().await.unwrap().findings;
-    let found: Vec<_> = found.iter().map(|found| (found.check, found.count)).collect();
+    let found: Vec<_> = found.iter().map(|found| (&*found.check, found.count)).collect();
     assert_eq!(found, [("parked-without-approval", 1)]);
     assert_eq!(host.store.repair("parked-without-approval", at(5)).await.unwrap(), 1);
     assert_eq!(host.store.examine().await.unwrap().findings, []);

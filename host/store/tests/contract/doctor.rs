@@ -42,7 +42,7 @@ async fn findings(host: &Host) -> Vec<Finding> {
 /// Breaks a busy database, expects exactly this finding, and that a repair leaves none.
 async fn finds(check: &str, count: u64, sql: &'static str) -> Host {
     let host = found(check, count, sql).await;
-    assert!(host.store.repair(check, at(20)).await.unwrap() > 0, "{check}");
+    assert!(host.store.repair(&check, at(20)).await.unwrap() > 0, "{check}");
     assert_eq!(findings(&host).await, [], "{check}");
     assert_eq!(host.store.repair(check, at(20)).await.unwrap(), 0, "{check}");
     host
@@ -60,7 +60,7 @@ async fn found(check: &str, count: u64, sql: &'static str) -> Host {
     assert_eq!(findings(&host).await, []);
     host.database.break_with(sql).await;
     let found = findings(&host).await;
-    let found: Vec<_> = found.iter().map(|found| (found.check, found.count)).collect();
+    let found: Vec<_> = found.iter().map(|found| (&*found.check, found.count)).collect();
     assert_eq!(found, [(check, count)]);
     host
 }

@@ -149,7 +149,7 @@ async fn a_damaged_file_is_found() {
     .await;
     let host = host.restart().await;
     let findings = host.store.examine().await.unwrap().findings;
-    assert_eq!((findings.len(), findings[0].check), (1, "database-damaged"), "{findings:?}");
+    assert_eq!((findings.len(), &*findings[0].check), (1, "database-damaged"), "{findings:?}");
     assert!(findings[0].examples[0].contains("task_scheduled"), "{findings:?}");
     assert_eq!(host.store.repair("database-damaged", at(1)).await.unwrap(), 0);
 }

@@ -1,26 +1,37 @@
 //! `plugin new`: a folder with a plugin that says hello.
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use apflow_model::manifest;
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions};
+use clap::Args;
 use serde_json::json;
 
-use super::arguments::New;
-use super::error::CliError;
-use super::exit::Exit;
-use super::output::Output;
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::output::Output;
+
+#[derive(Debug, Args)]
+pub(crate) struct New {
+    /// The name: lower case letters, digits, `_` and `-`. The folder gets the same name.
+    pub(crate) name: String,
+    /// Where apflow-sdk is, to depend on it by path instead of by its repository.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) sdk: Option<PathBuf>,
+}
 
 /// The files of a new plugin. What stands in double braces is filled in.
-const FILES: [(&str, &str); 4] = [
-    ("Cargo.toml", include_str!("../../templates/plugin/Cargo.toml.in")),
-    ("plugin.yaml", include_str!("../../templates/plugin/plugin.yaml.in")),
-    ("src/lib.rs", include_str!("../../templates/plugin/lib.rs.in")),
+const FILES: [(&str, &str); 5] = [
+    ("Cargo.toml", include_str!("../../../templates/plugin/Cargo.toml.in")),
+    ("plugin.yaml", include_str!("../../../templates/plugin/plugin.yaml.in")),
+    ("src/lib.rs", include_str!("../../../templates/plugin/lib.rs.in")),
+    ("examples.yaml", include_str!("../../../templates/plugin/examples.yaml.in")),
     (".gitignore", "/target\n"),
 ];
 
-pub(crate) fn run(new: &New, output: &Output) -> Result<Exit, CliError> {
+pub(super) fn run(new: &New, output: &Output) -> Result<Exit, CliError> {
     let name = manifest::check_name(&new.name).map_err(CliError::Usage)?;
     let sdk = match &new.sdk {
         None => format!("git = \"{}\"", env!("CARGO_PKG_REPOSITORY")),
@@ -42,9 +53,8 @@ pub(crate) fn run(new: &New, output: &Output) -> Result<Exit, CliError> {
     }
     output.result(&json!({ "folder": name }), || {
         format!(
-            "made {name}/\n  cargo test --manifest-path {name}/Cargo.toml\n  cargo build \
-             --manifest-path {name}/Cargo.toml --release --target wasm32-wasip2\n  apflow-host \
-             load {name}"
+            "made {name}/\n  apflow-host plugin test {name}\n  apflow-host plugin build {name} \
+             --release\n  apflow-host load {name}"
         )
     });
     Ok(Exit::Ok)
