@@ -165,7 +165,8 @@ impl Wallet {
         }
         let own = locked(&self.own);
         let known = own.known.as_ref().filter(|known| known.news == news);
-        let Some((mut lines, model)) = known.and_then(|known| known.find(&wanted)) else {
+        let route = known.and_then(|known| Some((known.lines.clone(), known.routes.get(&wanted)?)));
+        let Some((mut lines, model)) = route.map(|(lines, model)| (lines, model.clone())) else {
             return Here::Unknown;
         };
         for line in &mut lines {
@@ -336,7 +337,8 @@ impl Wallet {
     /// charged as well, and the receipt says what all of it cost.
     pub(crate) fn end(&self, usage: &mut Usage) -> Spending {
         // A call that was cut off is charged for what is known of it.
-        for (number, open) in std::mem::take(&mut locked(&self.own).open) {
+        let open = std::mem::take(&mut locked(&self.own).open);
+        for (number, open) in open {
             match open.told() {
                 Some(used) => {
                     let (charge, _) = self.end_call(number, open, used);
@@ -417,13 +419,6 @@ impl Drop for Wallet {
         for budget in std::mem::take(&mut locked(&self.own).entered) {
             self.purse.leave(budget, &self.bell);
         }
-    }
-}
-
-impl Known {
-    /// What is set aside in for a call of this model, and the one that is called in its place.
-    fn find(&self, wanted: &Option<String>) -> Option<(Vec<Line>, Option<String>)> {
-        Some((self.lines.clone(), self.routes.get(wanted)?.clone()))
     }
 }
 
