@@ -15,8 +15,8 @@ use apflow_model::money::{TokenUse, Tokens};
 use apflow_model::quarantine::QuarantineRule;
 use apflow_model::usage::Usage;
 use apflow_store::{
-    Asked, Claimed, End, HandedOut, NewCharge, NewJob, Places, Reserving, SessionId, Settlement,
-    Spending, Store, StoreError, failpoint,
+    Asked, Claimed, End, HandedOut, Line, NewCharge, NewJob, Places, Reserving, SessionId,
+    Settlement, Spending, Store, StoreError, failpoint,
 };
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
