@@ -70,7 +70,7 @@ pub fn reserve_call(call: ModelCall<'_>) -> Result<Reservation, Error> {
 }
 
 /// Tokens that are set aside for one call. Dropping it without [`commit`](Self::commit) gives them
-/// all back.
+/// back, but for those that were [told](Self::tell) as used.
 #[derive(Debug)]
 #[must_use = "dropping a reservation gives its tokens back"]
 pub struct Reservation(backend::budget::Reservation);
@@ -85,6 +85,15 @@ impl Reservation {
     /// neither names one.
     pub fn model(&self) -> Option<String> {
         self.0.model()
+    }
+
+    /// Says what was used so far, in all. The host charges it a few times a second while the call
+    /// goes on, so that it is not forgotten when the host or the plugin ends in its midst.
+    ///
+    /// It may be a guess: [`commit`](Self::commit) has the last word. What is beyond
+    /// [`amount`](Self::amount) is left to that.
+    pub fn tell(&self, used: Usage) {
+        self.0.tell(used.into());
     }
 
     /// Ends the reservation and charges what was truly used.

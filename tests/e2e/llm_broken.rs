@@ -6,7 +6,10 @@ use std::time::Duration;
 use apflow_model::clock::Timestamp;
 use serde_json::{Value, json};
 
-use crate::providers::{KEYS, answer, ask, ask_often, endless, events, host, said, tokens};
+use crate::host::TestHost;
+use crate::providers::{
+    KEYS, answer, ask, ask_often, endless, events, host, said, tokens, with_providers,
+};
 use crate::server::{Reply, Server};
 use crate::serving::Serving;
 
@@ -121,6 +124,33 @@ fn a_stream_that_never_ends_is_left_in_time_and_charged() {
     let task = ask(&host, &input).exits(1).json();
     assert_eq!(task["fault"]["code"], "retryable", "{task:#}");
     assert!(tokens(&task)[1] > 0, "{task:#}");
+}
+
+#[test]
+fn what_was_known_of_an_answer_is_in_the_ledger_when_the_host_is_killed() {
+    for host in TestHost::on_each_database() {
+        let host = with_providers(host, &endless(Duration::from_millis(20)));
+        let serving = Serving::start_with(&host, &KEYS);
+        let task = json!({ "executor": "llm_executor", "inputs": question(), "max_attempts": 1,
+                           "token_budget": 10_000 });
+        let job = serving.submit("", &task).is(202).json();
+        let id = job["id"].as_str().unwrap();
+        let known = || serving.get("/api/v1/usage").is(200).json()["total"]["tokens"].as_u64();
+        serving.until(|| known() > Some(20));
+        let known = known().unwrap();
+        serving.kill();
+        let serving = Serving::start_with(&host, &KEYS);
+        let ended = serving.ended(id);
+        let task = &ended["tasks"][0];
+        assert_eq!(task["fault"]["code"], "host-lost", "{ended:#}");
+        let [input, output, _] = tokens(task);
+        assert!(input + output >= known, "{known} were told: {ended:#}");
+        let total = serving.get("/api/v1/usage").is(200).json()["total"]["tokens"].as_u64();
+        assert_eq!(total, Some(input + output));
+        serving.stop();
+        let found = host.run(&["doctor", "--json"]).succeeds().json();
+        assert_eq!(found["findings"], json!([]), "{found:#}");
+    }
 }
 
 #[test]

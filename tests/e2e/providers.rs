@@ -17,7 +17,12 @@ pub(crate) const KEYS: [(&str, &str); 3] =
 
 /// A host whose providers are all at this origin.
 pub(crate) fn host(origin: &str) -> TestHost {
-    TestHost::new().with_settings(&format!(
+    with_providers(TestHost::new(), origin)
+}
+
+/// The same host, whose providers are all at this origin.
+pub(crate) fn with_providers(host: TestHost, origin: &str) -> TestHost {
+    host.with_settings(&format!(
         "models:\n  providers:\n    anthropic: {{ base_url: \"{origin}\" }}\n    \
          google: {{ base_url: \"{origin}/v1beta/openai\" }}\n    \
          ollama: {{ base_url: \"{origin}\" }}\n    openai: {{ base_url: \"{origin}/v1\" }}\n"

@@ -4,6 +4,8 @@ use serde_json::{Value, json};
 
 use crate::guests::SPENDS_AGAIN_AND_AGAIN;
 use crate::host::TestHost;
+use crate::providers::{self, KEYS, answer};
+use crate::server::Server;
 use crate::serving::Serving;
 
 const POLICIES: &str = "\
@@ -108,6 +110,99 @@ fn tasks_that_share_a_budget_use_all_of_it_and_no_more() {
             receipts.map(|task| task["usage"]["tokens_output"].as_u64().unwrap()).sum();
         assert_eq!(spent, 7_000, "all but what no call fits into");
         assert_eq!(serving.get("/api/v1/usage").is(200).json()["total"]["tokens"], 7_000);
+        serving.stop();
+        let found = host.run(&["doctor", "--json"]).succeeds().json();
+        assert_eq!(found["findings"], json!([]), "{found:#}");
+    }
+}
+
+/// Two turns of 600 tokens each, by what the provider says.
+fn twice_600() -> (Server, Value) {
+    let server = Server::start(|hit| answer(&hit.path, "Yes.", 10, 590));
+    let inputs = json!({ "turns": ["One?", "Two?"], "max_tokens": 590 });
+    (server, json!({ "executor": "llm_executor", "model": "openai/gpt-5", "inputs": inputs }))
+}
+
+#[test]
+fn a_model_is_not_called_a_second_time_when_the_policy_blocks_that() {
+    let (server, mut task) = twice_600();
+    let host = providers::host(&server.origin()).with_policies(POLICIES);
+    (task["token_budget"], task["cost_policy"]) = (json!(1000), json!("hard"));
+    let tasks = json!([task]).to_string();
+    let ended = host.run_with(&["run", "batch", "--json", "--tasks", &tasks], "", &KEYS).exits(3);
+    let task = ended.json()["tasks"][0].clone();
+    assert_eq!(task["fault"]["code"], "budget-exhausted", "{task:#}");
+    let message = task["fault"]["message"].as_str().unwrap();
+    let reason = "policy `hard` blocks at 100 %: 600 of 1000 are gone";
+    assert!(message.contains(reason), "{message}");
+    assert_eq!((server.hits().len(), providers::tokens(&task)), (1, [10, 590, 1]));
+}
+
+#[test]
+fn a_model_that_is_too_dear_gives_way_to_the_next_and_the_receipt_says_so() {
+    let (server, mut task) = twice_600();
+    let policies = POLICIES.replace("test/small", "ollama/llama3");
+    let host = providers::host(&server.origin()).with_policies(&policies);
+    let prices = PRICES.replace("test:", "openai:").replace("big:", "gpt-5:");
+    std::fs::write(host.config_file().with_file_name("prices.yaml"), prices).unwrap();
+    let serving = Serving::start_with(&host, &KEYS);
+    task["cost_policy"] = json!("cheaper");
+    let (job, _) = serving.spent(&json!({ "tasks": [task], "cost_budget_micro_usd": 1000 }));
+    assert_eq!(job["state"], "completed", "{job:#}");
+    let asked: Vec<String> = server.hits().into_iter().map(|hit| hit.path).collect();
+    assert_eq!(asked, ["/v1/chat/completions", "/api/chat"]);
+    let receipt = job["tasks"][0]["models"].as_array().unwrap().iter();
+    let receipt: Vec<_> = receipt
+        .map(|call| {
+            json!([call["wanted"], call["model"], call["tokens_output"], call["micro_usd"]])
+        })
+        .collect();
+    let went = |model: &str, micro_usd: u64| json!(["openai/gpt-5", model, 590, micro_usd]);
+    assert_eq!(receipt, [went("ollama/llama3", 0), went("openai/gpt-5", 600)], "{job:#}");
+    let decided = serving.decisions(&job);
+    assert_eq!(
+        (&decided[0]["action"], &decided[0]["model"]),
+        (&json!("downgrade"), &json!("ollama/llama3"))
+    );
+}
+
+/// Killed twice, what it had handed out of its blocks counts as lost, and the rest is spent by those
+/// who try again.
+#[test]
+fn sixty_four_tasks_never_use_more_than_their_budget_although_their_host_is_killed() {
+    const CAP: u64 = 300_000;
+    for host in TestHost::on_each_database() {
+        spender(&host);
+        let mut serving = Serving::start(&host);
+        let task = json!({
+            "executor": SPENDS_AGAIN_AND_AGAIN.name(), "inputs": { "calls": 100, "tokens": 70 },
+        });
+        let job = json!({ "tasks": vec![task; 64], "token_budget": CAP });
+        let accepted = serving.submit("", &job).is(202).json();
+        let id = accepted["id"].as_str().unwrap().to_owned();
+        let charged = |serving: &Serving<'_>| {
+            serving.get("/api/v1/usage").is(200).json()["total"]["tokens"].as_u64().unwrap_or(0)
+        };
+        let is_ended = |serving: &Serving<'_>| {
+            !serving.get(&format!("/api/v1/jobs/{id}")).is(200).json()["ended_at"].is_null()
+        };
+        for _ in 0..2 {
+            let before = charged(&serving);
+            serving.until(|| charged(&serving) > before || is_ended(&serving));
+            serving.kill();
+            serving = Serving::start(&host);
+        }
+        let job = serving.ended(&id);
+        let tasks = job["tasks"].as_array().unwrap().iter();
+        let attempts = tasks.flat_map(|task| task["attempts"].as_array().unwrap());
+        let (mut spent, mut lost) = (0, 0);
+        for attempt in attempts {
+            spent += attempt["usage"]["tokens_output"].as_u64().unwrap_or(0);
+            lost += u64::from(attempt["fault"]["code"] == "host-lost");
+        }
+        assert!(lost > 0, "the host was killed in the midst of it");
+        assert_eq!(charged(&serving), spent, "the ledger equals the attempts");
+        assert!(spent <= CAP, "{spent}");
         serving.stop();
         let found = host.run(&["doctor", "--json"]).succeeds().json();
         assert_eq!(found["findings"], json!([]), "{found:#}");

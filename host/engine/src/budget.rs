@@ -16,10 +16,12 @@ use apflow_sandbox::{BudgetError, ModelCall, Reservation, Stop, StopReason};
 use apflow_store::{
     Asked, BudgetId, Claimed, Line, NewCharge, Reserved, Reserving, Spending, Store, StoreError,
 };
+use tokio::sync::{Mutex as Turns, Notify};
 
 use crate::engine::Engine;
 use crate::error::chain;
-use crate::purse::Purse;
+use crate::open_call::{Charged, Of, OpenCall};
+use crate::purse::{Purse, Take};
 
 /// The most charges that wait to be stored before their time.
 const CHARGES_WAITING_MAX: usize = 256;
@@ -39,6 +41,8 @@ pub(crate) struct Wallet {
     /// does.
     is_free_since: Option<u64>,
     stop: Stop,
+    /// Rung when what waits is to be stored.
+    bell: Arc<Notify>,
     own: Mutex<Own>,
 }
 
@@ -46,26 +50,29 @@ pub(crate) struct Wallet {
 struct Own {
     /// The number of the last reservation.
     last: u64,
-    open: HashMap<u64, Open>,
+    open: HashMap<u64, OpenCall>,
     known: Option<Known>,
     /// Budgets whose blocks it draws on.
     entered: Vec<BudgetId>,
     charges: Vec<NewCharge>,
     /// Reservations in the store that ended without a charge.
     released: Vec<u64>,
+    /// Whether others may wait for what is to be stored.
+    is_awaited: bool,
     has_reserved: bool,
     tokens: TokenUse,
     cost: MicroUsd,
     calls_unpriced: u64,
 }
 
-/// A reservation that has not ended.
-struct Open {
-    wanted: Option<String>,
-    model: Option<String>,
-    lines: Vec<Line>,
-    /// Whether it was taken out of blocks.
-    is_of_blocks: bool,
+/// What is known of a call without asking the store.
+enum Here {
+    /// It is set aside.
+    Open(OpenCall),
+    /// A block is short of it. Whoever has the turn asks the store to fill it.
+    Short(Arc<Turns<()>>),
+    /// The store must say.
+    Unknown,
 }
 
 /// What the store said of the budgets.
@@ -78,7 +85,14 @@ struct Known {
 }
 
 impl Wallet {
-    pub(crate) fn new(engine: &Engine, claimed: &Claimed, is_tool: bool, stop: Stop) -> Self {
+    /// `bell` is rung when it should [store](Self::store) what waits.
+    pub(crate) fn new(
+        engine: &Engine,
+        claimed: &Claimed,
+        is_tool: bool,
+        stop: Stop,
+        bell: Arc<Notify>,
+    ) -> Self {
         Self {
             store: engine.store.clone(),
             clock: Arc::clone(&engine.clock) as Arc<dyn Clock>,
@@ -90,6 +104,7 @@ impl Wallet {
             is_tool,
             is_free_since: (!claimed.has_budgets).then(|| engine.purse.news()),
             stop,
+            bell,
             own: Mutex::default(),
         }
     }
@@ -123,8 +138,18 @@ impl Wallet {
             own.last
         };
         let open = match self.reserve_here(wanted.as_deref(), most) {
-            Some(open) => open,
-            None => self.reserve_in_store(number, wanted, most).await?,
+            Here::Open(open) => open,
+            Here::Short(turns) => {
+                // What one of this process has filled is there for all that waited for it.
+                let _turn = turns.lock().await;
+                match self.reserve_here(wanted.as_deref(), most) {
+                    Here::Open(open) => open,
+                    Here::Short(_) | Here::Unknown => {
+                        self.reserve_in_store(number, wanted, most).await?
+                    }
+                }
+            }
+            Here::Unknown => self.reserve_in_store(number, wanted, most).await?,
         };
         let model = open.model.clone();
         locked(&self.own).open.insert(number, open);
@@ -132,21 +157,29 @@ impl Wallet {
     }
 
     /// Sets a call aside in memory: where no budget counts it, or blocks have enough.
-    fn reserve_here(&self, wanted: Option<&str>, most: TokenUse) -> Option<Open> {
+    fn reserve_here(&self, wanted: Option<&str>, most: TokenUse) -> Here {
         let news = self.purse.news();
         let wanted = wanted.map(str::to_owned);
         if self.is_free_since == Some(news) {
-            let model = wanted.clone();
-            return Some(Open { wanted, model, lines: Vec::new(), is_of_blocks: false });
+            return Here::Open(OpenCall::new((wanted.clone(), wanted), Vec::new(), false));
         }
         let own = locked(&self.own);
-        let known = own.known.as_ref().filter(|known| known.news == news)?;
-        let model = known.routes.get(&wanted)?.clone();
-        let mut lines = known.lines.clone();
+        let known = own.known.as_ref().filter(|known| known.news == news);
+        let route = known.and_then(|known| Some((known.lines.clone(), known.routes.get(&wanted)?)));
+        let Some((mut lines, model)) = route.map(|(lines, model)| (lines, model.clone())) else {
+            return Here::Unknown;
+        };
         for line in &mut lines {
-            line.amount = self.amount(line.unit, model.as_deref(), most)?;
+            let Some(amount) = self.amount(line.unit, model.as_deref(), most) else {
+                return Here::Unknown;
+            };
+            line.amount = amount;
         }
-        self.purse.take(&lines).then_some(Open { wanted, model, lines, is_of_blocks: true })
+        match self.purse.take(&lines) {
+            Take::Taken => Here::Open(OpenCall::new((wanted, model), lines, true)),
+            Take::Short(turns) => Here::Short(turns),
+            Take::TooMuch => Here::Unknown,
+        }
     }
 
     async fn reserve_in_store(
@@ -154,7 +187,7 @@ impl Wallet {
         number: u64,
         wanted: Option<String>,
         most: TokenUse,
-    ) -> Result<Open, BudgetError> {
+    ) -> Result<OpenCall, BudgetError> {
         let news = self.purse.news();
         let mut asked = Asked {
             task: self.task,
@@ -182,15 +215,15 @@ impl Wallet {
         for line in &lines {
             if !own.entered.contains(&line.budget) {
                 own.entered.push(line.budget);
-                self.purse.enter(line.budget);
+                self.purse.enter(line.budget, &self.bell);
             }
-            self.purse.add(line.budget, line.block);
+            self.purse.fill(line);
         }
         let fresh = || Known { news, lines: lines.clone(), routes: HashMap::new() };
         let known = own.known.take().filter(|known| known.news == news).unwrap_or_else(fresh);
         let known = own.known.insert(known);
         known.routes.insert(wanted.clone(), model.clone());
-        Ok(Open { wanted, model, lines, is_of_blocks: false })
+        Ok(OpenCall::new((wanted, model), lines, false))
     }
 
     async fn ask(&self, asked: Asked) -> Result<Reserving, BudgetError> {
@@ -204,29 +237,22 @@ impl Wallet {
         })
     }
 
+    /// Takes what a call used so far. It is charged with what is stored next.
+    pub(crate) fn tell(&self, reservation: &Reservation, used: TokenUse) {
+        if let Some(open) = locked(&self.own).open.get_mut(&reservation.number) {
+            open.tell(used);
+        }
+    }
+
     /// Ends a reservation, and charges what was used in its place.
     pub(crate) async fn commit(&self, reservation: Reservation, used: TokenUse) {
         let Some(open) = locked(&self.own).open.remove(&reservation.number) else { return };
-        let Open { wanted, model, lines, is_of_blocks } = open;
-        let cost = model.as_deref().and_then(|model| (self.pricing)(model, used));
-        let of_line = |line: &Line| match line.unit {
-            BudgetUnit::Tokens => used.total().0,
-            BudgetUnit::MicroUsd => cost.map_or(line.amount, |cost| cost.0),
-        };
-        let exceeds = lines.iter().any(|line| of_line(line) > line.amount);
-        let mut from_blocks = Vec::new();
-        if is_of_blocks {
-            for line in &lines {
-                let used = of_line(line).min(line.amount);
-                from_blocks.push((line.budget, used));
-                self.purse.add(line.budget, line.amount - used);
-            }
-        }
-        let (number, at) = (reservation.number, self.clock.now());
-        let (is_tool, tokens) = (self.is_tool, used);
-        let charge = NewCharge { number, at, is_tool, wanted, model, tokens, cost, from_blocks };
-        self.count(&charge);
-        if lines.is_empty() || is_of_blocks && !exceeds {
+        let (is_kept, is_governed) = (
+            open.lines.is_empty() || open.is_of_blocks,
+            open.lines.iter().any(|line| line.is_governed),
+        );
+        let (charge, exceeds) = self.end_call(reservation.number, open, used);
+        if is_kept && !exceeds {
             locked(&self.own).charges.push(charge);
             return;
         }
@@ -239,33 +265,56 @@ impl Wallet {
                 locked(&self.own).charges.push(charge);
             }
         }
-        if lines.iter().any(|line| line.is_governed) {
+        if is_governed {
             self.purse.has_news();
         }
     }
 
-    /// Ends a reservation of which nothing was used.
-    pub(crate) fn release(&self, reservation: &Reservation) {
-        let mut own = locked(&self.own);
-        let Some(open) = own.open.remove(&reservation.number) else { return };
-        if open.is_of_blocks {
-            self.give_back(&open);
-        } else if !open.lines.is_empty() {
-            own.released.push(reservation.number);
+    /// What is charged for a call that ends, and whether that is more than was set aside.
+    fn end_call(&self, number: u64, open: OpenCall, used: TokenUse) -> (NewCharge, bool) {
+        let Charged { charge, exceeds, unused } = open.end(&self.of(number), used);
+        for (budget, amount) in unused {
+            self.purse.add(budget, amount);
         }
+        self.count(&charge);
+        (charge, exceeds)
+    }
+
+    fn of(&self, number: u64) -> Of<'_> {
+        Of { number, at: self.clock.now(), is_tool: self.is_tool, pricing: &self.pricing }
+    }
+
+    /// Ends a reservation. What was told of it is charged.
+    pub(crate) fn release(&self, reservation: &Reservation) {
+        let number = reservation.number;
+        let Some(open) = locked(&self.own).open.remove(&number) else { return };
+        let is_in_store = !open.is_of_blocks && !open.lines.is_empty();
+        if let Some(used) = open.told() {
+            let (charge, _) = self.end_call(number, open, used);
+            locked(&self.own).charges.push(charge);
+        } else if is_in_store {
+            locked(&self.own).released.push(number);
+        } else {
+            self.give_back(&open);
+        }
+        locked(&self.own).is_awaited |= is_in_store;
     }
 
     /// Whether something waits to be stored that others may wait for, or much of it.
     pub(crate) fn is_full(&self) -> bool {
         let own = locked(&self.own);
-        !own.released.is_empty() || own.charges.len() >= CHARGES_WAITING_MAX
+        own.is_awaited || own.charges.len() >= CHARGES_WAITING_MAX
     }
 
-    /// Stores what waits.
+    /// Stores what waits, and what calls used so far that go on.
     pub(crate) async fn store(&self) {
         let (charges, released) = {
             let mut own = locked(&self.own);
-            (std::mem::take(&mut own.charges), std::mem::take(&mut own.released))
+            own.is_awaited = false;
+            let mut charges = std::mem::take(&mut own.charges);
+            let going_on = own.open.iter_mut();
+            charges.extend(going_on.filter_map(|(n, open)| open.charge_so_far(&self.of(*n))));
+            (charges, std::mem::take(&mut own.released))
         };
         if !released.is_empty() {
             let now = self.clock.now();
@@ -287,6 +336,17 @@ impl Wallet {
     /// Ends the attempt's use of its budgets. What its receipt says beside what was committed is
     /// charged as well, and the receipt says what all of it cost.
     pub(crate) fn end(&self, usage: &mut Usage) -> Spending {
+        // A call that was cut off is charged for what is known of it.
+        let open = std::mem::take(&mut locked(&self.own).open);
+        for (number, open) in open {
+            match open.told() {
+                Some(used) => {
+                    let (charge, _) = self.end_call(number, open, used);
+                    locked(&self.own).charges.push(charge);
+                }
+                None => self.give_back(&open),
+            }
+        }
         let told = usage.tokens().beyond(locked(&self.own).tokens);
         if told != TokenUse::default() {
             let model = self.model.clone();
@@ -300,19 +360,16 @@ impl Wallet {
                 tokens: told,
                 cost,
                 from_blocks: Vec::new(),
+                left: None,
             };
             self.count(&charge);
             locked(&self.own).charges.push(charge);
         }
         let mut own = locked(&self.own);
-        for open in std::mem::take(&mut own.open).into_values() {
-            if open.is_of_blocks {
-                self.give_back(&open);
-            }
-        }
         let entered = std::mem::take(&mut own.entered);
-        let given_back =
-            entered.into_iter().filter_map(|budget| Some((budget, self.purse.leave(budget)?)));
+        let given_back = entered
+            .into_iter()
+            .filter_map(|budget| Some((budget, self.purse.leave(budget, &self.bell)?)));
         let given_back = given_back.collect();
         usage.tokens_input = own.tokens.input.0;
         usage.tokens_output = own.tokens.output.0;
@@ -323,9 +380,9 @@ impl Wallet {
         Spending { charges, given_back, has_reserved: own.has_reserved }
     }
 
-    fn give_back(&self, open: &Open) {
-        for line in &open.lines {
-            self.purse.add(line.budget, line.amount);
+    fn give_back(&self, open: &OpenCall) {
+        for (budget, amount) in open.unused() {
+            self.purse.add(budget, amount);
         }
     }
 
@@ -360,7 +417,7 @@ impl Wallet {
 impl Drop for Wallet {
     fn drop(&mut self) {
         for budget in std::mem::take(&mut locked(&self.own).entered) {
-            self.purse.leave(budget);
+            self.purse.leave(budget, &self.bell);
         }
     }
 }

@@ -41,6 +41,7 @@ mod lock;
 mod looks;
 mod metrics;
 mod notifications;
+mod open_call;
 mod plugins;
 mod port;
 mod purse;

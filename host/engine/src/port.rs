@@ -34,8 +34,8 @@ pub(crate) struct Port {
     /// Ends the attempt as soon as it is known to have lost its task.
     stop: Stop,
     unstored: Mutex<Unstored>,
-    /// Rung when as much is unstored as may be.
-    is_full: Notify,
+    /// Rung when as much is unstored as may be, or others wait for it.
+    is_full: Arc<Notify>,
     /// Rung when it was taken out.
     has_room: Notify,
     streams: Mutex<Streams>,
@@ -44,7 +44,8 @@ pub(crate) struct Port {
 
 impl Port {
     pub(crate) fn new(engine: &Engine, claimed: &Claimed, is_tool: bool, stop: Stop) -> Self {
-        let wallet = Wallet::new(engine, claimed, is_tool, stop.clone());
+        let is_full = Arc::new(Notify::new());
+        let wallet = Wallet::new(engine, claimed, is_tool, stop.clone(), Arc::clone(&is_full));
         Self {
             store: engine.store.clone(),
             clock: Arc::clone(&engine.clock) as Arc<dyn Clock>,
@@ -54,7 +55,7 @@ impl Port {
             attempt: claimed.attempt,
             stop,
             unstored: Mutex::default(),
-            is_full: Notify::new(),
+            is_full,
             has_room: Notify::new(),
             streams: Mutex::default(),
             wallet,
@@ -206,6 +207,10 @@ impl TaskPort for Port {
 
     fn reserve(&self, call: ModelCall) -> PortFuture<'_, Result<Reservation, BudgetError>> {
         Box::pin(self.wallet.reserve(call))
+    }
+
+    fn tell(&self, reservation: &Reservation, used: TokenUse) {
+        self.wallet.tell(reservation, used);
     }
 
     fn commit(&self, reservation: Reservation, used: TokenUse) -> PortFuture<'_, ()> {

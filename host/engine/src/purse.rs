@@ -4,9 +4,10 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use apflow_store::{BudgetId, Line};
+use tokio::sync::{Mutex as Turns, Notify};
 
 /// What this process holds in blocks of budgets, for all its attempts.
 #[derive(Default)]
@@ -19,8 +20,26 @@ pub(crate) struct Purse {
 #[derive(Default)]
 struct Block {
     left: u64,
-    /// How many attempts draw on it.
-    users: usize,
+    /// How much the store lets it hold at most.
+    max: u64,
+    /// Who draws on it: the bell of each, at which it stores its charges.
+    users: Vec<Arc<Notify>>,
+    /// Whether the bells were rung since it was filled.
+    is_rung: bool,
+    /// Whether it was drawn on since somebody looked.
+    is_drawn: bool,
+    /// Held by the one that has it filled.
+    turns: Arc<Turns<()>>,
+}
+
+/// What became of the wish to take something out.
+pub(crate) enum Take {
+    /// It is taken.
+    Taken,
+    /// A block has not enough at present. Whoever has the turn may have it filled.
+    Short(Arc<Turns<()>>),
+    /// It is more than a block ever holds.
+    TooMuch,
 }
 
 impl Purse {
@@ -35,22 +54,47 @@ impl Purse {
     }
 
     /// Takes all of these amounts, or none.
-    pub(crate) fn take(&self, lines: &[Line]) -> bool {
+    ///
+    /// What was handed out of a block counts as held until it is stored what became of it. So when
+    /// half of one is gone, all who draw on it are told to store their charges: it can be filled then.
+    pub(crate) fn take(&self, lines: &[Line]) -> Take {
         let mut blocks = locked(&self.blocks);
-        let is_enough =
-            |line: &Line| blocks.get(&line.budget).is_some_and(|block| block.left >= line.amount);
-        if !lines.iter().all(is_enough) {
-            return false;
+        let mut short = None;
+        for line in lines {
+            let Some(block) = blocks.get_mut(&line.budget) else { return Take::TooMuch };
+            if line.amount > block.left {
+                if line.amount > block.max {
+                    return Take::TooMuch;
+                }
+                block.ring();
+                short = short.or_else(|| Some(Arc::clone(&block.turns)));
+            }
+        }
+        if let Some(turns) = short {
+            return Take::Short(turns);
         }
         for line in lines {
             if let Some(block) = blocks.get_mut(&line.budget) {
                 block.left -= line.amount;
+                block.is_drawn = true;
+                if block.left < block.max / 2 {
+                    block.ring();
+                }
             }
         }
-        true
+        Take::Taken
     }
 
-    /// Puts an amount in, from the store or from a call that did not use it.
+    /// Puts in what the store added.
+    pub(crate) fn fill(&self, line: &Line) {
+        let mut blocks = locked(&self.blocks);
+        let block = blocks.entry(line.budget).or_default();
+        block.left += line.block;
+        block.max = line.block_max;
+        (block.is_rung, block.is_drawn) = (false, true);
+    }
+
+    /// Puts an amount in again that was not used.
     pub(crate) fn add(&self, budget: BudgetId, amount: u64) {
         locked(&self.blocks).entry(budget).or_default().left += amount;
     }
@@ -67,20 +111,38 @@ impl Purse {
         held.map(|(budget, block)| (*budget, std::mem::take(&mut block.left))).collect()
     }
 
-    /// Begins the use of a block by one more attempt.
-    pub(crate) fn enter(&self, budget: BudgetId) {
-        locked(&self.blocks).entry(budget).or_default().users += 1;
+    /// Takes out what nobody has drawn on since this was last asked, so that it can be given back.
+    pub(crate) fn take_idle(&self) -> Vec<(BudgetId, u64)> {
+        let mut blocks = locked(&self.blocks);
+        let idle = blocks.iter_mut().filter_map(|(budget, block)| {
+            let is_idle = !std::mem::take(&mut block.is_drawn) && block.left > 0;
+            is_idle.then(|| (*budget, std::mem::take(&mut block.left)))
+        });
+        idle.collect()
+    }
+
+    /// Begins the use of a block by one more attempt, which stores its charges when `bell` rings.
+    pub(crate) fn enter(&self, budget: BudgetId, bell: &Arc<Notify>) {
+        locked(&self.blocks).entry(budget).or_default().users.push(Arc::clone(bell));
     }
 
     /// Ends the use of a block. Answers what is left in it when nobody else draws on it.
-    pub(crate) fn leave(&self, budget: BudgetId) -> Option<u64> {
+    pub(crate) fn leave(&self, budget: BudgetId, bell: &Arc<Notify>) -> Option<u64> {
         let mut blocks = locked(&self.blocks);
         let block = blocks.get_mut(&budget)?;
-        block.users = block.users.saturating_sub(1);
-        if block.users > 0 {
+        block.users.retain(|user| !Arc::ptr_eq(user, bell));
+        if !block.users.is_empty() {
             return None;
         }
         blocks.remove(&budget).map(|block| block.left).filter(|left| *left > 0)
+    }
+}
+
+impl Block {
+    fn ring(&mut self) {
+        if !std::mem::replace(&mut self.is_rung, true) {
+            self.users.iter().for_each(|user| user.notify_one());
+        }
     }
 }
 

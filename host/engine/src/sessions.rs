@@ -15,6 +15,8 @@ use crate::error::{EngineError, chain};
 
 /// The lease is renewed this often while it lasts.
 const HEARTBEATS_PER_LEASE: u32 = 3;
+/// How often to look for blocks of budgets that nobody draws on.
+const LOOK_FOR_IDLE_EVERY: Duration = Duration::from_secs(5);
 /// How soon a heartbeat is tried again that the database could not take.
 const BEAT_AGAIN: Duration = Duration::from_millis(500);
 /// How often to look for sessions that were lost, when none is about to be.
@@ -57,6 +59,7 @@ pub(crate) fn keep(engine: &Arc<Engine>, session: SessionId) -> JoinSet<()> {
     if engine.store.is_shared() {
         work.spawn(rescue_others(Arc::clone(engine), session));
         work.spawn(heed_others(Arc::clone(engine), session));
+        work.spawn(give_idle_back(Arc::clone(engine), session));
     }
     work
 }
@@ -128,6 +131,27 @@ async fn heed_others(engine: Arc<Engine>, session: SessionId) {
             engine.bell.notify_one();
         }
         stop_lost(&engine, session).await;
+    }
+}
+
+/// Gives the blocks of budgets back that nobody draws on here: others may.
+async fn give_idle_back(engine: Arc<Engine>, session: SessionId) {
+    loop {
+        tokio::time::sleep(LOOK_FOR_IDLE_EVERY).await;
+        let idle = engine.purse.take_idle();
+        if idle.is_empty() {
+            continue;
+        }
+        match engine.store.give_blocks_back(session, idle.clone(), engine.now()).await {
+            Ok(true) => engine.bell.notify_one(),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::error!(error = chain(&error), "a block of a budget is kept");
+                for (budget, amount) in idle {
+                    engine.purse.add(budget, amount);
+                }
+            }
+        }
     }
 }
 

@@ -146,6 +146,8 @@ impl TaskPort for Lines {
         Box::pin(std::future::ready(Ok(Reservation { number: 1, tokens, model: call.model })))
     }
 
+    fn tell(&self, _: &Reservation, _: TokenUse) {}
+
     fn commit(&self, _: Reservation, _: TokenUse) -> PortFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }

@@ -30,10 +30,13 @@ pub trait TaskPort: Send + Sync {
     /// Sets aside what a call of a model can use at most.
     fn reserve(&self, call: ModelCall) -> PortFuture<'_, Result<Reservation, BudgetError>>;
 
+    /// Takes what a call used so far, in all.
+    fn tell(&self, reservation: &Reservation, used: TokenUse);
+
     /// Ends a reservation, and charges what was used in its place.
     fn commit(&self, reservation: Reservation, used: TokenUse) -> PortFuture<'_, ()>;
 
-    /// Ends a reservation of which nothing was used.
+    /// Ends a reservation of which nothing was used but what was told.
     fn release(&self, reservation: Reservation);
 
     /// Waits until there is room for more of what the guest says. None when there is.
@@ -136,6 +139,8 @@ impl TaskPort for NoTask {
     fn reserve(&self, _: ModelCall) -> PortFuture<'_, Result<Reservation, BudgetError>> {
         Box::pin(std::future::ready(Err(BudgetError::Exhausted(0))))
     }
+
+    fn tell(&self, _: &Reservation, _: TokenUse) {}
 
     fn commit(&self, _: Reservation, _: TokenUse) -> PortFuture<'_, ()> {
         Box::pin(std::future::ready(()))

@@ -41,6 +41,11 @@ pub struct NewBudget {
     pub policy: Option<String>,
 }
 
+const LIST: &str = "SELECT * FROM budget WHERE scope = 'principal' \
+                    AND owner = coalesce($1, owner) ORDER BY owner, unit, period";
+
+const OF_JOB: &str = "SELECT * FROM budget WHERE job_id = $1 ORDER BY scope, id";
+
 impl Store {
     /// Sets a budget of a principal, or changes the cap and the policy of the one that there is.
     ///
@@ -81,9 +86,7 @@ impl Store {
     ///
     /// [`StoreError::Database`] and [`StoreError::Corrupt`].
     pub async fn list_budgets(&self, principal: Option<&str>) -> Result<Vec<Budget>, StoreError> {
-        const SQL: &str = "SELECT * FROM budget WHERE scope = 'principal' \
-                           AND owner = coalesce($1, owner) ORDER BY owner, unit, period";
-        let rows = self.readers().fetch_all(query(SQL).bind(principal.map(str::to_owned))).await?;
+        let rows = self.readers().fetch_all(query(LIST).bind(principal.map(str::to_owned))).await?;
         rows.iter().map(read).collect()
     }
 
@@ -93,8 +96,7 @@ impl Store {
     ///
     /// [`StoreError::Database`] and [`StoreError::Corrupt`].
     pub async fn budgets_of_job(&self, job: JobId) -> Result<Vec<Budget>, StoreError> {
-        const SQL: &str = "SELECT * FROM budget WHERE job_id = $1 ORDER BY scope, id";
-        let rows = self.readers().fetch_all(query(SQL).bind(job.0)).await?;
+        let rows = self.readers().fetch_all(query(OF_JOB).bind(job.0)).await?;
         rows.iter().map(read).collect()
     }
 }
@@ -161,12 +163,13 @@ pub(crate) fn items(
     row::items(of_job.chain(of_tasks))
 }
 
+const OVER: &str = "SELECT id, period FROM budget WHERE ends_at <= $1";
+
 /// Lets the budgets begin anew whose periods are over.
 pub(crate) async fn begin_anew(
     connection: &mut Connection<'_>,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    const OVER: &str = "SELECT id, period FROM budget WHERE ends_at <= $1";
     const BEGIN: &str = "UPDATE budget SET started_at = $2, ends_at = $3, spent = 0, lost = 0, \
                          overrun = CASE WHEN reserved > cap THEN reserved - cap ELSE 0 END, \
                          told_ppm = 0 WHERE id = $1";
@@ -203,6 +206,18 @@ const WAKE_OF_TASKS: Sql = sql!(
     RETURNING job_id, id"
 );
 
+/// The tasks that wait for budgets `$1` which have something left.
+const WAKE_OF_BUDGETS: Sql = sql!(
+    "\
+    UPDATE task SET state = 2 WHERE state = 4 AND id IN ( \
+      SELECT budget_wait.task_id FROM ",
+    ROWS,
+    " AS touched JOIN budget ON budget.id = CAST(touched.value AS BIGINT) \
+      JOIN budget_wait ON budget_wait.budget_id = budget.id \
+      WHERE budget.cap > budget.reserved + budget.spent + budget.lost LIMIT $2) \
+    RETURNING job_id, id"
+);
+
 /// The tasks that wait for budgets of a principal which have something left.
 const WAKE_OF_PRINCIPAL: &str = "\
     UPDATE task SET state = 2 WHERE state = 4 AND id IN ( \
@@ -236,14 +251,26 @@ pub(crate) async fn wake_after(
     tell_woken(connection, woken, now).await
 }
 
+/// Wakes those who wait for these budgets, if they have something left.
+pub(crate) async fn wake_for(
+    connection: &mut Connection<'_>,
+    budgets: &[i64],
+    now: Timestamp,
+) -> Result<Vec<TaskId>, StoreError> {
+    let wake = query(WAKE_OF_BUDGETS).bind(row::text(budgets)?).bind(WOKEN_MAX);
+    let woken = wake.read_all(connection).await?;
+    tell_woken(connection, woken, now).await
+}
+
+const NEXT: &str = "SELECT min(ends_at) FROM budget WHERE ends_at IS NOT NULL AND EXISTS ( \
+                      SELECT 1 FROM budget_wait WHERE budget_id = budget.id)";
+
 /// What a claim does first for those who wait for a new period. Answers when the next begins that
 /// somebody waits for.
 pub(crate) async fn wake_due(
     connection: &mut Connection<'_>,
     now: Timestamp,
 ) -> Result<(Vec<TaskId>, Option<Timestamp>), StoreError> {
-    const NEXT: &str = "SELECT min(ends_at) FROM budget WHERE ends_at IS NOT NULL AND EXISTS ( \
-                          SELECT 1 FROM budget_wait WHERE budget_id = budget.id)";
     let next = async |connection: &mut Connection<'_>| -> Result<_, StoreError> {
         let (next,): (Option<i64>,) = query(NEXT).read_one(connection).await?;
         Ok(next.map(Timestamp::from_unix_ms))
@@ -369,6 +396,16 @@ struct Remove {
     now: Timestamp,
 }
 
+const WAKE_OF_REMOVED: &str = "\
+    UPDATE task SET state = 2 WHERE state = 4 AND id IN ( \
+      SELECT budget_wait.task_id FROM budget \
+      JOIN budget_wait ON budget_wait.budget_id = budget.id \
+      WHERE budget.scope = 'principal' AND budget.owner = $1 AND budget.unit = $2 \
+        AND budget.period = $3) RETURNING job_id, id";
+
+const REMOVE: &str = "\
+    DELETE FROM budget WHERE scope = 'principal' AND owner = $1 AND unit = $2 AND period = $3";
+
 impl Write for Remove {
     type Output = bool;
 
@@ -379,20 +416,27 @@ impl Write for Remove {
     }
 
     async fn apply(&self, connection: &mut Connection<'_>) -> Result<bool, StoreError> {
-        const WAKE: &str = "\
-            UPDATE task SET state = 2 WHERE state = 4 AND id IN ( \
-              SELECT budget_wait.task_id FROM budget \
-              JOIN budget_wait ON budget_wait.budget_id = budget.id \
-              WHERE budget.scope = 'principal' AND budget.owner = $1 AND budget.unit = $2 \
-                AND budget.period = $3) RETURNING job_id, id";
-        const REMOVE: &str = "DELETE FROM budget WHERE scope = 'principal' AND owner = $1 \
-                              AND unit = $2 AND period = $3";
         let of = |sql: &'static str| {
             let named = query(sql).bind(self.principal.as_str());
             named.bind(self.unit.name()).bind(self.period.name())
         };
-        let woken = of(WAKE).read_all(connection).await?;
+        let woken = of(WAKE_OF_REMOVED).read_all(connection).await?;
         tell_woken(connection, woken, self.now).await?;
         Ok(of(REMOVE).execute(connection).await? > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::claim::tests::reads_whole;
+
+    #[tokio::test]
+    async fn budgets_and_those_who_wait_for_them_are_found_by_indexes() {
+        let sets = [INSERT, WAKE_OF_TASKS, WAKE_OF_BUDGETS, FORGET_WAIT, WAIT, PARK];
+        let singles = [LIST, OF_JOB, OVER, WAKE_OF_PRINCIPAL, NEXT, PUT, CHARGED, REMOVE];
+        for sql in sets.into_iter().chain(singles.map(Sql::from)).chain([WAKE_OF_REMOVED.into()]) {
+            assert_eq!(reads_whole(sql).await, None, "{}", sql.sqlite);
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! The ledger: what calls of models used, a row a call, and what goes back with it.
 //!
+//! The row of a call that goes on says what it used so far. One of a call that has ended stays.
+//!
 //! What a charge does to budgets, triggers do. What it was set aside in goes first, so that no budget
 //! seems to be over in between.
 
@@ -32,8 +34,8 @@ pub struct Charged {
 }
 
 impl Store {
-    /// Charges calls of a running attempt, and ends their reservations. A reservation is charged
-    /// once, however often this is called.
+    /// Charges calls of a running attempt, and ends the reservations of those that have ended. A
+    /// call is charged once, however often this is called.
     ///
     /// # Errors
     ///
@@ -87,7 +89,7 @@ struct Charge {
 impl WriteGroup for Charge {
     type Output = Charged;
 
-    const TURN: Turn = Turn::Budget;
+    const TURN: Turn = Turn::Charge;
 
     fn makes_work(charged: &Charged) -> bool {
         charged.has_woken
@@ -140,7 +142,7 @@ impl WriteGroup for Release {
     /// Whether tasks became ready that waited for it.
     type Output = bool;
 
-    const TURN: Turn = Turn::Budget;
+    const TURN: Turn = Turn::Charge;
 
     fn makes_work(has_woken: &bool) -> bool {
         *has_woken
@@ -166,6 +168,10 @@ struct Purge {
     until: Timestamp,
 }
 
+const PURGE: &str = "\
+    DELETE FROM charge WHERE (task_id, attempt, number) IN ( \
+      SELECT task_id, attempt, number FROM charge WHERE at < $1 ORDER BY at LIMIT $2)";
+
 impl Write for Purge {
     type Output = u64;
 
@@ -176,10 +182,7 @@ impl Write for Purge {
     }
 
     async fn apply(&self, connection: &mut Connection<'_>) -> Result<u64, StoreError> {
-        const SQL: &str = "DELETE FROM charge WHERE (task_id, attempt, number) IN ( \
-                             SELECT task_id, attempt, number FROM charge WHERE at < $1 \
-                             ORDER BY at LIMIT $2)";
-        let purge = query(SQL).bind(self.until.unix_ms()).bind(CHARGES_PER_PURGE_MAX);
+        let purge = query(PURGE).bind(self.until.unix_ms()).bind(CHARGES_PER_PURGE_MAX);
         Ok(purge.execute(connection).await?)
     }
 }
@@ -198,6 +201,19 @@ const END_RESERVATIONS_OF_ATTEMPTS: Sql = sql!(
       SELECT CAST(value->>0 AS BIGINT), CAST(value->>1 AS BIGINT) FROM ",
     ROWS,
     ")"
+);
+
+/// What stays set aside for calls that go on. It grows smaller alone.
+const KEEP_RESERVATIONS: Sql = sql!(
+    "\
+    UPDATE reservation SET amount = CAST(kept.value->>4 AS BIGINT) FROM ",
+    ROWS,
+    " AS kept \
+    WHERE reservation.task_id = CAST(kept.value->>0 AS BIGINT) \
+      AND reservation.attempt = CAST(kept.value->>1 AS BIGINT) \
+      AND reservation.number = CAST(kept.value->>2 AS BIGINT) \
+      AND reservation.budget_id = CAST(kept.value->>3 AS BIGINT) \
+      AND reservation.amount > CAST(kept.value->>4 AS BIGINT)"
 );
 
 /// A block never holds less than nothing, whatever a host says that it took.
@@ -220,16 +236,21 @@ const TAKE_OUT_OF_BLOCKS: Sql = sql!(
 const INSERT: Sql = sql!(
     "\
     INSERT INTO charge (task_id, attempt, number, job_id, at, principal, executor, is_tool, wanted, \
-                        model, input, output, cached, micro_usd) \
+                        model, input, output, cached, micro_usd, goes_on) \
     SELECT task.id, CAST(new.value->>1 AS BIGINT), CAST(new.value->>2 AS BIGINT), task.job_id, \
            CAST(new.value->>3 AS BIGINT), job.principal, task.executor, \
            CAST(new.value->>4 AS BOOLEAN), new.value->>5, new.value->>6, \
            CAST(new.value->>7 AS BIGINT), CAST(new.value->>8 AS BIGINT), \
-           CAST(new.value->>9 AS BIGINT), CAST(new.value->>10 AS BIGINT) FROM ",
+           CAST(new.value->>9 AS BIGINT), CAST(new.value->>10 AS BIGINT), \
+           CAST(new.value->>11 AS BOOLEAN) FROM ",
     ROWS,
     " AS new JOIN task ON task.id = CAST(new.value->>0 AS BIGINT) \
     JOIN job ON job.id = task.job_id WHERE TRUE \
-    ON CONFLICT (task_id, attempt, number) DO NOTHING"
+    ON CONFLICT (task_id, attempt, number) DO UPDATE SET \
+      input = excluded.input, output = excluded.output, cached = excluded.cached, \
+      micro_usd = excluded.micro_usd, goes_on = excluded.goes_on \
+    WHERE charge.goes_on AND (NOT excluded.goes_on \
+                              OR excluded.input + excluded.output > charge.input + charge.output)"
 );
 
 /// What is written together.
@@ -241,7 +262,10 @@ struct Book {
     ended_attempts: Vec<(i64, u32)>,
     /// What goes out of the blocks of the sessions of attempts.
     from_blocks: Vec<(i64, u32, i64, u64)>,
-    charges: Vec<String>,
+    /// What is left of the reservations of calls that go on, by task, attempt, number and budget.
+    kept: BTreeMap<(i64, u32, u64, i64), u64>,
+    /// The last that is known of each call, and whether it goes on.
+    charges: BTreeMap<(i64, u32, u64), (bool, String)>,
     last: Option<Timestamp>,
 }
 
@@ -253,13 +277,26 @@ impl Book {
     ) -> Result<(), StoreError> {
         for charge in charges {
             let NewCharge { number, at, is_tool, wanted, model, tokens, cost, .. } = charge;
-            self.ended.push((task.0, attempt, *number));
+            let call = (task.0, attempt, *number);
+            match &charge.left {
+                None => self.ended.push(call),
+                Some(left) => {
+                    for (budget, left) in left {
+                        let at = (task.0, attempt, *number, budget.0);
+                        self.kept
+                            .entry(at)
+                            .and_modify(|kept| *kept = *left.min(kept))
+                            .or_insert(*left);
+                    }
+                }
+            }
             self.take_out((task, attempt), &charge.from_blocks);
             self.last = self.last.max(Some(*at));
             let tokens = tokens.of_one_call();
             let cost = cost.map(|cost| row::count(cost.0));
             let (input, output, cached) = (tokens.input.0, tokens.output.0, tokens.cached.0);
-            self.charges.push(row::text(&(
+            let goes_on = charge.left.is_some();
+            let row = row::text(&(
                 task.0,
                 attempt,
                 number,
@@ -271,7 +308,12 @@ impl Book {
                 output,
                 cached,
                 cost,
-            ))?);
+                goes_on,
+            ))?;
+            // What is told of a call that has ended comes too late.
+            if !goes_on || self.charges.get(&call).is_none_or(|(goes_on, _)| *goes_on) {
+                self.charges.insert(call, (goes_on, row));
+            }
         }
         Ok(())
     }
@@ -292,12 +334,21 @@ impl Book {
             let rows = row::text(&self.ended_attempts)?;
             query(END_RESERVATIONS_OF_ATTEMPTS).bind(rows).later(connection).await?;
         }
+        if !self.kept.is_empty() {
+            let kept = self.kept.iter();
+            let kept = kept.map(|((task, attempt, number, budget), left)| {
+                (task, attempt, number, budget, left)
+            });
+            let rows = row::text(&kept.collect::<Vec<_>>())?;
+            query(KEEP_RESERVATIONS).bind(rows).later(connection).await?;
+        }
         if !self.from_blocks.is_empty() {
             let rows = row::text(&self.from_blocks)?;
             query(TAKE_OUT_OF_BLOCKS).bind(rows).later(connection).await?;
         }
         if !self.charges.is_empty() {
-            let rows = format!("[{}]", self.charges.join(","));
+            let rows: Vec<_> = self.charges.into_values().map(|(_, row)| row).collect();
+            let rows = format!("[{}]", rows.join(","));
             query(INSERT).bind(rows).later(connection).await?;
         }
         Ok(())
@@ -387,32 +438,16 @@ pub(crate) async fn receipts(
     Ok(receipts)
 }
 
-/// Ends the blocks of sessions that are over: what was in them comes back, or is lost when nobody
-/// knows how much of it was handed out.
-pub(crate) async fn end_blocks(
-    connection: &mut Connection<'_>,
-    sessions: &[i64],
-    is_lost: bool,
-) -> Result<(), StoreError> {
-    const END: Sql = sql!(
-        "DELETE FROM budget_block WHERE session_id IN (SELECT CAST(value AS BIGINT) FROM ",
-        ROWS,
-        ") RETURNING budget_id, amount"
-    );
-    const LOSE: Sql = sql!(
-        "UPDATE budget SET lost = lost + CAST(gone.value->>1 AS BIGINT) FROM ",
-        ROWS,
-        " AS gone WHERE budget.id = CAST(gone.value->>0 AS BIGINT)"
-    );
-    let ended: Vec<(i64, i64)> = query(END).bind(row::text(sessions)?).read_all(connection).await?;
-    let mut lost = BTreeMap::<i64, i64>::new();
-    for (budget, amount) in ended {
-        *lost.entry(budget).or_default() += amount;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::claim::tests::reads_whole;
+
+    #[tokio::test]
+    async fn charging_reads_no_table_as_a_whole() {
+        let book = [END_RESERVATIONS, END_RESERVATIONS_OF_ATTEMPTS, KEEP_RESERVATIONS];
+        for sql in book.into_iter().chain([TAKE_OUT_OF_BLOCKS, INSERT, OVER, SUMS, PURGE.into()]) {
+            assert_eq!(reads_whole(sql).await, None, "{}", sql.sqlite);
+        }
     }
-    lost.retain(|_, amount| *amount > 0 && is_lost);
-    if !lost.is_empty() {
-        let lost: Vec<_> = lost.into_iter().collect();
-        query(LOSE).bind(row::text(&lost)?).execute(connection).await?;
-    }
-    Ok(())
 }

@@ -443,6 +443,28 @@ pub(crate) mod tests {
         rows.iter().map(|row| row.get("detail")).collect()
     }
 
+    /// The step in which a statement reads a table that grows as a whole, if it has one.
+    pub(crate) async fn reads_whole(sql: impl Into<Sql>) -> Option<String> {
+        const GROWING: [&str; 11] = [
+            "attempt",
+            "budget",
+            "budget_block",
+            "budget_wait",
+            "chain_place",
+            "charge",
+            "job",
+            "notification",
+            "reservation",
+            "session",
+            "task",
+        ];
+        let is_whole = |step: &String| {
+            let mut words = step.split(' ');
+            words.next() == Some("SCAN") && words.next().is_some_and(|name| GROWING.contains(&name))
+        };
+        plan(sql.into()).await.into_iter().find(is_whole)
+    }
+
     #[tokio::test]
     async fn what_claims_and_submissions_look_for_is_read_off_an_index_in_order() {
         let searches = [

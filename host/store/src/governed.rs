@@ -82,6 +82,14 @@ const PLACES: Sql = sql!(
     ")"
 );
 
+const MOVE: &str = "INSERT INTO chain_place (job_id, policy, place) VALUES ($1, $2, $3) \
+                    ON CONFLICT (job_id, policy) DO UPDATE SET place = excluded.place";
+
+const TELL: &str = "UPDATE budget SET told_ppm = $2 WHERE id = $1";
+
+const NOTIFY: &str = "INSERT INTO notification (at, job_id, policy, webhook, body) \
+                      VALUES ($1, $2, $3, $4, $5)";
+
 /// Finds these tasks with their budgets. One without a budget is left out.
 pub(crate) async fn find(
     connection: &mut Connection<'_>,
@@ -272,11 +280,6 @@ impl Case {
         connection: &mut Connection<'_>,
         now: Timestamp,
     ) -> Result<Vec<Draft>, StoreError> {
-        const MOVE: &str = "INSERT INTO chain_place (job_id, policy, place) VALUES ($1, $2, $3) \
-                            ON CONFLICT (job_id, policy) DO UPDATE SET place = excluded.place";
-        const TELL: &str = "UPDATE budget SET told_ppm = $2 WHERE id = $1";
-        const NOTIFY: &str = "INSERT INTO notification (at, job_id, policy, webhook, body) \
-                              VALUES ($1, $2, $3, $4, $5)";
         for (policy, place) in std::mem::take(&mut self.moved) {
             let place = i64::try_from(place).unwrap_or(i64::MAX);
             query(MOVE).bind(self.job.0).bind(policy).bind(place).execute(connection).await?;
@@ -297,5 +300,18 @@ impl Case {
     pub(crate) fn tokens_left(&self) -> Option<u64> {
         let tokens = self.budgets.iter().filter(|one| one.budget.unit == BudgetUnit::Tokens);
         tokens.map(|one| one.budget.left()).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::claim::tests::reads_whole;
+
+    #[tokio::test]
+    async fn the_budgets_of_a_task_are_found_by_indexes() {
+        for sql in [FIND, PLACES].into_iter().chain([MOVE, TELL, NOTIFY].map(Sql::from)) {
+            assert_eq!(reads_whole(sql).await, None, "{}", sql.sqlite);
+        }
     }
 }

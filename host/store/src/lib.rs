@@ -27,6 +27,7 @@ mod redrive;
 mod settle;
 mod spending;
 
+mod blocks;
 mod budgets;
 mod charges;
 mod governed;

@@ -12,7 +12,7 @@ use apflow_model::retry::{self, Backoff, Retry};
 use apflow_model::state::JobState;
 
 use crate::attempts::{End, Ending};
-use crate::charges;
+use crate::blocks;
 use crate::connection::{Connection, Row, query};
 use crate::dialect::{Sql, sql};
 use crate::error::StoreError;
@@ -138,7 +138,7 @@ impl Write for Recover {
             return Ok(Recovered::default());
         }
         let over: Vec<i64> = over.into_iter().map(|(id,)| id).collect();
-        charges::end_blocks(connection, &over, true).await?;
+        blocks::end(connection, &over, true).await?;
         let over = row::text(&over)?;
         let rows = query(COUNT_LOSSES).bind(over).fetch_all(connection).await?;
         let mut left = rows.iter().map(read_left).collect::<Result<Vec<_>, _>>()?;

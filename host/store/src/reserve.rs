@@ -67,6 +67,8 @@ pub struct Line {
     pub amount: u64,
     /// How much more the session may hand out of its memory, for other calls.
     pub block: u64,
+    /// How much the session may hold for that at most, at present.
+    pub block_max: u64,
     /// Whether a policy looks at it.
     pub is_governed: bool,
 }
@@ -147,7 +149,7 @@ const TAKE_FROM_BLOCKS: Sql = sql!(
 impl Write for Reserve {
     type Output = Reserving;
 
-    const TURN: Turn = Turn::Budget;
+    const TURN: Turn = Turn::Reserve;
 
     async fn apply(&self, connection: &mut Connection<'_>) -> Result<Reserving, StoreError> {
         let Asked { task, attempt, now, ref model, most, ref given_back, .. } = self.asked;
@@ -202,8 +204,10 @@ impl Reserve {
                 Err(reason) => return Ok(Reserving::Blocked(reason)),
             };
             let (budget, unit) = (governed.id, governed.budget.unit);
-            let (block, is_governed) = (new_block(governed, amount), governed.has_policy());
-            lines.push(Line { budget, unit, amount, block, is_governed });
+            let block_max = block_max(governed, amount);
+            let block = block_max.saturating_sub(governed.block);
+            let is_governed = governed.has_policy();
+            lines.push(Line { budget, unit, amount, block, block_max, is_governed });
         }
         let rows = lines.iter().map(|line| (task.0, attempt, number, line.budget.0, line.amount));
         let rows = row::text(&rows.collect::<Vec<_>>())?;
@@ -245,14 +249,14 @@ fn amount(
     }
 }
 
-/// How much a session takes out of a budget beside a call, to hand it out from its memory: a small
+/// How much a session may hold of a budget beside a call, to hand it out from its memory: a small
 /// part of what is left, and no more than what brings the next threshold about.
-fn new_block(governed: &Governed, amount: u64) -> u64 {
+fn block_max(governed: &Governed, amount: u64) -> u64 {
     let left = governed.budget.left().saturating_sub(amount);
     let held = governed.budget.gone().saturating_add(governed.budget.reserved);
     let until_stop = governed.next_stop().saturating_sub(held.saturating_add(amount));
-    let most = left.saturating_add(governed.block) / BLOCKS_PER_BUDGET;
-    most.saturating_sub(governed.block).min(left).min(until_stop)
+    let part = left.saturating_add(governed.block) / BLOCKS_PER_BUDGET;
+    part.min(governed.block.saturating_add(left.min(until_stop)))
 }
 
 /// What becomes of chosen tasks whose budgets are looked at before they start.
@@ -325,4 +329,17 @@ pub(crate) async fn look(
     }
     events::append(connection, drafts).await?;
     Ok(looked)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::claim::tests::reads_whole;
+
+    #[tokio::test]
+    async fn setting_aside_reads_no_table_as_a_whole() {
+        for sql in [SET_ASIDE, ADD_TO_BLOCKS, TAKE_FROM_BLOCKS, CALLS_MODELS] {
+            assert_eq!(reads_whole(sql).await, None, "{}", sql.sqlite);
+        }
+    }
 }

@@ -11,7 +11,8 @@ use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::id::TaskId;
 
 use crate::attempts::{End, Ending};
-use crate::charges;
+use crate::blocks::{self, GiveBlocksBack};
+use crate::budgets::BudgetId;
 use crate::connection::{Connection, query};
 use crate::dialect::{Sql, sql};
 use crate::error::StoreError;
@@ -96,6 +97,25 @@ impl Store {
         now: Timestamp,
     ) -> Result<Vec<TaskId>, StoreError> {
         self.write(GiveBack { session, now, kept, ends: false }).await
+    }
+
+    /// Gives back what a session holds of budgets in blocks and did not hand out. Answers whether
+    /// tasks became ready that waited for it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`]; nothing is given back then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once queued, the write happens even when the returned future is dropped.
+    pub async fn give_blocks_back(
+        &self,
+        session: SessionId,
+        amounts: Vec<(BudgetId, u64)>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.write(GiveBlocksBack { session: session.0, amounts, now }).await
     }
 
     /// The attempts that run in a session.
@@ -225,7 +245,7 @@ impl Write for GiveBack {
         let settled = Ending::apply_group(&endings, connection).await?;
         if self.ends {
             // What an attempt handed out of a block that did not end itself, nobody knows.
-            charges::end_blocks(connection, &[self.session.0], !endings.is_empty()).await?;
+            blocks::end(connection, &[self.session.0], !endings.is_empty()).await?;
             let end = query(END_SESSION).bind(self.session.0).bind(self.now.unix_ms());
             end.execute(connection).await?;
         }

@@ -10,7 +10,7 @@ use crate::budgets::BudgetId;
 /// A call of a model that is charged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewCharge {
-    /// Which reservation of the attempt it ends, from 1. 0 for what was set aside by none.
+    /// Which reservation of the attempt it is for, from 1. 0 for what was set aside by none.
     pub number: u64,
     /// When.
     pub at: Timestamp,
@@ -26,6 +26,9 @@ pub struct NewCharge {
     pub cost: Option<MicroUsd>,
     /// What goes out of the blocks of the session with it.
     pub from_blocks: Vec<(BudgetId, u64)>,
+    /// What of its reservation stays set aside while the call goes on: it is charged anew then. None
+    /// of a call that has ended, which ends its reservation.
+    pub left: Option<Vec<(BudgetId, u64)>>,
 }
 
 /// What an attempt did with its budgets that is not stored yet.

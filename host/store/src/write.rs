@@ -18,8 +18,8 @@ pub(crate) const WRITES_PER_COMMIT_MAX: usize = 1_024;
 pub(crate) type Answers<T> = Vec<Result<T, StoreError>>;
 
 /// When the writes of one commit are made. Always in this order, whoever asked first, so that like
-/// writes are made together: what an attempt said comes before its end, and a claim after all that
-/// may make tasks ready. What is over goes last.
+/// writes are made together: what an attempt said comes before its end, what calls used before what
+/// the next set aside, and a claim after all that may make tasks ready. What is over goes last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Turn {
     Session,
@@ -30,7 +30,8 @@ pub(crate) enum Turn {
     Cancel,
     Release,
     Other,
-    Budget,
+    Charge,
+    Reserve,
     Submit,
     Claim,
     Audit,
@@ -45,7 +46,8 @@ impl Turn {
             Self::Session
             | Self::Events
             | Self::Checkpoint
-            | Self::Budget
+            | Self::Charge
+            | Self::Reserve
             | Self::Claim
             | Self::Audit
             | Self::Purge => false,

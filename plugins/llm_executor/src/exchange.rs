@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use apflow_sdk::budget::{self, ModelCall, Tokens};
+use apflow_sdk::budget::{self, ModelCall, Reservation, Tokens};
 use apflow_sdk::http::{self, Incoming, Request};
 use apflow_sdk::log::{self, Level};
 use apflow_sdk::{Fault, Usage, secret};
@@ -14,7 +14,7 @@ use crate::patience::Patience;
 use crate::protocol::{self, Sent};
 use crate::refusal;
 use crate::reply::{Broken, Reply};
-use crate::usage::{self, Used};
+use crate::usage::{self, Reported, Size, Used};
 
 /// How often those who watch are told of an answer that is being written.
 const TELL_EVERY: Duration = Duration::from_millis(250);
@@ -39,7 +39,7 @@ pub struct Answered {
 /// Asks a model, or the one that a cost policy puts in its place.
 ///
 /// The most that the call can use is reserved before. Once an answer has begun, what was used is
-/// charged, however the answer ends.
+/// charged, however the answer ends: also when the host or this executor ends before it does.
 ///
 /// # Errors
 ///
@@ -60,7 +60,12 @@ pub async fn ask(models: &Models, wanted: &str, call: &Call<'_>) -> Result<Answe
             &[("wanted", &wanted), ("model", &model.name)],
         );
     }
-    let mut answer = Answer { model: &model, reply: Reply::default(), has_begun: false };
+    let mut answer = Answer {
+        model: &model,
+        reply: Reply::default(),
+        has_begun: false,
+        charging: Charging { reservation: &reservation, size, output_max, told: Usage::default() },
+    };
     let ended = answer.receive(call, usage::bytes_max(output_max)).await;
     let Answer { reply, has_begun, .. } = answer;
     if !has_begun {
@@ -68,7 +73,7 @@ pub async fn ask(models: &Models, wanted: &str, call: &Call<'_>) -> Result<Answe
     }
     let used = Used::of(reply.reported, size, reply.bytes(), output_max);
     let Used { input_tokens, output_tokens, cached_tokens, is_counted, .. } = used;
-    reservation.commit(Usage::new(input_tokens, output_tokens).with_cached(cached_tokens));
+    reservation.commit(used.told());
     let fields: [(&str, &dyn std::fmt::Display); 5] = [
         ("model", &model.name),
         ("input_tokens", &input_tokens),
@@ -86,6 +91,7 @@ struct Answer<'a> {
     reply: Reply,
     /// Whether the provider has taken the call, and so will want to be paid.
     has_begun: bool,
+    charging: Charging<'a>,
 }
 
 impl Answer<'_> {
@@ -104,6 +110,7 @@ impl Answer<'_> {
             return Err(self.refused(&mut incoming, patience).await);
         }
         self.has_begun = true;
+        self.charging.tell(&self.reply);
         let framing = Framing::of(incoming.header("content-type"), sent.framing);
         let mut frames = Frames::new(framing);
         let mut telling = Telling::new(call.input.max_tokens);
@@ -123,6 +130,7 @@ impl Answer<'_> {
                     self.reply.bytes()
                 )));
             }
+            self.charging.tell(&self.reply);
             telling.tell(&self.reply);
         }
         if let Some(event) = frames.finish().map_err(unread)? {
@@ -176,6 +184,26 @@ impl Answer<'_> {
 
     fn whom(&self) -> String {
         format!("`{}` at {}", self.model.name, self.model.provider.base_url)
+    }
+}
+
+/// Tells the host what an answer that is being written has used so far.
+struct Charging<'a> {
+    reservation: &'a Reservation,
+    size: Size,
+    output_max: u64,
+    told: Usage,
+}
+
+impl Charging<'_> {
+    fn tell(&mut self, reply: &Reply) {
+        // What a provider reports in the midst of an answer may be of its beginning.
+        let reported = Reported { output: None, ..reply.reported };
+        let used = Used::of(reported, self.size, reply.bytes(), self.output_max).told();
+        if used != self.told {
+            self.reservation.tell(used);
+            self.told = used;
+        }
     }
 }
 

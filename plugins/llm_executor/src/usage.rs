@@ -3,7 +3,7 @@
 //! The count is an estimate from the number of bytes: three to a token, which is more tokens than
 //! most texts have, and four for each message around its text.
 
-use apflow_sdk::{JsonSchema, schemars};
+use apflow_sdk::{JsonSchema, Usage, schemars};
 use serde::{Deserialize, Serialize};
 
 /// How many bytes of a text count as one token.
@@ -73,6 +73,11 @@ impl Used {
             cached_tokens: input.and(reported.cached).unwrap_or(0).min(input_tokens),
             is_counted: input.is_none() || output.is_none(),
         }
+    }
+
+    /// The same, as the host is told.
+    pub fn told(self) -> Usage {
+        Usage::new(self.input_tokens, self.output_tokens).with_cached(self.cached_tokens)
     }
 
     /// All of both.

@@ -25,6 +25,22 @@ fn a_commit_charges_what_was_used_and_gives_the_rest_back() {
 }
 
 #[test]
+fn what_was_told_is_charged_when_the_call_is_cut_off() {
+    let host = Host::new().budget(100);
+    host.within(|| {
+        let reservation = budget::reserve(Tokens(60)).unwrap();
+        reservation.tell(Usage::new(20, 5));
+        reservation.tell(Usage::new(20, 9));
+        drop(reservation);
+        let reservation = budget::reserve(Tokens(60)).unwrap();
+        reservation.tell(Usage::new(9, 9));
+        reservation.commit(Usage::new(1, 1));
+    });
+    assert_eq!(host.within(budget::remaining), Some(Tokens(69)));
+    assert_eq!(host.spent(), Usage::new(21, 10));
+}
+
+#[test]
 fn use_beyond_the_reservation_is_charged_too() {
     let host = Host::new().budget(100);
     host.within(|| budget::reserve(Tokens(60)).unwrap().commit(Usage::new(90, 90)));

@@ -55,12 +55,14 @@ impl HostReservation for State {
         Ok(self.table.get(&reservation)?.model.clone())
     }
 
+    fn tell(&mut self, reservation: Resource<Reservation>, used: TokenUsage) -> Result<()> {
+        self.port.tell(self.table.get(&reservation)?, of_one_call(used));
+        Ok(())
+    }
+
     async fn commit(&mut self, reservation: Resource<Reservation>, used: TokenUsage) -> Result<()> {
         let reservation = self.table.delete(reservation)?;
-        let TokenUsage { input, output, cached } = used;
-        let used =
-            TokenUse { input: Tokens(input), output: Tokens(output), cached: Tokens(cached) };
-        let used = used.of_one_call();
+        let used = of_one_call(used);
         self.tokens = self.tokens.and(used);
         self.port.commit(reservation, used).await;
         // It may have been ended by that: it used more than there was.
@@ -72,4 +74,10 @@ impl HostReservation for State {
         self.port.release(reservation);
         Ok(())
     }
+}
+
+fn of_one_call(used: TokenUsage) -> TokenUse {
+    let TokenUsage { input, output, cached } = used;
+    let (input, output, cached) = (Tokens(input), Tokens(output), Tokens(cached));
+    TokenUse { input, output, cached }.of_one_call()
 }

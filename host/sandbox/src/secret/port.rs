@@ -62,6 +62,10 @@ impl TaskPort for Redacting {
         self.port.reserve(ModelCall { model, ..call })
     }
 
+    fn tell(&self, reservation: &Reservation, used: TokenUse) {
+        self.port.tell(reservation, used);
+    }
+
     fn commit(&self, reservation: Reservation, used: TokenUse) -> PortFuture<'_, ()> {
         self.port.commit(reservation, used)
     }

@@ -43,6 +43,7 @@ fn charge(number: u64, count: u64, cost: Option<u64>) -> NewCharge {
         tokens: tokens(count),
         cost: cost.map(MicroUsd),
         from_blocks: Vec::new(),
+        left: None,
     }
 }
 
@@ -144,6 +145,62 @@ async fn use_beyond_the_cap_is_charged_and_told() {
     assert!(host.charge(&claimed, charge(1, 150, None)).await);
     let budget = host.budget_of(job.id, BudgetScope::Task).await;
     assert_eq!((budget.spent, budget.overrun, budget.left()), (150, 50, 0));
+    host.is_sound().await;
+}
+
+/// A call that goes on, of which so much is left.
+fn so_far(number: u64, count: u64, left: &[Line]) -> NewCharge {
+    let left = left.iter().map(|line| (line.budget, line.amount - count)).collect();
+    NewCharge { left: Some(left), ..charge(number, count, None) }
+}
+
+#[tokio::test]
+async fn a_call_that_goes_on_is_charged_for_what_it_used_so_far() {
+    let host = Host::start().await;
+    let job = host.submit(json!({"executor": "x", "token_budget": 200})).await;
+    let claimed = host.claim_one(1).await;
+    let Reserving::Reserved(reserved) = host.reserve(&claimed, 1, 150).await else { panic!() };
+    let stands = async || {
+        let budget = host.budget_of(job.id, BudgetScope::Task).await;
+        (budget.spent, budget.reserved, budget.overrun)
+    };
+    for (count, stood) in [(40, (40, 110, 0)), (90, (90, 60, 0)), (60, (90, 60, 0))] {
+        assert!(!host.charge(&claimed, so_far(1, count, &reserved.lines)).await);
+        assert_eq!(stands().await, stood, "{count}");
+        host.is_sound().await;
+    }
+    // It was guessed too high, and what was told before comes too late.
+    let late = so_far(1, 95, &reserved.lines);
+    let both = vec![charge(1, 70, None), late.clone()];
+    host.store.charge(claimed.task, claimed.attempt, both).await.unwrap();
+    assert_eq!(stands().await, (70, 0, 0));
+    host.charge(&claimed, late).await;
+    assert_eq!(stands().await, (70, 0, 0));
+    host.is_sound().await;
+}
+
+#[tokio::test]
+async fn what_was_known_of_a_call_stays_charged_when_its_host_is_lost() {
+    let mut host = Host::start().await;
+    let task = json!({"executor": "x", "model": "a/7"});
+    let budgets = json!({"tasks": [task], "token_budget": 200, "cost_budget_micro_usd": 1000});
+    host = host.governed(json!([]));
+    let job = host.submit(budgets).await;
+    let claimed = host.claim_one(1).await;
+    let Reserving::Reserved(reserved) = host.reserve(&claimed, 1, 100).await else { panic!() };
+    let left = reserved.lines.iter().map(|line| (line.budget, line.amount / 2)).collect();
+    let known = NewCharge { left: Some(left), ..charge(1, 50, Some(350)) };
+    host.charge(&claimed, known).await;
+    let stands = host.store.budgets_of_job(job.id).await.unwrap();
+    let stands = stands.iter().map(|budget| (budget.spent, budget.reserved, budget.overrun));
+    assert_eq!(stands.collect::<Vec<_>>(), [(50, 50, 0), (350, 351, 0)], "a block of 1 beside");
+    host.open_session().await;
+    host.recover(30).await;
+    let stands = host.store.budgets_of_job(job.id).await.unwrap();
+    let stands = stands.iter().map(|budget| (budget.spent, budget.reserved));
+    assert_eq!(stands.collect::<Vec<_>>(), [(50, 0), (350, 0)]);
+    let usage = host.job(job.id).await.tasks[0].attempts[0].usage.expect("what it was charged");
+    assert_eq!((usage.tokens_output, usage.micro_usd), (50, 350));
     host.is_sound().await;
 }
 

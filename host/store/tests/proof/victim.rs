@@ -15,8 +15,8 @@ use apflow_model::money::{TokenUse, Tokens};
 use apflow_model::quarantine::QuarantineRule;
 use apflow_model::usage::Usage;
 use apflow_store::{
-    Asked, Claimed, End, HandedOut, NewCharge, NewJob, Places, Reserving, SessionId, Settlement,
-    Spending, Store, StoreError, failpoint,
+    Asked, Claimed, End, HandedOut, Line, NewCharge, NewJob, Places, Reserving, SessionId,
+    Settlement, Spending, Store, StoreError, failpoint,
 };
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
@@ -224,9 +224,28 @@ async fn spend(
             tokens: most,
             cost: None,
             from_blocks: Vec::new(),
+            left: None,
         };
+        let mut known = 0;
+        if dice.below(2) == 0 {
+            // Part of what it uses is charged before it ends.
+            known = most.output.0 / 2;
+            let of_line = |line: &Line| (line.budget, line.amount - line.amount / 2);
+            let left = Some(reserved.lines.iter().map(of_line).collect());
+            let tokens = TokenUse { output: Tokens(known), ..most };
+            let so_far = NewCharge { tokens, left, ..charge.clone() };
+            store.charge(task, attempt, vec![so_far]).await.map_err(lost).ok()?;
+        }
         match dice.below(3) {
-            0 => continue,
+            0 if known == 0 => continue,
+            // It is cut off, so what is known counts.
+            0 => {
+                let tokens = TokenUse { output: Tokens(known), ..most };
+                usage.tokens_output += known;
+                usage.calls_unpriced += 1;
+                spending.charges.push(NewCharge { tokens, ..charge });
+                continue;
+            }
             1 => spending.charges.push(charge),
             _ => match store.charge(task, attempt, vec![charge]).await.map_err(lost) {
                 Ok(_) => {

@@ -1,5 +1,7 @@
 //! A budget as the host keeps it: what is reserved is neither left nor spent.
 
+use std::cell::Cell;
+
 use super::{Script, installed};
 use crate::bindings::apflow::plugin::types::TokenUsage;
 use crate::tokens::Usage;
@@ -30,14 +32,15 @@ fn set_aside(amount: u64, model: Option<String>) -> Result<Reservation, Error> {
     }
     let model = state.downgraded.clone().or(model);
     drop(state);
-    Ok(Reservation { amount, model, script })
+    Ok(Reservation { amount, model, told: Cell::default(), script })
 }
 
-/// Tokens set aside; dropping it gives them back.
+/// Tokens set aside; dropping it gives them back, but for those that were told.
 #[derive(Debug)]
 pub(crate) struct Reservation {
     amount: u64,
     model: Option<String>,
+    told: Cell<Usage>,
     script: Script,
 }
 
@@ -50,25 +53,27 @@ impl Reservation {
         self.model.clone()
     }
 
-    pub(crate) fn commit(mut reservation: Self, used: TokenUsage) {
-        let used = Usage::new(used.input, used.output).with_cached(used.cached);
-        let mut state = reservation.script.state();
-        state.spent.input.0 = state.spent.input.0.saturating_add(used.input.0);
-        state.spent.output.0 = state.spent.output.0.saturating_add(used.output.0);
-        state.spent.cached.0 = state.spent.cached.0.saturating_add(used.cached.0);
-        if let Some(left) = &mut state.left {
-            *left = left.saturating_add(reservation.amount).saturating_sub(used.total().0);
-        }
-        drop(state);
-        // Settled: the drop of the reservation has nothing left to give back.
-        reservation.amount = 0;
+    pub(crate) fn tell(&self, used: TokenUsage) {
+        self.told.set(usage(used));
+    }
+
+    pub(crate) fn commit(reservation: Self, used: TokenUsage) {
+        reservation.tell(used);
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        if let Some(left) = &mut self.script.state().left {
-            *left = left.saturating_add(self.amount);
+        let (used, mut state) = (self.told.get(), self.script.state());
+        state.spent.input.0 = state.spent.input.0.saturating_add(used.input.0);
+        state.spent.output.0 = state.spent.output.0.saturating_add(used.output.0);
+        state.spent.cached.0 = state.spent.cached.0.saturating_add(used.cached.0);
+        if let Some(left) = &mut state.left {
+            *left = left.saturating_add(self.amount).saturating_sub(used.total().0);
         }
     }
+}
+
+fn usage(used: TokenUsage) -> Usage {
+    Usage::new(used.input, used.output).with_cached(used.cached)
 }
