@@ -68,6 +68,8 @@ mod listening;
 mod llm;
 mod llm_broken;
 mod matrix;
+mod mcp;
+mod mcp_http;
 mod metrics;
 mod oidc;
 mod openapi;

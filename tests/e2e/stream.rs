@@ -38,6 +38,11 @@ impl EventStream {
              Authorization: Bearer {}\r\nAccept: text/event-stream\r\n{last_id}\r\n",
             serving.token()
         ));
+        Self::of(stream)
+    }
+
+    /// The stream that answers a request which was sent.
+    pub(crate) fn of(stream: TcpStream) -> Self {
         let mut stream = BufReader::new(stream);
         let mut line = String::new();
         stream.read_line(&mut line).unwrap();

@@ -27,6 +27,7 @@ mod json;
 mod live;
 mod load;
 mod man;
+mod mcp;
 mod new;
 mod operations;
 mod operator;
@@ -80,7 +81,7 @@ pub fn main() -> ExitCode {
         return compile::run(order);
     }
     let usual =
-        if matches!(arguments.verb, Verb::Serve(_) | Verb::Worker) { "info" } else { "warn" };
+        if matches!(arguments.verb, Verb::Serve(_) | Verb::Worker) { "info,rmcp=warn" } else { "warn" };
     let is_plain = arguments.no_color.as_ref().is_some_and(|value| !value.is_empty());
     let output = Output::new(arguments.json, !is_plain);
     let (filter, format) = (arguments.log.clone(), arguments.log_format.map(Into::into));
@@ -155,6 +156,7 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         Verb::Doctor { repair } => doctor::run(settings()?, repair, output).await,
         Verb::Policies { verb } => policies::run(&config()?, verb, output).await,
         Verb::Serve(verb) => serve::run(&config()?, verb, output).await,
+        Verb::Mcp(verb) => Box::pin(mcp::run(&config()?, verb)).await,
         Verb::Worker => worker::run(&config()?, output).await,
         Verb::Plugin { verb: PluginVerb::New(new) } => new::run(&new, output),
         Verb::Bench { verb } => Box::pin(bench::run(config, verb, output)).await,

@@ -62,9 +62,8 @@ fn respond(Answer { status, headers, body }: Answer) -> Response {
 
 async fn read(mut parts: Parts, body: Body) -> Result<Input, Problem> {
     let fields = fields(&mut parts).await?;
-    let headers = headers(&parts).map_err(invalid)?;
-    let bytes = Bytes::from_request(Request::from_parts(parts, body), &()).await;
-    let bytes = bytes.map_err(|error| unreadable(&error))?;
+    let headers = headers(&parts)?;
+    let bytes = bytes(parts, body).await?;
     let body = match bytes.len() {
         0 => None,
         _ => Some(
@@ -75,15 +74,22 @@ async fn read(mut parts: Parts, body: Body) -> Result<Input, Problem> {
     Ok(Input { fields, headers, body })
 }
 
+/// The whole body.
+pub(super) async fn bytes(parts: Parts, body: Body) -> Result<Bytes, Problem> {
+    let bytes = Bytes::from_request(Request::from_parts(parts, body), &()).await;
+    bytes.map_err(|error| unreadable(&error))
+}
+
 /// The headers that verbs read.
-fn headers(parts: &Parts) -> Result<BTreeMap<&'static str, String>, String> {
+pub(super) fn headers(parts: &Parts) -> Result<BTreeMap<&'static str, String>, Problem> {
     let mut headers = BTreeMap::new();
     for name in Input::HEADERS {
         for value in parts.headers.get_all(name) {
             let text = value.to_str().map(str::to_owned);
-            let text = text.map_err(|_| format!("the header `{name}` is no plain text"))?;
+            let text =
+                text.map_err(|_| invalid(format!("the header `{name}` is no plain text")))?;
             if headers.insert(name, text).is_some() {
-                return Err(format!("the header `{name}` is given twice"));
+                return Err(invalid(format!("the header `{name}` is given twice")));
             }
         }
     }

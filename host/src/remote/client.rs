@@ -13,6 +13,7 @@ use axum::http::{HeaderName, HeaderValue, Request, Response};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::announced::Announced;
 use super::connect::{Route, Trust};
@@ -141,6 +142,15 @@ impl Client {
     /// [`RemoteError`].
     pub(crate) async fn invoke<R: Remote>(&self, operation: &R) -> Result<R::Output, RemoteError> {
         self.read(&Asked::of(Call::of(operation)?)).await
+    }
+
+    /// Asks for a verb of the table, and answers its JSON.
+    ///
+    /// # Errors
+    ///
+    /// [`RemoteError`].
+    pub(crate) async fn call(&self, call: Call) -> Result<Value, RemoteError> {
+        self.read(&Asked::of(call)).await
     }
 
     /// Installs a plugin or a tool, which may take `compile_timeout` beyond what is usual.
