@@ -159,7 +159,8 @@ fn every_tool_has_a_sound_name_and_schema() {
         for schema in [&tool["inputSchema"], &tool["outputSchema"]] {
             if !schema.is_null() {
                 assert_eq!(schema["type"], "object", "{name}");
-                jsonschema::meta::validate(schema).unwrap_or_else(|error| panic!("{name}: {error}"));
+                jsonschema::meta::validate(schema)
+                    .unwrap_or_else(|error| panic!("{name}: {error}"));
             }
         }
     }
@@ -175,7 +176,8 @@ fn the_verbs_for_models_are_as_they_were_reviewed() {
     let line = |tool: &Value| {
         let hints = &tool["annotations"];
         let says = |key: &str, text| if hints[key] == true { text } else { "" };
-        let (reads, destroys) = (says("readOnlyHint", " reads"), says("destructiveHint", " destroys"));
+        let (reads, destroys) =
+            (says("readOnlyHint", " reads"), says("destructiveHint", " destroys"));
         let again = says("idempotentHint", " repeatable");
         let (name, what) = (tool["name"].as_str().unwrap(), tool["description"].as_str().unwrap());
         format!("{name}:{reads}{destroys}{again}\n  {what}\n")
@@ -234,7 +236,8 @@ fn progress_comes_while_a_tool_runs_and_its_fault_at_the_end() {
     let progress: Vec<_> = client.told.iter().filter(is_progress).collect();
     // It says the same for ever, and progress is only told when there is some.
     assert_eq!(progress.len(), 1, "{progress:#?}");
-    let said = json!({ "progressToken": 7, "progress": 0.0, "total": 1.0, "message": "nearly there" });
+    let said =
+        json!({ "progressToken": 7, "progress": 0.0, "total": 1.0, "message": "nearly there" });
     assert_eq!(progress[0]["params"], said);
 }
 
@@ -249,7 +252,10 @@ fn log_lines_come_when_they_are_asked_for() {
     client.call("base64", &logs);
     let told = &client.told[0];
     assert_eq!(told["method"], "notifications/message");
-    assert_eq!((&told["params"]["logger"], &told["params"]["level"]), (&json!("stdout"), &json!("info")));
+    assert_eq!(
+        (&told["params"]["logger"], &told["params"]["level"]),
+        (&json!("stdout"), &json!("info"))
+    );
     let heard = client.told.len();
     client.ask("logging/setLevel", &json!({ "level": "error" }));
     client.call("base64", &logs);

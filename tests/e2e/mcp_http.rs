@@ -10,7 +10,8 @@ use crate::host::TestHost;
 use crate::serving::{Answer, Serving};
 use crate::stream::EventStream;
 
-const ACCEPT: &str = "Accept: application/json, text/event-stream\r\nContent-Type: application/json";
+const ACCEPT: &str =
+    "Accept: application/json, text/event-stream\r\nContent-Type: application/json";
 
 /// A request of JSON-RPC.
 fn request(method: &str, params: &Value) -> Value {
@@ -108,7 +109,9 @@ fn a_caller_finds_and_runs_what_its_role_may() {
     assert!(of_agent.iter().any(|listed| listed == "transform_executor"));
     let usual = list(&serving, "/mcp", &reader.token);
     assert!(usual.contains(&"jobsList".to_owned()), "{usual:?}");
-    assert!(!usual.iter().any(|name| ["transform_executor", "jobsSubmit"].contains(&name.as_str())));
+    assert!(
+        !usual.iter().any(|name| ["transform_executor", "jobsSubmit"].contains(&name.as_str()))
+    );
 
     let code = |token: &str, name: &str, arguments: Value| {
         let result = call(&serving, token, name, &arguments);
@@ -150,8 +153,10 @@ fn what_any_other_route_refuses_is_refused_here() {
 
 #[test]
 fn a_caller_that_asks_too_often_is_told_to_wait() {
-    let host = TestHost::new().with_policies("roles: { agent: { requests_per_minute: 2, \
-         permissions: [jobs-read] } }\n");
+    let host = TestHost::new().with_policies(
+        "roles: { agent: { requests_per_minute: 2, \
+         permissions: [jobs-read] } }\n",
+    );
     let serving = Serving::start(&host);
     let ada = Caller::new(&serving, "ada", "agent");
     let ping = request("ping", &json!({}));

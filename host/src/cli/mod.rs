@@ -80,8 +80,11 @@ pub fn main() -> ExitCode {
     if let Verb::CompileComponent { order } = &arguments.verb {
         return compile::run(order);
     }
-    let usual =
-        if matches!(arguments.verb, Verb::Serve(_) | Verb::Worker) { "info,rmcp=warn" } else { "warn" };
+    let usual = if matches!(arguments.verb, Verb::Serve(_) | Verb::Worker) {
+        "info,rmcp=warn"
+    } else {
+        "warn"
+    };
     let is_plain = arguments.no_color.as_ref().is_some_and(|value| !value.is_empty());
     let output = Output::new(arguments.json, !is_plain);
     let (filter, format) = (arguments.log.clone(), arguments.log_format.map(Into::into));

@@ -3,7 +3,6 @@
 //! Every request stands for itself: nothing is kept between two of them, so any of several hosts may
 //! answer the next.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use apflow_api::Input;

@@ -20,12 +20,12 @@ use apflow_model::event::Level;
 use apflow_model::hops::{self, Hops};
 use apflow_model::idempotency::IdempotencyKey;
 use axum::http::request::Parts;
+#[expect(deprecated, reason = "clients of older revisions say it so")]
+use rmcp::model::SetLevelRequestParams;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ErrorCode, Implementation,
     ListToolsResult, PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool,
 };
-#[expect(deprecated, reason = "clients of older revisions say it so")]
-use rmcp::model::SetLevelRequestParams;
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::{Map, Value};
@@ -118,7 +118,8 @@ impl Server {
     ) -> Result<Option<CallToolResult>, Refused> {
         let inputs = request.arguments.unwrap_or_default();
         if let Some(entry) = tools::find(&request.name) {
-            let value = self.verbs.ask(entry, with_hops(inputs, entry, asker), &asker.caller).await?;
+            let value =
+                self.verbs.ask(entry, with_hops(inputs, entry, asker), &asker.caller).await?;
             return Ok(Some(answer::of_value(value)));
         }
         let name = request.name.into_owned();
@@ -170,7 +171,8 @@ impl ServerHandler for Server {
         let called = Box::pin(self.call(request, &context, &asker)).await;
         let result = called.unwrap_or_else(|refused| Some(refused.into_result()));
         let unknown = || {
-            let message = format!("there is no tool `{name}`: `tools/list` answers those there are");
+            let message =
+                format!("there is no tool `{name}`: `tools/list` answers those there are");
             ErrorData::invalid_params(message, None)
         };
         Ok(result.ok_or_else(unknown)?.into())
@@ -194,11 +196,7 @@ impl ServerHandler for Server {
 }
 
 /// The fields of a verb, with what the request itself says.
-fn with_hops(
-    mut fields: Map<String, Value>,
-    entry: &Entry,
-    asker: &Asker,
-) -> Map<String, Value> {
+fn with_hops(mut fields: Map<String, Value>, entry: &Entry, asker: &Asker) -> Map<String, Value> {
     fields.remove(hops::HEADER);
     if !asker.hops.is_empty() && tools::submits(entry) {
         fields.insert(hops::HEADER.to_owned(), asker.hops.to_string().into());

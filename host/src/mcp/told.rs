@@ -87,7 +87,8 @@ fn line(what: &Happening) -> Option<(Level, &'static str, Value)> {
             Some((line.level, "executor", line.message.clone().into()))
         }
         Happening::Log(line) => {
-            let fields = line.fields.iter().map(|(name, value)| (name.clone(), value.as_str().into()));
+            let fields =
+                line.fields.iter().map(|(name, value)| (name.clone(), value.as_str().into()));
             let fields: Map<String, Value> = fields.collect();
             Some((line.level, "executor", json!({ "message": line.message, "fields": fields })))
         }

@@ -27,10 +27,14 @@ pub(super) fn of_plugin(plugin: &Plugin) -> Option<Tool> {
     let hints = ToolAnnotations::with_title(descriptor.name.clone()).open_world(reaches_out);
     let tool = Tool::new(name, descriptor.description.clone(), Arc::new(input));
     let tool = tool.with_annotations(hints);
-    Some(match object_schema(&descriptor.output_schema).filter(|_| says_object(&descriptor.output_schema)) {
-        Some(output) => tool.with_raw_output_schema(Arc::new(output)),
-        None => tool,
-    })
+    Some(
+        match object_schema(&descriptor.output_schema)
+            .filter(|_| says_object(&descriptor.output_schema))
+        {
+            Some(output) => tool.with_raw_output_schema(Arc::new(output)),
+            None => tool,
+        },
+    )
 }
 
 /// A verb of the table.
@@ -135,9 +139,21 @@ mod tests {
     fn the_usual_verbs_are_about_work_of_the_caller() {
         let usual: Vec<_> = TABLE.iter().filter(|entry| is_usual(entry)).map(name_of).collect();
         let expected = [
-            "jobsSubmit", "jobsList", "jobsFind", "jobsEvents", "jobsCancel", "jobsCancelAll",
-            "jobsDelete", "jobsRetry", "tasksList", "tasksFind", "tasksCheckpoints", "tasksCancel",
-            "tasksRetry", "filesList", "usageReport",
+            "jobsSubmit",
+            "jobsList",
+            "jobsFind",
+            "jobsEvents",
+            "jobsCancel",
+            "jobsCancelAll",
+            "jobsDelete",
+            "jobsRetry",
+            "tasksList",
+            "tasksFind",
+            "tasksCheckpoints",
+            "tasksCancel",
+            "tasksRetry",
+            "filesList",
+            "usageReport",
         ];
         assert_eq!(usual, expected);
     }

@@ -72,9 +72,7 @@ impl Verbs {
     /// is asked to.
     pub(super) fn blocks(&self, tool: &str, caller: &Caller) -> bool {
         match self {
-            Self::Here(api) => {
-                api.roles().find(&caller.role).is_some_and(|role| role.blocks(tool))
-            }
+            Self::Here(api) => api.roles().find(&caller.role).is_some_and(|role| role.blocks(tool)),
             Self::There(_) => false,
         }
     }

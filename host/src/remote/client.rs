@@ -3,6 +3,7 @@
 //! A request has a connection of its own: a command makes a few of them, then ends.
 
 use std::io::Write;
+use std::pin::Pin;
 use std::time::Duration;
 
 use apflow_api::{Body, Call, ListEvents, LoadedPlugin, Method, OpenFile, Remote, UploadPlugin};
@@ -50,6 +51,11 @@ pub(super) struct Asked {
     /// How long it may take, if that is not what is usual.
     timeout: Option<Duration>,
 }
+
+/// How a good answer is read.
+type Read<T> = for<'a> fn(&'a Client, Response<Incoming>) -> Reading<'a, T>;
+/// What is read, to come.
+type Reading<'a, T> = Pin<Box<dyn Future<Output = Result<T, RemoteError>> + Send + 'a>>;
 
 impl Asked {
     pub(super) fn of(call: Call) -> Self {
@@ -132,7 +138,7 @@ impl Client {
     pub(crate) async fn probe(&self) -> Result<(), RemoteError> {
         let health = Call::to(Method::Get, "/health", Body::None, &())?;
         let asked = Asked { timeout: Some(PROBE_MAX.min(self.timeout)), ..Asked::of(health) };
-        self.once(&asked, async |answer| self.whole(answer).await).await.map(drop)
+        self.once(&asked, Self::read_whole).await.map(drop)
     }
 
     /// Does a verb of the table.
@@ -226,25 +232,21 @@ impl Client {
 
     /// The JSON of a good answer.
     async fn read<T: DeserializeOwned>(&self, asked: &Asked) -> Result<T, RemoteError> {
-        let bytes = self.ask(asked, async |answer| self.whole(answer).await).await?;
+        let bytes = self.ask(asked, Self::read_whole).await?;
         serde_json::from_slice(&bytes)
             .map_err(|error| self.foreign(200, format!("what this version cannot read: {error}")))
     }
 
     /// The body of a good answer, as it comes.
     async fn open(&self, asked: &Asked) -> Result<Incoming, RemoteError> {
-        self.ask(asked, async |answer: Response<Incoming>| Ok(answer.into_body())).await
+        self.ask(asked, |_, answer| Box::pin(async { Ok(answer.into_body()) })).await
     }
 
     /// Asks until there is a good answer, or no use in going on.
-    async fn ask<T>(
-        &self,
-        asked: &Asked,
-        read: impl AsyncFn(Response<Incoming>) -> Result<T, RemoteError>,
-    ) -> Result<T, RemoteError> {
+    async fn ask<T>(&self, asked: &Asked, read: Read<T>) -> Result<T, RemoteError> {
         let mut tries = 0;
         loop {
-            let error = match self.once(asked, &read).await {
+            let error = match self.once(asked, read).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
@@ -256,11 +258,7 @@ impl Client {
         }
     }
 
-    async fn once<T>(
-        &self,
-        asked: &Asked,
-        read: impl AsyncFn(Response<Incoming>) -> Result<T, RemoteError>,
-    ) -> Result<T, RemoteError> {
+    async fn once<T>(&self, asked: &Asked, read: Read<T>) -> Result<T, RemoteError> {
         let timeout = asked.timeout.unwrap_or(self.timeout);
         let exchange = async {
             let mut sender = self.route.connect().await?;
@@ -268,7 +266,7 @@ impl Client {
             let answer =
                 sender.send_request(request).await.map_err(|source| self.broken(source))?;
             match answer.status().as_u16() {
-                200..=299 => read(answer).await,
+                200..=299 => read(self, answer).await,
                 _ => Err(self.refusal(answer).await),
             }
         };
@@ -300,6 +298,11 @@ impl Client {
             headers.insert("proxy-authorization", shown.clone());
         }
         Ok(request)
+    }
+
+    /// [`Client::whole`] as it is handed on.
+    fn read_whole(&self, answer: Response<Incoming>) -> Reading<'_, Bytes> {
+        Box::pin(self.whole(answer))
     }
 
     /// Reads an answer as a whole.
