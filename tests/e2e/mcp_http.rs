@@ -48,6 +48,13 @@ fn begin(serving: &Serving, name: &str) -> TcpStream {
     ))
 }
 
+/// Waits until the guest of a call says something.
+fn hear(stream: &mut EventStream) {
+    let says =
+        |data: &Value| data["params"]["data"].as_str().is_some_and(|said| said.contains("second"));
+    while !says(&stream.next().unwrap().data) {}
+}
+
 #[test]
 fn a_client_needs_no_session() {
     let host = TestHost::new();
@@ -173,7 +180,7 @@ fn what_happens_is_streamed_and_a_client_that_hangs_up_cancels() {
     let serving = Serving::start(&host);
     let connection = begin(&serving, TALKS_AND_WAITS.name());
     let mut stream = EventStream::of(connection.try_clone().unwrap());
-    while stream.next().unwrap().data["params"]["data"] != "first line\nsecond " {}
+    hear(&mut stream);
     connection.shutdown(std::net::Shutdown::Both).unwrap();
     drop((stream, connection));
     let job = host.jobs()[0]["id"].as_str().unwrap().to_owned();
@@ -186,7 +193,7 @@ fn a_host_that_ends_ends_its_streams() {
     TALKS_AND_WAITS.load(&host, "capabilities: { clocks: true }\nlimits: { timeout: 1h }");
     let serving = Serving::start(&host);
     let mut stream = EventStream::of(begin(&serving, TALKS_AND_WAITS.name()));
-    while stream.next().unwrap().data["params"]["data"] != "first line\nsecond " {}
+    hear(&mut stream);
     serving.ask_to_end();
     while stream.next().is_some() {}
     assert_eq!(serving.wait(), Some(0));
