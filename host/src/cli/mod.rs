@@ -80,10 +80,11 @@ pub fn main() -> ExitCode {
     if let Verb::CompileComponent { order } = &arguments.verb {
         return compile::run(order);
     }
-    // The MCP library tells of each request, and of each that it refuses.
-    let usual = match arguments.verb {
-        Verb::Serve(_) | Verb::Worker => "info,rmcp=error",
-        _ => "warn,rmcp=error",
+    // The MCP library tells of each request; what fails is told where it does.
+    let usual = if matches!(arguments.verb, Verb::Serve(_) | Verb::Worker) {
+        "info,rmcp=off"
+    } else {
+        "warn,rmcp=off"
     };
     let is_plain = arguments.no_color.as_ref().is_some_and(|value| !value.is_empty());
     let output = Output::new(arguments.json, !is_plain);
