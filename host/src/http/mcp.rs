@@ -63,7 +63,8 @@ async fn read(door: &Door, request: Request) -> Result<axum::http::Request<Full<
     let (mut parts, body) = request.into_parts();
     let caller = door.caller(VERB, &parts).await?;
     let invalid = |error| Problem::quietly(&error);
-    let (fields, headers) = (route::fields(&mut parts).await?, route::headers(&parts)?);
+    let (fields, headers) =
+        (route::fields(&mut parts).await?, route::headers(&parts).map_err(route::invalid)?);
     let mut input = Input { fields, headers, body: None };
     let lists_all = input.take("all").map_err(invalid)?.unwrap_or(false);
     let hops = input.take_header(hops::HEADER).map_err(invalid)?.unwrap_or_default();

@@ -62,7 +62,7 @@ fn respond(Answer { status, headers, body }: Answer) -> Response {
 
 async fn read(mut parts: Parts, body: Body) -> Result<Input, Problem> {
     let fields = fields(&mut parts).await?;
-    let headers = headers(&parts)?;
+    let headers = headers(&parts).map_err(invalid)?;
     let bytes = bytes(parts, body).await?;
     let body = match bytes.len() {
         0 => None,
@@ -81,15 +81,14 @@ pub(super) async fn bytes(parts: Parts, body: Body) -> Result<Bytes, Problem> {
 }
 
 /// The headers that verbs read.
-pub(super) fn headers(parts: &Parts) -> Result<BTreeMap<&'static str, String>, Problem> {
+pub(super) fn headers(parts: &Parts) -> Result<BTreeMap<&'static str, String>, String> {
     let mut headers = BTreeMap::new();
     for name in Input::HEADERS {
         for value in parts.headers.get_all(name) {
             let text = value.to_str().map(str::to_owned);
-            let text =
-                text.map_err(|_| invalid(format!("the header `{name}` is no plain text")))?;
+            let text = text.map_err(|_| format!("the header `{name}` is no plain text"))?;
             if headers.insert(name, text).is_some() {
-                return Err(invalid(format!("the header `{name}` is given twice")));
+                return Err(format!("the header `{name}` is given twice"));
             }
         }
     }
@@ -116,7 +115,7 @@ pub(super) async fn fields(parts: &mut Parts) -> Result<BTreeMap<String, String>
     Ok(fields)
 }
 
-fn invalid(error: String) -> Problem {
+pub(super) fn invalid(error: String) -> Problem {
     Problem::new(Code::InvalidRequest, error)
 }
 

@@ -7,10 +7,7 @@ use serde_json::Value;
 ///
 /// Only an object stands as JSON beside the text: clients of older revisions of MCP take no other.
 pub(super) fn of_value(value: Value) -> CallToolResult {
-    let text = match &value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let mut result = CallToolResult::success(vec![ContentBlock::text(text)]);
     result.structured_content = Some(value).filter(Value::is_object);
     result

@@ -208,7 +208,7 @@ fn with_hops(mut fields: Map<String, Value>, entry: &Entry, asker: &Asker) -> Ma
 fn key_of(context: &RequestContext<RoleServer>) -> Result<Option<IdempotencyKey>, Refused> {
     let Some(key) = context.meta.get(KEY) else { return Ok(None) };
     let parsed = key.as_str().ok_or_else(|| "it is no text".to_owned());
-    let parsed = parsed.and_then(|key| key.parse().map_err(|error| format!("{error}")));
+    let parsed = parsed.and_then(str::parse::<IdempotencyKey>);
     let invalid = |error| Refused::invalid(format!("`_meta.{KEY}` is not valid: {error}"));
     parsed.map(Some).map_err(invalid)
 }

@@ -19,7 +19,7 @@ pub(crate) async fn serve(
     until: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let server = Server::of(verbs, asker);
-    let serving = async {
+    let answering = async {
         let service = match server.clone().serve(transport::stdio()).await {
             Ok(service) => service,
             // Who left before saying anything is done.
@@ -31,10 +31,10 @@ pub(crate) async fn serve(
             Ok(_) => Ok(()),
         }
     };
-    let served = tokio::select! {
-        served = serving => served,
+    let ended = tokio::select! {
+        ended = answering => ended,
         () = until => Ok(()),
     };
     server.stop().await;
-    served
+    ended
 }

@@ -87,11 +87,8 @@ fn name_of(entry: &Entry) -> String {
 
 /// A schema of objects. None when it is one of something else.
 fn object_schema(schema: &Value) -> Option<Map<String, Value>> {
-    let mut object = match schema {
-        Value::Bool(true) => Map::new(),
-        Value::Object(object) => object.clone(),
-        _ => return None,
-    };
+    let anything = (schema == &Value::Bool(true)).then(Map::new);
+    let mut object = schema.as_object().cloned().or(anything)?;
     let allows = match object.get("type") {
         None => true,
         Some(Value::Array(kinds)) => kinds.iter().any(|kind| kind == "object"),
