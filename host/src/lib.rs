@@ -10,6 +10,7 @@ mod daemon;
 mod first_party;
 mod hostile;
 mod http;
+mod mcp;
 mod models;
 mod policies;
 mod reload;

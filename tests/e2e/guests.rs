@@ -22,6 +22,7 @@ pub(crate) const DIALS: Guest = Guest("dials");
 pub(crate) const EATS_MEMORY: Guest = Guest("eats_memory");
 pub(crate) const EXITS_WITH_FAILURE: Guest = Guest("exits_with_failure");
 pub(crate) const FLOODS_A_CONNECTION: Guest = Guest("floods_a_connection");
+pub(crate) const FLOODS_PROGRESS: Guest = Guest("floods_progress");
 pub(crate) const FLOODS_STDOUT: Guest = Guest("floods_stdout");
 pub(crate) const FLOODS_THE_LOG: Guest = Guest("floods_the_log");
 pub(crate) const GOES_ON_AFTER_CANCEL: Guest = Guest("goes_on_after_cancel");

@@ -72,6 +72,8 @@ mod llm;
 mod llm_broken;
 mod load;
 mod matrix;
+mod mcp;
+mod mcp_http;
 mod metrics;
 mod misconfigured;
 mod oidc;

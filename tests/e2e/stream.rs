@@ -46,6 +46,11 @@ impl EventStream {
             "GET /api/v1/jobs/{path} HTTP/1.1\r\nHost: localhost\r\n\
              Authorization: Bearer {token}\r\nAccept: text/event-stream\r\n{header}\r\n"
         ));
+        Self::of(stream)
+    }
+
+    /// The stream that answers a request which was sent.
+    pub(crate) fn of(stream: TcpStream) -> Self {
         let mut stream = BufReader::new(stream);
         let mut line = String::new();
         stream.read_line(&mut line).unwrap();

@@ -10,7 +10,7 @@ use apflow_model::hops::{self, Hops};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::body::Body;
 use crate::code::Code;
@@ -143,6 +143,31 @@ pub struct Input {
 impl Input {
     /// The headers that verbs read, in small letters.
     pub const HEADERS: [&'static str; 2] = ["idempotency-key", hops::HEADER];
+
+    /// A request with these fields, each where a verb with this body looks for it. Those that are null
+    /// are left out.
+    pub fn of(body: Body, fields: Map<String, Value>) -> Self {
+        let (mut input, mut of_body) = (Self::default(), Map::new());
+        for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_null()) {
+            if matches!(body, Body::Whole(field) if field == name) {
+                input.body = Some(value);
+                continue;
+            }
+            if body.holds(&name) {
+                of_body.insert(name, value);
+                continue;
+            }
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            match Self::HEADERS.into_iter().find(|header| *header == name) {
+                Some(header) => input.headers.insert(header, text),
+                None => input.fields.insert(name, text),
+            };
+        }
+        if !of_body.is_empty() {
+            input.body = Some(of_body.into());
+        }
+        input
+    }
 
     /// Takes a header out.
     ///

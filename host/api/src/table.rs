@@ -212,24 +212,7 @@ mod tests {
 
     /// A request with these fields, each in its place.
     fn request(entry: &Entry, fields: &Map<String, Value>) -> Input {
-        let mut input = Input::default();
-        let mut body = Map::new();
-        for (name, value) in fields {
-            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            if matches!(entry.shape.body, Body::Whole(field) if field == name) {
-                input.body = Some(value.clone());
-            } else if entry.shape.body.holds(name) {
-                body.insert(name.clone(), value.clone());
-            } else if let Some(header) = Input::HEADERS.into_iter().find(|header| header == name) {
-                input.headers.insert(header, text);
-            } else {
-                input.fields.insert(name.clone(), text);
-            }
-        }
-        if !body.is_empty() {
-            input.body = Some(body.into());
-        }
-        input
+        Input::of(entry.shape.body, fields.clone())
     }
 
     /// Reads a request as the table does.

@@ -20,6 +20,7 @@ use super::budgets::BudgetsVerb;
 use super::cache::CacheVerb;
 use super::config::ConfigVerb;
 use super::daemon::DaemonVerb;
+use super::mcp::Mcp;
 use super::plugin::PluginVerb;
 use super::policies::PoliciesVerb;
 use super::schedules::SchedulesVerb;
@@ -193,6 +194,8 @@ pub(crate) enum Verb {
     },
     /// Serve the HTTP API and run what is submitted to it.
     Serve(Serve),
+    /// Answer an MCP client on standard input and output: executors, tools and verbs for a model.
+    Mcp(Mcp),
     /// Run what is submitted to others, beside any number of workers of the same server.
     Worker,
     /// Start, stop and watch over a server in the background.

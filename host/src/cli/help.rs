@@ -84,6 +84,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("policies show", "apflow-host policies show"),
     ("policies check", "apflow-host policies check"),
     ("serve", "apflow-host serve --port 8080"),
+    ("mcp", "apflow-host mcp"),
     ("worker", "apflow-host worker"),
     ("daemon start", "apflow-host daemon start --port 8080"),
     ("daemon stop", "apflow-host daemon stop"),

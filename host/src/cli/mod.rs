@@ -27,6 +27,7 @@ mod json;
 mod live;
 mod load;
 mod man;
+mod mcp;
 mod operations;
 mod operator;
 mod options;
@@ -80,8 +81,12 @@ pub fn main() -> ExitCode {
     if let Verb::CompileComponent { order } = &arguments.verb {
         return compile::run(order);
     }
-    let usual =
-        if matches!(arguments.verb, Verb::Serve(_) | Verb::Worker) { "info" } else { "warn" };
+    // The MCP library tells of each request; what fails is told where it does.
+    let usual = if matches!(arguments.verb, Verb::Serve(_) | Verb::Worker) {
+        "info,rmcp=off"
+    } else {
+        "warn,rmcp=off"
+    };
     let is_dumb = arguments.term.as_deref() == Some("dumb");
     let is_plain = is_dumb || arguments.no_color.as_ref().is_some_and(|value| !value.is_empty());
     let output = Output::new(arguments.json, !is_plain, !is_dumb);
@@ -157,6 +162,7 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         Verb::Doctor { repair } => Box::pin(doctor::run(settings()?, repair, output)).await,
         Verb::Policies { verb } => policies::run(&config()?, verb, output).await,
         Verb::Serve(verb) => serve::run(&config()?, verb, output).await,
+        Verb::Mcp(verb) => Box::pin(mcp::run(&config()?, verb)).await,
         Verb::Worker => worker::run(&config()?, output).await,
         Verb::Plugin { verb } => plugin::run(verb, output).await,
         Verb::Bench { verb } => Box::pin(bench::run(config, verb, output)).await,

@@ -9,6 +9,7 @@ mod follow;
 mod headers;
 mod limit;
 mod listen;
+mod mcp;
 mod metrics;
 mod openapi;
 mod pages;
@@ -147,6 +148,7 @@ pub(crate) fn router(door: Door, site: Site) -> Router {
         .route(OpenFile::PATH, get(files::open))
         .route(WatchJob::PATH, get(socket::watch))
         .route(UploadPlugin::PATH, post(plugins::load).layer(plugin_form))
+        .route(mcp::PATH, mcp::route(&door))
         .merge(openapi::router())
         .fallback(unknown_route)
         .method_not_allowed_fallback(method_not_allowed)

@@ -63,8 +63,7 @@ fn respond(Answer { status, headers, body }: Answer) -> Response {
 async fn read(mut parts: Parts, body: Body) -> Result<Input, Problem> {
     let fields = fields(&mut parts).await?;
     let headers = headers(&parts).map_err(invalid)?;
-    let bytes = Bytes::from_request(Request::from_parts(parts, body), &()).await;
-    let bytes = bytes.map_err(|error| unreadable(&error))?;
+    let bytes = bytes(parts, body).await?;
     let body = match bytes.len() {
         0 => None,
         _ => Some(
@@ -75,8 +74,14 @@ async fn read(mut parts: Parts, body: Body) -> Result<Input, Problem> {
     Ok(Input { fields, headers, body })
 }
 
+/// The whole body.
+pub(super) async fn bytes(parts: Parts, body: Body) -> Result<Bytes, Problem> {
+    let bytes = Bytes::from_request(Request::from_parts(parts, body), &()).await;
+    bytes.map_err(|error| unreadable(&error))
+}
+
 /// The headers that verbs read.
-fn headers(parts: &Parts) -> Result<BTreeMap<&'static str, String>, String> {
+pub(super) fn headers(parts: &Parts) -> Result<BTreeMap<&'static str, String>, String> {
     let mut headers = BTreeMap::new();
     for name in Input::HEADERS {
         for value in parts.headers.get_all(name) {
@@ -110,7 +115,7 @@ pub(super) async fn fields(parts: &mut Parts) -> Result<BTreeMap<String, String>
     Ok(fields)
 }
 
-fn invalid(error: String) -> Problem {
+pub(super) fn invalid(error: String) -> Problem {
     Problem::new(Code::InvalidRequest, error)
 }
 

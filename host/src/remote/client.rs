@@ -3,6 +3,7 @@
 //! A request has a connection of its own: a command makes a few of them, then ends.
 
 use std::io::Write;
+use std::pin::Pin;
 use std::time::Duration;
 
 use apflow_api::{Body, Call, ListEvents, LoadedPlugin, Method, OpenFile, Remote, UploadPlugin};
@@ -14,6 +15,7 @@ use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::announced::Announced;
 use super::connect::{Route, Trust};
@@ -57,6 +59,11 @@ pub(super) struct Asked {
     /// How long it may take, if that is not what is usual.
     timeout: Option<Duration>,
 }
+
+/// How a good answer is read.
+type Read<T> = for<'a> fn(&'a Client, Response<Incoming>) -> Reading<'a, T>;
+/// What is read, to come.
+type Reading<'a, T> = Pin<Box<dyn Future<Output = Result<T, RemoteError>> + Send + 'a>>;
 
 impl Asked {
     pub(super) fn of(call: Call) -> Self {
@@ -143,7 +150,7 @@ impl Client {
     pub(crate) async fn probe(&self) -> Result<Health, RemoteError> {
         let health = Call::to(Method::Get, "/health", Body::None, &())?;
         let asked = Asked { timeout: Some(PROBE_MAX.min(self.timeout)), ..Asked::of(health) };
-        let bytes = self.once(&asked, async |answer| self.whole(answer).await).await?;
+        let bytes = self.once(&asked, Self::read_whole).await?;
         serde_json::from_slice(&bytes)
             .map_err(|_| self.foreign(200, "something else than an apflow-host does".to_owned()))
     }
@@ -155,6 +162,15 @@ impl Client {
     /// [`RemoteError`].
     pub(crate) async fn invoke<R: Remote>(&self, operation: &R) -> Result<R::Output, RemoteError> {
         self.read(&Asked::of(Call::of(operation)?)).await
+    }
+
+    /// Asks for a verb of the table, and answers its JSON.
+    ///
+    /// # Errors
+    ///
+    /// [`RemoteError`].
+    pub(crate) async fn call(&self, call: Call) -> Result<Value, RemoteError> {
+        self.read(&Asked::of(call)).await
     }
 
     /// Installs a plugin or a tool, which may take `compile_timeout` beyond what is usual.
@@ -230,25 +246,21 @@ impl Client {
 
     /// The JSON of a good answer.
     async fn read<T: DeserializeOwned>(&self, asked: &Asked) -> Result<T, RemoteError> {
-        let bytes = self.ask(asked, async |answer| self.whole(answer).await).await?;
+        let bytes = self.ask(asked, Self::read_whole).await?;
         serde_json::from_slice(&bytes)
             .map_err(|error| self.foreign(200, format!("what this version cannot read: {error}")))
     }
 
     /// The body of a good answer, as it comes.
     async fn open(&self, asked: &Asked) -> Result<Incoming, RemoteError> {
-        self.ask(asked, async |answer: Response<Incoming>| Ok(answer.into_body())).await
+        self.ask(asked, |_, answer| Box::pin(async { Ok(answer.into_body()) })).await
     }
 
     /// Asks until there is a good answer, or no use in going on.
-    async fn ask<T>(
-        &self,
-        asked: &Asked,
-        read: impl AsyncFn(Response<Incoming>) -> Result<T, RemoteError>,
-    ) -> Result<T, RemoteError> {
+    async fn ask<T>(&self, asked: &Asked, read: Read<T>) -> Result<T, RemoteError> {
         let mut tries = 0;
         loop {
-            let error = match self.once(asked, &read).await {
+            let error = match self.once(asked, read).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
@@ -260,11 +272,7 @@ impl Client {
         }
     }
 
-    async fn once<T>(
-        &self,
-        asked: &Asked,
-        read: impl AsyncFn(Response<Incoming>) -> Result<T, RemoteError>,
-    ) -> Result<T, RemoteError> {
+    async fn once<T>(&self, asked: &Asked, read: Read<T>) -> Result<T, RemoteError> {
         let timeout = asked.timeout.unwrap_or(self.timeout);
         let exchange = async {
             let mut sender = self.route.connect().await?;
@@ -272,7 +280,7 @@ impl Client {
             let answer =
                 sender.send_request(request).await.map_err(|source| self.broken(source))?;
             match answer.status().as_u16() {
-                200..=299 => read(answer).await,
+                200..=299 => read(self, answer).await,
                 _ => Err(self.refusal(answer).await),
             }
         };
@@ -304,6 +312,11 @@ impl Client {
             headers.insert("proxy-authorization", shown.clone());
         }
         Ok(request)
+    }
+
+    /// [`Client::whole`] as it is handed on.
+    fn read_whole(&self, answer: Response<Incoming>) -> Reading<'_, Bytes> {
+        Box::pin(self.whole(answer))
     }
 
     /// Reads an answer as a whole.
