@@ -37,7 +37,7 @@ pub(super) async fn stream_if_asked(
     }
     let id = RequestId::of(&request);
     match begin(&door, request, &id).await {
-        Ok(watch) => stream(watch, door.ending),
+        Ok(watch) => stream(watch, door.ending.clone()),
         Err(problem) => problem.in_request(id).into_response(),
     }
 }
