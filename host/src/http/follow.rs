@@ -82,8 +82,6 @@ async fn pass_on(mut watch: Watch, pieces: Sender<Piece>, mut ending: watch::Rec
     }
 }
 
-/// Hands events on until there are no more, or nobody takes them. Returns why, for who still
-/// listens. `after` is the number of the last one that was handed on.
 /// Waits until the host ends, and a little longer: what happened last is told before.
 async fn ended(ending: &mut watch::Receiver<()>) {
     // The sender may be gone, which is an end as well.
@@ -91,6 +89,8 @@ async fn ended(ending: &mut watch::Receiver<()>) {
     tokio::time::sleep(LAST_LOOK).await;
 }
 
+/// Hands events on until there are no more, or nobody takes them. Returns why, for who still
+/// listens. `after` is the number of the last one that was handed on.
 async fn pass_on_events(watch: &mut Watch, pieces: &Sender<Piece>, after: &mut u64) -> Option<Why> {
     loop {
         let piece = match timeout(SILENCE_MAX, watch.next()).await {
