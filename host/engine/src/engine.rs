@@ -34,6 +34,7 @@ use crate::live::Live;
 use crate::lock::DispatchLock;
 use crate::looks::Looks;
 use crate::metrics::Metrics;
+use crate::newcomers::Newcomers;
 use crate::purse::Purse;
 use crate::rates::Rates;
 use crate::registry::Registry;
@@ -126,6 +127,8 @@ pub struct Engine {
     /// The tokens that callers showed lately.
     pub(crate) remembered: Remembered,
     pub(crate) hub: Hub,
+    /// The jobs that were taken in last.
+    pub(crate) newcomers: Newcomers,
     pub(crate) metrics: Metrics,
     /// Rung when there may be something to dispatch.
     pub(crate) bell: Notify,
@@ -178,6 +181,7 @@ impl Engine {
             looks: Looks::default(),
             remembered: Remembered::default(),
             hub: Hub::default(),
+            newcomers: Newcomers::default(),
             metrics: Metrics::default(),
             bell: Notify::new(),
             places,

@@ -40,6 +40,7 @@ mod load;
 mod lock;
 mod looks;
 mod metrics;
+mod newcomers;
 mod notifications;
 mod open_call;
 mod plugins;

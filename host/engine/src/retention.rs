@@ -42,6 +42,7 @@ impl Engine {
         }
         match self.store.purge_job(job, self.now()).await? {
             Purge::Begun => {
+                self.newcomers.forget();
                 self.remove_marked(Some(job)).await?;
                 Ok(true)
             }
@@ -68,6 +69,7 @@ impl Engine {
                 if marked == 0 {
                     break;
                 }
+                self.newcomers.forget();
                 count += marked;
                 self.remove_marked(None).await?;
             }

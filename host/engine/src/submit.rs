@@ -91,7 +91,7 @@ impl Engine {
             Told::AtItsEnd | Told::AtOnce => self.store.submit(job, now).await,
         };
         let job = stored.map_err(EngineError::of_submission)?;
-        self.metrics.submit.took(begun.elapsed());
+        self.took_in(&job, begun);
         Ok(job)
     }
 
@@ -139,7 +139,7 @@ impl Engine {
         let begun = Instant::now();
         match self.store.submit_once(job, once, now).await.map_err(conflict)? {
             Submitted::New(job) => {
-                self.metrics.submit.took(begun.elapsed());
+                self.took_in(&job, begun);
                 Ok(Submission { job, is_replayed: false })
             }
             Submitted::Replayed(id) => {
@@ -147,6 +147,12 @@ impl Engine {
                 self.replay(id).await
             }
         }
+    }
+
+    /// A job was stored, which began at this moment.
+    fn took_in(&self, job: &Job, begun: Instant) {
+        self.metrics.submit.took(begun.elapsed());
+        self.newcomers.add(job.id, &job.principal, Instant::now());
     }
 
     async fn replay(&self, id: JobId) -> Result<Submission, EngineError> {

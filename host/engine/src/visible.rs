@@ -1,5 +1,7 @@
 //! Whether somebody sees a job or a task: what belongs to others is as good as not there.
 
+use std::time::Instant;
+
 use apflow_model::id::{JobId, TaskId};
 use apflow_model::visible::Visible;
 
@@ -16,6 +18,9 @@ impl Engine {
     pub async fn sees_job(&self, job: JobId, visible: Visible<'_>) -> Result<bool, EngineError> {
         if visible == Visible::All {
             return Ok(true);
+        }
+        if let Some(owner) = self.newcomers.owner(job, Instant::now()) {
+            return Ok(visible.shows(&owner));
         }
         let owner = self.store.owner_of_job(job).await?;
         Ok(owner.is_some_and(|owner| visible.shows(&owner)))

@@ -5,6 +5,7 @@
 //! of luck.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use apflow_model::event::Event;
 use apflow_model::id::JobId;
@@ -45,7 +46,8 @@ impl Engine {
         if !self.sees_job(job, visible).await? {
             return Ok(None);
         }
-        Watch::begin(&self.hub.tails, &self.store, job, after).await
+        let is_new = self.newcomers.owner(job, Instant::now()).is_some();
+        Watch::begin(&self.hub.tails, &self.store, job, is_new, after).await
     }
 
     /// Lists a job's events after the one with the number `after`, at most `limit` of them, and
@@ -92,14 +94,19 @@ impl Watch {
         tails: &Arc<Tails>,
         store: &Store,
         job: JobId,
+        is_new: bool,
         after: u64,
     ) -> Result<Option<Self>, EngineError> {
-        let mut from = after;
-        // A crowd that comes to one job looks it up once.
-        if !tails.has(job) {
+        let from = if is_new {
+            // It is there, and its history is short: it is read from its beginning on.
+            0
+        } else if tails.has(job) {
+            // A crowd that comes to one job looks it up once.
+            after
+        } else {
             let Some(history) = store.histories(&[job]).await?.pop() else { return Ok(None) };
-            from = after.min(history.events);
-        }
+            after.min(history.events)
+        };
         let seat = tails.join(job, from, store);
         let seat = seat.ok_or(EngineError::TooManyWatchers(WATCHERS_MAX))?;
         Ok(Some(Self { seat, store: store.clone(), after, limit: PAGE_EVENTS_MAX }))
@@ -191,7 +198,7 @@ mod tests {
         }
 
         async fn watch(&self, after: u64) -> Watch {
-            let watch = Watch::begin(&self.tails, &self.store, self.job, after).await;
+            let watch = Watch::begin(&self.tails, &self.store, self.job, false, after).await;
             watch.unwrap().unwrap()
         }
 
@@ -317,8 +324,27 @@ mod tests {
         assert_eq!(numbers(2).await, [3]);
         assert_eq!(numbers(3).await, [0; 0]);
         assert_eq!(numbers(1_000).await, [0; 0]);
-        let nobody = Watch::begin(&scene.tails, &scene.store, JobId(1), 0).await.unwrap();
+        let nobody = Watch::begin(&scene.tails, &scene.store, JobId(1), false, 0).await.unwrap();
         assert!(nobody.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_new_job_is_watched_from_any_number_without_a_look_before() {
+        let (scene, claimed) = Scene::with_tasks(1).await;
+        let mut watches = Vec::new();
+        for after in [0, 2, 1_000] {
+            let watch = Watch::begin(&scene.tails, &scene.store, scene.job, true, after).await;
+            watches.push(watch.unwrap().unwrap());
+        }
+        scene.settle(&claimed[0], completed()).await;
+        let mut seen = Vec::new();
+        for watch in watches {
+            seen.push(all(watch).await.len());
+        }
+        assert_eq!(seen, [3, 1, 0]);
+        // One that another host has removed meanwhile ends at once.
+        let gone = Watch::begin(&scene.tails, &scene.store, JobId(1), true, 0).await;
+        assert_eq!(all(gone.unwrap().unwrap()).await, []);
     }
 
     #[tokio::test]
@@ -339,7 +365,7 @@ mod tests {
         let join = || scene.tails.join(scene.job, 0, &scene.store);
         let seats: Vec<_> = (0..WATCHERS_MAX).map(|_| join().unwrap()).collect();
         assert!(join().is_none());
-        let refused = Watch::begin(&scene.tails, &scene.store, scene.job, 0).await;
+        let refused = Watch::begin(&scene.tails, &scene.store, scene.job, false, 0).await;
         assert!(matches!(refused, Err(EngineError::TooManyWatchers(WATCHERS_MAX))));
         drop(seats);
         let mut watch = scene.watch(0).await;

@@ -25,6 +25,7 @@ mod upload;
 mod watch;
 
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -59,21 +60,32 @@ const BODY_BYTES_MAX: usize = 16 << 20;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// What every request needs.
+/// What every request needs. It is cloned several times for each, so all clones are one.
 #[derive(Clone)]
-pub(crate) struct Door {
+pub(crate) struct Door(Arc<Needed>);
+
+/// What every request needs.
+pub(crate) struct Needed {
     pub(crate) api: Api,
-    access: Arc<Access>,
+    access: Access,
     /// Changes when the host is asked to end: what would go on for ever ends then.
     ending: Receiver<()>,
-    requests: Arc<Requests>,
+    requests: Requests,
     pages: Pages,
+}
+
+impl Deref for Door {
+    type Target = Needed;
+
+    fn deref(&self) -> &Needed {
+        &self.0
+    }
 }
 
 impl Door {
     pub(crate) fn new(api: Api, access: Access, ending: Receiver<()>, pages: Pages) -> Self {
-        let (access, requests) = (Arc::new(access), Arc::new(Requests::new()));
-        Self { api, access, ending, requests, pages }
+        let requests = Requests::new();
+        Self(Arc::new(Needed { api, access, ending, requests, pages }))
     }
 }
 
@@ -152,19 +164,25 @@ pub(crate) fn router(door: Door, site: Site) -> Router {
         .merge(openapi::router())
         .fallback(unknown_route)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(middleware::from_fn(limit::tell))
-        .layer(middleware::from_fn(unchanged::skip))
-        .layer(compress::layer());
+        // Together, from the outermost on: each call of `layer` is one more copy of all that is
+        // inside of it, for each request.
+        .layer((
+            compress::layer(),
+            middleware::from_fn(unchanged::skip),
+            middleware::from_fn(limit::tell),
+            DefaultBodyLimit::max(BODY_BYTES_MAX),
+        ));
     // What a page may not read, it is not told either: outside of all that answers.
     let router = match site.cors() {
         Some(cors) => router.layer(cors),
         None => router,
     };
     router
-        .layer(middleware::from_fn_with_state(site.clone(), site::guard))
-        .layer(middleware::from_fn_with_state(site, headers::secure))
-        .layer(middleware::from_fn_with_state(door.clone(), identify))
+        .layer((
+            middleware::from_fn_with_state(door.clone(), identify),
+            middleware::from_fn_with_state(site.clone(), headers::secure),
+            middleware::from_fn_with_state(site, site::guard),
+        ))
         .with_state(door)
 }
 

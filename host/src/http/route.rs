@@ -47,7 +47,7 @@ async fn invoke(entry: &Entry, door: Door, request: Request, id: &str) -> Result
             return Err(problem);
         }
     };
-    (entry.invoke)(door.api, caller, input).await.map_err(|error| Problem::of(&error, id))
+    (entry.invoke)(door.api.clone(), caller, input).await.map_err(|error| Problem::of(&error, id))
 }
 
 fn respond(Answer { status, headers, body }: Answer) -> Response {

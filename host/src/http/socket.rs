@@ -69,14 +69,15 @@ async fn open(door: Door, request: Request, id: &str) -> Result<Response, Proble
     let job = operation.id;
     let pass = Arc::new(Pass::new(&door, &parts, &caller, job));
     let watch = door.api.invoke(operation, &caller).await.map_err(refused)?.events;
-    let session = Session { api: door.api, caller, pass, job, id: id.to_owned() };
+    let session = Session { api: door.api.clone(), caller, pass, job, id: id.to_owned() };
+    let ending = door.ending.clone();
     Ok(upgrade
         .protocols([PROTOCOL])
         .max_message_size(MESSAGE_BYTES_MAX)
         .max_frame_size(MESSAGE_BYTES_MAX)
         .read_buffer_size(BUFFER_BYTES)
         .write_buffer_size(BUFFER_BYTES)
-        .on_upgrade(move |socket| session.run(socket, watch, door.ending)))
+        .on_upgrade(move |socket| session.run(socket, watch, ending)))
 }
 
 /// Makes a token among the offered protocols a bearer token, which it is for a browser's script: it

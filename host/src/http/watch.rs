@@ -39,7 +39,7 @@ pub(super) async fn stream_if_asked(
     }
     let id = RequestId::of(&request);
     match begin(&door, request, &id).await {
-        Ok((watch, pass)) => stream(watch, pass, door.ending),
+        Ok((watch, pass)) => stream(watch, pass, door.ending.clone()),
         Err(problem) => problem.in_request(id).into_response(),
     }
 }
