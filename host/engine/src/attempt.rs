@@ -149,7 +149,8 @@ fn unbegun(reason: StopReason) -> Fault {
 
 /// Finds the plugin of an attempt, its inputs, what it is granted at this moment, and its folders.
 async fn prepare(engine: &Arc<Engine>, claimed: &Claimed) -> Result<Beginning, Fault> {
-    let plugin = engine.ready_plugin(&claimed.executor).await.and_then(|plugin| {
+    let found = engine.ready_plugin_at(&claimed.executor, Some(claimed.plugins)).await;
+    let plugin = found.and_then(|plugin| {
         plugin.ok_or_else(|| EngineError::UnknownPlugin(claimed.executor.clone()))
     });
     let plugin = plugin.map_err(|error| unusable(claimed, &error))?;

@@ -287,6 +287,7 @@ impl Running {
         for task in handed_out.tasks {
             self.start(engine, Arc::new(task));
         }
+        engine.registry.hear(handed_out.plugins);
         let until_next = handed_out.next_run_at.map(|due| due.since(engine.now()));
         let look_again = until_next.unwrap_or(LOOK_AGAIN).min(LOOK_AGAIN);
         Next { is_eager: handed_out.has_more, look_again }

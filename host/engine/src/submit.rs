@@ -228,11 +228,11 @@ impl Engine {
         spec: &JobSpec,
         path: impl Fn(usize) -> String,
     ) -> Result<HashMap<String, Arc<ReadyPlugin>>, EngineError> {
-        let mut plugins = HashMap::new();
+        let (mut plugins, newest) = (HashMap::new(), self.registry.newest());
         for (index, task) in spec.tasks.iter().enumerate() {
             let (name, is_tool) = (&task.executor, task.is_tool);
             if !plugins.contains_key(name)
-                && let Some(plugin) = self.ready_plugin(name).await?
+                && let Some(plugin) = self.ready_plugin_at(name, newest).await?
             {
                 plugins.insert(name.clone(), plugin);
             }

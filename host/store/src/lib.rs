@@ -121,6 +121,7 @@ pub use crate::hints::Hints;
 pub use crate::idempotency::Once;
 pub use crate::jobs::{JOBS_PER_PAGE_MAX, JobFilter, JobPage, NewJob, Submitted};
 pub use crate::notifications::Notification;
+pub use crate::plugins::PluginRevision;
 pub use crate::purge::{Purge, ROWS_PER_SLICE_MAX, Slice};
 pub use crate::recovery::{HOST_LOSSES_MAX, Recovered};
 pub use crate::redrive::{RedriveChoice, Redriven};

@@ -20,7 +20,7 @@ macro_rules! step {
 }
 
 /// Every step of the schema, in order. One that was released is never changed again.
-const STEPS: [(i64, &str, Sql); 19] = [
+const STEPS: [(i64, &str, Sql); 20] = [
     (1, "jobs", step!("0001_jobs.sql")),
     (2, "allow", step!("0002_allow.sql")),
     (3, "files", step!("0003_files.sql")),
@@ -40,6 +40,7 @@ const STEPS: [(i64, &str, Sql); 19] = [
     (17, "files", step!("0017_files.sql")),
     (18, "budgets", step!("0018_budgets.sql")),
     (19, "cost_policies", step!("0019_cost_policies.sql")),
+    (23, "plugin_revision", step!("0023_plugin_revision.sql")),
 ];
 
 const UNHURRIED: &str = "SET statement_timeout = 0; SET lock_timeout = 0";
