@@ -18,8 +18,11 @@ use tokio::sync::{Notify, SetOnce, mpsc};
 /// The longest that a task runs before its job is stored.
 const UNSTORED_MAX: Duration = Duration::from_millis(5);
 
+/// An attempt that runs while somebody waits for it.
+pub(crate) type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// An attempt that others wait for from now on, with what it was claimed as.
-pub(crate) type Begun = (Arc<Claimed>, Pin<Box<dyn Future<Output = ()> + Send>>);
+pub(crate) type Begun = (Arc<Claimed>, Running);
 
 /// Whose attempts begin before they are stored, and who takes them over once they are.
 #[derive(Clone)]

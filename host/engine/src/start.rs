@@ -7,7 +7,7 @@ use apflow_model::job::{Job, TaskSpec};
 use apflow_store::NewJob;
 
 use crate::dispatch;
-use crate::eager::Eager;
+use crate::eager::{Eager, Running};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::submit::{Checked, NewSubmission};
@@ -77,7 +77,7 @@ impl Engine {
         let claimed = Arc::new(job.claimed(self.registry.newest().unwrap_or_default()));
         let eager = Eager::new(self.store.clone(), job);
         let beginning = (Some(place), Some(Arc::clone(&eager)));
-        let mut running = Box::pin(dispatch::begin(self, &claimed, beginning));
+        let mut running: Running = Box::pin(dispatch::begin(self, &claimed, beginning));
         tokio::select! {
             biased;
             () = &mut running => {}

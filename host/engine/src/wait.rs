@@ -33,7 +33,8 @@ impl Engine {
         submission: NewSubmission,
         wait: Duration,
     ) -> Result<Job, EngineError> {
-        let submitting = self.submit_for_end(submission).instrument(submit::span());
+        // It holds an attempt: its own place in memory keeps that out of all that waits for it.
+        let submitting = Box::pin(self.submit_for_end(submission)).instrument(submit::span());
         let submitted = match submitting.await? {
             Ran::Ended(job) => return Ok(job),
             Ran::GoesOn(job) => job,
