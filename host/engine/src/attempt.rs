@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::cache::{Look, Miss};
+use crate::eager::Eager;
 use crate::engine::Engine;
 use crate::error::{EngineError, chain};
 use crate::port::Port;
@@ -62,11 +63,11 @@ pub(crate) async fn run(
     engine: &Arc<Engine>,
     claimed: &Claimed,
     stop: Stop,
-    place: Option<OwnedSemaphorePermit>,
+    (place, eager): (Option<OwnedSemaphorePermit>, Option<Arc<Eager>>),
 ) {
     if let Some(reason) = &claimed.refused {
         let fault = Fault::new(FaultCode::BudgetExhausted, reason.as_str());
-        return end_unbegun(engine, claimed, &stop, fault).await;
+        return end_unbegun(engine, claimed, &stop, fault, eager).await;
     }
     let prepared = tokio::select! {
         prepared = prepare(engine, claimed) => prepared,
@@ -76,9 +77,10 @@ pub(crate) async fn run(
     let Prepared { plugin, inputs, granted, workplace, miss } = match prepared {
         Ok(Beginning::Call(prepared)) => prepared,
         Ok(Beginning::Given(found)) => return give(engine, claimed, found).await,
-        Err(fault) => return end_unbegun(engine, claimed, &stop, fault).await,
+        Err(fault) => return end_unbegun(engine, claimed, &stop, fault, eager).await,
     };
-    let port = Arc::new(Port::new(engine, claimed, plugin.plugin.tool.is_some(), stop.clone()));
+    let is_tool = plugin.plugin.tool.is_some();
+    let port = Arc::new(Port::new(engine, claimed, is_tool, stop.clone(), eager.clone()));
     if miss.is_some() {
         port.keep(Happening::CacheMiss);
     }
@@ -100,7 +102,7 @@ pub(crate) async fn run(
     let own = plugin.plugin.tool.as_ref().and_then(|tool| tool.circuit_breaker);
     let moving = breakers.attempt_ended((&claimed.executor, own), began, outcome, fault);
     let run = cache::run(&plugin.plugin, &ended, miss, engine.now());
-    let said = Said { files, events: port.take_events(), run, spending };
+    let said = Said { files, events: port.take_events(), run, spending, eager };
     let settling = settle::settle(engine, claimed, ended, said);
     tokio::join!(moving, settling);
 }
@@ -119,10 +121,16 @@ fn counts(claimed: &Claimed, stop: &Stop, ended: &Ended) -> bool {
 }
 
 /// Settles an attempt whose guest was not called.
-async fn end_unbegun(engine: &Arc<Engine>, claimed: &Claimed, stop: &Stop, fault: Fault) {
+async fn end_unbegun(
+    engine: &Arc<Engine>,
+    claimed: &Claimed,
+    stop: &Stop,
+    fault: Fault,
+    eager: Option<Arc<Eager>>,
+) {
     let ended = Ended::without_use(fault);
     if counts(claimed, stop, &ended) {
-        settle::settle(engine, claimed, ended, Said::default()).await;
+        settle::settle(engine, claimed, ended, Said { eager, ..Said::default() }).await;
     }
 }
 
@@ -149,7 +157,8 @@ fn unbegun(reason: StopReason) -> Fault {
 
 /// Finds the plugin of an attempt, its inputs, what it is granted at this moment, and its folders.
 async fn prepare(engine: &Arc<Engine>, claimed: &Claimed) -> Result<Beginning, Fault> {
-    let plugin = engine.ready_plugin(&claimed.executor).await.and_then(|plugin| {
+    let found = engine.ready_plugin_at(&claimed.executor, Some(claimed.plugins)).await;
+    let plugin = found.and_then(|plugin| {
         plugin.ok_or_else(|| EngineError::UnknownPlugin(claimed.executor.clone()))
     });
     let plugin = plugin.map_err(|error| unusable(claimed, &error))?;
@@ -311,8 +320,11 @@ async fn call(
             ended = &mut guest => return Some(check_output(plugin, tools::returned(&plugin.plugin, ended?))),
             _ = look.tick() => port.check_hold().await,
             () = port.is_full() => {}
+            () = port.is_due() => {}
         }
-        port.store_events().await;
+        if port.is_stored().await {
+            port.store_events().await;
+        }
     }
 }
 

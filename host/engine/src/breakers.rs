@@ -193,6 +193,11 @@ impl Breakers {
         }
     }
 
+    /// Whether the breaker of an executor is known here: it is open, or has counted failures.
+    pub(crate) fn is_known(&self, executor: &str) -> bool {
+        self.lock().breakers.contains_key(&BreakerKey::Executor(executor.to_owned()))
+    }
+
     /// Lists those that are not well, by key.
     pub(crate) async fn list(&self) -> Result<Vec<ListedBreaker>, StoreError> {
         let now = self.clock.now();

@@ -14,12 +14,13 @@ use apflow_model::state::TaskState;
 use apflow_model::trace::TARGET;
 use apflow_sandbox::{Ended, Stop, StopReason};
 use apflow_store::{Claimed, HandedOut, Places, SessionId, StoreError};
-use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 use tracing::Instrument;
 use tracing::field::Empty;
 
+use crate::eager::{Begun, Eager, Starter};
 use crate::engine::{Dispatcher, Engine};
 use crate::error::{EngineError, chain};
 use crate::files::Kept;
@@ -115,7 +116,9 @@ async fn dispatch(
     stop: &Notify,
 ) -> Over {
     let room = Arc::new(Room::new(engine));
-    let mut shift = Shift { engine, session, room, kept, stop, over: None };
+    let (begun, taken_over) = mpsc::unbounded_channel();
+    let _open = Open::begin(engine, Starter { session, begun });
+    let mut shift = Shift { engine, session, room, kept, stop, taken_over, over: None };
     let mut next = Next { is_eager: true, look_again: LOOK_AGAIN };
     loop {
         let handed_out = match running.settle_doubt(engine, session).await {
@@ -138,6 +141,22 @@ async fn dispatch(
     }
 }
 
+/// Attempts may begin before they are stored, until this is dropped.
+struct Open<'a>(&'a Engine);
+
+impl<'a> Open<'a> {
+    fn begin(engine: &'a Engine, starter: Starter) -> Self {
+        *engine.starter() = Some(starter);
+        Self(engine)
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        *self.0.starter() = None;
+    }
+}
+
 /// What the next claim begins with.
 struct Next {
     /// Whether something may be ready already.
@@ -153,6 +172,8 @@ struct Shift<'a> {
     room: Arc<Room>,
     kept: &'a mut JoinSet<()>,
     stop: &'a Notify,
+    /// Attempts that began before they were stored.
+    taken_over: mpsc::UnboundedReceiver<Begun>,
     /// Why it ends.
     over: Option<Over>,
 }
@@ -176,6 +197,7 @@ impl Shift<'_> {
                     look_again += LOOK_AGAIN;
                     store.claim_now();
                 }
+                Some(begun) = self.taken_over.recv() => running.take_over(begun),
                 Some(ended) = running.attempts.join_next_with_id() => {
                     running.report(self.engine, ended).await;
                     store.place_is_free();
@@ -287,22 +309,22 @@ impl Running {
         for task in handed_out.tasks {
             self.start(engine, Arc::new(task));
         }
+        engine.registry.hear(handed_out.plugins);
         let until_next = handed_out.next_run_at.map(|due| due.since(engine.now()));
         let look_again = until_next.unwrap_or(LOOK_AGAIN).min(LOOK_AGAIN);
         Next { is_eager: handed_out.has_more, look_again }
     }
 
     fn start(&mut self, engine: &Arc<Engine>, claimed: Arc<Claimed>) {
-        let (job, task, attempt) = (claimed.job, claimed.task, claimed.attempt);
-        engine.hub.changed(job);
-        engine.metrics.started(&claimed, engine.now());
-        // Under the lock, so that an attempt that ends at once is listed before it is taken off.
-        let mut list = engine.running();
-        let stop = Stop::new();
+        engine.hub.changed(claimed.job);
         let place = Arc::clone(&engine.places).try_acquire_owned().ok();
-        let one = run_one(Arc::clone(engine), Arc::clone(&claimed), stop.clone(), place);
-        self.claimed.insert(self.attempts.spawn(one).id(), claimed);
-        list.insert((task, attempt), stop);
+        let one = begin(engine, &claimed, (place, None));
+        self.take_over((claimed, Box::pin(one)));
+    }
+
+    /// Takes an attempt over that has begun.
+    fn take_over(&mut self, (claimed, running): Begun) {
+        self.claimed.insert(self.attempts.spawn(running).id(), claimed);
     }
 
     /// Waits for every attempt to end. Stops those that have not after `grace`, or when the end is
@@ -326,7 +348,7 @@ impl Running {
         session: SessionId,
     ) -> Result<(), StoreError> {
         if self.is_in_doubt {
-            let kept = self.claimed.values().map(|claimed| claimed.task).collect();
+            let kept = engine.running().keys().map(|(task, _)| *task).collect();
             let given = engine.store.give_back_all_but(session, kept, engine.now()).await?;
             if !given.is_empty() {
                 tracing::warn!(tasks = given.len(), "handed back tasks of a claim without answer");
@@ -358,30 +380,39 @@ impl Running {
     }
 }
 
-/// Runs one attempt, and is known as running until it has ended or was aborted.
-async fn run_one(
-    engine: Arc<Engine>,
-    claimed: Arc<Claimed>,
-    stop: Stop,
-    place: Option<OwnedSemaphorePermit>,
-) {
+/// Begins an attempt, which is known as running from now on, until it has ended or is dropped.
+pub(crate) fn begin(
+    engine: &Arc<Engine>,
+    claimed: &Arc<Claimed>,
+    (place, eager): (Option<OwnedSemaphorePermit>, Option<Arc<Eager>>),
+) -> impl Future<Output = ()> + Send + 'static {
+    engine.metrics.started(claimed, engine.now());
+    let (engine, claimed, stop) = (Arc::clone(engine), Arc::clone(claimed), Stop::new());
     let attempt = (claimed.task, claimed.attempt);
-    let _listed = Listed { engine: Arc::clone(&engine), attempt };
+    engine.running().insert(attempt, stop.clone());
+    let listed = Listed { engine: Arc::clone(&engine), attempt, stop: stop.clone() };
     let Claimed { job, task, attempt, executor, .. } = claimed.as_ref();
     let span = tracing::info_span!(
         target: TARGET, "attempt", %job, %task, attempt, executor, fault = Empty,
     );
-    attempt::run(&engine, &claimed, stop, place).instrument(span).await;
+    let running = async move {
+        attempt::run(&engine, &claimed, stop, (place, eager)).await;
+        drop(listed);
+    };
+    running.instrument(span)
 }
 
 /// Takes an attempt off the list of what is running, however it ends.
 struct Listed {
     engine: Arc<Engine>,
     attempt: (TaskId, u32),
+    stop: Stop,
 }
 
 impl Drop for Listed {
     fn drop(&mut self) {
+        // Its guest may still run when nobody waits for it any more.
+        self.stop.now(StopReason::HostClosing);
         self.engine.running().remove(&self.attempt);
     }
 }

@@ -27,6 +27,7 @@ use crate::builtin::Builtin;
 use crate::clock::SharedClock;
 use crate::components::Components;
 use crate::consents::Consents;
+use crate::eager::Starter;
 use crate::error::EngineError;
 use crate::files::Files;
 use crate::hub::Hub;
@@ -137,6 +138,7 @@ pub struct Engine {
     /// The attempts that run here, to be stopped when their job is cancelled.
     running: std::sync::Mutex<HashMap<(TaskId, u32), Stop>>,
     pub(crate) dispatcher: Mutex<Option<Dispatcher>>,
+    starter: std::sync::Mutex<Option<Starter>>,
     /// None where the database is on a server, which any number of hosts share.
     pub(crate) lock: Mutex<Option<DispatchLock>>,
     pub(crate) drain: Drain,
@@ -187,6 +189,7 @@ impl Engine {
             places,
             running: std::sync::Mutex::default(),
             dispatcher: Mutex::default(),
+            starter: std::sync::Mutex::default(),
             lock: Mutex::default(),
             drain: Drain::default(),
         })
@@ -287,6 +290,11 @@ impl Engine {
     /// The present moment, the same on every host of the database.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// Who begins attempts that are not stored yet. None while no tasks are run here.
+    pub(crate) fn starter(&self) -> MutexGuard<'_, Option<Starter>> {
+        self.starter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The attempts that run here, to be stopped when they shall not go on.

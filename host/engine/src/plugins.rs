@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use apflow_model::plugin::{Digest, Installed, Plugin};
 use apflow_model::reader::FileFault;
+use apflow_store::PluginRevision;
 
 use crate::engine::Engine;
 use crate::error::EngineError;
@@ -54,6 +55,19 @@ impl Engine {
         Ok(Installed::new(plugin, grants))
     }
 
+    /// The plugin of this name as of a revision, without a look in the database where it is known.
+    pub(crate) async fn ready_plugin_at(
+        self: &Arc<Self>,
+        name: &str,
+        revision: Option<PluginRevision>,
+    ) -> Result<Option<Arc<ReadyPlugin>>, EngineError> {
+        let known = revision.and_then(|revision| self.registry.find_at(name, revision));
+        match known {
+            Some(ready) => Ok(Some(ready)),
+            None => self.ready_plugin(name).await,
+        }
+    }
+
     /// Makes an installed plugin ready to run. None when there is none of this name.
     pub(crate) async fn ready_plugin(
         self: &Arc<Self>,
@@ -77,15 +91,16 @@ impl Engine {
         self: &Arc<Self>,
         name: &str,
     ) -> Result<Option<Arc<ReadyPlugin>>, EngineError> {
-        let Some(installed) = self.store.find_plugin(name).await? else {
+        let (found, revision) = self.store.find_plugin_at(name).await?;
+        let Some(installed) = found else {
             self.registry.forget(name);
             return Ok(None);
         };
-        if let Some(ready) = self.registry.find(&installed) {
+        if let Some(ready) = self.registry.find(&installed, revision) {
             return Ok(Some(ready));
         }
         let _making = self.registry.making.lock().await;
-        if let Some(ready) = self.registry.find(&installed) {
+        if let Some(ready) = self.registry.find(&installed, revision) {
             return Ok(Some(ready));
         }
         let engine = Arc::clone(self);

@@ -17,6 +17,7 @@ use apflow_store::{Claimed, Hold, NewEvent, Spending, Store, StoreError};
 use tokio::sync::Notify;
 
 use crate::budget::Wallet;
+use crate::eager::Eager;
 use crate::engine::Engine;
 use crate::error::chain;
 use crate::hub::Hub;
@@ -40,10 +41,18 @@ pub(crate) struct Port {
     has_room: Notify,
     streams: Mutex<Streams>,
     wallet: Wallet,
+    /// The job, when it is not stored before its attempt begins.
+    eager: Option<Arc<Eager>>,
 }
 
 impl Port {
-    pub(crate) fn new(engine: &Engine, claimed: &Claimed, is_tool: bool, stop: Stop) -> Self {
+    pub(crate) fn new(
+        engine: &Engine,
+        claimed: &Claimed,
+        is_tool: bool,
+        stop: Stop,
+        eager: Option<Arc<Eager>>,
+    ) -> Self {
         let is_full = Arc::new(Notify::new());
         let wallet = Wallet::new(engine, claimed, is_tool, stop.clone(), Arc::clone(&is_full));
         Self {
@@ -59,6 +68,33 @@ impl Port {
             has_room: Notify::new(),
             streams: Mutex::default(),
             wallet,
+            eager,
+        }
+    }
+
+    /// Waits until the job should be stored, if it is not.
+    pub(crate) async fn is_due(&self) {
+        match &self.eager {
+            Some(eager) if eager.stored().is_none() => eager.is_due().await,
+            Some(_) | None => std::future::pending().await,
+        }
+    }
+
+    /// Sees to it that the job is stored, and ends an attempt whose job cannot be.
+    pub(crate) async fn is_stored(&self) -> bool {
+        let Some(eager) = &self.eager else { return true };
+        let is_stored = eager.store().await;
+        if !is_stored {
+            self.stop.now(StopReason::LeaseLost);
+        }
+        is_stored
+    }
+
+    /// Waits until whoever runs the attempt has stored the job. Whether it is stored.
+    async fn wait_until_stored(&self) -> bool {
+        match &self.eager {
+            Some(eager) => eager.wait_until_stored().await,
+            None => true,
         }
     }
 
@@ -176,6 +212,9 @@ impl TaskPort for Port {
         value: Vec<u8>,
     ) -> PortFuture<'_, Result<(), CheckpointError>> {
         Box::pin(async move {
+            if !self.wait_until_stored().await {
+                return Err(CheckpointError::Fenced);
+            }
             // What was logged before the checkpoint comes before it in the history.
             self.store_events().await;
             if self.stop.reason().is_some() {
@@ -202,11 +241,18 @@ impl TaskPort for Port {
     }
 
     fn tokens_remaining(&self) -> PortFuture<'_, Option<u64>> {
-        Box::pin(self.wallet.tokens_left())
+        Box::pin(async move {
+            if self.wait_until_stored().await { self.wallet.tokens_left().await } else { Some(0) }
+        })
     }
 
     fn reserve(&self, call: ModelCall) -> PortFuture<'_, Result<Reservation, BudgetError>> {
-        Box::pin(self.wallet.reserve(call))
+        Box::pin(async move {
+            if !self.wait_until_stored().await {
+                return Err(BudgetError::Blocked("its job cannot be stored".to_owned()));
+            }
+            self.wallet.reserve(call).await
+        })
     }
 
     fn tell(&self, reservation: &Reservation, used: TokenUse) {

@@ -18,6 +18,7 @@ impl Engine {
     /// [`EngineError::UnknownPlugin`], [`EngineError::Store`] and [`EngineError::DataDir`].
     pub async fn release_plugin(self: &Arc<Self>, name: &str) -> Result<Installed, EngineError> {
         self.store.release_plugin(name).await?;
+        self.registry.forget(name);
         let found = self.find_plugin(name).await?;
         found.ok_or_else(|| EngineError::UnknownPlugin(name.to_owned()))
     }

@@ -1,19 +1,25 @@
 //! Plugins that are ready to run, kept in memory.
 //!
 //! The database says what is installed; what is kept here is only saved work, and is made again
-//! whenever the two differ.
+//! whenever the two differ. The revision of the plugins tells whether they may.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use apflow_model::plugin::{Plugin, World};
 use apflow_sandbox::Linked;
+use apflow_store::PluginRevision;
 use jsonschema::Validator;
 
 use crate::builtin::Builtin;
 use crate::error::EngineError;
 use crate::schema;
+
+/// How long what was heard of the revision holds. Each claim tells it, and there is one a second at
+/// least where tasks run.
+const HEARD_MAX: Duration = Duration::from_secs(2);
 
 /// A plugin that is ready to run.
 pub(crate) struct ReadyPlugin {
@@ -78,10 +84,24 @@ impl Seen {
 /// The plugins that are ready, and those that came with the host.
 pub(crate) struct Registry {
     pub(crate) builtins: Vec<Builtin>,
-    ready: Mutex<HashMap<String, Arc<ReadyPlugin>>>,
+    ready: Mutex<HashMap<String, Kept>>,
+    heard: Mutex<Option<Heard>>,
     lookups: Mutex<HashMap<String, Arc<Lookup>>>,
     /// Held while a plugin is made ready, so that many tasks of a new one compile it once.
     pub(crate) making: tokio::sync::Mutex<()>,
+}
+
+/// A plugin as it was when somebody looked last.
+struct Kept {
+    ready: Arc<ReadyPlugin>,
+    /// None when nobody has looked since it was put.
+    revision: Option<PluginRevision>,
+}
+
+/// The newest revision that is known.
+struct Heard {
+    revision: PluginRevision,
+    at: Instant,
 }
 
 impl Registry {
@@ -89,6 +109,7 @@ impl Registry {
         Self {
             builtins,
             ready: Mutex::default(),
+            heard: Mutex::default(),
             lookups: Mutex::default(),
             making: tokio::sync::Mutex::default(),
         }
@@ -110,25 +131,54 @@ impl Registry {
     pub(crate) fn put(&self, ready: ReadyPlugin) -> Arc<ReadyPlugin> {
         let ready = Arc::new(ready);
         let name = ready.plugin.manifest.name.clone();
-        self.lock().insert(name, Arc::clone(&ready));
+        self.lock().insert(name, Kept { ready: Arc::clone(&ready), revision: None });
         ready
+    }
+
+    /// Hears what the revision is.
+    pub(crate) fn hear(&self, revision: PluginRevision) {
+        let heard = Heard { revision, at: Instant::now() };
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(heard);
+    }
+
+    /// The revision, if it was heard of late.
+    pub(crate) fn newest(&self) -> Option<PluginRevision> {
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.as_ref().filter(|heard| heard.at.elapsed() < HEARD_MAX).map(|heard| heard.revision)
+    }
+
+    /// A plugin that is known to be as it was at this revision.
+    pub(crate) fn find_at(&self, name: &str, at: PluginRevision) -> Option<Arc<ReadyPlugin>> {
+        let ready = self.lock();
+        let kept = ready.get(name).filter(|kept| kept.revision == Some(at));
+        kept.map(|kept| Arc::clone(&kept.ready))
     }
 
     /// What kind of program was ready under a name last, without a look in the database.
     pub(crate) fn world(&self, name: &str) -> Option<World> {
-        self.lock().get(name).map(|ready| ready.plugin.world)
+        self.lock().get(name).map(|kept| kept.ready.plugin.world)
     }
 
     pub(crate) fn forget(&self, name: &str) {
         self.lock().remove(name);
     }
 
-    pub(crate) fn find(&self, installed: &Plugin) -> Option<Arc<ReadyPlugin>> {
-        let ready = self.lock().get(&installed.manifest.name).cloned();
-        ready.filter(|ready| ready.plugin == *installed)
+    /// What is installed, if it is what is ready: as of the revision at which it was found.
+    pub(crate) fn find(
+        &self,
+        installed: &Plugin,
+        revision: PluginRevision,
+    ) -> Option<Arc<ReadyPlugin>> {
+        let mut ready = self.lock();
+        let kept = ready.get_mut(&installed.manifest.name)?;
+        if kept.ready.plugin != *installed {
+            return None;
+        }
+        kept.revision = Some(revision);
+        Some(Arc::clone(&kept.ready))
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<ReadyPlugin>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Kept>> {
         self.ready.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

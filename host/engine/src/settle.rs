@@ -15,6 +15,7 @@ use apflow_store::{
 };
 use tracing::{Instrument, Span};
 
+use crate::eager::Eager;
 use crate::engine::Engine;
 use crate::error::chain;
 use crate::fallback;
@@ -36,6 +37,8 @@ pub(crate) struct Said {
     pub(crate) run: Option<ToolRun>,
     /// What it did with its budgets.
     pub(crate) spending: Spending,
+    /// Its job, when that is perhaps not stored yet.
+    pub(crate) eager: Option<Arc<Eager>>,
 }
 
 /// Stores how an attempt ended, what it left, and all that follows from it.
@@ -43,7 +46,7 @@ pub(crate) async fn settle(
     engine: &Arc<Engine>,
     claimed: &Claimed,
     ended: Ended,
-    Said { files, mut events, run, spending }: Said,
+    Said { files, mut events, run, spending, eager }: Said,
 ) {
     let now = engine.now();
     let result = ended.result.map_err(|fault| at_deadline(claimed, now, fault));
@@ -62,7 +65,7 @@ pub(crate) async fn settle(
     }
     let settlement = Settlement { task, attempt, now, end, usage, events };
     let span = tracing::info_span!(target: TARGET, "settle", fault);
-    let settled = match store(engine, settlement, (run, spending)).instrument(span).await {
+    let settled = match store(engine, settlement, (run, spending), eager).instrument(span).await {
         Ok(settled) => settled,
         Err(error) => {
             tracing::warn!(%task, attempt, error = chain(&error), "an end was dropped");
@@ -109,7 +112,17 @@ async fn store(
     engine: &Engine,
     settlement: Settlement,
     (run, spending): (Option<ToolRun>, Spending),
+    eager: Option<Arc<Eager>>,
 ) -> Result<Settled, StoreError> {
+    if let Some(eager) = eager {
+        let is_all = run.is_none() && spending.is_empty();
+        if is_all && let Some(settled) = eager.end(&settlement).await {
+            return settled;
+        }
+        if !eager.store().await {
+            return Err(StoreError::AttemptLost);
+        }
+    }
     let (task, attempt) = (settlement.task, settlement.attempt);
     let mut wait = STORE_AGAIN;
     loop {

@@ -46,20 +46,11 @@ pub struct Submission {
     pub is_replayed: bool,
 }
 
-/// When the caller is told that a job was taken in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Told {
-    /// Once it is stored.
-    AtOnce,
-    /// Once it has ended, or was synced.
-    AtItsEnd,
-}
-
 /// A job that may be stored.
 pub(crate) struct Checked {
     pub(crate) job: NewJob,
     /// Whether others may see something of what its tasks do before they have ended.
-    acts_outside: bool,
+    pub(crate) acts_outside: bool,
 }
 
 impl Engine {
@@ -74,22 +65,13 @@ impl Engine {
     /// [`EngineError::TooManyTasks`] while too many others have not ended, [`EngineError::Busy`],
     /// [`EngineError::Draining`] and [`EngineError::Store`]. Nothing is stored then.
     pub async fn submit(self: &Arc<Self>, submission: NewSubmission) -> Result<Job, EngineError> {
-        self.submit_new(submission, Told::AtOnce).instrument(span()).await
+        self.submit_new(submission).instrument(span()).await
     }
 
-    pub(crate) async fn submit_new(
-        self: &Arc<Self>,
-        submission: NewSubmission,
-        told: Told,
-    ) -> Result<Job, EngineError> {
-        self.admit_jobs()?;
-        let Checked { job, acts_outside } = self.checked(submission).await?;
-        self.count_tasks(&job.spec)?;
-        let (begun, now) = (Instant::now(), self.now());
-        let stored = match told {
-            Told::AtItsEnd if !acts_outside => self.store.submit_until_ended(job, now).await,
-            Told::AtItsEnd | Told::AtOnce => self.store.submit(job, now).await,
-        };
+    async fn submit_new(self: &Arc<Self>, submission: NewSubmission) -> Result<Job, EngineError> {
+        let Checked { job, .. } = self.admitted(submission).await?;
+        let begun = Instant::now();
+        let stored = self.store.submit(job, self.now()).await;
         let job = stored.map_err(EngineError::of_submission)?;
         self.took_in(&job, begun);
         Ok(job)
@@ -133,9 +115,7 @@ impl Engine {
         if let Some(id) = earlier.map_err(conflict)? {
             return self.replay(id).await;
         }
-        self.admit_jobs()?;
-        let Checked { job, .. } = self.checked(submission).await?;
-        self.count_tasks(&job.spec)?;
+        let Checked { job, .. } = self.admitted(submission).await?;
         let begun = Instant::now();
         match self.store.submit_once(job, once, now).await.map_err(conflict)? {
             Submitted::New(job) => {
@@ -158,6 +138,17 @@ impl Engine {
     async fn replay(&self, id: JobId) -> Result<Submission, EngineError> {
         let job = self.store.find_job(id).await?.ok_or(EngineError::RemovedJob(id))?;
         Ok(Submission { job, is_replayed: true })
+    }
+
+    /// A job that may be stored now.
+    pub(crate) async fn admitted(
+        self: &Arc<Self>,
+        submission: NewSubmission,
+    ) -> Result<Checked, EngineError> {
+        self.admit_jobs()?;
+        let checked = self.checked(submission).await?;
+        self.count_tasks(&checked.job.spec)?;
+        Ok(checked)
     }
 
     /// Checks a job as one that is submitted now, and stores nothing.
@@ -234,11 +225,11 @@ impl Engine {
         spec: &JobSpec,
         path: impl Fn(usize) -> String,
     ) -> Result<HashMap<String, Arc<ReadyPlugin>>, EngineError> {
-        let mut plugins = HashMap::new();
+        let (mut plugins, newest) = (HashMap::new(), self.registry.newest());
         for (index, task) in spec.tasks.iter().enumerate() {
             let (name, is_tool) = (&task.executor, task.is_tool);
             if !plugins.contains_key(name)
-                && let Some(plugin) = self.ready_plugin(name).await?
+                && let Some(plugin) = self.ready_plugin_at(name, newest).await?
             {
                 plugins.insert(name.clone(), plugin);
             }

@@ -11,7 +11,8 @@ use tracing::Instrument;
 
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::submit::{self, NewSubmission, Told};
+use crate::start::Ran;
+use crate::submit::{self, NewSubmission};
 
 /// How often a waiting caller looks a job up, in case it missed the news of its end.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -21,8 +22,8 @@ impl Engine {
     /// stands then.
     ///
     /// When this returns, the job survives a crash. Before it does, the caller knows of no job: so
-    /// one whose tasks reach nobody outside is on the disk with its end alone, which saves a wait
-    /// for the disk.
+    /// one whose tasks reach nobody outside is on the disk with its end alone, and one that ends
+    /// well at once is stored with it.
     ///
     /// # Errors
     ///
@@ -32,8 +33,12 @@ impl Engine {
         submission: NewSubmission,
         wait: Duration,
     ) -> Result<Job, EngineError> {
-        let submitting = self.submit_new(submission, Told::AtItsEnd).instrument(submit::span());
-        let submitted = submitting.await?;
+        // It holds an attempt: its own place in memory keeps that out of all that waits for it.
+        let submitting = Box::pin(self.submit_for_end(submission)).instrument(submit::span());
+        let submitted = match submitting.await? {
+            Ran::Ended(job) => return Ok(job),
+            Ran::GoesOn(job) => job,
+        };
         let ended = tokio::time::timeout(wait, self.hear_end(submitted.id, true)).await;
         ended.unwrap_or(Ok(()))?;
         let job = self.store.find_job(submitted.id).await?.unwrap_or(submitted);

@@ -24,6 +24,7 @@ use crate::dialect::{Sql, sql};
 use crate::error::StoreError;
 use crate::events::{self, Draft};
 use crate::lanes::{self, Round, Rounds};
+use crate::plugins::PluginRevision;
 use crate::reserve;
 use crate::sessions::SessionId;
 use crate::spending::Spending;
@@ -57,6 +58,8 @@ pub struct HandedOut {
     /// When a claim next has something to do that only the time brings, perhaps in the past, as
     /// [`Store::next_run_at`] says.
     pub next_run_at: Option<Timestamp>,
+    /// What the plugins were when it was handed out.
+    pub plugins: PluginRevision,
 }
 
 impl Store {
@@ -155,10 +158,11 @@ impl Store {
         handed_out.jobs_ended.extend(handed.jobs_ended);
         handed_out.parked.extend(handed.parked);
         (handed_out.has_more, handed_out.next_run_at) = (handed.has_more, handed.next_run_at);
+        handed_out.plugins = handed.plugins;
         let mut is_all_read = true;
         for taken in handed.tasks {
             match taken.read() {
-                Ok(task) => handed_out.tasks.push(task),
+                Ok(task) => handed_out.tasks.push(Claimed { plugins: handed.plugins, ..task }),
                 Err(error) => {
                     is_all_read = false;
                     let settled = self.write(give_up(&taken, now, &error)).await?;
@@ -246,11 +250,12 @@ const LOOK: &str = "\
            EXISTS (SELECT 1 FROM breaker WHERE open_until IS NOT NULL), \
            EXISTS (SELECT 1 FROM tool_rule), \
            EXISTS (SELECT 1 FROM task WHERE needs_approval AND state = 2), \
-           EXISTS (SELECT 1 FROM budget)";
+           EXISTS (SELECT 1 FROM budget), \
+           (SELECT n FROM plugin_revision WHERE id = 1)";
 
 /// Whether the lease is held, the next deadline, when the next task is due, and whether a task is
-/// ready, a breaker is open, tools have rules, a ready task needs an approval, and there are budgets.
-type Look = (bool, Option<i64>, Option<i64>, bool, bool, bool, bool, bool);
+/// ready, a breaker is open, tools have rules, a ready task needs an approval, and there are budgets, and the revision of plugins.
+type Look = (bool, Option<i64>, Option<i64>, bool, bool, bool, bool, bool, i64);
 
 impl Write for Claim {
     type Output = Handed;
@@ -273,6 +278,7 @@ impl Write for Claim {
             is_ruled,
             needs_approval,
             is_budgeted,
+            plugins,
         ) = look;
         if !is_held {
             return Err(StoreError::SessionLost);
@@ -280,7 +286,8 @@ impl Write for Claim {
         let moment = |at: Option<i64>| at.map(Timestamp::from_unix_ms);
         let (deadline, run_at) = (moment(deadline), moment(run_at));
         let next_run_at = deadline.into_iter().chain(run_at).min();
-        let mut handed = Handed { next_run_at, ..Handed::default() };
+        let plugins = PluginRevision(plugins);
+        let mut handed = Handed { next_run_at, plugins, ..Handed::default() };
         let is_late = deadline.is_some_and(|deadline| deadline <= now);
         let is_due = run_at.is_some_and(|run_at| run_at <= now);
         if is_late {
@@ -339,6 +346,7 @@ struct Handed {
     parked: BTreeSet<JobId>,
     has_more: bool,
     next_run_at: Option<Timestamp>,
+    plugins: PluginRevision,
 }
 
 impl Claim {

@@ -16,6 +16,10 @@ use crate::tool_rules::{self, ToolRule};
 use crate::tool_runs;
 use crate::write::Write;
 
+/// How often plugins have changed: what was read of one holds as long as this number stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PluginRevision(pub(crate) i64);
+
 impl Store {
     /// Stores a plugin under its manifest's name, in the place of what had that name before.
     ///
@@ -41,6 +45,26 @@ impl Store {
         sql.push(" WHERE name = ").push_bind(name);
         let found = self.readers().fetch_optional(sql).await?;
         found.as_ref().map(read).transpose()
+    }
+
+    /// Finds the plugin with this name, and the revision that it was found at.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`] and [`StoreError::Corrupt`].
+    pub async fn find_plugin_at(
+        &self,
+        name: &str,
+    ) -> Result<(Option<Plugin>, PluginRevision), StoreError> {
+        const SQL: &str = "\
+            SELECT plugin.*, component.quarantined_at, plugin_revision.n AS revision \
+            FROM plugin_revision LEFT JOIN plugin ON plugin.name = $1 \
+            LEFT JOIN component ON component.digest = plugin.digest";
+        let found = self.readers().fetch_optional(query(SQL).bind(name)).await?;
+        let found = found.ok_or_else(|| StoreError::corrupt("plugins have no revision"))?;
+        let revision = PluginRevision(row::column(&found, "revision")?);
+        let is_there = row::column::<Option<&str>>(&found, "name")?.is_some();
+        Ok((is_there.then(|| read(&found)).transpose()?, revision))
     }
 
     /// Lists all plugins by name.

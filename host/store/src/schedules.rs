@@ -14,9 +14,9 @@ use apflow_model::schedule::{Schedule, ScheduleSpec, Step, TickCounts, TickFault
 use crate::connection::{Connection, Row, query};
 use crate::error::StoreError;
 use crate::events::{self, Draft};
-use crate::jobs::{NewJob, Submit};
 use crate::row;
 use crate::store::Store;
+use crate::submission::{NewJob, Submit};
 use crate::write::{Write, WriteGroup};
 
 /// The most schedules one page holds.

@@ -20,7 +20,7 @@ macro_rules! step {
 }
 
 /// Every step of the schema, in order. One that was released is never changed again.
-const STEPS: [(i64, &str, Sql); 20] = [
+const STEPS: [(i64, &str, Sql); 21] = [
     (1, "jobs", step!("0001_jobs.sql")),
     (2, "allow", step!("0002_allow.sql")),
     (3, "files", step!("0003_files.sql")),
@@ -41,6 +41,7 @@ const STEPS: [(i64, &str, Sql); 20] = [
     (18, "budgets", step!("0018_budgets.sql")),
     (19, "cost_policies", step!("0019_cost_policies.sql")),
     (20, "charges", step!("0020_charges.sql")),
+    (23, "plugin_revision", step!("0023_plugin_revision.sql")),
 ];
 
 const UNHURRIED: &str = "SET statement_timeout = 0; SET lock_timeout = 0";

@@ -174,6 +174,18 @@ impl Write for OpenSession {
     }
 }
 
+/// Whether a session holds its lease.
+pub(crate) async fn is_held(
+    connection: &mut Connection<'_>,
+    session: SessionId,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    const SQL: &str =
+        "SELECT 1 FROM session WHERE id = $1 AND ended_at IS NULL AND lease_until >= $2";
+    let held = query(SQL).bind(session.0).bind(now.unix_ms());
+    Ok(held.fetch_optional(connection).await?.is_some())
+}
+
 struct Heartbeat {
     session: SessionId,
     now: Timestamp,

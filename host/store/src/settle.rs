@@ -57,7 +57,7 @@ const END_ATTEMPTS: Sql = sql!(
       AND attempt.n = CAST(ending.value->>1 AS BIGINT)"
 );
 
-const INSERT_OUTPUTS: Sql = sql!(
+pub(crate) const INSERT_OUTPUTS: Sql = sql!(
     "INSERT INTO task_output (task_id, body) SELECT CAST(value->>0 AS BIGINT), value->>1 FROM ",
     ROWS
 );

@@ -49,7 +49,7 @@ impl Spending {
     }
 
     /// Whether there is nothing to store.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.charges.is_empty() && self.given_back.is_empty() && !self.has_reserved
     }
 }

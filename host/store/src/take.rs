@@ -18,6 +18,7 @@ use crate::connection::{Connection, Row, query};
 use crate::dialect::{Sql, sql};
 use crate::error::StoreError;
 use crate::events::{self, Draft};
+use crate::plugins::PluginRevision;
 use crate::row;
 use crate::sessions::SessionId;
 
@@ -71,6 +72,8 @@ pub struct Claimed {
     /// Why it may not start, since its budgets are used up or a cost policy says so: the attempt is
     /// to be ended at once.
     pub refused: Option<String>,
+    /// What the plugins were when it was handed out.
+    pub plugins: PluginRevision,
 }
 
 pub(crate) const TAKE: Sql = sql!(
@@ -234,5 +237,6 @@ fn read_claimed(row: &Row) -> Result<Claimed, StoreError> {
         hops: row::hops(row, "hops")?,
         has_budgets: row::column(row, "has_budgets")?,
         refused: None,
+        plugins: PluginRevision::default(),
     })
 }

@@ -131,3 +131,27 @@ async fn a_removed_plugin_is_gone() {
     assert_eq!(host.store.remove_plugin("a").await.unwrap(), None);
     assert!(host.store.list_plugins().await.unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn each_change_of_a_plugin_is_another_revision() {
+    let host = Host::start().await;
+    let revision = async || host.store.find_plugin_at("a").await.unwrap().1;
+    let (found, mut last) = host.store.find_plugin_at("a").await.unwrap();
+    assert_eq!(found, None);
+    assert_eq!(revision().await, last, "a look changes nothing");
+    let is_news = async |last: &mut _| {
+        let now = revision().await;
+        assert_eq!(host.claim_within(1, 1, Default::default()).await.plugins, now);
+        std::mem::replace(last, now) != now
+    };
+    host.store.put_plugin(plugin("a", "1.0.0")).await.unwrap();
+    assert!(is_news(&mut last).await, "it was put");
+    assert_eq!(host.store.find_plugin_at("a").await.unwrap().0, Some(plugin("a", "1.0.0")));
+    host.store.put_plugin(plugin("a", "1.0.1")).await.unwrap();
+    assert!(is_news(&mut last).await, "it was replaced");
+    host.spoil("UPDATE component SET quarantined_at = 1").await;
+    assert!(is_news(&mut last).await, "it was quarantined");
+    host.store.remove_plugin("a").await.unwrap();
+    assert!(is_news(&mut last).await, "it was removed");
+    assert!(!is_news(&mut last).await);
+}

@@ -33,6 +33,8 @@ mod deadlines;
 #[cfg(test)]
 mod doctor;
 #[cfg(test)]
+mod eager;
+#[cfg(test)]
 mod events;
 #[cfg(test)]
 mod fallbacks;
