@@ -37,8 +37,8 @@ pub(crate) fn take(input: &mut Input) -> Result<Vec<Grant>, ApiError> {
 /// reader says more.
 pub(crate) fn check(input: &Input) -> Result<(), ApiError> {
     let said = input.body.as_ref().and_then(|body| body["grants"].as_array());
-    let texts = said.into_iter().flatten().filter_map(Value::as_str);
-    texts.map(|text| one("grants", text).map(drop)).collect()
+    let mut texts = said.into_iter().flatten().filter_map(Value::as_str);
+    texts.try_for_each(|text| one("grants", text).map(drop))
 }
 
 /// Reads a grant.

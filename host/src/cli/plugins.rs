@@ -67,7 +67,7 @@ async fn verify(config: &Config, name: Option<String>, output: &Output) -> Resul
         let names = if let Some(name) = name {
             vec![name]
         } else {
-            let listed = operator.invoke(ListPlugins).await?;
+            let listed = operator.invoke(ListPlugins::default()).await?;
             listed.plugins.into_iter().map(|installed| installed.plugin.manifest.name).collect()
         };
         let mut verified = Vec::with_capacity(names.len());

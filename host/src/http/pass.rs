@@ -1,16 +1,15 @@
 //! What let a watcher in, asked anew for as long as it watches: a stream outlives neither its token
 //! nor what its role may do.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use apflow_api::{Api, Operation, WatchJob, chain};
+use apflow_api::{Operation, WatchJob, chain};
 use apflow_model::access::Principal;
 use apflow_model::id::JobId;
 use axum::http::request::Parts;
 
 use super::Door;
-use super::auth::{Access, Holder, shown};
+use super::auth::{Holder, shown};
 
 /// How often a watcher is asked for. What was looked up is remembered for about as long, so a crowd
 /// of watchers with one token looks it up once.
@@ -27,8 +26,7 @@ pub(super) enum Lapse {
 
 /// What let a watcher in.
 pub(super) struct Pass {
-    api: Api,
-    access: Arc<Access>,
+    door: Door,
     /// What it showed.
     text: String,
     /// Who it was then.
@@ -40,8 +38,7 @@ impl Pass {
     /// What let the sender of a request watch a job as this caller.
     pub(super) fn new(door: &Door, request: &Parts, caller: &Principal, job: JobId) -> Self {
         Self {
-            api: door.api.clone(),
-            access: Arc::clone(&door.access),
+            door: door.clone(),
             text: shown(&request.headers).unwrap_or_default().to_owned(),
             caller: caller.clone(),
             job,
@@ -64,7 +61,7 @@ impl Pass {
     ///
     /// Why nobody does, or why they may not watch the job.
     pub(super) async fn check(&self) -> Result<Principal, Lapse> {
-        let holder = match self.access.holder(&self.text).await {
+        let holder = match self.door.access.holder(&self.text).await {
             Holder::Known(principal) => principal,
             Holder::Nobody => return Err(Lapse::Unauthorized),
             // It has failed for everybody, and may be over soon.
@@ -72,7 +69,7 @@ impl Pass {
         };
         // Whose a job is never changes, so it is asked for only when less is seen than before.
         let sees_job = holder.sees() == self.caller.sees()
-            || self.api.sees_job(self.job, &holder).await.unwrap_or_else(|error| {
+            || self.door.api.sees_job(self.job, &holder).await.unwrap_or_else(|error| {
                 tracing::warn!(error = chain(&error), "whether a watcher may watch is not known");
                 true
             });

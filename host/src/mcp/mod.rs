@@ -101,7 +101,7 @@ impl Server {
         if !caller.may(Permission::JobsSubmit) || !caller.may(Permission::PluginsRead) {
             return Ok(Vec::new());
         }
-        let listed = self.verbs.invoke(ListPlugins, caller).await?;
+        let listed = self.verbs.invoke(ListPlugins::default(), caller).await?;
         let plugins = listed.plugins.into_iter().map(|installed| installed.plugin);
         let runnable = plugins.filter(|plugin| {
             plugin.quarantined_at.is_none() && !self.verbs.blocks(&plugin.manifest.name, caller)

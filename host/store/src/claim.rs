@@ -18,7 +18,7 @@ use crate::attempts::{End, Ending};
 use crate::breakers;
 use crate::budgets;
 use crate::choice::Hand;
-use crate::connection::{Connection, Query, query};
+use crate::connection::{Connection, Query, Row, query};
 use crate::deadlines::{self, Expired};
 use crate::dialect::{Sql, sql};
 use crate::error::StoreError;
@@ -253,9 +253,46 @@ const LOOK: &str = "\
            EXISTS (SELECT 1 FROM budget), \
            (SELECT n FROM plugin_revision WHERE id = 1)";
 
-/// Whether the lease is held, the next deadline, when the next task is due, and whether a task is
-/// ready, a breaker is open, tools have rules, a ready task needs an approval, and there are budgets, and the revision of plugins.
-type Look = (bool, Option<i64>, Option<i64>, bool, bool, bool, bool, bool, i64);
+/// What [`LOOK`] finds.
+#[expect(clippy::struct_excessive_bools, reason = "each says what else is to be asked")]
+struct Look {
+    /// Whether the lease of the session is held.
+    is_held: bool,
+    /// The next deadline of a waiting task.
+    deadline: Option<Timestamp>,
+    /// When the next scheduled task is due.
+    run_at: Option<Timestamp>,
+    /// Whether a task is ready.
+    is_ready: bool,
+    /// Whether a breaker is open.
+    is_guarded: bool,
+    /// Whether tools have rules.
+    is_ruled: bool,
+    /// Whether a ready task needs an approval.
+    needs_approval: bool,
+    /// Whether there are budgets.
+    is_budgeted: bool,
+    plugins: PluginRevision,
+}
+
+impl Look {
+    fn read(rows: &[Row]) -> Result<Self, StoreError> {
+        type Columns = (bool, Option<i64>, Option<i64>, bool, bool, bool, bool, bool, i64);
+        let row: Columns = rows.first().ok_or(sqlx::Error::RowNotFound)?.read()?;
+        let moment = |at: Option<i64>| at.map(Timestamp::from_unix_ms);
+        Ok(Self {
+            is_held: row.0,
+            deadline: moment(row.1),
+            run_at: moment(row.2),
+            is_ready: row.3,
+            is_guarded: row.4,
+            is_ruled: row.5,
+            needs_approval: row.6,
+            is_budgeted: row.7,
+            plugins: PluginRevision(row.8),
+        })
+    }
+}
 
 impl Write for Claim {
     type Output = Handed;
@@ -268,25 +305,12 @@ impl Write for Claim {
         let look = query(LOOK).bind(self.session.0).bind(now.unix_ms());
         let [lanes, heads] = lanes::look(rounds.after, free);
         let [look, lanes, heads] = Query::fetch_each([look, lanes, heads], connection).await?;
-        let look: Look = look.first().ok_or(sqlx::Error::RowNotFound)?.read()?;
-        let (
-            is_held,
-            deadline,
-            run_at,
-            is_ready,
-            is_guarded,
-            is_ruled,
-            needs_approval,
-            is_budgeted,
-            plugins,
-        ) = look;
-        if !is_held {
+        let look = Look::read(&look)?;
+        let Look { deadline, run_at, is_guarded, is_ruled, is_budgeted, plugins, .. } = look;
+        if !look.is_held {
             return Err(StoreError::SessionLost);
         }
-        let moment = |at: Option<i64>| at.map(Timestamp::from_unix_ms);
-        let (deadline, run_at) = (moment(deadline), moment(run_at));
         let next_run_at = deadline.into_iter().chain(run_at).min();
-        let plugins = PluginRevision(plugins);
         let mut handed = Handed { next_run_at, plugins, ..Handed::default() };
         let is_late = deadline.is_some_and(|deadline| deadline <= now);
         let is_due = run_at.is_some_and(|run_at| run_at <= now);
@@ -304,10 +328,10 @@ impl Write for Claim {
         }
         if is_late || is_due {
             let (next,): (Option<i64>,) = query(NEXT).read_one(connection).await?;
-            handed.next_run_at = moment(next);
+            handed.next_run_at = next.map(Timestamp::from_unix_ms);
         }
         handed.next_run_at = handed.next_run_at.into_iter().chain(budget_at).min();
-        if !(is_late || is_due || is_woken || is_ready) {
+        if !(is_late || is_due || is_woken || look.is_ready) {
             return Ok(handed);
         }
         let mut limits = self.limits.clone();
@@ -323,7 +347,7 @@ impl Write for Claim {
         }
         // What has just become ready was not looked at.
         let is_news = is_late || is_due || is_woken;
-        let is_gated = needs_approval || heeded.is_gated || is_news;
+        let is_gated = look.needs_approval || heeded.is_gated || is_news;
         let seen = (!is_news).then_some([lanes, heads]);
         let hand = Hand { rounds: &mut rounds, limits: &limits, now, is_gated, is_budgeted, seen };
         self.hand_out(connection, hand, free, &mut handed).await?;

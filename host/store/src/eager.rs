@@ -65,7 +65,7 @@ impl EagerJob {
             deadline: task.deadline,
             attempts_max: task.max_attempts,
             attempts_before: 0,
-            backoff: spec.backoff.clone(),
+            backoff: spec.backoff,
             token_budget: spec.token_budget,
             model: spec.model.clone(),
             grants: self.new.grants.clone(),

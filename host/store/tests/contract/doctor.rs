@@ -42,7 +42,7 @@ async fn findings(host: &Host) -> Vec<Finding> {
 /// Breaks a busy database, expects exactly this finding, and that a repair leaves none.
 async fn finds(check: &str, count: u64, sql: &'static str) -> Host {
     let host = found(check, count, sql).await;
-    assert!(host.store.repair(&check, at(20)).await.unwrap() > 0, "{check}");
+    assert!(host.store.repair(check, at(20)).await.unwrap() > 0, "{check}");
     assert_eq!(findings(&host).await, [], "{check}");
     assert_eq!(host.store.repair(check, at(20)).await.unwrap(), 0, "{check}");
     host
@@ -225,7 +225,7 @@ async fn a_task_that_is_stuck_gets_unstuck() {
     let checks: Vec<_> = findings(&host).await.into_iter().map(|found| found.check).collect();
     assert_eq!(checks, ["waiting-count", "attempt-left-open", "open-count", "event-state"]);
     for check in checks {
-        assert!(host.store.repair(check, at(20)).await.unwrap() > 0, "{check}");
+        assert!(host.store.repair(&check, at(20)).await.unwrap() > 0, "{check}");
     }
     assert_eq!(findings(&host).await, []);
     let claimed = host.claim(30, 10).await;

@@ -4,7 +4,9 @@ use apflow_model::event::Happening;
 use apflow_model::job::Job;
 use apflow_model::state::{JobState, TaskState};
 use apflow_model::usage::Usage;
-use apflow_store::{EagerEnd, EagerJob, End, NewEvent, NewJob, Settlement, StoreError};
+use apflow_store::{
+    EagerEnd, EagerJob, End, JobFilter, NewEvent, NewJob, PluginRevision, Settlement, StoreError,
+};
 use serde_json::{Value, json};
 
 use crate::host::{Host, at, completed, spec};
@@ -47,7 +49,7 @@ fn renamed(mut job: Job, other: &Job) -> Job {
 async fn a_job_that_is_stored_with_its_end_is_as_if_it_had_been_claimed() {
     let host = Host::start().await;
     let eager = begin(&host, 5).await;
-    let listed = host.store.list_jobs(&Default::default(), None, 10).await.unwrap();
+    let listed = host.store.list_jobs(&JobFilter::default(), None, 10).await.unwrap();
     assert_eq!(listed.jobs, [], "nothing is stored before");
     let answered = host.store.submit_ended(&eager, end()).await.unwrap();
     assert_eq!(host.job(answered.id).await, answered);
@@ -79,7 +81,7 @@ async fn a_job_that_is_stored_with_its_end_is_as_if_it_had_been_claimed() {
 #[tokio::test]
 async fn what_is_handed_to_an_eager_attempt_is_what_a_claim_hands_out() {
     let host = Host::start().await;
-    let eager = begin(&host, 5).await.claimed(Default::default());
+    let eager = begin(&host, 5).await.claimed(PluginRevision::default());
     host.submit_at(one(), 5).await;
     let claimed = host.claim_one(5).await;
     let mut expected = claimed.clone();
@@ -94,7 +96,7 @@ async fn a_job_that_is_stored_while_it_runs_goes_on_as_any_other() {
     let host = Host::start().await;
     let eager = begin(&host, 5).await;
     host.store.submit_running(&eager).await.unwrap();
-    let claimed = eager.claimed(Default::default());
+    let claimed = eager.claimed(PluginRevision::default());
     let running = host.job(claimed.job).await;
     assert_eq!((running.state, running.tasks[0].state), (JobState::Running, TaskState::Running));
     assert_eq!(running.tasks[0].started_at, Some(at(5)));
@@ -126,6 +128,6 @@ async fn a_session_that_was_lost_stores_no_running_job() {
     host.store.close_session(host.session, at(6)).await.unwrap();
     let stored = host.store.submit_running(&eager).await;
     assert!(matches!(stored, Err(StoreError::SessionLost)), "{stored:?}");
-    let listed = host.store.list_jobs(&Default::default(), None, 10).await.unwrap();
+    let listed = host.store.list_jobs(&JobFilter::default(), None, 10).await.unwrap();
     assert_eq!(listed.jobs, []);
 }

@@ -1,5 +1,6 @@
 //! Installed plugins, by name.
 
+use apflow_model::fair::Limits;
 use apflow_model::manifest::Manifest;
 use apflow_model::plugin::{Descriptor, Digest, Plugin, World};
 use apflow_model::tool::Tool;
@@ -141,7 +142,7 @@ async fn each_change_of_a_plugin_is_another_revision() {
     assert_eq!(revision().await, last, "a look changes nothing");
     let is_news = async |last: &mut _| {
         let now = revision().await;
-        assert_eq!(host.claim_within(1, 1, Default::default()).await.plugins, now);
+        assert_eq!(host.claim_within(1, 1, Limits::default()).await.plugins, now);
         std::mem::replace(last, now) != now
     };
     host.store.put_plugin(plugin("a", "1.0.0")).await.unwrap();

@@ -59,6 +59,7 @@ impl Reservation {
 
     pub(crate) fn commit(reservation: Self, used: TokenUsage) {
         reservation.tell(used);
+        drop(reservation);
     }
 }
 
