@@ -33,17 +33,20 @@ impl Engine {
     ) -> Result<Ran, EngineError> {
         let Checked { job, acts_outside } = self.admitted(submission).await?;
         let (begun, now) = (Instant::now(), self.now());
-        let stored = if acts_outside {
-            self.store.submit(job, now).await
-        } else {
-            match self.run_eagerly(job).await? {
-                Ok(ran) => return Ok(ran),
-                Err(job) => self.store.submit_until_ended(job, now).await,
+        let eager = if acts_outside { Err(job) } else { self.run_eagerly(job).await? };
+        let ran = match eager {
+            Ok(ran) => ran,
+            Err(job) => {
+                let stored = if acts_outside {
+                    self.store.submit(job, now).await
+                } else {
+                    self.store.submit_until_ended(job, now).await
+                };
+                Ran::GoesOn(stored.map_err(EngineError::of_submission)?)
             }
         };
-        let job = stored.map_err(EngineError::of_submission)?;
         self.metrics.submit.took(begun.elapsed());
-        Ok(Ran::GoesOn(job))
+        Ok(ran)
     }
 
     /// Whether a job may run before it is stored: nothing but a free place may hold it back, and
