@@ -102,5 +102,6 @@ fn wrong_tokens_are_counted_and_logged_by_whom_the_proxy_names() {
     };
     let clients = [&["203.0.113.7"; 5][..], &["203.0.113.8"]].concat();
     assert_eq!(peers("a token was refused"), clients);
-    assert_eq!(peers("answered"), clients);
+    // The end of the host comes after them.
+    assert_eq!(peers("answered")[..clients.len()], clients);
 }

@@ -42,6 +42,7 @@ fn a_file_that_cannot_be_used_is_named() {
         let file = host.config_file().with_file_name(name);
         drop(fs::remove_file(&file));
         fs::create_dir(&file).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
         serve(&host, &[]).exits(70).says(&[name, "cannot be used", "Is a directory"]);
     }
     let error =
