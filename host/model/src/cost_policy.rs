@@ -10,6 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::json;
 
 use crate::money::{MicroUsd, TokenUse};
 
@@ -152,12 +153,29 @@ impl Action {
 
 /// From which use on something happens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(transform = close)]
 pub struct Threshold {
     /// The share of the cap that is gone: reached, it counts.
     pub at: Share,
     /// What happens.
     #[serde(flatten)]
     pub action: Action,
+}
+
+/// Writes each form of a threshold out, so that it can say that nothing else belongs to it.
+fn close(schema: &mut Schema) {
+    let (Some(shared), Some(forms)) = (schema.remove("properties"), schema.get_mut("oneOf")) else {
+        return;
+    };
+    for form in forms.as_array_mut().into_iter().flatten() {
+        let fields = shared.as_object().into_iter().flatten();
+        for (name, field) in fields {
+            form["properties"][name] = field.clone();
+            form["required"].as_array_mut().into_iter().for_each(|all| all.push(json!(name)));
+        }
+        form["additionalProperties"] = json!(false);
+    }
+    schema.remove("required");
 }
 
 /// What happens on the way to the cap of a budget.
@@ -414,7 +432,6 @@ impl fmt::Debug for CostRules {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
 
     use super::*;
 

@@ -18,12 +18,13 @@ use crate::attempts::{End, Ending};
 use crate::breakers;
 use crate::budgets;
 use crate::choice::Hand;
-use crate::connection::{Connection, Query, Row, query};
+use crate::connection::{Connection, Query, query};
 use crate::deadlines::{self, Expired};
 use crate::dialect::{Sql, sql};
 use crate::error::StoreError;
 use crate::events::{self, Draft};
 use crate::lanes::{self, Round, Rounds};
+use crate::look::{self, Look};
 use crate::plugins::PluginRevision;
 use crate::reserve;
 use crate::sessions::SessionId;
@@ -239,61 +240,6 @@ const NEXT: &str = "\
       SELECT min(deadline) FROM task WHERE deadline IS NOT NULL AND state < 8 AND state <> 3 \
     ) AS next";
 
-/// What a claim sees to before all else.
-const LOOK: &str = "\
-    SELECT EXISTS (SELECT 1 FROM session \
-                   WHERE id = $1 AND ended_at IS NULL AND lease_until >= $2), \
-           (SELECT min(deadline) FROM task \
-            WHERE deadline IS NOT NULL AND state < 8 AND state <> 3), \
-           (SELECT min(run_at) FROM task WHERE state = 1), \
-           EXISTS (SELECT 1 FROM tally WHERE state = 2), \
-           EXISTS (SELECT 1 FROM breaker WHERE open_until IS NOT NULL), \
-           EXISTS (SELECT 1 FROM tool_rule), \
-           EXISTS (SELECT 1 FROM task WHERE needs_approval AND state = 2), \
-           EXISTS (SELECT 1 FROM budget), \
-           (SELECT n FROM plugin_revision WHERE id = 1)";
-
-/// What [`LOOK`] finds.
-#[expect(clippy::struct_excessive_bools, reason = "each says what else is to be asked")]
-struct Look {
-    /// Whether the lease of the session is held.
-    is_held: bool,
-    /// The next deadline of a waiting task.
-    deadline: Option<Timestamp>,
-    /// When the next scheduled task is due.
-    run_at: Option<Timestamp>,
-    /// Whether a task is ready.
-    is_ready: bool,
-    /// Whether a breaker is open.
-    is_guarded: bool,
-    /// Whether tools have rules.
-    is_ruled: bool,
-    /// Whether a ready task needs an approval.
-    needs_approval: bool,
-    /// Whether there are budgets.
-    is_budgeted: bool,
-    plugins: PluginRevision,
-}
-
-impl Look {
-    fn read(rows: &[Row]) -> Result<Self, StoreError> {
-        type Columns = (bool, Option<i64>, Option<i64>, bool, bool, bool, bool, bool, i64);
-        let row: Columns = rows.first().ok_or(sqlx::Error::RowNotFound)?.read()?;
-        let moment = |at: Option<i64>| at.map(Timestamp::from_unix_ms);
-        Ok(Self {
-            is_held: row.0,
-            deadline: moment(row.1),
-            run_at: moment(row.2),
-            is_ready: row.3,
-            is_guarded: row.4,
-            is_ruled: row.5,
-            needs_approval: row.6,
-            is_budgeted: row.7,
-            plugins: PluginRevision(row.8),
-        })
-    }
-}
-
 impl Write for Claim {
     type Output = Handed;
 
@@ -302,7 +248,7 @@ impl Write for Claim {
     async fn apply(&self, connection: &mut Connection<'_>) -> Result<Handed, StoreError> {
         let (now, free) = (self.places.now(), self.places.free());
         let mut rounds = self.rounds.lock().await;
-        let look = query(LOOK).bind(self.session.0).bind(now.unix_ms());
+        let look = look::ask(self.session, now);
         let [lanes, heads] = lanes::look(rounds.after, free);
         let [look, lanes, heads] = Query::fetch_each([look, lanes, heads], connection).await?;
         let look = Look::read(&look)?;
@@ -525,7 +471,7 @@ pub(crate) mod tests {
 
     #[tokio::test]
     async fn a_claim_looks_at_no_table_as_a_whole() {
-        let steps = plan(LOOK.into()).await;
+        let steps = plan(look::LOOK.into()).await;
         assert!(steps.iter().any(|step| step.contains("task_to_approve")), "{steps:?}");
         let scans = |table| steps.contains(&format!("SCAN {table}"));
         assert!(!["task", "session"].into_iter().any(scans), "{steps:?}");

@@ -18,6 +18,7 @@ mod deadlines;
 mod depth;
 mod idempotency;
 mod lanes;
+mod look;
 mod schedules;
 mod take;
 mod task_list;

@@ -116,7 +116,15 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     Mutation {
         name: "a session whose lease has ended claims",
         file: "claim.rs",
-        changes: &[("if !is_held {", "if self.free > u32::MAX - 1 && !is_held {")],
+        changes: &[("if !look.is_held {", "if free > u32::MAX - 1 && !look.is_held {")],
+    },
+    Mutation {
+        name: "a session that was lost stores a running job",
+        file: "submission.rs",
+        changes: &[(
+            "if !sessions::is_held(connection, session, now).await? {",
+            "if sessions::is_held(connection, session, now).await? && session.0 < 0 {",
+        )],
     },
     Mutation {
         name: "a tick fires twice",
