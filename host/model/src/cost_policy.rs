@@ -116,7 +116,7 @@ impl JsonSchema for Share {
 }
 
 /// What happens when a threshold is reached.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "action", deny_unknown_fields)]
 pub enum Action {
     /// No further call begins.
@@ -137,6 +137,27 @@ pub enum Action {
     },
     /// It is noted in the events of the job, once in a period, and all goes on.
     Continue,
+}
+
+/// An [`Action`] as it is read: of a form without braces, serde refuses no further field.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case", tag = "action", deny_unknown_fields)]
+enum WrittenAction {
+    Block {},
+    Downgrade { chain: Vec<String> },
+    Notify { webhook: Option<String> },
+    Continue {},
+}
+
+impl<'de> Deserialize<'de> for Action {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(match WrittenAction::deserialize(deserializer)? {
+            WrittenAction::Block {} => Self::Block,
+            WrittenAction::Downgrade { chain } => Self::Downgrade { chain },
+            WrittenAction::Notify { webhook } => Self::Notify { webhook },
+            WrittenAction::Continue {} => Self::Continue,
+        })
+    }
 }
 
 impl Action {
@@ -445,6 +466,15 @@ mod tests {
 
     fn verdict(policy: &CostPolicy, question: &Question<'_>) -> Verdict {
         decide(policy, question).verdict
+    }
+
+    #[test]
+    fn a_threshold_has_no_further_fields() {
+        let read = |value| serde_json::from_value::<Threshold>(value);
+        for action in ["block", "continue", "notify"] {
+            read(json!({"at": 0.5, "action": action})).unwrap();
+            read(json!({"at": 0.5, "action": action, "then": 1})).unwrap_err();
+        }
     }
 
     #[test]
