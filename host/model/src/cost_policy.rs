@@ -139,27 +139,6 @@ pub enum Action {
     Continue,
 }
 
-/// An [`Action`] as it is read: of a form without braces, serde refuses no further field.
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case", tag = "action", deny_unknown_fields)]
-enum WrittenAction {
-    Block {},
-    Downgrade { chain: Vec<String> },
-    Notify { webhook: Option<String> },
-    Continue {},
-}
-
-impl<'de> Deserialize<'de> for Action {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(match WrittenAction::deserialize(deserializer)? {
-            WrittenAction::Block {} => Self::Block,
-            WrittenAction::Downgrade { chain } => Self::Downgrade { chain },
-            WrittenAction::Notify { webhook } => Self::Notify { webhook },
-            WrittenAction::Continue {} => Self::Continue,
-        })
-    }
-}
-
 impl Action {
     /// The word on the wire.
     pub const fn name(&self) -> &'static str {
@@ -173,7 +152,7 @@ impl Action {
 }
 
 /// From which use on something happens.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(transform = close)]
 pub struct Threshold {
     /// The share of the cap that is gone: reached, it counts.
@@ -182,6 +161,45 @@ pub struct Threshold {
     #[serde(flatten)]
     pub action: Action,
 }
+
+/// A [`Threshold`] as it is read. Serde itself would take the number of an action for its name, and
+/// fields that belong to none.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenThreshold {
+    at: Share,
+    action: String,
+    #[serde(default, deserialize_with = "present")]
+    chain: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "present")]
+    webhook: Option<Option<String>>,
+}
+
+/// What stands there, be it null.
+fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+impl<'de> Deserialize<'de> for Threshold {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let WrittenThreshold { at, action, chain, webhook } =
+            WrittenThreshold::deserialize(deserializer)?;
+        let action = match (&*action, chain, webhook) {
+            ("block", None, None) => Action::Block,
+            ("downgrade", Some(chain), None) => Action::Downgrade { chain },
+            ("notify", None, webhook) => Action::Notify { webhook: webhook.flatten() },
+            ("continue", None, None) => Action::Continue,
+            _ => return Err(D::Error::custom(FORMS)),
+        };
+        Ok(Self { at, action })
+    }
+}
+
+/// What a threshold that is none of these is told.
+const FORMS: &str = "`action` is `block`, `downgrade` with `chain`, `notify`, perhaps with `webhook`, \
+                     or `continue`, and nothing stands beside it but `at`";
 
 /// Writes each form of a threshold out, so that it can say that nothing else belongs to it.
 fn close(schema: &mut Schema) {
@@ -474,6 +492,12 @@ mod tests {
         for action in ["block", "continue", "notify"] {
             read(json!({"at": 0.5, "action": action})).unwrap();
             read(json!({"at": 0.5, "action": action, "then": 1})).unwrap_err();
+            read(json!({"at": 0.5, "action": action, "chain": ["a/b"]})).unwrap_err();
+            read(json!({"at": 0.5, "action": action, "chain": null})).unwrap_err();
+        }
+        read(json!({"at": 0.5, "action": "downgrade", "chain": ["a/b"]})).unwrap();
+        for wrong in [json!(0), json!("fly"), json!("downgrade")] {
+            read(json!({"at": 0.5, "action": wrong})).unwrap_err();
         }
     }
 
