@@ -90,7 +90,7 @@ fn a_wrong_policy_is_refused_with_its_place() {
             "`a/b` twice",
         ),
         (json!([{ "at": 1, "action": "notify", "webhook": "ftp://x" }]), wrong, "`webhook`"),
-        (json!([{ "at": 1, "action": "explode" }]), unreadable, "explode"),
+        (json!([{ "at": 1, "action": "explode" }]), unreadable, "`downgrade` with `chain`"),
     ] {
         let put = "PUT /api/v1/policies/wrong";
         let answer = serving.change_policy(put, &json!({ "thresholds": thresholds }));

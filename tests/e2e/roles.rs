@@ -184,20 +184,24 @@ roles:
 
 #[test]
 fn policies_are_read_again_when_they_change_and_refused_as_a_whole() {
-    let host = TestHost::new();
+    // It is asked until the file was seen, as often as that takes.
+    let unlimited = "rate_limits: { enabled: false }\n";
+    let host = TestHost::new().with_policies(unlimited);
     let serving = Serving::start(&host);
     let ada = Caller::new(&serving, "ada", "user");
     let submit = || ada.post("/jobs?wait=60", &small("transform_executor")).status;
     assert_eq!(submit(), 200);
-    host.write_policies("roles: { user: { permissions: [jobs-read] } }\n");
+    host.write_policies(&format!("roles: {{ user: {{ permissions: [jobs-read] }} }}\n{unlimited}"));
     serving.until(|| submit() == 403);
-    host.write_policies("roles:\n  user: { permissions: [jobs-submit, fly] }\n");
+    host.write_policies(&format!(
+        "roles:\n  user: {{ permissions: [jobs-submit, fly] }}\n{unlimited}"
+    ));
     let finding = || host.run(&["doctor", "--json"]).json()["findings"][0].clone();
     serving.until(|| finding()["check"] == "refused-policies");
     let finding = finding();
     assert!(finding["examples"][0].as_str().unwrap().contains("policies.yaml:2:"), "{finding:#}");
     assert_eq!(submit(), 403, "the old ones stay");
-    host.write_policies("# The shipped roles.\n");
+    host.write_policies(unlimited);
     serving.until(|| submit() == 200);
 }
 
