@@ -166,6 +166,7 @@ pub struct Threshold {
 /// fields that belong to none.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::option_option, reason = "a null stands beside `notify` alone")]
 struct WrittenThreshold {
     at: Share,
     action: String,
