@@ -1,9 +1,10 @@
 //! How many tasks run at once, how many may wait, and until when.
 
 use std::fs;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use apflow_model::clock::Timestamp;
@@ -103,6 +104,33 @@ fn a_job_over_the_limit_of_open_tasks_is_refused_until_others_have_ended() {
         crowd.let_go(4);
         serving.ended(&id);
         serving.ended(&submitted(&serving, &pair));
+    }
+}
+
+#[test]
+fn who_submits_one_by_one_does_not_overtake_what_waits_for_a_place() {
+    const WAITING: usize = 40;
+    for host in TestHost::on_each_database() {
+        let host = host.with_policies("rate_limits: { enabled: false }");
+        configure(&host, "attempts_max: 1");
+        let serving = Serving::start(&host);
+        let task = json!({ "executor": "transform_executor", "inputs": { "filter": "1" } });
+        let (is_over, overtakers) = (AtomicBool::new(false), AtomicUsize::new(0));
+        let overtake = || {
+            while !is_over.load(Ordering::SeqCst) {
+                serving.submit("?wait=30", &task).is(200);
+                overtakers.fetch_add(1, Ordering::SeqCst);
+            }
+        };
+        thread::scope(|scope| {
+            let crowd = (0..4).map(|_| scope.spawn(overtake)).collect::<Vec<_>>();
+            let ended = serving.submit("?wait=60", &json!({ "tasks": vec![&task; WAITING] }));
+            is_over.store(true, Ordering::SeqCst);
+            assert_eq!(ended.is(200).json()["state"], "completed");
+            drop(crowd);
+        });
+        let overtakers = overtakers.into_inner();
+        assert!(overtakers < WAITING, "{overtakers} were done before {WAITING} that waited");
     }
 }
 

@@ -3,10 +3,8 @@
 use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use apflow_model::clock::Timestamp;
 use apflow_model::fair::Limits;
 use apflow_model::fault::{Fault, FaultCode};
 use apflow_model::id::TaskId;
@@ -25,6 +23,7 @@ use crate::engine::{Dispatcher, Engine};
 use crate::error::{EngineError, chain};
 use crate::files::Kept;
 use crate::lock::DispatchLock;
+use crate::places::FreePlaces;
 use crate::settle::Said;
 use crate::{attempt, background, sessions, settle};
 
@@ -115,10 +114,10 @@ async fn dispatch(
     kept: &mut JoinSet<()>,
     stop: &Notify,
 ) -> Over {
-    let room = Arc::new(Room::new(engine));
+    let places = Arc::new(FreePlaces::new(engine));
     let (begun, taken_over) = mpsc::unbounded_channel();
-    let _open = Open::begin(engine, Starter { session, begun });
-    let mut shift = Shift { engine, session, room, kept, stop, taken_over, over: None };
+    let _open = Open::begin(engine, Starter { session, places: Arc::clone(&places), begun });
+    let mut shift = Shift { engine, session, places, kept, stop, taken_over, over: None };
     let mut next = Next { is_eager: true, look_again: LOOK_AGAIN };
     loop {
         let handed_out = match running.settle_doubt(engine, session).await {
@@ -126,7 +125,10 @@ async fn dispatch(
             Err(error) => Err(error),
         };
         match handed_out {
-            Ok(handed_out) => next = running.start_all(engine, handed_out),
+            Ok(handed_out) => {
+                shift.places.claimed(handed_out.has_more);
+                next = running.start_all(engine, handed_out);
+            }
             Err(StoreError::SessionLost) => return Over::Lost,
             Err(error) => {
                 tracing::error!(error = chain(&error), "no task could be claimed");
@@ -169,10 +171,10 @@ struct Next {
 struct Shift<'a> {
     engine: &'a Arc<Engine>,
     session: SessionId,
-    room: Arc<Room>,
+    places: Arc<FreePlaces>,
     kept: &'a mut JoinSet<()>,
     stop: &'a Notify,
-    /// Attempts that began before they were stored.
+    /// Attempts that nobody claimed.
     taken_over: mpsc::UnboundedReceiver<Begun>,
     /// Why it ends.
     over: Option<Over>,
@@ -184,7 +186,7 @@ impl Shift<'_> {
         let store = &self.engine.store;
         let concurrency = Arc::clone(&self.engine.live().concurrency);
         let limits = Limits { concurrency, ..Limits::default() };
-        let places = Arc::clone(&self.room) as Arc<dyn Places>;
+        let places = Arc::clone(&self.places) as Arc<dyn Places>;
         let mut claim = pin!(store.claim_when_ready(self.session, places, limits, next.is_eager));
         let mut look_again = Instant::now() + next.look_again;
         loop {
@@ -197,7 +199,7 @@ impl Shift<'_> {
                     look_again += LOOK_AGAIN;
                     store.claim_now();
                 }
-                Some(begun) = self.taken_over.recv() => running.take_over(begun),
+                Some(begun) = self.taken_over.recv() => running.take_over(self.engine, begun),
                 Some(ended) = running.attempts.join_next_with_id() => {
                     running.report(self.engine, ended).await;
                     store.place_is_free();
@@ -205,7 +207,7 @@ impl Shift<'_> {
             }
             if self.over.is_some() {
                 // The claim is waited for: what it took meanwhile must not be held for nobody.
-                self.room.close();
+                self.places.close();
                 store.claim_now();
             }
         }
@@ -221,41 +223,6 @@ impl Shift<'_> {
             _ = self.kept.join_next() => self.over = Some(Over::Lost),
             () = tokio::time::sleep(LOOK_AGAIN) => {}
         }
-    }
-}
-
-/// The places that are free for attempts.
-struct Room {
-    engine: Arc<Engine>,
-    is_closed: AtomicBool,
-}
-
-impl Room {
-    fn new(engine: &Arc<Engine>) -> Self {
-        Self { engine: Arc::clone(engine), is_closed: AtomicBool::new(false) }
-    }
-
-    /// No place is free from now on.
-    fn close(&self) {
-        self.is_closed.store(true, Ordering::Release);
-    }
-}
-
-impl Places for Room {
-    fn now(&self) -> Timestamp {
-        self.engine.now()
-    }
-
-    /// An attempt that only waits for its end to be stored leaves its place to another, as long as
-    /// there are not more of those than places.
-    fn free(&self) -> u32 {
-        if self.is_closed.load(Ordering::Acquire) {
-            return 0;
-        }
-        let unended_max = 2 * self.engine.settings.attempts_max as usize;
-        let unended = self.engine.running().len();
-        let free = self.engine.places.available_permits().min(unended_max.saturating_sub(unended));
-        u32::try_from(free).unwrap_or(u32::MAX)
     }
 }
 
@@ -316,14 +283,14 @@ impl Running {
     }
 
     fn start(&mut self, engine: &Arc<Engine>, claimed: Arc<Claimed>) {
-        engine.hub.changed(claimed.job);
         let place = Arc::clone(&engine.places).try_acquire_owned().ok();
         let one = begin(engine, &claimed, (place, None));
-        self.take_over((claimed, Box::pin(one)));
+        self.take_over(engine, (claimed, Box::pin(one)));
     }
 
-    /// Takes an attempt over that has begun.
-    fn take_over(&mut self, (claimed, running): Begun) {
+    /// Takes an attempt over that is stored as running.
+    fn take_over(&mut self, engine: &Engine, (claimed, running): Begun) {
+        engine.hub.changed(claimed.job);
         self.claimed.insert(self.attempts.spawn(running).id(), claimed);
     }
 
@@ -380,22 +347,23 @@ impl Running {
     }
 }
 
-/// Begins an attempt, which is known as running from now on, until it has ended or is dropped.
+/// An attempt, which is known as running from now on, until it has ended or is dropped.
 pub(crate) fn begin(
     engine: &Arc<Engine>,
     claimed: &Arc<Claimed>,
     (place, eager): (Option<OwnedSemaphorePermit>, Option<Arc<Eager>>),
 ) -> impl Future<Output = ()> + Send + 'static {
-    engine.metrics.started(claimed, engine.now());
     let (engine, claimed, stop) = (Arc::clone(engine), Arc::clone(claimed), Stop::new());
     let attempt = (claimed.task, claimed.attempt);
     engine.running().insert(attempt, stop.clone());
     let listed = Listed { engine: Arc::clone(&engine), attempt, stop: stop.clone() };
     let Claimed { job, task, attempt, executor, .. } = claimed.as_ref();
+    // Whoever submitted it has perhaps ended long before: it stands below its job.
     let span = tracing::info_span!(
-        target: TARGET, "attempt", %job, %task, attempt, executor, fault = Empty,
+        target: TARGET, parent: None, "attempt", %job, %task, attempt, executor, fault = Empty,
     );
     let running = async move {
+        engine.metrics.started(&claimed, engine.now());
         attempt::run(&engine, &claimed, stop, (place, eager)).await;
         drop(listed);
     };

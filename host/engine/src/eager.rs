@@ -15,6 +15,8 @@ use apflow_store::{
 };
 use tokio::sync::{Notify, SetOnce, mpsc};
 
+use crate::places::FreePlaces;
+
 /// The longest that a task runs before its job is stored.
 const UNSTORED_MAX: Duration = Duration::from_millis(5);
 
@@ -24,10 +26,11 @@ pub(crate) type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// An attempt that others wait for from now on, with what it was claimed as.
 pub(crate) type Begun = (Arc<Claimed>, Running);
 
-/// Whose attempts begin before they are stored, and who takes them over once they are.
+/// Whose attempts begin without a claim, where, and who takes them over once they are stored.
 #[derive(Clone)]
 pub(crate) struct Starter {
     pub(crate) session: SessionId,
+    pub(crate) places: Arc<FreePlaces>,
     pub(crate) begun: mpsc::UnboundedSender<Begun>,
 }
 

@@ -292,7 +292,7 @@ impl Engine {
         self.clock.now()
     }
 
-    /// Who begins attempts that are not stored yet. None while no tasks are run here.
+    /// Who begins attempts without a claim. None while no tasks are run here.
     pub(crate) fn starter(&self) -> MutexGuard<'_, Option<Starter>> {
         self.starter.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -313,6 +313,7 @@ pub(crate) fn folder_name(reference: &str, task: TaskId, taken: &str) -> String 
 
 /// Lists the files below a folder, and sees to it that they are on the disk.
 fn list(folder: &Dir, at: &str, files: &mut Vec<NewTaskFile>) -> io::Result<()> {
+    let before = files.len();
     for entry in folder.entries()? {
         let entry = entry?;
         let name = entry.file_name().into_string().map_err(|_| io::ErrorKind::InvalidFilename)?;
@@ -326,7 +327,8 @@ fn list(folder: &Dir, at: &str, files: &mut Vec<NewTaskFile>) -> io::Result<()> 
             files.push(NewTaskFile { name: path, size: file.metadata()?.len() });
         }
     }
-    sync(folder)
+    // A folder without a file is not kept, and one that was never on the disk is gone in no time.
+    if files.len() == before { Ok(()) } else { sync(folder) }
 }
 
 fn names(folder: &Dir) -> io::Result<Vec<String>> {

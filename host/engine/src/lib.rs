@@ -44,6 +44,7 @@ mod metrics;
 mod newcomers;
 mod notifications;
 mod open_call;
+mod places;
 mod plugins;
 mod port;
 mod purse;

@@ -1,13 +1,15 @@
-//! Takes in jobs whose callers wait for their end, and begins at once what needs nothing stored.
+//! Stores new jobs, and begins at once what nothing but a free place could hold back: with the commit
+//! that stores it, or before it for a caller who waits for the end.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use apflow_model::job::{Job, TaskSpec};
-use apflow_store::NewJob;
+use apflow_store::{EagerJob, NewJob, Once, StoreError, Submitted};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::dispatch;
-use crate::eager::{Eager, Running};
+use crate::eager::{Eager, Running, Starter};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::submit::{Checked, NewSubmission};
@@ -32,15 +34,15 @@ impl Engine {
         submission: NewSubmission,
     ) -> Result<Ran, EngineError> {
         let Checked { job, acts_outside } = self.admitted(submission).await?;
-        let (begun, now) = (Instant::now(), self.now());
+        let begun = Instant::now();
         let eager = if acts_outside { Err(job) } else { self.run_eagerly(job).await? };
         let ran = match eager {
             Ok(ran) => ran,
             Err(job) => {
                 let stored = if acts_outside {
-                    self.store.submit(job, now).await
+                    self.store_new(job).await
                 } else {
-                    self.store.submit_until_ended(job, now).await
+                    self.store.submit_until_ended(job, self.now()).await
                 };
                 Ran::GoesOn(stored.map_err(EngineError::of_submission)?)
             }
@@ -49,9 +51,74 @@ impl Engine {
         Ok(ran)
     }
 
-    /// Whether a job may run before it is stored: nothing but a free place may hold it back, and
-    /// what it needs is known here.
-    fn may_be_eager(&self, job: &NewJob) -> bool {
+    /// Stores a job. Its task begins in the same commit, where nothing but a free place could hold it
+    /// back.
+    ///
+    /// # Errors
+    ///
+    /// Why it could not be stored. Nothing of it is then.
+    pub(crate) async fn store_new(self: &Arc<Self>, job: NewJob) -> Result<Job, StoreError> {
+        let (job, begin) = match self.begun(job).await? {
+            Ok(begun) => begun,
+            Err(job) => return self.store.submit(job, self.now()).await,
+        };
+        match self.store.submit_begun(&job, begin).await {
+            Err(StoreError::SessionLost) => self.store.submit(job.into_new(), self.now()).await,
+            stored => stored,
+        }
+    }
+
+    /// As [`Engine::store_new`], unless its key stands for a job already.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::store_new`]; [`StoreError::IdempotencyConflict`] when the key stands for another
+    /// submission.
+    pub(crate) async fn store_once(
+        self: &Arc<Self>,
+        job: NewJob,
+        once: Once,
+    ) -> Result<Submitted, StoreError> {
+        let (job, begin) = match self.begun(job).await? {
+            Ok(begun) => begun,
+            Err(job) => return self.store.submit_once(job, once, self.now()).await,
+        };
+        match self.store.submit_begun_once(&job, once.clone(), begin).await {
+            Err(StoreError::SessionLost) => {
+                self.store.submit_once(job.into_new(), once, self.now()).await
+            }
+            stored => stored,
+        }
+    }
+
+    /// A job whose task begins in the commit that stores it, and what begins it then. Gives the job
+    /// back when it must be claimed.
+    async fn begun(
+        self: &Arc<Self>,
+        job: NewJob,
+    ) -> Result<Result<(EagerJob, impl FnOnce() + Send + 'static), NewJob>, StoreError> {
+        let Some((starter, place)) = self.place_for(&job) else { return Ok(Err(job)) };
+        let job = self.store.begin_eagerly(job, starter.session, self.now()).await?;
+        let claimed = Arc::new(job.claimed(self.registry.newest().unwrap_or_default()));
+        let running: Running = Box::pin(dispatch::begin(self, &claimed, (Some(place), None)));
+        // When nobody takes it over, the session has ended: others run its task again.
+        let begin = move || drop(starter.begun.send((claimed, running)));
+        Ok(Ok((job, begin)))
+    }
+
+    /// Who begins a job at once, and in which place. None where more than a free place may hold it
+    /// back, or others wait for one.
+    fn place_for(&self, job: &NewJob) -> Option<(Starter, OwnedSemaphorePermit)> {
+        if !self.may_begin(job) {
+            return None;
+        }
+        let starter = self.starter().clone()?;
+        let place = starter.places.take()?;
+        Some((starter, place))
+    }
+
+    /// Whether nothing but a free place may hold a job back, and what it needs is known here.
+    fn may_begin(&self, job: &NewJob) -> bool {
         let ([task], None, None) = (&*job.spec.tasks, job.spec.token_budget, job.spec.cost_budget)
         else {
             return false;
@@ -71,10 +138,7 @@ impl Engine {
         self: &Arc<Self>,
         job: NewJob,
     ) -> Result<Result<Ran, NewJob>, EngineError> {
-        let (Some(starter), true) = (self.starter().clone(), self.may_be_eager(&job)) else {
-            return Ok(Err(job));
-        };
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { return Ok(Err(job)) };
+        let Some((starter, place)) = self.place_for(&job) else { return Ok(Err(job)) };
         let begun = self.store.begin_eagerly(job, starter.session, self.now()).await;
         let job = begun.map_err(EngineError::of_submission)?;
         let claimed = Arc::new(job.claimed(self.registry.newest().unwrap_or_default()));

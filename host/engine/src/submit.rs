@@ -71,8 +71,7 @@ impl Engine {
     async fn submit_new(self: &Arc<Self>, submission: NewSubmission) -> Result<Job, EngineError> {
         let Checked { job, .. } = self.admitted(submission).await?;
         let begun = Instant::now();
-        let stored = self.store.submit(job, self.now()).await;
-        let job = stored.map_err(EngineError::of_submission)?;
+        let job = self.store_new(job).await.map_err(EngineError::of_submission)?;
         self.took_in(&job, begun);
         Ok(job)
     }
@@ -117,7 +116,7 @@ impl Engine {
         }
         let Checked { job, .. } = self.admitted(submission).await?;
         let begun = Instant::now();
-        match self.store.submit_once(job, once, now).await.map_err(conflict)? {
+        match self.store_once(job, once).await.map_err(conflict)? {
             Submitted::New(job) => {
                 self.took_in(&job, begun);
                 Ok(Submission { job, is_replayed: false })

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use apflow_model::concurrency::Admission;
 
-use crate::connection::{Connection, query};
+use crate::connection::{Query, Row, query};
 use crate::error::StoreError;
 use crate::row;
 use crate::write::Answers;
@@ -26,29 +26,31 @@ pub(crate) const COUNT_EACH: &str = "\
     SELECT lane.principal, CAST(sum(tally.n) AS BIGINT) \
     FROM tally JOIN lane ON lane.id = tally.lane_id WHERE tally.state < 8 GROUP BY lane.principal";
 
-/// Admits jobs one by one, each beside those before it. Each answer is that of the newcomer in the
-/// same place.
-pub(crate) async fn admit(
-    connection: &mut Connection<'_>,
-    newcomers: &[&Newcomer],
-) -> Result<Answers<()>, StoreError> {
-    if newcomers.iter().all(|new| new.tasks == 0) {
-        return Ok(newcomers.iter().map(|_| Ok(())).collect());
-    }
-    let is_each_limited = |new: &&Newcomer| new.admission.tasks_open_max_per_principal.is_some();
+/// Asks what [`admit`] is told.
+pub(crate) fn ask(newcomers: &[&Newcomer]) -> Query {
+    query(if is_each_limited(newcomers) { COUNT_EACH } else { COUNT })
+}
+
+/// Admits jobs one by one, each beside those before it and what was answered to [`ask`]. Each answer
+/// is that of the newcomer in the same place.
+pub(crate) fn admit(newcomers: &[&Newcomer], told: &[Row]) -> Result<Answers<()>, StoreError> {
     let mut open = Open::default();
-    if newcomers.iter().any(is_each_limited) {
-        let counts: Vec<(String, i64)> = query(COUNT_EACH).read_all(connection).await?;
-        for (principal, count) in counts {
+    if is_each_limited(newcomers) {
+        for row in told {
+            let (principal, count): (String, i64) = row.read()?;
             let count = row::narrow(count, "n")?;
             open.all += count;
             open.each.insert(principal, count);
         }
     } else {
-        let (count,): (i64,) = query(COUNT).read_one(connection).await?;
+        let (count,): (i64,) = told.first().ok_or(sqlx::Error::RowNotFound)?.read()?;
         open.all = row::narrow(count, "n")?;
     }
     Ok(newcomers.iter().map(|new| open.admit(new)).collect())
+}
+
+fn is_each_limited(newcomers: &[&Newcomer]) -> bool {
+    newcomers.iter().any(|new| new.admission.tasks_open_max_per_principal.is_some())
 }
 
 /// How many tasks have not ended.

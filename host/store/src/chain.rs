@@ -71,7 +71,7 @@ const INSERT: Sql = sql!(
                             request, peer, hash) \
     SELECT CAST(value->>0 AS BIGINT), CAST(value->>1 AS BIGINT), value->>2, value->>3, value->>4, \
            value->>5, value->>6, value->>7, value->>8, value->>9, value->>10, value->>11 FROM ",
-    ROWS,
+    EACH,
     " AS line"
 );
 

@@ -20,6 +20,8 @@ impl From<&'static str> for Sql {
 ///
 /// - `ROWS`: the items of the JSON array `$1`, each in the column `value`. `SQLite` keeps them in its
 ///   binary form of JSON: as text, each would be written out and read again;
+/// - `EACH`: the same, for statements that take many columns of each row and look nothing up by
+///   them. `SQLite` hands each row on, where it would copy it out for each column;
 /// - `SKIP_LOCKED`: the rows that are read are taken, and those that another has taken left out.
 macro_rules! sql {
     ($($part:tt),+ $(,)?) => {
@@ -29,6 +31,9 @@ macro_rules! sql {
         }
     };
     (@sqlite ROWS) => { "jsonb_each($1)" };
+    // A limit that is none keeps it from being merged with what reads it.
+    (@sqlite EACH) => { "(SELECT value FROM jsonb_each($1) LIMIT -1 OFFSET 0)" };
+    (@postgres EACH) => { "jsonb_array_elements(CAST($1 AS JSONB))" };
     (@postgres ROWS) => { "jsonb_array_elements(CAST($1 AS JSONB))" };
     // There is one writer at a time, so nothing is locked.
     (@sqlite SKIP_LOCKED) => { "" };

@@ -1,4 +1,5 @@
-//! Jobs whose only task runs before they are stored, for a caller who is told nothing of them before.
+//! Jobs of one task that nobody claims: the host that takes one in runs it. It begins in the commit
+//! that stores it, or before, for a caller who is told nothing of it until then.
 //!
 //! It decides nothing: the engine says which jobs these are, and when one is stored.
 
@@ -10,10 +11,12 @@ use serde_json::Value;
 
 use crate::error::StoreError;
 use crate::events::{Draft, NewEvent};
+use crate::idempotency::{Once, Wanted};
+use crate::plan;
 use crate::plugins::PluginRevision;
 use crate::sessions::SessionId;
 use crate::store::Store;
-use crate::submission::{self, NewJob, Submit};
+use crate::submission::{Begin, NewJob, Submit, Submitted};
 use crate::take::Claimed;
 
 /// The number of the attempt that begins before its job is stored.
@@ -47,6 +50,11 @@ impl EagerJob {
     /// The job as it was planned.
     pub fn planned(&self) -> &Job {
         &self.job
+    }
+
+    /// What it was planned from.
+    pub fn into_new(self) -> NewJob {
+        self.new
     }
 
     /// What its attempt needs, as if it had been claimed.
@@ -83,7 +91,7 @@ impl EagerJob {
 
     /// The job with its running task, and its history so far.
     fn begun(&self) -> (Job, Vec<Draft>) {
-        let (mut job, mut events) = (self.job.clone(), submission::first_events(&self.job));
+        let (mut job, mut events) = (self.job.clone(), plan::first_events(&self.job));
         job.state = JobState::Running;
         for task in &mut job.tasks {
             (task.state, task.started_at) = (TaskState::Running, Some(self.began));
@@ -135,6 +143,63 @@ impl Store {
         let lanes = self.lanes(&new).await?;
         let job = self.name_job(&new, now)?;
         Ok(EagerJob { new, job, lanes, session, began: now })
+    }
+
+    /// Stores a job whose task begins with the commit. When this returns, it survives a crash and the
+    /// loss of power.
+    ///
+    /// `begin` is called before, once the job is durable: also when nobody waits for the answer any
+    /// more, and never for a job that was not stored.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::submit`]; [`StoreError::SessionLost`] when the lease of its session has ended.
+    /// Nothing is stored then.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Store::submit`].
+    pub async fn submit_begun(
+        &self,
+        eager: &EagerJob,
+        begin: impl FnOnce() + Send + 'static,
+    ) -> Result<Job, StoreError> {
+        self.write(self.begun_rows(eager, begin)?).await?;
+        Ok(eager.job.clone())
+    }
+
+    /// As [`Store::submit_begun`], unless its key stands for a job already.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::submit_begun`]; [`StoreError::IdempotencyConflict`] when the key stands for another
+    /// submission.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Store::submit`].
+    pub async fn submit_begun_once(
+        &self,
+        eager: &EagerJob,
+        once: Once,
+        begin: impl FnOnce() + Send + 'static,
+    ) -> Result<Submitted, StoreError> {
+        let mut rows = self.begun_rows(eager, begin)?;
+        let (principal, job, now) = (eager.job.principal.clone(), eager.job.id, eager.began);
+        rows.wanted = Some(Wanted { principal, once, job, now });
+        let stored = self.write(rows).await?;
+        Ok(stored.earlier.map_or_else(|| Submitted::New(eager.job.clone()), Submitted::Replayed))
+    }
+
+    fn begun_rows(
+        &self,
+        eager: &EagerJob,
+        begin: impl FnOnce() + Send + 'static,
+    ) -> Result<Submit, StoreError> {
+        let (job, events) = eager.begun();
+        let mut rows = self.rows(eager, &job, events)?;
+        rows.begin = Some(Begin::new(Box::new(begin)));
+        Ok(rows)
     }
 
     /// Stores a job whose task runs. From then on it is as any other. It survives a crash of the

@@ -306,7 +306,7 @@ pub(crate) const INSERT: Sql = sql!(
      SELECT CAST(value->>0 AS BIGINT), CAST(value->>1 AS BIGINT), \
             CAST(value->>2 AS BIGINT), CAST(value->>3 AS BIGINT), \
             CAST(value->>4 AS BIGINT), value->>5 FROM ",
-    ROWS
+    EACH
 );
 
 /// Writes numbered events as the items of a JSON array.

@@ -10,6 +10,7 @@ mod approvals;
 mod eager;
 mod jobs;
 mod owners;
+mod plan;
 mod submission;
 
 mod choice;

@@ -13,7 +13,7 @@ use apflow_model::id::TaskId;
 use crate::attempts::{End, Ending};
 use crate::blocks::{self, GiveBlocksBack};
 use crate::budgets::BudgetId;
-use crate::connection::{Connection, query};
+use crate::connection::{Connection, Query, Row, query};
 use crate::dialect::{Sql, sql};
 use crate::error::StoreError;
 use crate::row;
@@ -174,16 +174,23 @@ impl Write for OpenSession {
     }
 }
 
-/// Whether a session holds its lease.
-pub(crate) async fn is_held(
-    connection: &mut Connection<'_>,
-    session: SessionId,
-    now: Timestamp,
-) -> Result<bool, StoreError> {
-    const SQL: &str =
-        "SELECT 1 FROM session WHERE id = $1 AND ended_at IS NULL AND lease_until >= $2";
-    let held = query(SQL).bind(session.0).bind(now.unix_ms());
-    Ok(held.fetch_optional(connection).await?.is_some())
+/// Asks which of these sessions hold their leases, each at its moment.
+pub(crate) fn ask_held(sessions: &HashMap<SessionId, Timestamp>) -> Result<Query, StoreError> {
+    const SQL: Sql = sql!(
+        "SELECT session.id FROM ",
+        ROWS,
+        " AS asked JOIN session ON session.id = CAST(asked.value->>0 AS BIGINT) \
+         WHERE session.ended_at IS NULL \
+           AND session.lease_until >= CAST(asked.value->>1 AS BIGINT)"
+    );
+    let asked = sessions.iter().map(|(session, now)| (session.0, now.unix_ms()));
+    Ok(query(SQL).bind(row::text(&asked.collect::<Vec<_>>())?))
+}
+
+/// What was answered to [`ask_held`].
+pub(crate) fn read_held(rows: &[Row]) -> Result<HashSet<SessionId>, StoreError> {
+    let read = |row: &Row| row.read().map(|(id,)| SessionId(id));
+    Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
 }
 
 struct Heartbeat {

@@ -59,7 +59,7 @@ const END_ATTEMPTS: Sql = sql!(
 
 pub(crate) const INSERT_OUTPUTS: Sql = sql!(
     "INSERT INTO task_output (task_id, body) SELECT CAST(value->>0 AS BIGINT), value->>1 FROM ",
-    ROWS
+    EACH
 );
 
 const DROP_CHECKPOINTS: Sql =

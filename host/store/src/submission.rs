@@ -2,28 +2,28 @@
 //!
 //! It does not check a submission: a [`JobSpec`] exists only when it holds no fault.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, PoisonError};
 
 use apflow_model::capability::Grant;
 use apflow_model::clock::Timestamp;
 use apflow_model::concurrency::Admission;
 use apflow_model::file;
-use apflow_model::id::{JobId, TaskId};
-use apflow_model::job::{Attempt, Job, JobSpec, Task, TaskDependency, TaskSpec};
-use apflow_model::state::{JobState, TaskState};
-use apflow_model::usage::Usage;
+use apflow_model::id::JobId;
+use apflow_model::job::{Attempt, Job, JobSpec, Task, TaskSpec};
 use serde_json::{Value, json};
 use tracing::field::display;
 
 use crate::admission::{self, Newcomer};
 use crate::budgets;
 use crate::chain;
-use crate::connection::{Connection, query};
+use crate::connection::{Connection, Query, query};
 use crate::dialect::{Sql, sql};
 use crate::error::StoreError;
 use crate::events::{self, Draft};
 use crate::idempotency::{self, Once, Wanted};
 use crate::lanes;
+use crate::plan;
 use crate::row;
 use crate::sessions::{self, SessionId};
 use crate::settle::INSERT_OUTPUTS;
@@ -105,14 +105,15 @@ impl Store {
     ) -> Result<(Job, Submit), StoreError> {
         let lanes = self.lanes(new).await?;
         let job = self.name_job(new, now)?;
-        let rows = Submit::new(new, &job, &lanes, first_events(&job), None, self.admission())?;
+        let first = plan::first_events(&job);
+        let rows = Submit::new(new, &job, &lanes, first, None, self.admission())?;
         Ok((job, rows))
     }
 
     /// Plans a job, which has its id from then on.
     pub(crate) fn name_job(&self, new: &NewJob, now: Timestamp) -> Result<Job, StoreError> {
         let ids = self.ids(now, new.spec.tasks.len() + 1);
-        let job = plan(new, &ids, now)?;
+        let job = plan::plan(new, &ids, now)?;
         chain::name_target(job.id);
         // Before it is stored: an attempt looks up its trace by the job, and may begin as soon.
         tracing::Span::current().record("job", display(job.id));
@@ -137,6 +138,10 @@ impl Store {
     }
 }
 
+/// What begins a task, called once its job is stored. Others may share what waits to be stored, but
+/// nobody calls it before.
+pub(crate) type Begin = Mutex<Box<dyn FnOnce() + Send>>;
+
 /// The rows of a job, as the items of JSON arrays: made before the writer is asked, so that it
 /// has little to do, and can store many jobs at once.
 pub(crate) struct Submit {
@@ -144,6 +149,8 @@ pub(crate) struct Submit {
     pub(crate) is_synced: bool,
     /// None for a job without a key.
     pub(crate) wanted: Option<Wanted>,
+    /// Begins its task, once that may be.
+    pub(crate) begin: Option<Begin>,
     newcomer: Newcomer,
     /// Who runs its tasks already, and since when.
     session: Option<(SessionId, Timestamp)>,
@@ -191,6 +198,7 @@ impl Submit {
         Ok(Self {
             is_synced: true,
             wanted: None,
+            begin: None,
             newcomer,
             session,
             job: row::text(&job_row(new, job, open, events.len())?)?,
@@ -207,79 +215,6 @@ impl Submit {
             outputs: row::items(outputs)?,
             events: events::items(&events)?,
         })
-    }
-}
-
-/// Plans a job whose tasks have not begun. `ids` are its own and then its tasks'.
-pub(crate) fn plan(new: &NewJob, ids: &[i64], now: Timestamp) -> Result<Job, StoreError> {
-    let (id, ids) = ids.split_first().ok_or_else(|| StoreError::corrupt("a job has no id"))?;
-    let id = JobId(*id);
-    let specs = new.spec.tasks.iter().zip(ids);
-    let tasks: Vec<_> = specs.map(|(spec, own)| plan_task(id, *own, spec, ids, now)).collect();
-    Ok(Job {
-        id,
-        name: new.spec.name.clone(),
-        state: JobState::Pending,
-        principal: new.principal.clone(),
-        created_at: now,
-        ended_at: None,
-        origin: None,
-        hops: new.spec.hops.clone(),
-        task_count: tasks.len() as u64,
-        tasks,
-    })
-}
-
-/// The first event of each task of a job.
-pub(crate) fn first_events(job: &Job) -> Vec<Draft> {
-    let first = |task: &Task| Draft::of_state(job.id, task.id, task.state, job.created_at);
-    job.tasks.iter().map(first).collect()
-}
-
-fn plan_task(job: JobId, id: i64, spec: &TaskSpec, ids: &[i64], now: Timestamp) -> Task {
-    let mut dependencies: Vec<_> = spec
-        .dependencies
-        .iter()
-        .map(|edge| TaskDependency { id: TaskId(ids[edge.task]), required: edge.required })
-        .collect();
-    // As they are read back.
-    dependencies.sort_by_key(|edge| edge.id);
-    let run_at = spec.run_at.unwrap_or(now);
-    let state = if !dependencies.is_empty() {
-        TaskState::Blocked
-    } else if run_at > now {
-        TaskState::Scheduled
-    } else {
-        TaskState::Ready
-    };
-    Task {
-        id: TaskId(id),
-        job_id: job,
-        reference: spec.reference.clone(),
-        name: spec.name.clone(),
-        executor: spec.executor.clone(),
-        fallback_from: Vec::new(),
-        state,
-        parent: spec.parent.map(|place| TaskId(ids[place])),
-        dependencies,
-        priority: spec.priority,
-        run_at,
-        deadline: spec.deadline,
-        concurrency: spec.concurrency.clone(),
-        created_at: now,
-        started_at: None,
-        ended_at: None,
-        cancel_at: None,
-        allow: spec.allow.clone(),
-        max_attempts: spec.attempts_max,
-        held_by: None,
-        parked_for: None,
-        approvals: Vec::new(),
-        models: Vec::new(),
-        output: None,
-        fault: None,
-        usage: Usage::default(),
-        attempts: Vec::new(),
     }
 }
 
@@ -362,7 +297,7 @@ const INSERT_JOBS: Sql = sql!(
            CAST(value->>5 AS BIGINT), CAST(value->>6 AS BIGINT), \
            CAST(value->>7 AS BIGINT), CAST(value->>8 AS BIGINT), \
            CAST(value->>9 AS BIGINT), value->>10, value->>11 FROM ",
-    ROWS
+    EACH
 );
 
 const INSERT_TASKS: Sql = sql!(
@@ -381,12 +316,12 @@ const INSERT_TASKS: Sql = sql!(
            CAST(value->>20 AS BOOLEAN), value->>21, CAST(value->>22 AS BIGINT), \
            CAST(value->>23 AS BIGINT), CAST(value->>24 AS BIGINT), \
            CAST(value->>25 AS BIGINT) FROM ",
-    ROWS
+    EACH
 );
 
 const INSERT_INPUTS: Sql = sql!(
     "INSERT INTO task_input (task_id, body) SELECT CAST(value->>0 AS BIGINT), value->>1 FROM ",
-    ROWS
+    EACH
 );
 
 const INSERT_ATTEMPTS: Sql = sql!(
@@ -396,7 +331,7 @@ const INSERT_ATTEMPTS: Sql = sql!(
            CAST(value->>3 AS BIGINT), CAST(value->>4 AS BIGINT), value->>5, \
            (SELECT component.id FROM plugin JOIN component ON component.digest = plugin.digest \
             WHERE plugin.name = value->>6) FROM ",
-    ROWS
+    EACH
 );
 
 const INSERT_DEPENDENCIES: Sql = sql!(
@@ -413,6 +348,32 @@ pub(crate) struct Stored {
     pub(crate) earlier: Option<JobId>,
     /// Whether it has tasks that somebody may claim, now or later.
     is_work: bool,
+}
+
+/// Which of these jobs are taken in: not what is too much beside all that is open, nor what runs in
+/// a session that was lost.
+async fn admit(
+    writes: &[Submit],
+    connection: &mut Connection<'_>,
+) -> Result<Answers<()>, StoreError> {
+    let newcomers: Vec<_> = writes.iter().map(|rows| &rows.newcomer).collect();
+    if newcomers.iter().all(|new| new.tasks == 0) {
+        return Ok(newcomers.iter().map(|_| Ok(())).collect());
+    }
+    let mut sessions = HashMap::new();
+    for (session, now) in writes.iter().filter_map(|rows| rows.session) {
+        let latest = sessions.entry(session).or_insert(now);
+        *latest = now.max(*latest);
+    }
+    let asked = [admission::ask(&newcomers), sessions::ask_held(&sessions)?];
+    let [open, held] = Query::fetch_each(asked, connection).await?;
+    let (mut admitted, held) = (admission::admit(&newcomers, &open)?, sessions::read_held(&held)?);
+    for (rows, admitted) in writes.iter().zip(&mut admitted) {
+        if rows.session.is_some_and(|(session, _)| !held.contains(&session)) {
+            *admitted = Err(StoreError::SessionLost);
+        }
+    }
+    Ok(admitted)
 }
 
 impl WriteGroup for Submit {
@@ -432,18 +393,17 @@ impl WriteGroup for Submit {
         self.is_synced
     }
 
+    fn is_durable(self, stored: &Stored) {
+        if let (None, Some(begin)) = (stored.earlier, self.begin) {
+            begin.into_inner().unwrap_or_else(PoisonError::into_inner)();
+        }
+    }
+
     async fn apply_group(
         writes: &[Self],
         connection: &mut Connection<'_>,
     ) -> Result<Answers<Stored>, StoreError> {
-        let newcomers: Vec<_> = writes.iter().map(|rows| &rows.newcomer).collect();
-        let mut admitted = admission::admit(connection, &newcomers).await?;
-        for (rows, admitted) in writes.iter().zip(&mut admitted) {
-            let Some((session, now)) = rows.session else { continue };
-            if !sessions::is_held(connection, session, now).await? {
-                *admitted = Err(StoreError::SessionLost);
-            }
-        }
+        let admitted = admit(writes, connection).await?;
         // Only who is admitted takes a key.
         let wanted: Vec<_> = writes
             .iter()

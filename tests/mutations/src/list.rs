@@ -122,13 +122,29 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         name: "a session that was lost stores a running job",
         file: "submission.rs",
         changes: &[(
-            "if !sessions::is_held(connection, session, now).await? {",
-            "if sessions::is_held(connection, session, now).await? && session.0 < 0 {",
+            "rows.session.is_some_and(|(session, _)| !held.contains(&session))",
+            "rows.session.is_some_and(|(session, _)| held.contains(&session) && session.0 < 0)",
         )],
     },
     Mutation {
         name: "a tick fires twice",
         file: "schedules.rs",
         changes: &[("AND revision = $2 AND next_at = $3", "AND revision = $2 AND $3 > 0")],
+    },
+    Mutation {
+        name: "a task begins whose key stands for another job",
+        file: "submission.rs",
+        changes: &[(
+            "if let (None, Some(begin)) = (stored.earlier, self.begin)",
+            "if let (_, Some(begin)) = (stored.earlier, self.begin)",
+        )],
+    },
+    Mutation {
+        name: "a write is told that it is durable when it is not",
+        file: "write.rs",
+        changes: &[(
+            "if let (None, Some(Ok(output)), Some(write)) = (failure, &self.outcome, self.write)",
+            "if let (_, Some(Ok(output)), Some(write)) = (failure, &self.outcome, self.write)",
+        )],
     },
 ];

@@ -1,13 +1,16 @@
-//! Jobs whose task ran before they were stored are as any others.
+//! Jobs whose task began with the commit that stored them, or before, are as any others.
 
 use apflow_model::event::Happening;
 use apflow_model::job::Job;
+use apflow_model::plugin::Digest;
 use apflow_model::state::{JobState, TaskState};
 use apflow_model::usage::Usage;
 use apflow_store::{
-    EagerEnd, EagerJob, End, JobFilter, NewEvent, NewJob, PluginRevision, Settlement, StoreError,
+    EagerEnd, EagerJob, End, JobFilter, NewEvent, NewJob, Once, PluginRevision, Settlement,
+    StoreError, Submitted,
 };
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 
 use crate::host::{Host, at, completed, spec};
 
@@ -19,7 +22,7 @@ fn new() -> NewJob {
     NewJob { spec: spec(one()), principal: "ada".into(), grants: Vec::new() }
 }
 
-async fn begin(host: &Host, ms: u64) -> EagerJob {
+async fn plan(host: &Host, ms: u64) -> EagerJob {
     host.store.begin_eagerly(new(), host.session, at(ms)).await.unwrap()
 }
 
@@ -48,7 +51,7 @@ fn renamed(mut job: Job, other: &Job) -> Job {
 #[tokio::test]
 async fn a_job_that_is_stored_with_its_end_is_as_if_it_had_been_claimed() {
     let host = Host::start().await;
-    let eager = begin(&host, 5).await;
+    let eager = plan(&host, 5).await;
     let listed = host.store.list_jobs(&JobFilter::default(), None, 10).await.unwrap();
     assert_eq!(listed.jobs, [], "nothing is stored before");
     let answered = host.store.submit_ended(&eager, end()).await.unwrap();
@@ -81,7 +84,7 @@ async fn a_job_that_is_stored_with_its_end_is_as_if_it_had_been_claimed() {
 #[tokio::test]
 async fn what_is_handed_to_an_eager_attempt_is_what_a_claim_hands_out() {
     let host = Host::start().await;
-    let eager = begin(&host, 5).await.claimed(PluginRevision::default());
+    let eager = plan(&host, 5).await.claimed(PluginRevision::default());
     host.submit_at(one(), 5).await;
     let claimed = host.claim_one(5).await;
     let mut expected = claimed.clone();
@@ -94,7 +97,7 @@ async fn what_is_handed_to_an_eager_attempt_is_what_a_claim_hands_out() {
 #[tokio::test]
 async fn a_job_that_is_stored_while_it_runs_goes_on_as_any_other() {
     let host = Host::start().await;
-    let eager = begin(&host, 5).await;
+    let eager = plan(&host, 5).await;
     host.store.submit_running(&eager).await.unwrap();
     let claimed = eager.claimed(PluginRevision::default());
     let running = host.job(claimed.job).await;
@@ -110,10 +113,83 @@ async fn a_job_that_is_stored_while_it_runs_goes_on_as_any_other() {
     assert_eq!(host.store.examine().await.unwrap().findings, []);
 }
 
+/// Something to begin, and who is told of it.
+fn beginning() -> (impl FnOnce() + Send + 'static, oneshot::Receiver<()>) {
+    let (begun, told) = oneshot::channel();
+    (move || begun.send(()).unwrap(), told)
+}
+
+#[tokio::test]
+async fn a_job_that_begins_with_its_commit_goes_on_as_any_other() {
+    let host = Host::start().await;
+    let eager = plan(&host, 5).await;
+    let (begin, mut told) = beginning();
+    let answered = host.store.submit_begun(&eager, begin).await.unwrap();
+    assert_eq!(&answered, eager.planned());
+    told.try_recv().unwrap();
+    let claimed = eager.claimed(PluginRevision::default());
+    let begun = host.job(claimed.job).await;
+    let usual = host.submit_at(one(), 5).await;
+    let claimed_usual = host.claim_one(5).await;
+    assert_eq!(renamed(begun, &usual), host.job(usual.id).await);
+    host.settle(&claimed, 7, completed()).await;
+    host.settle(&claimed_usual, 7, completed()).await;
+    let ended = host.job(claimed.job).await;
+    let usual = host.job(usual.id).await;
+    assert_eq!(host.history(&ended.tasks[0]).await, host.history(&usual.tasks[0]).await);
+    assert_eq!(renamed(ended, &usual), usual);
+    assert_eq!(host.store.examine().await.unwrap().findings, []);
+}
+
+#[tokio::test]
+async fn a_task_begins_although_nobody_waits_for_the_answer() {
+    let host = Host::start().await;
+    let eager = plan(&host, 5).await;
+    let (begin, told) = beginning();
+    let mut submitting = Box::pin(host.store.submit_begun(&eager, begin));
+    tokio::select! {
+        biased;
+        stored = &mut submitting => panic!("it was not waited for: {stored:?}"),
+        // Once is enough to have it queued.
+        () = std::future::ready(()) => drop(submitting),
+    }
+    told.await.unwrap();
+    assert_eq!(host.job(eager.planned().id).await.state, JobState::Running);
+}
+
+#[tokio::test]
+async fn nothing_begins_that_was_stored_before_under_the_same_key() {
+    let host = Host::start().await;
+    let once = Once { key: "k".parse().unwrap(), hash: Digest([1; 32]), expires_at: at(1_000) };
+    let (first, second) = (plan(&host, 5).await, plan(&host, 6).await);
+    let (begin, mut told) = beginning();
+    let stored = host.store.submit_begun_once(&first, once.clone(), begin).await.unwrap();
+    assert_eq!(stored, Submitted::New(first.planned().clone()));
+    told.try_recv().unwrap();
+    let (begin, mut told) = beginning();
+    let stored = host.store.submit_begun_once(&second, once, begin).await.unwrap();
+    assert_eq!(stored, Submitted::Replayed(first.planned().id));
+    told.try_recv().unwrap_err();
+    let listed = host.store.list_jobs(&JobFilter::default(), None, 10).await.unwrap();
+    assert_eq!(listed.jobs.len(), 1);
+}
+
+#[tokio::test]
+async fn nothing_begins_whose_session_was_lost() {
+    let host = Host::start().await;
+    let eager = plan(&host, 5).await;
+    host.store.close_session(host.session, at(6)).await.unwrap();
+    let (begin, mut told) = beginning();
+    let stored = host.store.submit_begun(&eager, begin).await;
+    assert!(matches!(stored, Err(StoreError::SessionLost)), "{stored:?}");
+    told.try_recv().unwrap_err();
+    assert_eq!(eager.into_new(), new());
+}
+
 #[tokio::test]
 async fn a_job_that_runs_is_taken_up_after_a_crash() {
     let host = Host::start().await;
-    let eager = begin(&host, 5).await;
+    let eager = plan(&host, 5).await;
     host.store.submit_running(&eager).await.unwrap();
     let host = host.restart().await;
     let task = eager.planned().tasks[0].id;
@@ -124,7 +200,7 @@ async fn a_job_that_runs_is_taken_up_after_a_crash() {
 #[tokio::test]
 async fn a_session_that_was_lost_stores_no_running_job() {
     let host = Host::start().await;
-    let eager = begin(&host, 5).await;
+    let eager = plan(&host, 5).await;
     host.store.close_session(host.session, at(6)).await.unwrap();
     let stored = host.store.submit_running(&eager).await;
     assert!(matches!(stored, Err(StoreError::SessionLost)), "{stored:?}");
