@@ -78,6 +78,7 @@ mod metrics;
 mod misconfigured;
 mod oidc;
 mod openapi;
+mod paging;
 mod plugins;
 mod quickstart;
 mod redrive;
