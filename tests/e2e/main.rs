@@ -84,6 +84,7 @@ mod quickstart;
 mod redrive;
 mod refused_jobs;
 mod refused_plugins;
+mod registry;
 mod reloading;
 mod rest;
 mod retention;

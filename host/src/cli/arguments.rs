@@ -247,7 +247,9 @@ pub(crate) enum Verb {
 #[derive(Debug, Args)]
 pub(crate) struct Load {
     /// A folder with a plugin.yaml or a tool.yaml, a folder of such folders, one of these files, a
-    /// component beside a plugin.yaml, or the name of a plugin that came with the host.
+    /// component beside a plugin.yaml, an image in a registry such as ghcr.io/owner/name:1.2, or the
+    /// name of a plugin that came with the host.
+    #[arg(value_name = "PATH|DIR|OCI-REF")]
     pub(crate) path: String,
     /// What to allow it: http=https://api.example.com, tcp=HOST:PORT, fs.in=PATH, env=NAME and more.
     /// `none` for nothing. Can be repeated.

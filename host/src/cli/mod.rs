@@ -22,6 +22,7 @@ mod found;
 mod grant;
 mod health;
 mod help;
+mod image;
 mod jobs;
 mod json;
 mod live;
