@@ -90,7 +90,9 @@ fn breakers_are_had_page_by_page() {
         host.run(&["load", crate::guests::path(&folder)]).succeeds();
         host.run(&["run", name]).exits(1);
     };
-    ["one", "two", "three"].map(fails);
+    for name in ["one", "two", "three"] {
+        fails(name);
+    }
     is_paged(&host, &["breakers", "list"], "breakers", "/key");
 }
 
@@ -110,7 +112,6 @@ fn jobs_and_tasks_are_listed_by_executor_and_by_tool() {
     assert_eq!(listed("tasks", ["--tool", "sort"]), [task["id"].clone()]);
     for list in ["jobs", "tasks"] {
         assert_eq!(listed(list, ["--executor", "behaves"]).len(), 1);
-        assert_eq!(listed(list, ["--tool", "behaves"]), [Value::Null; 0]);
         assert_eq!(listed(list, ["--tool", "jq"]), [Value::Null; 0]);
     }
 }
