@@ -66,7 +66,7 @@ fn every_list_is_had_page_by_page() {
         (["tasks", "list"], "tasks", "/id"),
         (["schedules", "list"], "schedules", "/name"),
         (["tokens", "list"], "tokens", "/id"),
-        (["budgets", "list"], "budgets", "/principal"),
+        (["budgets", "list"], "budgets", "/owner"),
         (["policies", "list"], "policies", "/name"),
     ] {
         is_paged(&host, &list, things, key);
