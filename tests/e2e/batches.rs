@@ -157,6 +157,12 @@ fn a_job_that_failed_for_more_than_refusals_exits_with_1() {
     let run = |tasks: Value| host.run(&["run", "batch", "--json", "--tasks", &tasks.to_string()]);
     run(json!([refused])).exits(3);
     run(json!([refused, failed])).exits(1);
+    // What was skipped is what comes of a refusal.
+    let waits = json!({ "executor": "transform_executor", "inputs": { "filter": "1" },
+                        "dependencies": ["refused"] });
+    let mut named = refused.clone();
+    named["id"] = json!("refused");
+    run(json!([named, waits])).exits(3);
 }
 
 /// Runs a forest on a host of its own.

@@ -52,6 +52,32 @@ fn a_server_examines_itself_and_this_machine_is_examined_here() {
 }
 
 #[test]
+fn a_token_that_ends_within_a_week_is_found_while_it_is_good() {
+    let host = TestHost::new();
+    let serving = Serving::start(&host);
+    let made = |days: &str| {
+        let words =
+            ["tokens", "create", "far", "--role", "admin", "--expires-days", days, "--json"];
+        host.run(&words).succeeds().json()["token"].as_str().unwrap().to_owned()
+    };
+    let signed = |days: &str| {
+        let words = ["config", "gen-token", "--role", "admin", "--expiry", days];
+        host.run(&words).succeeds().stdout.trim().to_owned()
+    };
+    for token in [made("8"), signed("8"), serving.token().to_owned()] {
+        client(&serving.url(), &token).run(&["doctor"]).succeeds();
+    }
+    for token in [made("6"), signed("6")] {
+        let far = client(&serving.url(), &token);
+        let told = far.run(&["doctor", "--json"]).exits(1).json();
+        assert_eq!(findings(&told), [("server-token-ends", "machine")]);
+        let text = far.run(&["doctor"]).exits(1).stdout;
+        assert!(text.contains("server-token-ends of the machine: 1: it ends at 20"), "{text}");
+        assert!(text.contains("apflow-host tokens create"), "{text}");
+    }
+}
+
+#[test]
 fn a_server_on_the_data_directory_is_no_other_host() {
     let host = TestHost::new();
     let _serving = Serving::start(&host);

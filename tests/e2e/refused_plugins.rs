@@ -152,7 +152,7 @@ fn a_path_with_nothing_to_load_is_refused() {
     host.run(&["load", path(&folder)])
         .exits(1)
         .says(&["error[missing-manifest]: ", "there is no plugin.yaml and no tool.yaml in "]);
-    host.run(&["load", "/no/such/place"]).exits(1).says(&["/no/such/place", "No such file"]);
+    host.run(&["load", "/no/such/place"]).exits(1).says(&["`/no/such/place` is not there"]);
     host.run(&["load", "rest_executer"]).exits(1).says(&["rest_executer"]);
     let alone = BEHAVES.folder("");
     fs::remove_file(alone.path().join("behaves.wasm")).unwrap();

@@ -207,6 +207,8 @@ fn a_denied_task_fails_and_what_requires_it_is_skipped() {
     assert_eq!(fault["code"], "denied", "{ended:#}");
     assert_eq!(fault["message"], "operator denied it: too dear");
     assert_eq!((&ended["tasks"][1]["state"], counter.hits()), (&json!("skipped"), 0));
+    host.run(&["jobs", "watch", id]).exits(3);
+    host.run(&["tasks", "watch", task]).exits(3);
     host.run(&["approvals", "approve", task]).exits(1).says(&["was denied by operator"]);
     host.run(&["approvals", "approve", "t_0000000000001"]).exits(1);
     host.run(&["tasks", "retry", task]).succeeds();

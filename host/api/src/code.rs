@@ -204,11 +204,12 @@ macro_rules! pages {
 }
 
 /// The pages of what no request is refused with: faults of tasks, what keeps the command line from a
-/// server, then faults in manifests.
+/// server and from an image in a registry, then faults in manifests.
 const MORE_PAGES: &[(&str, &str)] = pages![
     "retryable" "permanent" "cancelled" "budget-exhausted" "capability-denied" "limit-exceeded"
     "trapped" "reference-unresolved" "dependency-lost" "breaker-open" "host-lost" "plugin-unavailable" "deadline-exceeded" "plugin-quarantined" "denied"
     "cannot-connect" "timed-out" "untrusted-server" "foreign-server"
+    "unknown-image" "invalid-image" "image-altered" "registry-refused" "foreign-registry"
     "invalid-yaml" "unknown-field" "missing-field" "wrong-type" "invalid-value"
 ];
 

@@ -10,6 +10,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::operator::invoke;
 use super::output::{Output, columns, shorten};
+use super::page::note_more;
 use crate::config::Config;
 
 /// How much of the inputs of a task a list shows.
@@ -81,9 +82,7 @@ async fn list(
         });
         columns(&["TASK", "TOOL", "PRINCIPAL", "ASKED", "INPUTS"], rows.collect(), &[])
     });
-    if let Some(cursor) = listed.cursor {
-        output.note(&format!("more: --cursor {cursor}"));
-    }
+    note_more(listed.cursor.as_ref(), output);
     Ok(())
 }
 

@@ -31,7 +31,7 @@ use super::tasks::TasksVerb;
 use super::tokens::TokensVerb;
 use super::usage::Usage;
 use super::validate::Validate;
-use super::{grant, json, target};
+use super::{grant, json, page, target};
 
 /// Runs untrusted executors safely: every one is a WASI component that gets only what was granted.
 #[derive(Debug, Parser)]
@@ -247,7 +247,9 @@ pub(crate) enum Verb {
 #[derive(Debug, Args)]
 pub(crate) struct Load {
     /// A folder with a plugin.yaml or a tool.yaml, a folder of such folders, one of these files, a
-    /// component beside a plugin.yaml, or the name of a plugin that came with the host.
+    /// component beside a plugin.yaml, an image in a registry such as ghcr.io/owner/name:1.2, or the
+    /// name of a plugin that came with the host.
+    #[arg(value_name = "PATH|DIR|OCI-REF")]
     pub(crate) path: String,
     /// What to allow it: http=https://api.example.com, tcp=HOST:PORT, fs.in=PATH, env=NAME and more.
     /// `none` for nothing. Can be repeated.
@@ -264,7 +266,7 @@ pub(crate) struct Load {
 #[derive(Debug, Subcommand)]
 pub(crate) enum PluginsVerb {
     /// List the installed plugins.
-    List,
+    List(page::ByName),
     /// Show one plugin: its capabilities, grants, limits and schemas.
     Show {
         /// The name of the plugin.
@@ -300,7 +302,7 @@ pub(crate) enum ToolsVerb {
         verb: CacheVerb,
     },
     /// List the installed tools.
-    List,
+    List(page::ByName),
     /// Show one tool: how it is called, what it asks for and what it is granted.
     Show {
         /// The name of the tool.
@@ -437,6 +439,9 @@ pub(crate) struct ListJobs {
     /// Only jobs with a task of this executor.
     #[arg(long)]
     pub(crate) executor: Option<String>,
+    /// Only jobs with a task of this tool.
+    #[arg(long)]
+    pub(crate) tool: Option<String>,
     /// Only jobs that this caller submitted.
     #[arg(long)]
     pub(crate) principal: Option<String>,
@@ -457,7 +462,7 @@ pub(crate) struct ListJobs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum BreakersVerb {
     /// List the breakers that are open or have counted failures.
-    List,
+    List(page::ByName),
     /// Close one breaker or all, and forget their failures.
     Reset {
         /// As the list names it: `executor:NAME`, `destination:SCHEME://HOST:PORT`.

@@ -1,19 +1,24 @@
 //! `breakers list`, `breakers reset`.
 
-use apflow_api::{ListBreakers, ResetBreaker, ResetBreakers};
+use apflow_api::{ListBreakers, Page, ResetBreaker, ResetBreakers};
 use apflow_model::breaker::BreakerKey;
 
 use super::error::CliError;
 use super::exit::Exit;
 use super::operator::invoke;
 use super::output::{Output, columns, shorten};
+use super::page::note_more;
 use crate::config::Config;
 
 /// How much of the words of a failure a list shows.
 const FAULT_CHARACTERS_MAX: usize = 60;
 
-pub(crate) async fn list(config: &Config, output: &Output) -> Result<Exit, CliError> {
-    let listed = invoke(config, ListBreakers::default()).await?;
+pub(crate) async fn list(
+    config: &Config,
+    page: Page<String, 1_000>,
+    output: &Output,
+) -> Result<Exit, CliError> {
+    let listed = invoke(config, ListBreakers { page }).await?;
     output.result(&listed, || {
         if listed.breakers.is_empty() {
             return "all breakers are closed".to_owned();
@@ -29,6 +34,7 @@ pub(crate) async fn list(config: &Config, output: &Output) -> Result<Exit, CliEr
         });
         columns(&["BREAKER", "STATE", "FAILURES", "UNTIL", "LAST FAILURE"], rows.collect(), &[2])
     });
+    note_more(listed.cursor.as_ref(), output);
     Ok(Exit::Ok)
 }
 

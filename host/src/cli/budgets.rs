@@ -11,6 +11,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::operator::invoke;
 use super::output::{Output, columns};
+use super::page::note_more;
 use crate::config::Config;
 
 #[derive(Debug, Subcommand)]
@@ -98,9 +99,7 @@ fn list(listed: &BudgetList, output: &Output) {
         }
         table(&listed.budgets)
     });
-    if let Some(cursor) = &listed.cursor {
-        output.note(&format!("there are more: --cursor '{cursor}'"));
-    }
+    note_more(listed.cursor.as_ref(), output);
 }
 
 fn show(shown: &ShownBudget, output: &Output) {

@@ -7,7 +7,7 @@ use apflow_model::reader::FileFault;
 
 use super::exit::Exit;
 use crate::config::ConfigError;
-use crate::remote::{Refusal, RemoteError};
+use crate::remote::{Refusal, RegistryError, RemoteError};
 
 /// What keeps the command line from doing what was typed.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +44,9 @@ pub(crate) enum CliError {
     /// The server did not do it.
     #[error(transparent)]
     Remote(#[from] RemoteError),
+    /// A registry did not give an image out, or not one of a plugin.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
 }
 
 impl CliError {
@@ -52,6 +55,7 @@ impl CliError {
         match self {
             Self::Api(error) => Some(error.code().name()),
             Self::Remote(error) => error.code(),
+            Self::Registry(error) => error.code(),
             Self::Usage(_) => Some(Code::InvalidRequest.name()),
             Self::NotFound(_)
             | Self::Bench(_)
@@ -90,6 +94,7 @@ impl CliError {
     pub(crate) fn advice(&self) -> Option<&'static str> {
         match self {
             Self::Remote(error) => error.advice(),
+            Self::Registry(error) => error.advice(),
             Self::Io { source, .. } | Self::Config(ConfigError::Unusable { source, .. }) => {
                 advice_on(source.kind())
             }
@@ -124,7 +129,8 @@ impl CliError {
             | Self::Build(_)
             | Self::Daemon(_)
             | Self::Io { .. }
-            | Self::Remote(_) => &[],
+            | Self::Remote(_)
+            | Self::Registry(_) => &[],
         }
     }
 
@@ -133,14 +139,23 @@ impl CliError {
         match self {
             Self::Usage(_) => Exit::Usage,
             Self::NotFound(_) | Self::Io { .. } | Self::Build(_) | Self::Daemon(_) => Exit::Failed,
-            Self::Config(_) | Self::Bench(_) | Self::Remote(RemoteError::Settings(_)) => {
-                Exit::Internal
-            }
+            Self::Config(_)
+            | Self::Bench(_)
+            | Self::Remote(RemoteError::Settings(_))
+            | Self::Registry(
+                RegistryError::Login { .. } | RegistryError::Remote(RemoteError::Settings(_)),
+            ) => Exit::Internal,
             Self::Api(error) | Self::Remote(RemoteError::Unsendable(error)) => {
                 Exit::of_code(error.code())
             }
             Self::Remote(RemoteError::Refused(refusal)) => Exit::of(&refusal.code, refusal.status),
-            Self::Remote(_) => Exit::Unreachable,
+            Self::Registry(RegistryError::Refused { .. }) => Exit::Refused,
+            Self::Registry(
+                RegistryError::Unknown { .. }
+                | RegistryError::Invalid { .. }
+                | RegistryError::Altered { .. },
+            ) => Exit::Failed,
+            Self::Remote(_) | Self::Registry(_) => Exit::Unreachable,
         }
     }
 }

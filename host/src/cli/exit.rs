@@ -16,7 +16,7 @@ pub(crate) enum Exit {
     Failed,
     /// What was typed cannot be read.
     Usage,
-    /// Refused: a permission, a grant, a budget.
+    /// Refused: a permission, a grant, a budget, an approval.
     Refused,
     /// The server is not reached, or does not answer as one.
     Unreachable,
@@ -53,7 +53,9 @@ impl Exit {
             JobState::Cancelled => Self::Cancelled,
             JobState::Pending | JobState::Running => Self::Failed,
             JobState::Failed => {
-                let mut faults = job.tasks.iter().filter_map(|task| task.fault.as_ref()).peekable();
+                // What was skipped is what comes of it.
+                let ended = job.tasks.iter().filter(|task| task.state != TaskState::Skipped);
+                let mut faults = ended.filter_map(|task| task.fault.as_ref()).peekable();
                 let is_refusal = faults.peek().is_some() && faults.all(is_refusal);
                 if is_refusal { Self::Refused } else { Self::Failed }
             }
@@ -78,7 +80,10 @@ impl Exit {
 }
 
 fn is_refusal(fault: &Fault) -> bool {
-    matches!(fault.code, FaultCode::CapabilityDenied | FaultCode::BudgetExhausted)
+    matches!(
+        fault.code,
+        FaultCode::CapabilityDenied | FaultCode::BudgetExhausted | FaultCode::Denied
+    )
 }
 
 impl From<Exit> for ExitCode {

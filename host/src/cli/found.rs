@@ -1,6 +1,6 @@
 //! What `load` finds on disk: plugins and tools, each a component with its manifest.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use apflow_api::ApiError;
@@ -17,7 +17,7 @@ const MANIFESTS: [&str; 2] = ["plugin.yaml", "tool.yaml"];
 /// Where cargo leaves a component, from the folder of its package.
 const BUILD_FOLDERS: [&str; 2] = ["target/wasm32-wasip2/release", "target/wasm32-wasip2/debug"];
 
-/// A plugin or a tool on disk.
+/// A plugin or a tool, on disk or pulled.
 pub(crate) struct Found {
     /// The bytes of the component. Empty when the manifest names none.
     pub(crate) component: Vec<u8>,
@@ -29,6 +29,13 @@ pub(crate) struct Found {
     pub(crate) manifest_file: String,
     /// What to type for this one alone.
     pub(crate) typed: String,
+}
+
+/// Whether there is anything at a path.
+pub(crate) fn is_there(path: &str) -> bool {
+    // A file that may not be read is there, too.
+    let opened = File::open_ambient(Path::new(path), ambient_authority());
+    !matches!(opened, Err(error) if error.kind() == io::ErrorKind::NotFound)
 }
 
 /// Finds what a path means: a component, a manifest, a folder with one, or a folder of such folders.
@@ -76,7 +83,7 @@ fn manifest_in(folder: &Dir) -> Option<&'static str> {
 }
 
 /// The manifests of the folders in a folder, by name.
-fn below(folder: &Dir, at: &Path) -> std::io::Result<Vec<PathBuf>> {
+fn below(folder: &Dir, at: &Path) -> io::Result<Vec<PathBuf>> {
     let mut manifests = Vec::new();
     for entry in folder.entries()? {
         let entry = entry?;
@@ -138,7 +145,8 @@ fn read_plugin(manifest_at: &Path, typed: String) -> Result<Found, CliError> {
     Ok(Found { component, component_file, manifest: Some(manifest), manifest_file, typed })
 }
 
-fn is_request(definition: &Definition) -> bool {
+/// Whether a tool sends requests, and so has no component of its own.
+pub(crate) fn is_request(definition: &Definition) -> bool {
     let run = definition.tool.as_ref().and_then(|tool| tool.run.as_ref());
     matches!(run, Some(Run::Request { .. }))
 }
@@ -188,6 +196,6 @@ pub(crate) fn read_text(path: &Path) -> Result<String, CliError> {
         .map_err(|_| CliError::Usage(format!("{} is not UTF-8 text", path.display())))
 }
 
-fn unreadable(path: &Path, source: std::io::Error) -> CliError {
+fn unreadable(path: &Path, source: io::Error) -> CliError {
     CliError::Io { what: path.display().to_string(), source }
 }

@@ -11,6 +11,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::operator::invoke;
 use super::output::{Output, columns};
+use super::page::note_more;
 use super::tree;
 use crate::config::Config;
 
@@ -22,7 +23,7 @@ pub(crate) async fn list(
     let operation = ListJobs {
         state: list.state,
         executor: list.executor,
-        tool: None,
+        tool: list.tool,
         principal: list.principal,
         since: list.since,
         until: list.until,
@@ -43,9 +44,7 @@ pub(crate) async fn list(
         let rows = page.jobs.iter().map(row).collect();
         columns(&["JOB", "STATE", "TASKS", "ACCEPTED", "BY", "NAME"], rows, &[2])
     });
-    if let Some(cursor) = page.cursor {
-        output.note(&format!("there are more: --cursor {cursor}"));
-    }
+    note_more(page.cursor.as_ref(), output);
     Ok(Exit::Ok)
 }
 

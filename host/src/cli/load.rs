@@ -1,4 +1,4 @@
-//! `load`: check, compile and install a plugin, or a folder of tools.
+//! `load`: check, compile and install a plugin, or a folder of tools, from disk or from a registry.
 
 use std::time::Duration;
 
@@ -13,23 +13,22 @@ use super::exit::Exit;
 use super::found::{self, Found};
 use super::operator::{self, invoke};
 use super::output::Output;
-use super::{asked, grant};
+use super::{asked, grant, image};
 use crate::config::Config;
 
 pub(crate) async fn run(config: &Config, load: Load, output: &Output) -> Result<Exit, CliError> {
     let consent = consent(config, &load)?;
-    let found = match found::find(&load.path) {
-        Ok(found) => found,
-        Err(missing) => {
-            // Only a name that is no path can mean a plugin that came with the host.
-            if !missing.is_not_found() || !is_builtin(config, &load.path).await? {
-                return Err(missing);
-            }
-            let installed = invoke(config, GrantPlugin { name: load.path, consent }).await?;
-            asked::warn(config, &installed.grants, output);
-            output.result(&installed, || describe(&installed, "came with the host"));
-            return Ok(Exit::Ok);
-        }
+    let found = if let Some(name) = image::meant(&load.path)? {
+        vec![image::pull(config, name, output).await?]
+    } else if found::is_there(&load.path) {
+        found::find(&load.path)?
+    } else if is_builtin(config, &load.path).await? {
+        let installed = invoke(config, GrantPlugin { name: load.path, consent }).await?;
+        asked::warn(config, &installed.grants, output);
+        output.result(&installed, || describe(&installed, "came with the host"));
+        return Ok(Exit::Ok);
+    } else {
+        return Err(image::nothing(&load.path, "nor a plugin of the host"));
     };
     // One after the other: what was loaded before one that is refused is told, and stays.
     let is_one = found.len() == 1;

@@ -22,6 +22,7 @@ mod found;
 mod grant;
 mod health;
 mod help;
+mod image;
 mod jobs;
 mod json;
 mod live;
@@ -32,6 +33,7 @@ mod operations;
 mod operator;
 mod options;
 mod output;
+mod page;
 mod plot;
 mod plugin;
 mod plugins;
@@ -149,7 +151,9 @@ async fn dispatch(arguments: Arguments, output: &Output) -> Result<Exit, CliErro
         Verb::Tokens { verb } => tokens::run(&config()?, verb, output).await,
         Verb::Config { verb } => config::run(&places()?, config, &flags, verb, output),
         Verb::Approvals { verb } => approvals::run(&config()?, verb, output).await,
-        Verb::Breakers { verb: BreakersVerb::List } => breakers::list(&config()?, output).await,
+        Verb::Breakers { verb: BreakersVerb::List(page) } => {
+            breakers::list(&config()?, page.into(), output).await
+        }
         Verb::Breakers { verb: BreakersVerb::Reset { key, .. } } => {
             breakers::reset(&config()?, key, output).await
         }

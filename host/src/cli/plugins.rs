@@ -1,6 +1,6 @@
 //! `plugins list`, `plugins show`, `plugins verify`, `plugins remove`, `plugins release`.
 
-use apflow_api::{ListPlugins, ReleasePlugin, RemovePlugin, ShowPlugin, VerifyPlugin};
+use apflow_api::{ListPlugins, Page, ReleasePlugin, RemovePlugin, ShowPlugin, VerifyPlugin};
 use apflow_model::limit::{Bytes, Span};
 use apflow_model::plugin::Installed;
 use apflow_model::verification::{Alteration, PluginVerification};
@@ -11,6 +11,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::operator::{self, invoke};
 use super::output::{Output, columns, shorten};
+use super::page::note_more;
 use crate::config::Config;
 
 /// How much of a description a list shows.
@@ -22,7 +23,7 @@ pub(crate) async fn run(
     output: &Output,
 ) -> Result<Exit, CliError> {
     match verb {
-        PluginsVerb::List => list(config, output).await,
+        PluginsVerb::List(page) => list(config, page.into(), output).await,
         PluginsVerb::Show { name } => show(config, name, output).await,
         PluginsVerb::Verify { name } => verify(config, name, output).await,
         PluginsVerb::Remove { name } => remove(config, name, output).await,
@@ -30,9 +31,14 @@ pub(crate) async fn run(
     }
 }
 
-async fn list(config: &Config, output: &Output) -> Result<Exit, CliError> {
-    let listed = invoke(config, ListPlugins::default()).await?;
+async fn list(
+    config: &Config,
+    page: Page<String, 1_000>,
+    output: &Output,
+) -> Result<Exit, CliError> {
+    let listed = invoke(config, ListPlugins { page }).await?;
     output.result(&listed, || table(&listed.plugins));
+    note_more(listed.cursor.as_ref(), output);
     Ok(Exit::Ok)
 }
 

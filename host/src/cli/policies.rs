@@ -13,6 +13,7 @@ use super::exit::Exit;
 use super::json::Source;
 use super::operator::invoke;
 use super::output::{Output, columns};
+use super::page::note_more;
 use crate::config::Config;
 
 #[derive(Debug, Subcommand)]
@@ -89,9 +90,7 @@ async fn list(config: &Config, page: Page<String>, output: &Output) -> Result<()
         };
         columns(&["POLICY", "FROM", "THRESHOLDS"], listed.policies.iter().map(row).collect(), &[])
     });
-    if let Some(cursor) = listed.cursor {
-        output.note(&format!("there are more: --cursor {cursor}"));
-    }
+    note_more(listed.cursor.as_ref(), output);
     Ok(())
 }
 

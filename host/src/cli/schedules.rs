@@ -21,6 +21,7 @@ use super::exit::Exit;
 use super::json::{Source, word};
 use super::operator::invoke;
 use super::output::{Output, columns};
+use super::page::note_more;
 use super::{asked, grant, tree};
 use crate::config::{Config, ConfigError};
 
@@ -199,9 +200,7 @@ async fn list(
         let rows = page.schedules.iter().map(row).collect();
         columns(&["SCHEDULE", "CRON", "ZONE", "NEXT", "FIRED", "BY", "FAULT"], rows, &[4])
     });
-    if let Some(cursor) = page.cursor {
-        output.note(&format!("there are more: --cursor {cursor}"));
-    }
+    note_more(page.cursor.as_ref(), output);
     Ok(Exit::Ok)
 }
 

@@ -14,6 +14,7 @@ use super::exit::Exit;
 use super::json;
 use super::operator::invoke;
 use super::output::{Output, columns};
+use super::page::note_more;
 use super::watch;
 use crate::config::Config;
 
@@ -71,6 +72,9 @@ pub(crate) struct Wanted {
     /// Only tasks of this executor.
     #[arg(long)]
     executor: Option<String>,
+    /// Only tasks of this tool.
+    #[arg(long)]
+    tool: Option<String>,
     /// Only tasks of jobs that this caller submitted.
     #[arg(long)]
     principal: Option<String>,
@@ -117,7 +121,7 @@ async fn list(config: &Config, wanted: Wanted, output: &Output) -> Result<(), Cl
     let operation = ListTasks {
         state: wanted.state,
         executor: wanted.executor,
-        tool: None,
+        tool: wanted.tool,
         principal: wanted.principal,
         job: wanted.job,
         since: wanted.since,
@@ -144,7 +148,7 @@ async fn list(config: &Config, wanted: Wanted, output: &Output) -> Result<(), Cl
             ["TASK", "JOB", "REFERENCE", "EXECUTOR", "STATE", "ATTEMPTS", "ACCEPTED", "FAULT"];
         columns(&heads, rows, &[5])
     });
-    note_more(page.cursor.as_ref().map(TaskId::to_string), output);
+    note_more(page.cursor.as_ref(), output);
     Ok(())
 }
 
@@ -168,14 +172,8 @@ async fn checkpoints(
         let rows = page.checkpoints.iter().map(row).collect();
         columns(&["N", "STEP", "ATTEMPT", "SAVED", "SIZE", "VALUE"], rows, &[0, 2, 4])
     });
-    note_more(page.cursor.map(|n| n.to_string()), output);
+    note_more(page.cursor.as_ref(), output);
     Ok(())
-}
-
-fn note_more(cursor: Option<String>, output: &Output) {
-    if let Some(cursor) = cursor {
-        output.note(&format!("there are more: --cursor {cursor}"));
-    }
 }
 
 /// Prints a task: each of its fields that says something.

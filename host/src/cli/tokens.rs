@@ -11,6 +11,7 @@ use super::exit::Exit;
 use super::json::word;
 use super::operator::invoke;
 use super::output::{Output, columns};
+use super::page::note_more;
 use crate::config::Config;
 
 #[derive(Debug, Subcommand)]
@@ -123,9 +124,7 @@ async fn list(
         let head = ["ID", "TOKEN", "NAME", "PRINCIPAL", "ROLE", "STATE", "EXPIRES", "LAST USED"];
         columns(&head, rows.collect(), &[])
     });
-    if let Some(cursor) = page.cursor {
-        output.note(&format!("there are more: --cursor {cursor}"));
-    }
+    note_more(page.cursor.as_ref(), output);
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use super::error::CliError;
 use super::exit::Exit;
 use super::operator::invoke;
 use super::output::{Output, columns};
+use super::page::note_more;
 use super::run::{Named, run_task};
 use super::{asked, cache, health, plugins};
 use crate::config::Config;
@@ -21,9 +22,10 @@ pub(crate) async fn run(
     output: &Output,
 ) -> Result<Exit, CliError> {
     match verb {
-        ToolsVerb::List => {
-            let listed = invoke(config, ListTools::default()).await?;
+        ToolsVerb::List(page) => {
+            let listed = invoke(config, ListTools { page: page.into() }).await?;
             output.result(&listed, || plugins::table(&listed.tools));
+            note_more(listed.cursor.as_ref(), output);
         }
         ToolsVerb::Show { name } => {
             let shown = invoke(config, ShowTool { name }).await?;

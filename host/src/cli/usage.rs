@@ -14,6 +14,7 @@ use super::exit::Exit;
 use super::json;
 use super::operator::invoke;
 use super::output::{Output, columns};
+use super::page::note_more;
 use super::plot::{Point, plot};
 use crate::config::Config;
 
@@ -80,9 +81,7 @@ pub(crate) async fn run(config: &Config, usage: Usage, output: &Output) -> Resul
         Format::Csv => output.result(&report, || csv(&report)),
         Format::Json => output.json(&report),
     }
-    if let Some(cursor) = &report.cursor {
-        output.note(&format!("there are more: --cursor '{cursor}'"));
-    }
+    note_more(report.cursor.as_ref(), output);
     Ok(Exit::Ok)
 }
 

@@ -142,6 +142,11 @@ impl Client {
         self.route.server()
     }
 
+    /// What is shown to it. Whoever asks for it keeps it out of logs.
+    pub(crate) fn token(&self) -> Option<&str> {
+        self.token.as_ref()?.to_str().ok()?.strip_prefix("Bearer ")
+    }
+
     /// Looks whether the server is there, once and not for long.
     ///
     /// # Errors

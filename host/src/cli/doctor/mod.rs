@@ -6,6 +6,7 @@
 
 mod machine;
 mod server;
+mod token;
 
 use std::collections::BTreeMap;
 

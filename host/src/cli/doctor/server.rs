@@ -1,5 +1,5 @@
 //! The server that verbs go to: whether it is there, is of this version, keeps the same time, and takes
-//! the token; and what it finds of itself.
+//! the token, and for how long; and what it finds of itself.
 
 use std::time::Duration;
 
@@ -7,17 +7,22 @@ use apflow_api::{Diagnosis, ExamineHost, SystemClock, chain};
 use apflow_model::clock::{Clock, Timestamp};
 use apflow_model::doctor::Finding;
 
+use super::token;
 use crate::remote::{Client, RemoteError};
 
 /// How far the clock of the server may be from that of this machine.
 const CLOCK_OFF_MAX: Duration = Duration::from_secs(5);
 
-const CHECKS: [&str; 4] = ["server-unreachable", "server-version", "server-token", "server-clock"];
+/// How long before its end a token should be replaced.
+const TOKEN_LEFT_MIN: Duration = Duration::from_hours(7 * 24);
+
+const CHECKS: [&str; 5] =
+    ["server-unreachable", "server-version", "server-token", "server-clock", "server-token-ends"];
 
 /// What a look at a server found.
 pub(super) struct Looked {
     /// The names of the checks.
-    pub(super) checks: [&'static str; 4],
+    pub(super) checks: [&'static str; 5],
     /// What is wrong with the way to it.
     pub(super) findings: Vec<Finding>,
     /// What it found of itself. None when it did not look: then `unexamined` says why.
@@ -58,6 +63,7 @@ pub(super) async fn look(client: &Client, asked: Option<ExamineHost>) -> Looked 
                 looked.add(CHECKS[3], format!("{} s", off.as_secs()), why, fix.to_owned());
             }
             looked.diagnosis = Some(diagnosis);
+            looked.look_at_token(client).await;
         }
         Err(error) => {
             if error.code() == Some("unauthorized") {
@@ -65,6 +71,9 @@ pub(super) async fn look(client: &Client, asked: Option<ExamineHost>) -> Looked 
                 looked.add(CHECKS[2], chain(&error), why, advice(&error));
             }
             // A token that may do less than that is no fault.
+            if error.code() == Some("forbidden") {
+                looked.look_at_token(client).await;
+            }
             looked.unexamined = Some(chain(&error));
         }
     }
@@ -72,6 +81,19 @@ pub(super) async fn look(client: &Client, asked: Option<ExamineHost>) -> Looked 
 }
 
 impl Looked {
+    /// Looks when the token ends that the server takes.
+    async fn look_at_token(&mut self, client: &Client) {
+        let Some(end) = token::end(client).await else { return };
+        if end > SystemClock.now().after(TOKEN_LEFT_MIN) {
+            return;
+        }
+        let why = "the token that this machine shows to the server is good for another week";
+        let fix = "make another, by `apflow-host tokens create NAME --role ROLE`, or by `apflow-host \
+                   config gen-token --role ROLE --save` where the secret is, and put it into \
+                   `APFLOW_API_AUTH_TOKEN`, or into `config.yaml` as `api_token`";
+        self.add(CHECKS[4], format!("it ends at {end}"), why, fix.to_owned());
+    }
+
     fn add(&mut self, check: &'static str, found: String, why: &'static str, remedy: String) {
         self.findings.push(Finding {
             check: check.into(),
