@@ -29,7 +29,7 @@ use crate::policies;
 use crate::reload::Reloads;
 use crate::secret::Vault;
 use crate::settings::Settings;
-use crate::telemetry::spans;
+use crate::telemetry::{self, spans};
 use crate::webhook::{Signer, WebhookSecret};
 
 /// How many instances there is room for beside those of attempts: they describe plugins.
@@ -95,7 +95,7 @@ impl Host {
         });
         let engine = Engine::new(
             apflow_engine::Settings {
-                name: name(),
+                name: telemetry::name(),
                 attempts_max,
                 grace: config.file.http.drain_seconds.seconds(),
                 lease: config.file.lease_seconds.span(),
@@ -173,15 +173,6 @@ fn live(file: &ConfigFile) -> Live {
         quarantine: file.quarantine,
         retention: file.retention,
     }
-}
-
-/// What people know this process by: its machine and its number there.
-fn name() -> String {
-    let machine = Dir::open_ambient_dir("/proc/sys/kernel", ambient_authority())
-        .and_then(|folder| folder.read_to_string("hostname"));
-    // Elsewhere than on Linux, the number has to do.
-    let machine = machine.unwrap_or_default();
-    format!("{}/{}", machine.trim(), std::process::id())
 }
 
 /// Whether no other process runs the tasks of the data directory.

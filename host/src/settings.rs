@@ -52,7 +52,8 @@ impl<A: Fn(&ConfigFile) + Send + Sync> Reload for Settings<A> {
             let faults = error.faults().iter().map(|fault| format!("; {fault}"));
             chain(&error) + &faults.collect::<String>()
         })?;
-        telemetry::configure(&file.telemetry)?;
+        let exports = self.config.exports(&file).map_err(|error| chain(&error))?;
+        telemetry::configure(&file.telemetry, &exports).map_err(|refused| refused.to_string())?;
         (self.adopt)(&file);
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         for key in changed(&last, &keys) {

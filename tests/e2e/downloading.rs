@@ -114,6 +114,12 @@ fn what_a_task_left_is_had_in_parts_and_by_its_kind() {
     let table = serving.get(&format!("{files}/c.csv")).is(200);
     assert_eq!(table.headers["content-type"], "text/csv");
     assert_ne!(table.headers["etag"], page.headers["etag"]);
+    let of_job = files.strip_suffix("/t").unwrap();
+    let only = serving.get(&format!("{of_job}/c.csv")).is(200);
+    assert_eq!((only.body(), &only.headers["etag"]), (&b"1"[..], &table.headers["etag"]));
+    for name in ["a.html", "..", "%2Fetc%2Fpasswd", "t"] {
+        serving.get(&format!("{of_job}/{name}")).problem(404, "unknown-file");
+    }
     for name in [
         "..",
         "../t/c.csv",

@@ -144,6 +144,21 @@ fn variables_that_say_nothing_useful_are_named() {
             70,
             "`OTEL_EXPORTER_OTLP_ENDPOINT`",
         ),
+        (
+            serve,
+            &[("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "nonsense")],
+            70,
+            "`OTEL_EXPORTER_OTLP_METRICS_ENDPOINT` is not valid: `nonsense`",
+        ),
+        (
+            serve,
+            &[
+                ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:1"),
+                ("OTEL_METRIC_EXPORT_INTERVAL", "often"),
+            ],
+            70,
+            "`OTEL_METRIC_EXPORT_INTERVAL` is not valid",
+        ),
     ] {
         TestHost::fresh().run_with(verb, "", variables).exits(code).says(&[says]);
     }

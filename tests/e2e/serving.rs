@@ -133,7 +133,11 @@ impl<'host> Serving<'host> {
     /// Asks a host that may be killed meanwhile. None when no whole answer came.
     pub(crate) fn try_ask(&self, what: &str, token: Option<&str>, body: &[u8]) -> Option<Answer> {
         let mut stream = TcpStream::connect(&self.address).ok()?;
-        let token = token.map(|token| format!("Authorization: Bearer {token}\r\n"));
+        let mut token = token.map(|token| format!("Authorization: Bearer {token}\r\n"));
+        // Events would be a stream to who says nothing.
+        if !token.as_ref().is_some_and(|headers| headers.contains("Accept: ")) {
+            token.get_or_insert_default().push_str("Accept: application/json\r\n");
+        }
         let head = format!(
             "{what} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{}Content-Length: {}\r\n\r\n",
             self.address,

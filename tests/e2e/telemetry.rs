@@ -1,8 +1,9 @@
-//! The log, and the traces of requests and of what became of them.
+//! The log, the traces of requests and of what became of them, and the metrics that are sent.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -24,13 +25,40 @@ fn submit_traced(serving: &Serving<'_>, job: &Value) -> Value {
     serving.ask("POST /api/v1/jobs?wait=30", Some(&headers), body.as_bytes()).is(200).json()
 }
 
+/// What a collector has got at a path.
+fn sent(collector: &Server, path: &str) -> Vec<Value> {
+    let hits = collector.hits().into_iter().filter(|hit| hit.path == path);
+    hits.map(|hit| {
+        assert_eq!(
+            (hit.method.as_str(), &*hit.headers["content-type"]),
+            ("POST", "application/json")
+        );
+        serde_json::from_slice(&hit.body).unwrap()
+    })
+    .collect()
+}
+
+/// The metrics that a collector got last, by name. None before.
+fn metrics(collector: &Server) -> BTreeMap<String, Value> {
+    let Some(mut last) = sent(collector, "/v1/metrics").pop() else { return BTreeMap::new() };
+    let metrics = last["resourceMetrics"][0]["scopeMetrics"][0]["metrics"].take();
+    let Value::Array(metrics) = metrics else { panic!("{last:#}") };
+    let named = |metric: Value| (metric["name"].as_str().unwrap().to_owned(), metric);
+    metrics.into_iter().map(named).collect()
+}
+
+/// How many tasks have completed, as the collector heard last.
+fn completed(collector: &Server) -> Option<Value> {
+    let metrics = metrics(collector);
+    let points = metrics.get("apflow_tasks_ended_total")?["sum"]["dataPoints"].as_array()?.clone();
+    let of = |point: &Value| point["attributes"][0]["value"]["stringValue"] == "completed";
+    Some(points.iter().find(|point| of(point))?["asInt"].clone())
+}
+
 /// The spans that a collector has got, by name; of those with one name, the last.
 fn spans(collector: &Server) -> BTreeMap<String, Value> {
     let mut spans = BTreeMap::new();
-    for hit in collector.hits() {
-        let body: Value = serde_json::from_slice(&hit.body).unwrap();
-        assert_eq!((hit.method.as_str(), hit.path.as_str()), ("POST", "/v1/traces"));
-        assert_eq!(hit.headers["content-type"], "application/json");
+    for body in sent(collector, "/v1/traces") {
         for span in body["resourceSpans"][0]["scopeSpans"][0]["spans"].as_array().unwrap() {
             // Those of other requests, such as looks at the metrics.
             if span["traceId"] == TRACE {
@@ -78,6 +106,67 @@ fn a_collector_that_is_gone_costs_nothing_but_spans() {
         !String::from_utf8_lossy(page.body()).contains(failed)
     });
     assert_eq!(serving.stop(), Some(0));
+}
+
+#[test]
+fn a_collector_gets_what_the_page_of_metrics_shows() {
+    let collector = Server::start(|_| Reply::json(&json!({})));
+    let host = TestHost::new();
+    let endpoint = collector.url("/v1/metrics");
+    let environment = [
+        ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", endpoint.as_str()),
+        ("OTEL_EXPORTER_OTLP_METRICS_HEADERS", "authorization=Basic%20hush"),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "100"),
+    ];
+    let serving = Serving::start_with(&host, &environment);
+    submit_traced(&serving, &transform(&json!(1)));
+    serving.until(|| completed(&collector) == Some(json!("1")));
+    let metrics = metrics(&collector);
+    let page = serving.get("/metrics").is(200);
+    let page = String::from_utf8_lossy(page.body());
+    for line in page.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let (name, kind) = line.split_once(' ').unwrap();
+        // A family without numbers has no points to send.
+        if !page.lines().any(|line| line.starts_with(name)) {
+            continue;
+        }
+        let kind = if kind == "counter" { "sum" } else { kind };
+        assert!(metrics[name][kind]["dataPoints"][0].is_object(), "{name}: {:#}", metrics[name]);
+    }
+    let took = &metrics["apflow_commit_seconds"]["histogram"]["dataPoints"][0];
+    assert!(took["sum"].as_f64().unwrap() > 0.0, "{took:#}");
+    let hit = &collector.hits()[0];
+    assert_eq!(hit.headers["authorization"], "Basic hush");
+    assert!(String::from_utf8_lossy(&hit.body).contains("service.instance.id"));
+    assert!(sent(&collector, "/v1/traces").is_empty(), "only metrics have an endpoint");
+}
+
+#[test]
+fn the_last_metrics_are_sent_when_the_host_ends() {
+    let collector = Server::start(|_| Reply::json(&json!({})));
+    let settings = format!("telemetry: {{ otlp: {{ endpoint: \"{}\" }} }}\n", collector.origin());
+    let host = TestHost::new().with_settings(&settings);
+    let serving = Serving::start(&host);
+    submit_traced(&serving, &transform(&json!(1)));
+    assert_eq!(serving.stop(), Some(0));
+    assert_eq!(completed(&collector), Some(json!("1")));
+    assert!(metrics(&collector).contains_key("apflow_database_bytes"), "the database was read");
+}
+
+#[test]
+fn a_collector_that_never_answers_holds_up_no_end() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", silent.local_addr().unwrap());
+    let host = TestHost::new();
+    let environment = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "100"),
+    ];
+    let serving = Serving::start_with(&host, &environment);
+    submit_traced(&serving, &transform(&json!(1)));
+    let start = Instant::now();
+    assert_eq!(serving.stop(), Some(0));
+    assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
 }
 
 #[test]

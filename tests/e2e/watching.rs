@@ -253,6 +253,28 @@ fn what_cannot_be_watched_is_refused() {
     assert_eq!((page["events"][0]["n"].as_u64(), &page["next"]), (Some(1), &json!(1)));
 }
 
+#[test]
+fn who_does_not_ask_for_json_gets_a_stream() {
+    let host = TestHost::new();
+    let serving = Serving::start(&host);
+    let job = serving.submit("?wait=30", &transform("a", "1")).is(200).json();
+    let events = format!("/api/v1/jobs/{}/events", job["id"].as_str().unwrap());
+    let asked = |query: &str, accept: &str| {
+        let headers = format!("{}\r\n{accept}", serving.token());
+        let answer = serving.ask(&format!("GET {events}{query}"), Some(&headers), b"").is(200);
+        (
+            answer.headers["content-type"].clone(),
+            String::from_utf8_lossy(answer.body()).into_owned(),
+        )
+    };
+    let (kind, text) = asked("?after=1", "Accept: */*");
+    assert_eq!(kind, "text/event-stream");
+    assert!(text.starts_with("id: 2\n") && text.contains("event: end\n"), "{text}");
+    for (query, accept) in [("", "Accept: application/json"), ("?limit=1", "Accept: */*")] {
+        assert_eq!(asked(query, accept).0, "application/json", "{query} {accept}");
+    }
+}
+
 fn transform(id: &str, filter: &str) -> Value {
     json!({ "id": id, "executor": "transform_executor", "inputs": { "filter": filter },
             "max_attempts": 1 })

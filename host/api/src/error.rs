@@ -57,6 +57,17 @@ pub enum ApiError {
         /// The path of the file.
         name: String,
     },
+    /// No task of the job left such a file, or several did.
+    #[error(
+        "`{name}` is not what a single task of the job `{job}` left: `/api/v1/jobs/{job}/files` lists \
+         what there is, and `…/files/TASK/{name}` says whose it is"
+    )]
+    UnknownOrSharedFile {
+        /// The job.
+        job: JobId,
+        /// The path of the file.
+        name: String,
+    },
     /// There is no such upload, or it is another's.
     #[error("there is no file `{0}`")]
     UnknownUpload(FileId),
@@ -85,7 +96,9 @@ impl ApiError {
             Self::UnknownJob(_) => Code::UnknownJob,
             Self::UnknownTask(_) => Code::UnknownTask,
             Self::UnknownBreaker(_) => Code::UnknownBreaker,
-            Self::UnknownFile { .. } | Self::UnknownUpload(_) => Code::UnknownFile,
+            Self::UnknownFile { .. }
+            | Self::UnknownOrSharedFile { .. }
+            | Self::UnknownUpload(_) => Code::UnknownFile,
             Self::MissingManifest(_) => Code::MissingManifest,
             Self::TooLarge(_) => Code::PayloadTooLarge,
             Self::Unserializable(_) => Code::Internal,

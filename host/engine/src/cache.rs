@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use apflow_model::cache::KeptResults;
+use apflow_model::cache::{KeptResults, ResultCursor};
 use apflow_model::capability::Grant;
 use apflow_model::clock::Timestamp;
 use apflow_model::plugin::{Digest, Plugin};
@@ -17,8 +17,8 @@ use crate::engine::Engine;
 use crate::error::{EngineError, chain};
 
 impl Engine {
-    /// Lists the results that are kept, the newest first: of one tool, or of all. `limit` is brought
-    /// into 1 to 1000.
+    /// Lists the results that are kept, the newest first: of one tool, or of all, after `after`.
+    /// `limit` is brought into 1 to 1000.
     ///
     /// # Errors
     ///
@@ -26,12 +26,13 @@ impl Engine {
     pub async fn list_results(
         &self,
         tool: Option<&str>,
+        after: Option<&ResultCursor>,
         limit: u32,
     ) -> Result<KeptResults, EngineError> {
         if let Some(tool) = tool {
             self.find_tool(tool).await?;
         }
-        Ok(self.store.list_results(tool, limit).await?)
+        Ok(self.store.list_results(tool, after, limit).await?)
     }
 
     /// Forgets the results that are kept: of one tool, or of all. Returns how many.

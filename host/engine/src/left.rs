@@ -47,7 +47,8 @@ impl Engine {
         Ok(Some(self.store.list_files(job, after, limit).await?))
     }
 
-    /// Opens what a task left. `task` is the caller's reference to it.
+    /// Opens what a task left. `task` is the caller's reference to it; without one, no other task of the
+    /// job may have left a file of that name.
     ///
     /// None when there is no such file that is seen.
     ///
@@ -57,7 +58,7 @@ impl Engine {
     pub async fn open_file(
         self: &Arc<Self>,
         job: JobId,
-        task: &str,
+        task: Option<&str>,
         name: &str,
         visible: Visible<'_>,
     ) -> Result<Option<Content>, EngineError> {

@@ -119,7 +119,7 @@ impl Metrics {
         page.histogram("apflow_queue_wait_seconds", help).show_all(&[], &self.wait);
         self.show_attempts(page);
         let help = "Tasks that this host ended, by how; skipped ones go with what they waited for.";
-        let mut ended = page.counter("apflow_tasks_ended_total", help);
+        let ended = page.counter("apflow_tasks_ended_total", help);
         for (end, count) in [
             ("completed", &self.ends.completed),
             ("failed", &self.ends.failed),
@@ -141,20 +141,20 @@ impl Metrics {
     fn show_attempts(&self, page: &mut Page) {
         let executors = self.executors.all();
         let help = "Attempts that were started, by executor or tool.";
-        let mut started = page.counter("apflow_attempts_started_total", help);
+        let started = page.counter("apflow_attempts_started_total", help);
         for (name, of) in &executors {
             started.show(&[("executor", name)], of.started.get());
         }
         let help =
             "Attempts whose end was stored, by executor or tool and fault; none is a success.";
-        let mut ended = page.counter("apflow_attempts_ended_total", help);
+        let ended = page.counter("apflow_attempts_ended_total", help);
         for (name, of) in &executors {
             for (fault, count) in of.ended.all() {
                 ended.show(&[("executor", name), ("fault", &fault)], count.get());
             }
         }
         let help = "Time that an attempt spent in the sandbox, by executor or tool.";
-        let mut took = page.histogram("apflow_attempt_seconds", help);
+        let took = page.histogram("apflow_attempt_seconds", help);
         for (name, of) in executors.iter().filter(|(_, of)| !of.took.is_empty()) {
             took.show_all(&[("executor", name)], &of.took);
         }

@@ -2,8 +2,11 @@
 //!
 //! It keeps none: the store does, and each tool says for how long.
 
+use std::fmt;
+use std::str::FromStr;
+
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::clock::Timestamp;
 use crate::plugin::Digest;
@@ -54,4 +57,68 @@ pub struct KeptResults {
     pub bytes: u64,
     /// The newest first.
     pub results: Vec<KeptResult>,
+    /// What to send as `cursor` for the next page. Null on the last one.
+    #[serde(default)]
+    pub cursor: Option<ResultCursor>,
+}
+
+/// Where a list of results goes on: after this one. It is written as `MILLISECONDS-KEY`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[schemars(try_from = "String", into = "String", extend("pattern" = "^[0-9]{1,18}-[0-9a-f]{64}$"))]
+pub struct ResultCursor {
+    /// When the run ended that it comes from.
+    pub kept_at: Timestamp,
+    /// What it is found by.
+    pub key: Digest,
+}
+
+impl ResultCursor {
+    /// After this result.
+    pub fn after(result: &KeptResult) -> Self {
+        Self { kept_at: result.kept_at, key: result.key }
+    }
+}
+
+impl fmt::Display for ResultCursor {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}-{}", self.kept_at.unix_ms(), self.key)
+    }
+}
+
+impl FromStr for ResultCursor {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "expected the `cursor` of a page before".to_owned();
+        let (kept_at, key) = text.split_once('-').ok_or_else(wrong)?;
+        let kept_at = kept_at.parse().map(Timestamp::from_unix_ms).map_err(|_| wrong())?;
+        Ok(Self { kept_at, key: key.parse().map_err(|_| wrong())? })
+    }
+}
+
+impl Serialize for ResultCursor {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ResultCursor {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_read_as_it_is_written() {
+        let key = Digest([0xab; 32]);
+        let cursor = ResultCursor { kept_at: Timestamp::from_unix_ms(1_800_000_000_001), key };
+        assert_eq!(cursor.to_string().parse(), Ok(cursor));
+        for wrong in ["", "1", "x-00", "1-ab", "-1-ab"] {
+            assert!(wrong.parse::<ResultCursor>().is_err(), "{wrong}");
+        }
+    }
 }

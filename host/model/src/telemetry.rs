@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -24,7 +25,7 @@ pub struct TelemetrySettings {
     pub metrics_address: Option<SocketAddr>,
     /// Whether the HTTP requests of guests say to which trace they belong.
     pub propagate: bool,
-    /// Where spans are sent. None for nowhere.
+    /// Where spans and metrics are sent. None for where the environment says.
     pub otlp: Option<OtlpSettings>,
 }
 
@@ -51,11 +52,12 @@ pub enum MetricsAccess {
     Off,
 }
 
-/// Where spans are sent, by OTLP over HTTP.
+/// Where spans and metrics are sent, by OTLP over HTTP.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OtlpSettings {
-    /// The collector, such as `http://127.0.0.1:4318`; spans go to `/v1/traces` below it.
+    /// The collector, such as `http://127.0.0.1:4318`; spans go to `/v1/traces` below it, and metrics
+    /// to `/v1/metrics`.
     pub endpoint: String,
     /// What every request to it carries beside.
     #[serde(default)]
@@ -63,6 +65,71 @@ pub struct OtlpSettings {
     /// Which share of the traces that begin here is sent.
     #[serde(default)]
     pub sample: Share,
+    /// How often metrics are sent. None for as often as the environment says, else once a minute.
+    #[serde(default)]
+    pub metrics_seconds: Option<MetricsSeconds>,
+}
+
+/// A number of seconds, from 1 to 3600, or 0 for never.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "u16")]
+pub struct MetricsSeconds(u16);
+
+impl MetricsSeconds {
+    /// How long there is between two times. None for never.
+    pub fn period(self) -> Option<Duration> {
+        (self.0 > 0).then(|| Duration::from_secs(self.0.into()))
+    }
+}
+
+impl TryFrom<u16> for MetricsSeconds {
+    type Error = String;
+
+    fn try_from(seconds: u16) -> Result<Self, String> {
+        (seconds <= 3_600)
+            .then_some(Self(seconds))
+            .ok_or(format!("{seconds} is not from 0 to 3600"))
+    }
+}
+
+/// What is sent, and where, by all that was said of it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Exports {
+    /// None for nowhere.
+    pub spans: Option<SpanExport>,
+    /// None for nowhere.
+    pub metrics: Option<MetricExport>,
+}
+
+/// Where spans are sent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SpanExport {
+    /// There.
+    pub to: Destination,
+    /// Which share of the traces that begin here.
+    pub sample: Share,
+}
+
+/// Where metrics are sent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MetricExport {
+    /// There.
+    pub to: Destination,
+    /// How long there is between two times.
+    pub period: Duration,
+}
+
+/// A place that takes spans or metrics.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Destination {
+    /// The key of `config.yaml`, or the variable, that says the endpoint.
+    pub said_by: &'static str,
+    /// The endpoint as it was said.
+    pub endpoint: String,
+    /// Where it is below the endpoint, such as `/v1/traces`. Empty when the endpoint says all.
+    pub path: &'static str,
+    /// What every request to it carries beside.
+    pub headers: OtlpHeaders,
 }
 
 /// Headers by name, at most 16.

@@ -45,7 +45,7 @@ impl Metrics {
         let help = "Time from making the store of an attempt until its guest is entered.";
         page.histogram("apflow_sandbox_start_seconds", help).show_all(&[], &self.start);
         let help = "Attempts that ended because they met a limit, by its key in plugin.yaml.";
-        let mut limits = page.counter("apflow_sandbox_limits_hit_total", help);
+        let limits = page.counter("apflow_sandbox_limits_hit_total", help);
         for (limit, count) in self.limits.all() {
             limits.show(&[("limit", &limit)], count.get());
         }

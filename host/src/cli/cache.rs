@@ -1,6 +1,6 @@
 //! `tools cache list`, `tools cache clear`.
 
-use apflow_api::{ClearCache, ListCache};
+use apflow_api::{ClearCache, ListCache, Page};
 use apflow_model::limit::Bytes;
 use clap::Subcommand;
 
@@ -48,7 +48,8 @@ async fn list(
     limit: u32,
     output: &Output,
 ) -> Result<(), CliError> {
-    let kept = invoke(config, ListCache { tool, limit: Some(limit) }).await?;
+    let page = Page { limit: Some(limit), cursor: None };
+    let kept = invoke(config, ListCache { tool, page }).await?;
     output.result(&kept, || {
         let total = format!("{} results of all tools, {}", kept.total, Bytes(kept.bytes));
         if kept.results.is_empty() {

@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
@@ -15,14 +16,17 @@ use crate::telemetry;
 /// The pages at an address of their own, where the settings name one.
 pub(super) struct Watched(Option<(TcpListener, Pages)>);
 
-/// Has the log and the export of spans do as the settings say, and takes the address of the pages.
+/// Has the log and the export of spans and metrics do as the settings say, and takes the address of
+/// the pages.
 pub(super) async fn open(config: &Config, pages: Pages) -> Result<Watched, CliError> {
     let settings = &config.file.telemetry;
-    let invalid = |reason| ConfigError::Invalid { path: config.config_file(), reason };
-    telemetry::configure(settings).map_err(|reason| match config.collector_variable() {
-        Some(name) => ConfigError::Variable { name: name.to_owned(), reason },
-        None => invalid(reason),
-    })?;
+    let measured = pages.clone();
+    telemetry::measure(Arc::new(move || {
+        let pages = measured.clone();
+        Box::pin(async move { pages.read().await })
+    }));
+    let taken = telemetry::configure(settings, &config.exports(&config.file)?);
+    taken.map_err(|refused| ConfigError::of_telemetry(config.config_file(), refused))?;
     let Some(address) = settings.metrics_address else { return Ok(Watched(None)) };
     let listener = TcpListener::bind(address).await;
     let what = format!("address {address} of `telemetry.metrics_address`");

@@ -79,11 +79,13 @@ pub(crate) async fn run(config: &Config, serve: Serve, output: &Output) -> Resul
             }
             operations::run(watched, &reloads).await
         };
-        tokio::select! {
+        let ended = tokio::select! {
             () = until_closed(listener, ending, &end) => Ok(()),
             () = until_ended(host, &mut signals, &end) => Ok(()),
             failed = start => failed,
-        }
+        };
+        telemetry::close_metrics().await;
+        ended
     })
     .await?;
     telemetry::close().await;

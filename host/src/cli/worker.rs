@@ -33,10 +33,12 @@ pub(crate) async fn run(config: &Config, output: &Output) -> Result<Exit, CliErr
             tracing::info!("ending: nothing more is taken, running attempts may finish");
             signals.drain(host).await;
         };
-        tokio::select! {
+        let ended = tokio::select! {
             () = ending => Ok(()),
             failed = operations::run(watched, &reloads) => failed,
-        }
+        };
+        telemetry::close_metrics().await;
+        ended
     })
     .await?;
     telemetry::close().await;

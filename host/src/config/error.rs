@@ -8,6 +8,7 @@ use apflow_model::reader::FileFault;
 use apflow_model::yaml_edit::EditError;
 
 use crate::models::{self, PRICES_FILE};
+use crate::telemetry::Refused;
 
 /// What keeps the settings from being read.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +84,13 @@ impl ConfigError {
             models::Unreadable::Provider(ProviderError::Variable { name, reason }) => {
                 Self::Variable { name: name.to_owned(), reason }
             }
+        }
+    }
+
+    pub(crate) fn of_telemetry(file: PathBuf, refused: Refused) -> Self {
+        match refused.variable() {
+            Some(name) => Self::Variable { name: name.to_owned(), reason: refused.reason },
+            None => Self::Invalid { path: file, reason: refused.to_string() },
         }
     }
 

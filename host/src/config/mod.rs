@@ -2,6 +2,7 @@
 //! holds the operator's token, `secrets.yaml` says where secrets are, `policies.yaml` what
 //! roles may do.
 
+mod collector;
 mod error;
 mod file;
 mod older;
@@ -16,7 +17,7 @@ use std::time::Duration;
 use apflow_model::auth::{self, AuthSettings, JwtSecret};
 use apflow_model::policies::CurrentPolicies;
 use apflow_model::secret::SecretRule;
-use apflow_model::telemetry::{OtlpHeaders, OtlpSettings, Share};
+use apflow_model::telemetry::Exports;
 use apflow_model::yaml_edit::{self, EditError};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
@@ -26,6 +27,7 @@ use crate::models::Models;
 use crate::policies::{self, POLICIES_FILE};
 use crate::remote::{self, GatewaySettings};
 use crate::secret::{self, SECRETS_FILE, Unreadable, Vault};
+use collector::Collectors;
 pub(crate) use error::ConfigError;
 pub(crate) use file::{ConfigFile, open_folder};
 pub(crate) use variables::{Variable, misnamed};
@@ -35,8 +37,6 @@ const APP: &str = "apflow-host";
 const JWT_SECRET: &str = "APFLOW_JWT_SECRET";
 /// Keys of the HTTP API with their roles.
 const API_KEYS: &str = "APFLOW_API_KEYS";
-/// The collector of spans.
-const COLLECTOR: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 /// A shorter token could be guessed.
 const TOKEN_CHARACTERS_MIN: usize = 32;
 
@@ -64,8 +64,8 @@ pub(crate) struct Config {
     pub(crate) auth: AuthSettings,
     /// How the command line reaches a server.
     pub(crate) gateway: GatewaySettings,
-    /// The collector that the environment names. One in `config.yaml` wins.
-    collector: Option<OtlpSettings>,
+    /// The collectors that the environment names. One in `config.yaml` wins.
+    collectors: Collectors,
     /// The settings that the environment says.
     variables: Vec<Variable>,
     /// What `config.yaml` says, and above it the environment.
@@ -200,10 +200,9 @@ impl Config {
         let mut secrets = read_secrets(&settings_dir)?;
         // Taken out, since no plugin may be granted the way to the host's own database.
         let database_url = environment.remove("DATABASE_URL").filter(|url| !url.is_empty());
-        let collector = take_collector(&mut environment);
+        let collectors = Collectors::take(&mut environment);
         variables::hide_secrets(&variables, &mut environment);
-        let mut file = read(&settings_dir, &text, &variables)?;
-        file.telemetry.otlp = file.telemetry.otlp.or_else(|| collector.clone());
+        let file = read(&settings_dir, &text, &variables)?;
         let auth = read_auth(file.auth.clone(), &mut environment)?;
         let models = Models::read(&settings_dir, &file.models, &mut environment, &mut secrets)
             .map_err(|error| ConfigError::of_models(&settings_dir, error))?;
@@ -221,7 +220,7 @@ impl Config {
             policies: Arc::default(),
             auth,
             gateway,
-            collector,
+            collectors,
             variables,
             file,
         })
@@ -232,9 +231,7 @@ impl Config {
         let text = file::read(&self.settings_dir)?.unwrap_or_default();
         // What is told of the file has its lines.
         file::parse(&self.settings_dir, &text)?;
-        let (mut file, keys) = variables::above(&text, &self.variables)?;
-        file.telemetry.otlp = file.telemetry.otlp.or_else(|| self.collector.clone());
-        Ok((file, keys))
+        variables::above(&text, &self.variables)
     }
 
     /// What opens the HTTP API. Makes the operator's token when there is none, and with it a secret
@@ -273,11 +270,13 @@ impl Config {
         Ok(Credentials { admin_token, operator_token, is_new: true, auth })
     }
 
-    /// The variable that names the collector of spans, where it is not config.yaml.
-    pub(crate) fn collector_variable(&self) -> Option<&'static str> {
-        let named = self.collector.as_ref()?;
-        let used = self.file.telemetry.otlp.as_ref()?;
-        (used.endpoint == named.endpoint).then_some(COLLECTOR)
+    /// What of spans and metrics is sent, and where, by these settings or else the environment.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Variable`] when the environment does not say how often.
+    pub(crate) fn exports(&self, file: &ConfigFile) -> Result<Exports, ConfigError> {
+        self.collectors.exports(file.telemetry.otlp.as_ref())
     }
 
     /// Puts what `policies.yaml` says in force.
@@ -342,20 +341,6 @@ impl Config {
     pub(crate) fn config_file(&self) -> PathBuf {
         file::path(&self.settings_dir)
     }
-}
-
-/// The collector that the environment names, as the specification of OpenTelemetry says. Taken out,
-/// since its headers may hold keys, which no plugin may be granted.
-fn take_collector(environment: &mut BTreeMap<String, String>) -> Option<OtlpSettings> {
-    let headers = environment.remove("OTEL_EXPORTER_OTLP_HEADERS").unwrap_or_default();
-    let endpoint = environment.remove(COLLECTOR)?;
-    let header = |pair: &str| {
-        let (name, value) = pair.split_once('=')?;
-        Some((name.trim().to_owned(), value.trim().to_owned()))
-    };
-    let headers = OtlpHeaders(headers.split(',').filter_map(header).collect());
-    let collector = OtlpSettings { endpoint, headers, sample: Share::default() };
-    (!collector.endpoint.is_empty()).then_some(collector)
 }
 
 /// Reads `secrets.yaml`, where there is one.

@@ -65,7 +65,7 @@ impl Metrics {
             "HTTP requests that are being answered; a stream counts until its headers are sent.";
         page.gauge("apflow_http_requests_in_flight", help).show(&[], self.in_flight.get());
         let help = "Time until the headers of an HTTP answer, by operation and status.";
-        let mut times = page.histogram("apflow_http_request_seconds", help);
+        let times = page.histogram("apflow_http_request_seconds", help);
         for (operation, of) in self.answers.all() {
             for (status, answers) in of.0.all() {
                 let labels = [("operation", operation.as_str()), ("status", status.as_str())];
@@ -94,19 +94,24 @@ fn method(entry: &Entry) -> Method {
 }
 
 /// The page of metrics, in the format that these headers ask for.
-pub(super) async fn page(api: &Api, metrics: &Metrics, headers: &HeaderMap) -> Response {
+pub(super) fn answer(page: &Page, headers: &HeaderMap) -> Response {
     let format = format(headers);
-    let mut page = Page::new(format);
+    ([(CONTENT_TYPE, format.media_type())], page.text(format)).into_response()
+}
+
+/// All that is counted, and what there is at present.
+pub(super) async fn read(api: &Api, metrics: &Metrics) -> Page {
+    let mut page = Page::default();
     let version = env!("CARGO_PKG_VERSION");
     let help = "Always 1: which program this is.";
-    page.gauge("apflow_build_info", help).show(&[("version", version)], 1);
+    page.gauge("apflow_build_info", help).show(&[("version", version)], true);
     metrics.show(&mut page);
     telemetry::show_metrics(&mut page);
     if let Err(error) = api.show_metrics(&mut page).await {
         // A page without the database is of use exactly when that is not well.
         tracing::warn!(error = chain(&error), "the page of metrics lacks what the database holds");
     }
-    ([(CONTENT_TYPE, format.media_type())], page.finish()).into_response()
+    page
 }
 
 fn format(headers: &HeaderMap) -> Format {

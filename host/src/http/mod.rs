@@ -158,6 +158,7 @@ pub(crate) fn router(door: Door, site: Site) -> Router {
         .route(UploadFile::PATH, post(upload::upload))
         .route(OpenUpload::PATH, get(files::open_upload))
         .route(OpenFile::PATH, get(files::open))
+        .route(OpenFile::PATH_OF_ONLY, get(files::open))
         .route(WatchJob::PATH, get(socket::watch))
         .route(UploadPlugin::PATH, post(plugins::load).layer(plugin_form))
         .route(mcp::PATH, mcp::route(&door))

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use apflow_api::{Api, Code};
+use apflow_model::metric::Page;
 use apflow_model::telemetry::MetricsAccess;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -77,7 +78,12 @@ impl Pages {
     }
 
     pub(super) async fn metrics(&self, headers: &HeaderMap) -> Response {
-        metrics::page(&self.api, &self.counted, headers).await
+        metrics::answer(&self.read().await, headers)
+    }
+
+    /// The page of metrics.
+    pub(crate) async fn read(&self) -> Page {
+        metrics::read(&self.api, &self.counted).await
     }
 
     /// Whether work can be taken in and done, for whoever sends it here: what of the host is well,

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use apflow_api::{ApiError, Events, Input, Operation, Watch, WatchJob};
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Request, State};
-use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName};
+use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, HeaderName};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body::Frame;
@@ -24,17 +24,21 @@ use super::problem::Problem;
 use super::{Door, RequestId, route};
 
 const EVENT_STREAM: &str = "text/event-stream";
+const JSON: &str = "application/json";
+
+/// What only pages have.
+const OF_PAGES: [&str; 2] = ["limit", "wait"];
 
 /// Where a client that lost its connection says what it saw last.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
-/// Answers whoever accepts a stream of events with one, and hands on everybody else.
+/// Answers with a stream of events, and hands on whoever asks for a page of them.
 pub(super) async fn stream_if_asked(
     State(door): State<Door>,
     request: Request,
     next: Next,
 ) -> Response {
-    if !accepts_stream(request.headers()) {
+    if asks_for_page(&request) {
         return next.run(request).await;
     }
     let id = RequestId::of(&request);
@@ -44,10 +48,24 @@ pub(super) async fn stream_if_asked(
     }
 }
 
-fn accepts_stream(headers: &HeaderMap) -> bool {
-    let accepts = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let mut kinds = accepts.flat_map(|value| value.split(','));
-    kinds.any(|kind| kind.split(';').next().is_some_and(|kind| kind.trim() == EVENT_STREAM))
+/// Whether a page is asked for: JSON is accepted and no stream, or it is said how large the page may
+/// be or how long to wait for it, which nobody says of a stream.
+fn asks_for_page(request: &Request) -> bool {
+    let accepts = |wanted: &str| {
+        let values = request.headers().get_all(ACCEPT).iter();
+        let mut kinds = values.filter_map(|value| {
+            value.to_str().ok()?.split(',').find(|kind| {
+                kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case(wanted))
+            })
+        });
+        kinds.next().is_some()
+    };
+    if accepts(EVENT_STREAM) {
+        return false;
+    }
+    let query = request.uri().query().unwrap_or_default();
+    let mut names = query.split('&').filter_map(|pair| pair.split('=').next());
+    accepts(JSON) || names.any(|name| OF_PAGES.contains(&name))
 }
 
 async fn begin(door: &Door, request: Request, id: &str) -> Result<(Watch, Pass), Problem> {
@@ -115,15 +133,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stream_is_for_those_who_accept_one() {
-        let accepts = |value: &'static str| {
-            accepts_stream(&HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(value))]))
+    fn a_page_is_for_those_who_ask_for_json_or_for_what_only_pages_have() {
+        let asks = |accept: Option<&'static str>, query: &str| {
+            let mut request = Request::new(Body::empty());
+            *request.uri_mut() = format!("/events{query}").parse().unwrap();
+            let accept = accept.map(|accept| (ACCEPT, HeaderValue::from_static(accept)));
+            request.headers_mut().extend(accept);
+            asks_for_page(&request)
         };
-        assert!(accepts("text/event-stream"));
-        assert!(accepts("application/json, text/event-stream;q=0.9"));
-        for other in ["application/json", "*/*", "text/*", ""] {
-            assert!(!accepts(other), "{other}");
+        for page in ["application/json", "Application/JSON;q=0.9", "text/html, application/json"] {
+            assert!(asks(Some(page), ""), "{page}");
         }
-        assert!(!accepts_stream(&HeaderMap::new()));
+        for stream in ["text/event-stream", "application/json, text/event-stream;q=0.9", "*/*", ""]
+        {
+            assert!(!asks(Some(stream), "?after=3"), "{stream}");
+        }
+        assert!(!asks(None, "") && asks(None, "?after=3&limit=2") && asks(Some("*/*"), "?wait=1"));
+        assert!(!asks(Some("text/event-stream"), "?limit=2"), "it is told that streams have none");
     }
 }

@@ -187,7 +187,7 @@ fn proxy(url: &str) -> Result<(ServerUrl, Option<HeaderValue>), RemoteError> {
 }
 
 /// A text of a URL without its escapes.
-fn unescaped(text: &str) -> Vec<u8> {
+pub(crate) fn unescaped(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, after)) = rest.split_first() {

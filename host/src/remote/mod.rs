@@ -17,6 +17,7 @@ mod url;
 
 pub(crate) use announced::{Announced, announce};
 pub(crate) use client::Client;
+pub(crate) use connect::unescaped;
 pub(crate) use error::{Refusal, RemoteError};
 pub(crate) use form::Form;
 pub(crate) use registry::{Image, ImageName, Pulled, RegistryError};

@@ -12,8 +12,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use apflow_api::SystemClock;
+use apflow_model::clock::{Clock, Timestamp};
 use apflow_model::metric::Page;
-use apflow_model::telemetry::{LogFormat, OtlpSettings, TelemetrySettings};
+use apflow_model::telemetry::{
+    Destination, Exports, LogFormat, MetricExport, SpanExport, TelemetrySettings,
+};
 use tokio::task::JoinHandle;
 use tracing::{Level, Metadata};
 use tracing_subscriber::filter::{FilterExt, filter_fn};
@@ -24,7 +28,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, fmt, reload};
 
 use lines::Lines;
-use otlp::{Fates, Queue};
+use otlp::{Collector, CollectorFault, Fates, Pulse, Queue, Source};
+pub(crate) use process::name;
 use spans::{Export, Spans, is_of_trace};
 
 /// The longest that the end of the host waits for its last spans to be sent.
@@ -39,14 +44,36 @@ struct Telemetry {
     is_json: Arc<AtomicBool>,
     spans: Spans,
     fates: Arc<Fates>,
+    begun: Timestamp,
     exporting: Mutex<Exporting>,
 }
 
-/// Where spans are sent at present.
+/// What is sent at present, and where.
 #[derive(Default)]
 struct Exporting {
-    to: Option<OtlpSettings>,
+    spans: Option<SpanExport>,
     sending: Option<JoinHandle<()>>,
+    /// What metrics are read from. None where nothing is measured.
+    source: Option<Source>,
+    metrics: Option<MetricExport>,
+    pulse: Option<Pulse>,
+}
+
+/// Why settings cannot be taken.
+#[derive(Debug, thiserror::Error)]
+#[error("`{said_by}`: {reason}")]
+pub(crate) struct Refused {
+    /// The key of `config.yaml`, or the variable, that says what cannot be taken.
+    pub(crate) said_by: &'static str,
+    /// What is wrong with it.
+    pub(crate) reason: String,
+}
+
+impl Refused {
+    /// The variable that is at fault. None when `config.yaml` is.
+    pub(crate) fn variable(&self) -> Option<&'static str> {
+        self.said_by.starts_with("OTEL_").then_some(self.said_by)
+    }
 }
 
 /// What the command line says of the log. It wins over `config.yaml`.
@@ -81,12 +108,20 @@ pub(crate) fn start(typed: Typed) -> Result<(), String> {
     let traces = spans.clone().with_filter(filter_fn(is_of_trace));
     let log = tracing_subscriber::registry().with(lines.with_filter(own)).with(traces);
     if log.try_init().is_ok() {
-        let (fates, exporting) = (Arc::default(), Mutex::default());
-        let started = Telemetry { typed, filter: handle, is_json, spans, fates, exporting };
+        let (fates, exporting, begun) = (Arc::default(), Mutex::default(), SystemClock.now());
+        let started = Telemetry { typed, filter: handle, is_json, spans, fates, begun, exporting };
         // It fails only when a log was started before, which then serves as well.
         TELEMETRY.set(started).unwrap_or_default();
     }
     Ok(())
+}
+
+/// Says what metrics are read from. It is asked whenever they are sent, from the next
+/// [`configure`] on.
+pub(crate) fn measure(source: Source) {
+    if let Some(telemetry) = TELEMETRY.get() {
+        telemetry.exporting().source = Some(source);
+    }
 }
 
 /// Whether these settings can be taken.
@@ -94,27 +129,48 @@ pub(crate) fn start(typed: Typed) -> Result<(), String> {
 /// # Errors
 ///
 /// What is wrong with them.
-pub(crate) fn check(settings: &TelemetrySettings) -> Result<(), String> {
-    settings.log.as_deref().map(read_filter).transpose()?;
-    let collector = settings.otlp.as_ref().map(otlp::Collector::new).transpose();
-    collector.map(drop).map_err(|error| error.to_string())
+pub(crate) fn check(settings: &TelemetrySettings, exports: &Exports) -> Result<(), Refused> {
+    let log = settings.log.as_deref().map(read_filter).transpose();
+    log.map_err(|reason| Refused { said_by: "telemetry.log", reason })?;
+    let spans = exports.spans.as_ref().map(|export| &export.to);
+    let metrics = exports.metrics.as_ref().map(|export| &export.to);
+    for to in spans.into_iter().chain(metrics) {
+        Collector::new(to).map_err(|error| refused(to, &error))?;
+    }
+    Ok(())
 }
 
-/// Takes settings: from now on the log and the export of spans are as they say. It must be called
-/// within a runtime.
+/// Takes settings: from now on the log and what is sent are as they say. It must be called within a
+/// runtime.
 ///
 /// # Errors
 ///
 /// What is wrong with them. Nothing is changed then.
-pub(crate) fn configure(settings: &TelemetrySettings) -> Result<(), String> {
-    check(settings)?;
+pub(crate) fn configure(settings: &TelemetrySettings, exports: &Exports) -> Result<(), Refused> {
+    check(settings, exports)?;
     let Some(telemetry) = TELEMETRY.get() else { return Ok(()) };
     let typed = &telemetry.typed;
     let filter = typed.filter.as_deref().or(settings.log.as_deref()).unwrap_or(typed.usual);
-    telemetry.filter.reload(read_filter(filter)?).map_err(|error| error.to_string())?;
+    let failed = |reason| Refused { said_by: "telemetry.log", reason };
+    let filter = read_filter(filter).map_err(failed)?;
+    telemetry.filter.reload(filter).map_err(|error| failed(error.to_string()))?;
     let format = typed.format.unwrap_or(settings.log_format);
     telemetry.is_json.store(format == LogFormat::Json, Ordering::Relaxed);
-    telemetry.export(settings.otlp.as_ref())
+    telemetry.export_spans(exports.spans.as_ref())?;
+    telemetry.export_metrics(exports.metrics.as_ref())
+}
+
+/// Sends the last metrics, and no more from then on. What they are read from must still be there.
+pub(crate) async fn close_metrics() {
+    let Some(telemetry) = TELEMETRY.get() else { return };
+    let pulse = {
+        let mut exporting = telemetry.exporting();
+        exporting.source = None;
+        exporting.pulse.take()
+    };
+    if let Some(pulse) = pulse {
+        pulse.end().await;
+    }
 }
 
 /// Sends the last spans, and no more from then on.
@@ -128,7 +184,7 @@ pub(crate) async fn close() {
     }
 }
 
-/// Shows what the process uses, and what becomes of its spans.
+/// Shows what the process uses, and what becomes of its spans and metrics.
 pub(crate) fn show_metrics(page: &mut Page) {
     process::show_metrics(page);
     if let Some(telemetry) = TELEMETRY.get() {
@@ -137,24 +193,47 @@ pub(crate) fn show_metrics(page: &mut Page) {
 }
 
 impl Telemetry {
-    fn export(&self, to: Option<&OtlpSettings>) -> Result<(), String> {
+    fn export_spans(&self, export: Option<&SpanExport>) -> Result<(), Refused> {
         let mut exporting = self.exporting();
-        if exporting.to.as_ref() == to {
+        if exporting.spans.as_ref() == export {
             return Ok(());
         }
-        let started = to.map(|to| Queue::start(to, Arc::clone(&self.fates)));
-        let started = started.transpose().map_err(|error| error.to_string())?;
-        let (queue, sending) = started.unzip();
-        let sample = to.map_or(0.0, |to| to.sample.0);
+        let start = |export: &SpanExport| {
+            let started = Queue::start(&export.to, Arc::clone(&self.fates));
+            started.map_err(|error| refused(&export.to, &error))
+        };
+        let (queue, sending) = export.map(start).transpose()?.unzip();
+        let sample = export.map_or(0.0, |export| export.sample.0);
         // The task of the queue before ends by itself, once it has sent what waits.
         self.spans.export(queue.map(|queue| Export { queue, sample }));
-        *exporting = Exporting { to: to.cloned(), sending };
+        exporting.spans = export.cloned();
+        exporting.sending = sending;
+        Ok(())
+    }
+
+    fn export_metrics(&self, export: Option<&MetricExport>) -> Result<(), Refused> {
+        let mut exporting = self.exporting();
+        if exporting.metrics.as_ref() == export {
+            return Ok(());
+        }
+        let Some(source) = exporting.source.clone() else { return Ok(()) };
+        let start = |export: &MetricExport| {
+            let started = Pulse::start(export, source, self.begun, Arc::clone(&self.fates));
+            started.map_err(|error| refused(&export.to, &error))
+        };
+        // The one before ends by itself, with what was counted until now.
+        exporting.pulse = export.map(start).transpose()?;
+        exporting.metrics = export.cloned();
         Ok(())
     }
 
     fn exporting(&self) -> std::sync::MutexGuard<'_, Exporting> {
         self.exporting.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn refused(to: &Destination, error: &CollectorFault) -> Refused {
+    Refused { said_by: to.said_by, reason: error.to_string() }
 }
 
 fn read_filter(text: &str) -> Result<EnvFilter, String> {

@@ -1,19 +1,30 @@
-//! What this process uses of its machine, as Linux tells. Elsewhere nothing is shown.
+//! What this process is called, and what it uses of its machine, as Linux tells. Elsewhere nothing is
+//! shown.
+
+use std::time::Duration;
 
 use apflow_model::metric::Page;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 
-/// The clock ticks of a second in `/proc`, which Linux has fixed for all programs.
-const TICKS: u64 = 100;
+/// The clock ticks of `/proc`, in milliseconds: Linux has fixed them for all programs.
+const TICK_MS: u64 = 10;
+
+/// What people know this process by: its machine and its number there.
+pub(crate) fn name() -> String {
+    let machine = Dir::open_ambient_dir("/proc/sys/kernel", ambient_authority())
+        .and_then(|folder| folder.read_to_string("hostname"));
+    // Elsewhere than on Linux, the number has to do.
+    let machine = machine.unwrap_or_default();
+    format!("{}/{}", machine.trim(), std::process::id())
+}
 
 /// Shows the processor time, memory and open files of this process.
 pub(crate) fn show_metrics(page: &mut Page) {
     let Some(usage) = read() else { return };
     let help = "Time that the process spent on processors.";
-    let (seconds, part) = (usage.cpu_ticks / TICKS, usage.cpu_ticks % TICKS);
-    let cpu = format!("{seconds}.{part:02}");
-    page.counter("process_cpu_seconds_total", help).show(&[], cpu);
+    let cpu = Duration::from_millis(usage.cpu_ticks * TICK_MS);
+    page.counter("process_cpu_seconds_total", help).show(&[], cpu.as_secs_f64());
     let help = "Memory of the process that is in RAM.";
     page.gauge("process_resident_memory_bytes", help).show(&[], usage.resident_bytes);
     page.gauge("process_threads", "Threads of the process.").show(&[], usage.threads);

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use apflow_model::cache::{CacheLimits, KeptResult, KeptResults, RESULT_BYTES_MAX};
+use apflow_model::cache::{CacheLimits, KeptResult, KeptResults, RESULT_BYTES_MAX, ResultCursor};
 use apflow_model::clock::Timestamp;
 use apflow_model::plugin::Digest;
 use serde_json::Value;
@@ -68,8 +68,8 @@ impl Store {
         found.as_ref().map(read).transpose()
     }
 
-    /// Lists results, the newest first: of one tool, or of all. `limit` is brought into 1 to
-    /// [`RESULTS_PER_PAGE_MAX`].
+    /// Lists results, the newest first: of one tool, or of all, after `after`. `limit` is brought into 1
+    /// to [`RESULTS_PER_PAGE_MAX`].
     ///
     /// # Errors
     ///
@@ -77,20 +77,30 @@ impl Store {
     pub async fn list_results(
         &self,
         tool: Option<&str>,
+        after: Option<&ResultCursor>,
         limit: u32,
     ) -> Result<KeptResults, StoreError> {
         let limit = limit.clamp(1, RESULTS_PER_PAGE_MAX);
+        let kept_at = after.map_or(i64::MAX, |after| after.kept_at.unix_ms());
+        let key = after.map(|after| after.key.to_string()).unwrap_or_default();
+        let list = query(if tool.is_some() { LIST_OF_TOOL } else { LIST });
+        let list = list.bind(limit + 1).bind(kept_at).bind(key);
         let list = match tool {
-            Some(tool) => query(LIST_OF_TOOL).bind(limit).bind(tool),
-            None => query(LIST).bind(limit),
+            Some(tool) => list.bind(tool),
+            None => list,
         };
-        let results = self.readers().fetch_all(list).await?;
+        let rows = self.readers().fetch_all(list).await?;
+        let mut results = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
+        let has_more = results.len() > wanted;
+        results.truncate(wanted);
         let total: Option<(i64, i64)> = self.readers().read_optional(query(TOTAL)).await?;
         let (total, bytes) = total.unwrap_or_default();
         Ok(KeptResults {
             total: total.unsigned_abs(),
             bytes: bytes.unsigned_abs(),
-            results: results.iter().map(read).collect::<Result<_, _>>()?,
+            cursor: results.last().filter(|_| has_more).map(ResultCursor::after),
+            results,
         })
     }
 
@@ -124,11 +134,11 @@ impl Store {
 
 const LIST: &str = "\
     SELECT key, tool, bytes, kept_at, expires_at FROM cached_result \
-    ORDER BY kept_at DESC, key DESC LIMIT $1";
+    WHERE (kept_at, key) < ($2, $3) ORDER BY kept_at DESC, key DESC LIMIT $1";
 
 const LIST_OF_TOOL: &str = "\
-    SELECT key, tool, bytes, kept_at, expires_at FROM cached_result WHERE tool = $2 \
-    ORDER BY kept_at DESC, key DESC LIMIT $1";
+    SELECT key, tool, bytes, kept_at, expires_at FROM cached_result \
+    WHERE tool = $4 AND (kept_at, key) < ($2, $3) ORDER BY kept_at DESC, key DESC LIMIT $1";
 
 const TOTAL: &str = "SELECT results, bytes FROM cached_total WHERE id = 1";
 

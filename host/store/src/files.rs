@@ -63,7 +63,8 @@ impl Store {
         Ok(FilePage { files, next })
     }
 
-    /// Finds a file that a task left, by the caller's reference to the task and the file's path.
+    /// Finds a file that a task left, by the caller's reference to the task and the file's path. Without
+    /// a reference it is found when no other task of the job left one of that path.
     ///
     /// # Errors
     ///
@@ -71,15 +72,24 @@ impl Store {
     pub async fn find_file(
         &self,
         job: JobId,
-        task: &str,
+        task: Option<&str>,
         name: &str,
     ) -> Result<Option<TaskFile>, StoreError> {
         const SQL: &str = "SELECT task_file.*, task.reference FROM task \
-                           JOIN task_file ON task_file.task_id = task.id AND task_file.name = $3 \
-                           WHERE task.job_id = $1 AND task.reference = $2";
-        let found =
-            self.readers().fetch_optional(query(SQL).bind(job.0).bind(task).bind(name)).await?;
-        found.as_ref().map(read_file).transpose()
+                           JOIN task_file ON task_file.task_id = task.id AND task_file.name = $2 \
+                           WHERE task.job_id = $1 AND task.reference = $3";
+        const OF_ANY: &str = "SELECT task_file.*, task.reference FROM task \
+                              JOIN task_file ON task_file.task_id = task.id \
+                                AND task_file.name = $2 \
+                              WHERE task.job_id = $1 LIMIT 2";
+        let find = query(if task.is_some() { SQL } else { OF_ANY }).bind(job.0).bind(name);
+        let find = match task {
+            Some(task) => find.bind(task),
+            None => find,
+        };
+        let found = self.readers().fetch_all(find).await?;
+        let [only] = found.as_slice() else { return Ok(None) };
+        read_file(only).map(Some)
     }
 
     /// The dependencies of a task that left files, with the caller's references to them.

@@ -137,7 +137,7 @@ pub use crate::schedules::{Due, Fired, NewSchedule, SCHEDULES_PER_PAGE_MAX, Sche
 pub use crate::sessions::SessionId;
 pub use crate::spending::{NewCharge, Spending};
 pub use crate::standing::Places;
-pub use crate::stock::{PluginCounts, Stock, ToolCounts};
+pub use crate::stock::{BudgetSums, PluginCounts, Stock, ToolCounts};
 pub use crate::store::Store;
 pub use crate::submission::{NewJob, Submitted};
 pub use crate::take::Claimed;

@@ -46,7 +46,7 @@ impl Metrics {
         page.counter("apflow_commits_failed_total", help).show(&[], self.failed.get());
         let help =
             "Writes that wait for the next commit: of running work (urgent) and of new work.";
-        let mut waiting = page.gauge("apflow_writes_waiting", help);
+        let waiting = page.gauge("apflow_writes_waiting", help);
         for (lane, count) in waits {
             waiting.show(&[("lane", lane)], count);
         }

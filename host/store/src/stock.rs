@@ -3,6 +3,7 @@
 //!
 //! The doctor counts what is not kept: see `doctor/figures.rs`.
 
+use apflow_model::budget::{BudgetUnit, Period};
 use apflow_model::clock::Timestamp;
 use apflow_model::state::TaskState;
 
@@ -13,7 +14,7 @@ use crate::row;
 use crate::store::Store;
 
 /// What there is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Stock {
     /// How many tasks are in each state, also where there are none.
     pub tasks: Vec<(TaskState, u64)>,
@@ -21,6 +22,10 @@ pub struct Stock {
     /// one since it should have been ready, a running one since it first began, and a parked one
     /// since it was taken in. None where there is no such task.
     pub oldest: [(TaskState, Option<Timestamp>); 4],
+    /// How many of the parked tasks wait for a budget.
+    pub wait_for_budgets: u64,
+    /// What principals may spend, together for each unit and period of which there is a budget.
+    pub budgets: Vec<BudgetSums>,
     /// How many plugins are installed.
     pub plugins: PluginCounts,
     /// How many bytes the database has.
@@ -38,6 +43,26 @@ pub struct PluginCounts {
     pub tools: u64,
     /// Those that are not run because hosts ended while they ran.
     pub quarantined: u64,
+}
+
+/// The budgets of all principals in one unit and period, together. Those of tasks and jobs are as
+/// many as those, and their jobs tell them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BudgetSums {
+    /// What is counted.
+    pub unit: BudgetUnit,
+    /// How long they last.
+    pub period: Period,
+    /// How many there are.
+    pub budgets: u64,
+    /// How many of them have nothing left.
+    pub used_up: u64,
+    /// The most that may be spent of all of them. They may add up to more than a whole number holds.
+    pub cap: f64,
+    /// What is set aside of it.
+    pub reserved: f64,
+    /// What is spent of it, or lost with hosts that ended without saying what they spent.
+    pub spent: f64,
 }
 
 /// How the runs of a tool ended.
@@ -82,6 +107,23 @@ const BYTES: Sql = Sql {
     postgres: "SELECT pg_database_size(current_database())",
 };
 
+/// One whose period is over begins anew when it is next used: nothing is spent of it until then.
+const BUDGETS: &str = "\
+    SELECT unit, period, count(*), \
+           sum(CASE WHEN reserved + gone >= cap THEN 1 ELSE 0 END), \
+           CAST(sum(CAST(cap AS DOUBLE PRECISION)) AS DOUBLE PRECISION), \
+           CAST(sum(CAST(reserved AS DOUBLE PRECISION)) AS DOUBLE PRECISION), \
+           CAST(sum(CAST(gone AS DOUBLE PRECISION)) AS DOUBLE PRECISION) \
+    FROM (SELECT unit, period, cap, reserved, \
+                 CASE WHEN ends_at <= $1 THEN 0 ELSE spent + lost END AS gone \
+          FROM budget WHERE scope = 'principal') AS present \
+    GROUP BY unit, period ORDER BY unit, period";
+
+/// A task that was ended while it waited may still have its row.
+const WAIT_FOR_BUDGETS: &str = "\
+    SELECT count(*) FROM budget_wait JOIN task ON task.id = budget_wait.task_id \
+    WHERE task.state = 4";
+
 const TOOLS: &str = "\
     SELECT tool, successes, failures, cache_hits, cache_misses, fallbacks FROM tool_count \
     ORDER BY successes + failures DESC, tool LIMIT $1";
@@ -105,14 +147,16 @@ impl Store {
         })
     }
 
-    /// Looks at what there is. Up to `tools_max` tools are told apart.
+    /// Looks at what there is `now`. Up to `tools_max` tools are told apart.
     ///
     /// # Errors
     ///
     /// [`StoreError::Database`] and [`StoreError::Corrupt`].
-    pub async fn stock(&self, tools_max: u32) -> Result<Stock, StoreError> {
+    pub async fn stock(&self, tools_max: u32, now: Timestamp) -> Result<Stock, StoreError> {
         let tasks = self.depth(0).await?.states;
         let readers = self.readers();
+        let waits: Option<(i64,)> = readers.read_optional(query(WAIT_FOR_BUDGETS)).await?;
+        let budgets: Vec<SumsRow> = readers.read_all(query(BUDGETS).bind(now.unix_ms())).await?;
         let mut oldest = OLDEST.map(|(state, _)| (state, None));
         for ((_, found), (_, sql)) in oldest.iter_mut().zip(OLDEST) {
             let moment: Option<(Option<i64>,)> = readers.read_optional(query(sql)).await?;
@@ -124,11 +168,29 @@ impl Store {
         Ok(Stock {
             tasks,
             oldest,
+            wait_for_budgets: row::narrow(waits.unwrap_or_default().0, "waits")?,
+            budgets: budgets.into_iter().map(sums).collect::<Result<_, _>>()?,
             plugins: self.count_plugins().await?,
             bytes: row::narrow(bytes.unwrap_or_default().0, "bytes")?,
             tools: rows.into_iter().map(counts).collect::<Result<_, _>>()?,
         })
     }
+}
+
+type SumsRow = (String, String, i64, i64, f64, f64, f64);
+
+fn sums(
+    (unit, period, budgets, used_up, cap, reserved, spent): SumsRow,
+) -> Result<BudgetSums, StoreError> {
+    Ok(BudgetSums {
+        unit: unit.parse().map_err(StoreError::corrupt)?,
+        period: period.parse().map_err(StoreError::corrupt)?,
+        budgets: row::narrow(budgets, "budgets")?,
+        used_up: row::narrow(used_up, "used_up")?,
+        cap,
+        reserved,
+        spent,
+    })
 }
 
 fn counts(
@@ -171,5 +233,14 @@ mod tests {
         }
         let steps = plan(OLDEST_READY.into()).await;
         assert!(steps.iter().any(|step| step.contains("SEARCH tally")), "{steps:?}");
+    }
+
+    #[tokio::test]
+    async fn budgets_of_tasks_and_jobs_are_not_looked_at() {
+        let steps = plan(BUDGETS.into()).await;
+        let index = "SEARCH budget USING INDEX budget_by_owner (scope=?)";
+        assert!(steps.iter().any(|step| step == index), "{steps:?}");
+        let steps = plan(WAIT_FOR_BUDGETS.into()).await;
+        assert!(!steps.iter().any(|step| step == "SCAN task"), "{steps:?}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use apflow_engine::{APPROVALS_PER_PAGE_MAX, Engine};
+use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
 use apflow_model::approval::PendingApproval;
 use apflow_model::id::TaskId;
@@ -18,9 +18,9 @@ use crate::remote::{Input, Method, Remote};
 /// approve them, else the caller's own.
 #[derive(Debug, Default, Serialize, JsonSchema)]
 pub struct ListApprovals {
-    /// Which page.
+    /// Which page. It holds at most 100, since what tools would be given stands in it.
     #[serde(flatten)]
-    pub page: Page<TaskId, 20, APPROVALS_PER_PAGE_MAX>,
+    pub page: Page<TaskId, 20>,
 }
 
 /// A page of approvals.

@@ -2,20 +2,17 @@
 
 use std::sync::Arc;
 
-use apflow_engine::{Engine, RESULTS_PER_PAGE_MAX};
+use apflow_engine::Engine;
 use apflow_model::access::{Permission, Principal};
-use apflow_model::cache::KeptResults;
+use apflow_model::cache::{KeptResults, ResultCursor};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::code::Code;
 use crate::error::ApiError;
 use crate::operation::Operation;
-use crate::page;
+use crate::page::Page;
 use crate::remote::{Input, Method, Remote};
-
-/// How many results are listed when the caller does not say.
-const LIMIT_USUAL: u32 = 100;
 
 /// Lists the results that are kept, the newest first, and how many there are. It shows neither
 /// inputs nor outputs.
@@ -23,9 +20,9 @@ const LIMIT_USUAL: u32 = 100;
 pub struct ListCache {
     /// Only those of this tool.
     pub tool: Option<String>,
-    /// How many at most; 100 if not said.
-    #[schemars(range(min = 1, max = RESULTS_PER_PAGE_MAX))]
-    pub limit: Option<u32>,
+    /// Which page.
+    #[serde(flatten)]
+    pub page: Page<ResultCursor>,
 }
 
 impl Operation for ListCache {
@@ -38,8 +35,8 @@ impl Operation for ListCache {
     }
 
     async fn run(self, engine: &Arc<Engine>, _: &Principal) -> Result<KeptResults, ApiError> {
-        let limit = page::limit(self.limit, LIMIT_USUAL, RESULTS_PER_PAGE_MAX)?;
-        Ok(engine.list_results(self.tool.as_deref(), limit).await?)
+        let (tool, after) = (self.tool.as_deref(), self.page.cursor.as_ref());
+        Ok(engine.list_results(tool, after, self.page.limit()?).await?)
     }
 }
 
@@ -49,6 +46,6 @@ impl Remote for ListCache {
     const ERRORS: &'static [Code] = &[Code::UnknownTool];
 
     fn read(input: &mut Input) -> Result<Self, ApiError> {
-        Ok(Self { tool: input.take("tool")?, limit: input.take("limit")? })
+        Ok(Self { tool: input.take("tool")?, page: Page::read(input)? })
     }
 }

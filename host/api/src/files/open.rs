@@ -22,9 +22,10 @@ use crate::remote::Input;
 pub struct OpenFile {
     /// The job.
     pub id: JobId,
-    /// The caller's reference to the task.
+    /// The caller's reference to the task. Where it is left out, no other task of the job may have left
+    /// a file of the same name.
     #[schemars(example = &"fetch")]
-    pub task: String,
+    pub task: Option<String>,
     /// The file's path below the task's `/out`.
     #[schemars(example = &"report.csv")]
     pub name: String,
@@ -51,13 +52,16 @@ impl OpenFile {
     /// The path that it is called by.
     pub const PATH: &'static str = "/api/v1/jobs/{id}/files/{task}/{*name}";
 
+    /// The path that a file in no folder is called by, which a single task left.
+    pub const PATH_OF_ONLY: &'static str = "/api/v1/jobs/{id}/files/{name}";
+
     /// Reads the fields of the path.
     ///
     /// # Errors
     ///
     /// [`ApiError::InvalidRequest`] for what cannot be read, or is left over.
     pub fn read(mut input: Input) -> Result<Self, ApiError> {
-        let (task, name) = (input.require("task")?, input.require("name")?);
+        let (task, name) = (input.take("task")?, input.require("name")?);
         let id = input.require("id")?;
         input.finish()?;
         Ok(Self { id, task, name })
@@ -70,13 +74,20 @@ impl Operation for OpenFile {
     type Output = OpenedFile;
 
     fn target(&self) -> Option<String> {
-        Some(format!("{}/{}/{}", self.id, self.task, self.name))
+        let Self { id, task, name } = self;
+        Some(match task {
+            Some(task) => format!("{id}/{task}/{name}"),
+            None => format!("{id}/{name}"),
+        })
     }
 
     async fn run(self, engine: &Arc<Engine>, caller: &Principal) -> Result<OpenedFile, ApiError> {
         let Self { id, task, name } = self;
-        let opened = engine.open_file(id, &task, &name, caller.sees()).await?;
-        let content = opened.ok_or_else(|| ApiError::UnknownFile { job: id, task, name })?;
+        let opened = engine.open_file(id, task.as_deref(), &name, caller.sees()).await?;
+        let content = opened.ok_or_else(|| match task {
+            Some(task) => ApiError::UnknownFile { job: id, task, name },
+            None => ApiError::UnknownOrSharedFile { job: id, name },
+        })?;
         let Content { file, bytes, modified_at } = content;
         Ok(OpenedFile { file, bytes, modified_at })
     }

@@ -4,12 +4,14 @@
 
 mod names;
 mod page;
+mod text;
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 pub use names::ByName;
-pub use page::{Family, Format, Page};
+pub use page::{Family, Kind, Label, Number, Page, Point, Value};
+pub use text::Format;
 
 /// A number that only grows, from zero at the start of the process.
 #[derive(Debug, Default)]
@@ -131,22 +133,39 @@ impl Histogram {
         self.buckets.iter().all(|bucket| bucket.load(Ordering::Relaxed) == 0)
     }
 
-    /// How many were no larger than each bound, in the unit that is shown. The last bound is none:
-    /// all of them.
-    fn cumulated(&self) -> impl Iterator<Item = (Option<String>, u64)> + '_ {
-        let bounds = self.bounds.iter().map(|bound| Some(self.shown(*bound)));
-        let counts = self.buckets.iter().scan(0_u64, |sum, bucket| {
-            *sum += bucket.load(Ordering::Relaxed);
-            Some(*sum)
-        });
-        bounds.chain([None]).zip(counts)
+    /// What was counted so far.
+    pub fn read(&self) -> Distribution {
+        let buckets = self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed)).collect();
+        let sum = self.sum.load(Ordering::Relaxed);
+        Distribution { bounds: self.bounds, units: self.units, buckets, sum }
+    }
+}
+
+/// What a histogram had counted at some moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Distribution {
+    bounds: &'static [u64],
+    units: u64,
+    buckets: Vec<u64>,
+    sum: u64,
+}
+
+impl Distribution {
+    /// The upper ends of all buckets but the last, in the unit that is shown, as decimal fractions.
+    pub fn bounds(&self) -> impl Iterator<Item = String> + '_ {
+        self.bounds.iter().map(|bound| self.shown(*bound))
     }
 
-    fn sum(&self) -> String {
-        self.shown(self.sum.load(Ordering::Relaxed))
+    /// How many there were in each bucket. The last holds what is larger than all bounds.
+    pub fn buckets(&self) -> impl Iterator<Item = u64> + '_ {
+        self.buckets.iter().copied()
     }
 
-    /// A number in the unit that is shown, as a decimal fraction.
+    /// How large all were together, as a decimal fraction.
+    pub fn sum(&self) -> String {
+        self.shown(self.sum)
+    }
+
     fn shown(&self, number: u64) -> String {
         let (whole, part) = (number / self.units, number % self.units);
         let text = format!("{whole}.{part:06}");
@@ -165,12 +184,14 @@ mod tests {
         for us in [0, 100, 101, 3_600_000_001] {
             histogram.took(Duration::from_micros(us));
         }
-        let counts: Vec<_> = histogram.cumulated().collect();
-        assert_eq!(counts[0], (Some("0.0001".to_owned()), 2));
-        assert_eq!(counts[1], (Some("0.00025".to_owned()), 3));
-        assert_eq!(counts[18], (Some("3600.0".to_owned()), 3));
-        assert_eq!(counts[19], (None, 4));
-        assert_eq!(histogram.sum(), "3600.000202");
+        let counted = histogram.read();
+        let of = |bound: &str| {
+            let place = counted.bounds().position(|known| known == bound).unwrap();
+            counted.buckets().nth(place).unwrap()
+        };
+        assert_eq!((of("0.0001"), of("0.00025"), of("3600.0")), (2, 1, 0));
+        assert_eq!(counted.buckets().last(), Some(1), "what is larger than all bounds");
+        assert_eq!(counted.sum(), "3600.000202");
     }
 
     #[test]

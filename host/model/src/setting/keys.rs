@@ -388,10 +388,10 @@ static TELEMETRY: [Key; 6] = [
     .otherwise("nowhere"),
     Key::new("propagate", Shape::Flag, "Whether the HTTP requests of guests carry `traceparent`.")
         .or(|| json!(false)),
-    Key::new("otlp", Shape::Section(&OTLP), "Where spans are sent."),
+    Key::new("otlp", Shape::Section(&OTLP), "Where spans and metrics are sent."),
 ];
 
-static OTLP: [Key; 3] = [
+static OTLP: [Key; 4] = [
     Key::new("endpoint", Shape::Text, "The address of the collector.")
         .needed()
         .otherwise("what `OTEL_EXPORTER_OTLP_ENDPOINT` says, else none"),
@@ -399,6 +399,12 @@ static OTLP: [Key; 3] = [
         .secret()
         .otherwise("what `OTEL_EXPORTER_OTLP_HEADERS` says, else none"),
     Key::new("sample", Shape::Share, "The share of traces that is sent.").or(|| json!(1)),
+    Key::new(
+        "metrics_seconds",
+        Shape::Count(0, 3_600),
+        "How many seconds there are between two times that metrics are sent; 0 for never.",
+    )
+    .otherwise("what `OTEL_METRIC_EXPORT_INTERVAL` says, else 60"),
 ];
 
 static FILES: [Key; 3] = [

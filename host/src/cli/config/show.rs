@@ -162,8 +162,9 @@ pub(super) fn validate(
     output: &Output,
 ) -> Result<Exit, CliError> {
     let config = config()?;
-    crate::telemetry::check(&config.file.telemetry)
-        .map_err(|reason| ConfigError::Invalid { path: places.config_file(), reason })?;
+    let exports = config.exports(&config.file)?;
+    crate::telemetry::check(&config.file.telemetry, &exports)
+        .map_err(|refused| ConfigError::of_telemetry(places.config_file(), refused))?;
     output.result(&json!({ "valid": true, "file": places.config_file() }), || {
         format!("the settings are valid: {}", places.config_file().display())
     });

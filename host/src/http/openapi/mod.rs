@@ -6,6 +6,7 @@
 mod docs;
 mod operation;
 mod plain;
+mod requests;
 
 use apflow_api::{Entry, ListEvents, Operation, TABLE, answers};
 use axum::response::IntoResponse;
@@ -22,22 +23,26 @@ const PATH: &str = "/api/openapi.json";
 /// Where the map of the routes is.
 const MAP_PATH: &str = "/api/v1";
 
+/// Where the schemas are that several places refer to, in the document.
+const SCHEMAS: &str = "/components/schemas";
+
 const REPOSITORY: &str = env!("CARGO_PKG_REPOSITORY");
 
 /// The document, as JSON.
 pub(crate) fn document() -> Value {
-    let mut generator = answers("/components/schemas");
+    let mut generator = answers(SCHEMAS);
     generator.subschema_for::<Problem>();
     let mut routes: Vec<Described> = TABLE.iter().map(described).collect();
     routes.extend(plain::routes());
     // All schemas first: examples are made of what they share.
     let answered: Vec<Value> = routes.iter().map(|route| route.schema(&mut generator)).collect();
-    let schemas = generator.take_definitions(true);
+    let mut schemas = generator.take_definitions(true);
+    let asked = requests::describe(&routes, &mut schemas);
     let mut paths = Map::new();
-    for (route, schema) in routes.iter().zip(&answered) {
+    for ((route, asked), schema) in routes.iter().zip(&asked).zip(&answered) {
         // A field that takes the rest of a path has a star, which the format does not know.
         let path = paths.entry(route.path.replace("{*", "{")).or_insert_with(|| json!({}));
-        path[route.method_name()] = route.describe(schema, &schemas);
+        path[route.method_name()] = route.describe(asked, schema, &schemas);
     }
     json!({
         "openapi": "3.1.0",
@@ -59,6 +64,11 @@ pub(crate) fn document() -> Value {
             } },
         },
     })
+}
+
+/// The name of the schema that another refers to, if that is all it does.
+fn reference(schema: &Value) -> Option<&str> {
+    schema["$ref"].as_str()?.strip_prefix('#')?.strip_prefix(SCHEMAS)?.strip_prefix('/')
 }
 
 fn described(entry: &Entry) -> Described {
@@ -135,6 +145,24 @@ mod tests {
         for route in TABLE.iter().map(described).chain(plain::routes()) {
             let line = format!("| `{} {}", route.method.name(), route.path.replace("{*", "{"));
             assert!(guide.contains(&line), "docs/guide/http.md has no line `{line}`");
+        }
+    }
+
+    #[test]
+    fn the_guide_lists_every_code_with_its_status() {
+        let guide = include_str!("../../../../docs/guide/http.md");
+        let row = |status: u16, link: &str| {
+            let rows = guide.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" |"));
+            let mut rows = rows.filter(|(statuses, _)| statuses.contains(&status.to_string()));
+            rows.any(|(_, codes)| codes.contains(link))
+        };
+        for (status, codes) in
+            TABLE.iter().map(described).chain(plain::routes()).flat_map(|route| route.codes())
+        {
+            for code in codes {
+                let link = format!("[{0}](../errors/{0}.md)", code.name());
+                assert!(row(status, &link), "docs/guide/http.md has no {status} with {link}");
+            }
         }
     }
 

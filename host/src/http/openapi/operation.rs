@@ -22,8 +22,10 @@ pub(super) struct Described {
     pub(super) permission: Option<Permission>,
     pub(super) method: Method,
     pub(super) path: &'static str,
-    /// The schema of all that it takes, as one object.
+    /// The schema of all that it takes, as one object with nothing outside it.
     pub(super) input: Value,
+    /// The same, where what stands in several places is kept in the generator.
+    pub(super) request: fn(&mut SchemaGenerator) -> Schema,
     pub(super) takes: Takes,
     pub(super) answers: Answers,
     pub(super) statuses: &'static [u16],
@@ -60,6 +62,7 @@ impl From<&Entry> for Described {
             method: entry.method,
             path: entry.path,
             input: (shape.input)().to_value(),
+            request: shape.request,
             takes: Takes::Json(shape.body),
             answers: Answers::Json(shape.output),
             statuses: shape.statuses,
@@ -87,8 +90,22 @@ impl Described {
         }
     }
 
-    /// What the document says of it. `schema` is that of its answers.
-    pub(super) fn describe(&self, schema: &Value, shared: &Map<String, Value>) -> Value {
+    /// The schema of what its body is taken from; null where it takes no JSON.
+    pub(super) fn asked(&self, generator: &mut SchemaGenerator) -> Value {
+        match self.takes {
+            Takes::Json(Body::Fields(_) | Body::Whole(_)) => (self.request)(generator).to_value(),
+            Takes::Json(Body::None) | Takes::Bytes | Takes::Form(_) => Value::Null,
+        }
+    }
+
+    /// What the document says of it. `asked` is the schema of what its body is taken from, and
+    /// `schema` that of its answers.
+    pub(super) fn describe(
+        &self,
+        asked: &Value,
+        schema: &Value,
+        shared: &Map<String, Value>,
+    ) -> Value {
         let about = self.input["description"].as_str().unwrap_or_default();
         let summary = about.split_inclusive(". ").next().unwrap_or(about).trim_end();
         let mut described = json!({
@@ -105,14 +122,10 @@ impl Described {
         if self.is_open {
             described["security"] = json!([]);
         }
-        if let Some(body) = self.body() {
+        if let Some(body) = self.body(asked, shared) {
             described["requestBody"] = body;
         }
         described
-    }
-
-    fn properties(&self) -> impl Iterator<Item = (&String, &Value)> {
-        self.input["properties"].as_object().into_iter().flatten()
     }
 
     fn is_needed(&self, name: &str) -> bool {
@@ -124,7 +137,7 @@ impl Described {
     }
 
     fn parameters(&self) -> Vec<Value> {
-        let parameters = self.properties().filter(|(name, _)| !self.is_in_body(name));
+        let parameters = properties(&self.input).filter(|(name, _)| !self.is_in_body(name));
         parameters.map(|(name, schema)| self.parameter(name, schema)).collect()
     }
 
@@ -154,7 +167,7 @@ impl Described {
         })
     }
 
-    fn body(&self) -> Option<Value> {
+    fn body(&self, asked: &Value, shared: &Map<String, Value>) -> Option<Value> {
         let fields = match self.takes {
             Takes::Bytes => {
                 // A file may be empty.
@@ -170,8 +183,8 @@ impl Described {
             }
             Takes::Json(Body::None) => return None,
             Takes::Json(Body::Whole(name)) => {
-                let schema = &self.input["properties"][name];
-                let example = example(schema, &Map::new(), Extent::Needed);
+                let schema = &asked["properties"][name];
+                let example = example(schema, shared, Extent::Needed);
                 return Some(json!({
                     "required": self.is_needed(name),
                     "content": { JSON: { "schema": schema, "example": example } },
@@ -179,8 +192,7 @@ impl Described {
             }
             Takes::Json(Body::Fields(fields)) => fields,
         };
-        let properties: Map<String, Value> = self
-            .properties()
+        let properties: Map<String, Value> = properties(asked)
             .filter(|(name, _)| fields.contains(&name.as_str()))
             .map(|(name, schema)| (name.clone(), schema.clone()))
             .collect();
@@ -191,7 +203,7 @@ impl Described {
             "required": needed,
             "additionalProperties": false,
         });
-        let example = example(&schema, &Map::new(), Extent::All);
+        let example = example(&schema, shared, Extent::All);
         Some(json!({
             "required": !needed.is_empty(),
             "content": { JSON: { "schema": schema, "example": example } },
@@ -237,7 +249,7 @@ impl Described {
     }
 
     /// The codes that it may be refused with, by their status, each by its name.
-    fn codes(&self) -> BTreeMap<u16, Vec<Code>> {
+    pub(super) fn codes(&self) -> BTreeMap<u16, Vec<Code>> {
         let mut codes = self.errors.clone();
         if !self.is_open {
             codes.extend(Code::OF_ALL);
@@ -257,6 +269,10 @@ impl Described {
         }
         by_status
     }
+}
+
+fn properties(schema: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    schema["properties"].as_object().into_iter().flatten()
 }
 
 /// What a good status says.

@@ -29,6 +29,7 @@ pub(super) fn routes() -> Vec<Described> {
             method: Method::Post,
             path: UploadFile::PATH,
             input: upload(),
+            request: any,
             takes: Takes::Bytes,
             answers: Answers::Json(SchemaGenerator::subschema_for::<Uploaded>),
             statuses: &[201],
@@ -40,9 +41,15 @@ pub(super) fn routes() -> Vec<Described> {
             ..download::<OpenUpload>(OpenUpload::PATH)
         },
         Described {
-            input: input::<OpenFile>().to_value(),
+            input: file_of_task(),
             errors: OpenFile::ERRORS.to_vec(),
             ..download::<OpenFile>(OpenFile::PATH)
+        },
+        Described {
+            name: "files.open_only",
+            input: only_file(),
+            errors: OpenFile::ERRORS.to_vec(),
+            ..download::<OpenFile>(OpenFile::PATH_OF_ONLY)
         },
         Described {
             is_open: false,
@@ -97,6 +104,27 @@ fn download<O: Operation>(path: &'static str) -> Described {
         statuses: &[200, 206],
         ..open(O::NAME, path, "", any)
     }
+}
+
+/// What names a file by the task that left it.
+fn file_of_task() -> Value {
+    let mut input = input::<OpenFile>().to_value();
+    input["properties"]["task"] = json!({
+        "type": "string", "examples": ["fetch"],
+        "description": "The caller's reference to the task.",
+    });
+    input["required"] = json!(["id", "task", "name"]);
+    input
+}
+
+/// What names a file that a single task left.
+fn only_file() -> Value {
+    let mut input = input::<OpenFile>().to_value();
+    if let Some(fields) = input["properties"].as_object_mut() {
+        fields.remove("task");
+    }
+    input["description"] = "Opens a file in no folder that a single task of a job left.".into();
+    input
 }
 
 /// What an upload takes beside its bytes.
@@ -161,6 +189,7 @@ fn open(
         method: Method::Get,
         path,
         input: described(about),
+        request: any,
         takes: Takes::Json(Body::None),
         answers: Answers::Json(schema),
         statuses: &[200],

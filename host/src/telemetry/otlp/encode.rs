@@ -3,6 +3,10 @@
 use serde_json::{Value, json};
 
 use crate::telemetry::ended::Ended;
+use crate::telemetry::process;
+
+/// What a host is called where it is one of many services.
+const NAME: &str = "apflow-host";
 
 /// `SPAN_KIND_INTERNAL` and `SPAN_KIND_SERVER`.
 const INTERNAL: u8 = 1;
@@ -19,13 +23,23 @@ const FAULT: &str = "fault";
 pub(super) fn request(spans: &[Ended]) -> String {
     let spans: Vec<_> = spans.iter().map(span).collect();
     json!({ "resourceSpans": [{
-        "resource": { "attributes": [
-            attribute("service.name", "apflow-host"),
-            attribute("service.version", env!("CARGO_PKG_VERSION")),
-        ] },
-        "scopeSpans": [{ "scope": { "name": "apflow-host" }, "spans": spans }],
+        "resource": resource(),
+        "scopeSpans": [{ "scope": scope(), "spans": spans }],
     }] })
     .to_string()
+}
+
+/// Who sends: one host of perhaps many.
+pub(super) fn resource() -> Value {
+    json!({ "attributes": [
+        attribute("service.name", NAME),
+        attribute("service.version", env!("CARGO_PKG_VERSION")),
+        attribute("service.instance.id", &process::name()),
+    ] })
+}
+
+pub(super) fn scope() -> Value {
+    json!({ "name": NAME })
 }
 
 fn span(span: &Ended) -> Value {
@@ -53,7 +67,7 @@ fn span(span: &Ended) -> Value {
     json
 }
 
-fn attribute(key: &str, value: &str) -> Value {
+pub(super) fn attribute(key: &str, value: &str) -> Value {
     json!({ "key": key, "value": { "stringValue": value } })
 }
 

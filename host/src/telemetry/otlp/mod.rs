@@ -1,22 +1,26 @@
-//! Sends spans to a collector, by OTLP over HTTP with JSON.
+//! Sends spans and metrics to a collector, by OTLP over HTTP with JSON.
 //!
 //! A collector that is slow or gone costs the host nothing but spans: they wait in a queue of fixed
-//! length, what does not fit is dropped, and what is dropped is counted.
+//! length, what does not fit is dropped, and what is dropped is counted. Metrics do not wait: a later
+//! page says all that an earlier one did.
 
 mod encode;
+mod encode_page;
 mod post;
+mod pulse;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use apflow_model::metric::{Counter, Page};
-use apflow_model::telemetry::OtlpSettings;
+use apflow_model::telemetry::Destination;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::timeout;
 
 use super::ended::Ended;
 pub(crate) use post::{Collector, CollectorFault};
+pub(crate) use pulse::{Pulse, Source};
 
 /// The most spans that wait to be sent.
 const SPANS_WAITING_MAX: usize = 4_096;
@@ -30,7 +34,7 @@ const ANSWER_MAX: Duration = Duration::from_secs(10);
 const TRIES: u32 = 3;
 const TRY_AGAIN: Duration = Duration::from_millis(500);
 
-/// What becomes of spans.
+/// What becomes of spans and metrics.
 #[derive(Debug, Default)]
 pub(crate) struct Fates {
     sent: Counter,
@@ -38,6 +42,9 @@ pub(crate) struct Fates {
     dropped: Counter,
     /// The collector did not take them.
     failed: Counter,
+    pages_sent: Counter,
+    /// The collector did not take them.
+    pages_failed: Counter,
 }
 
 impl Fates {
@@ -47,6 +54,10 @@ impl Fates {
             .show(&[("outcome", "sent")], self.sent.get())
             .show(&[("outcome", "dropped")], self.dropped.get())
             .show(&[("outcome", "failed")], self.failed.get());
+        let help = "Pages of metrics, by what became of them: sent, or not taken.";
+        page.counter("apflow_otlp_pages_total", help)
+            .show(&[("outcome", "sent")], self.pages_sent.get())
+            .show(&[("outcome", "failed")], self.pages_failed.get());
     }
 }
 
@@ -59,10 +70,10 @@ pub(crate) struct Queue {
 impl Queue {
     /// Starts the task that sends. It ends once the queue is dropped and what waits is sent.
     pub(crate) fn start(
-        settings: &OtlpSettings,
+        to: &Destination,
         fates: Arc<Fates>,
     ) -> Result<(Self, tokio::task::JoinHandle<()>), CollectorFault> {
-        let collector = Collector::new(settings)?;
+        let collector = Collector::new(to)?;
         let (spans, waiting) = mpsc::channel(SPANS_WAITING_MAX);
         let sending = tokio::spawn(send(collector, waiting, Arc::clone(&fates)));
         Ok((Self { spans, fates }, sending))
@@ -78,28 +89,36 @@ impl Queue {
 }
 
 async fn send(collector: Collector, mut waiting: mpsc::Receiver<Ended>, fates: Arc<Fates>) {
-    let mut is_taken = true;
+    let mut taking = Taking::of("spans");
     while let Some(first) = waiting.recv().await {
         let mut batch = vec![first];
         // Running out of time is fine: what has come goes.
         timeout(GATHER, gather(&mut waiting, &mut batch)).await.unwrap_or_default();
         let (count, body) = (batch.len() as u64, encode::request(&batch));
-        match deliver(&collector, &body).await {
-            Ok(()) => {
-                fates.sent.add(count);
-                if !is_taken {
-                    tracing::info!("the collector takes spans again");
-                }
-                is_taken = true;
-            }
-            Err(error) => {
-                fates.failed.add(count);
-                // Once, or a collector that is gone would fill the log.
-                if is_taken {
-                    tracing::warn!(%error, "the collector takes no spans");
-                }
-                is_taken = false;
-            }
+        let sent = deliver(&collector, &body).await;
+        if sent.is_ok() { &fates.sent } else { &fates.failed }.add(count);
+        taking.tell(sent);
+    }
+}
+
+/// Whether a collector takes what is sent. It is told once, or one that is gone would fill the log.
+struct Taking {
+    what: &'static str,
+    is_well: bool,
+}
+
+impl Taking {
+    fn of(what: &'static str) -> Self {
+        Self { what, is_well: true }
+    }
+
+    fn tell(&mut self, sent: Result<(), CollectorFault>) {
+        let (what, was_well) = (self.what, self.is_well);
+        self.is_well = sent.is_ok();
+        match sent {
+            Ok(()) if !was_well => tracing::info!("the collector takes {what} again"),
+            Err(error) if was_well => tracing::warn!(%error, "the collector takes no {what}"),
+            Ok(()) | Err(_) => {}
         }
     }
 }

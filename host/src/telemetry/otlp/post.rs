@@ -1,9 +1,9 @@
-//! The collector, and one request to it. Each has a connection of its own: there is one a second.
+//! A collector, and one request to it. Each has a connection of its own: there is one a second.
 
 use std::io;
 use std::sync::Arc;
 
-use apflow_model::telemetry::OtlpSettings;
+use apflow_model::telemetry::Destination;
 use axum::http::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
 use axum::http::uri::Scheme;
 use axum::http::{Request, StatusCode, Uri};
@@ -17,17 +17,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-/// Where spans go below an endpoint.
-const PATH: &str = "/v1/traces";
-
-/// Why spans cannot be sent.
+/// Why nothing can be sent.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CollectorFault {
     /// The endpoint is no URL.
-    #[error("`telemetry.otlp.endpoint` is `{0}`: expected `http://HOST:PORT` or `https://HOST`")]
+    #[error("`{0}` is no endpoint: expected `http://HOST:PORT` or `https://HOST`")]
     Endpoint(String),
     /// A header is none.
-    #[error("`telemetry.otlp.headers` has `{0}`, which cannot be a header or have that value")]
+    #[error("`{0}` cannot be a header, or cannot have that value")]
     Header(String),
     /// It cannot be reached.
     #[error("{0}")]
@@ -35,7 +32,7 @@ pub(crate) enum CollectorFault {
     /// It ends the connection.
     #[error("{0}")]
     Http(#[from] hyper::Error),
-    /// It does not take them.
+    /// It does not take what is sent.
     #[error("it answers {0}")]
     Refused(StatusCode),
     /// It does not answer.
@@ -56,7 +53,7 @@ impl CollectorFault {
     }
 }
 
-/// Who takes spans.
+/// Who takes spans or metrics.
 pub(crate) struct Collector {
     host: String,
     port: u16,
@@ -67,9 +64,9 @@ pub(crate) struct Collector {
 }
 
 impl Collector {
-    pub(crate) fn new(settings: &OtlpSettings) -> Result<Self, CollectorFault> {
-        let fault = || CollectorFault::Endpoint(settings.endpoint.clone());
-        let uri: Uri = settings.endpoint.parse().map_err(|_| fault())?;
+    pub(crate) fn new(to: &Destination) -> Result<Self, CollectorFault> {
+        let fault = || CollectorFault::Endpoint(to.endpoint.clone());
+        let uri: Uri = to.endpoint.parse().map_err(|_| fault())?;
         let host = uri.host().ok_or_else(fault)?;
         let is_tls = match uri.scheme() {
             Some(scheme) if *scheme == Scheme::HTTPS => true,
@@ -81,7 +78,7 @@ impl Collector {
         let value = HeaderValue::try_from(authority.as_str()).map_err(|_| fault())?;
         headers.insert(HOST, value);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        for (name, value) in &settings.headers.0 {
+        for (name, value) in &to.headers.0 {
             let fault = || CollectorFault::Header(name.clone());
             let key = HeaderName::try_from(name.as_str()).map_err(|_| fault())?;
             let mut value = HeaderValue::try_from(value.as_str()).map_err(|_| fault())?;
@@ -92,13 +89,13 @@ impl Collector {
             // An address of version 6 stands in brackets in a URL, and nowhere else.
             host: host.trim_matches(['[', ']']).to_owned(),
             port: uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 }),
-            path: format!("{}{PATH}", uri.path().trim_end_matches('/')),
+            path: path(&uri, to.path),
             headers,
             tls: is_tls.then(tls).transpose()?,
         })
     }
 
-    /// Sends spans.
+    /// Sends a body.
     pub(super) async fn post(&self, body: String) -> Result<(), CollectorFault> {
         #[expect(
             clippy::disallowed_methods,
@@ -135,6 +132,14 @@ impl Collector {
     }
 }
 
+/// The path below an endpoint. Without one, the endpoint is what is asked as it stands.
+fn path(endpoint: &Uri, below: &str) -> String {
+    if below.is_empty() {
+        return endpoint.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+    }
+    format!("{}{below}", endpoint.path().trim_end_matches('/'))
+}
+
 /// TLS with the roots of the system.
 fn tls() -> Result<TlsConnector, CollectorFault> {
     let mut roots = RootCertStore::empty();
@@ -150,14 +155,17 @@ fn tls() -> Result<TlsConnector, CollectorFault> {
 
 #[cfg(test)]
 mod tests {
-    use apflow_model::telemetry::{OtlpHeaders, Share};
+    use apflow_model::telemetry::OtlpHeaders;
 
     use super::*;
 
+    fn at(endpoint: &str, path: &'static str) -> Result<Collector, CollectorFault> {
+        let (endpoint, headers) = (endpoint.to_owned(), OtlpHeaders::default());
+        Collector::new(&Destination { said_by: "a test", endpoint, path, headers })
+    }
+
     fn collector(endpoint: &str) -> Result<Collector, CollectorFault> {
-        let endpoint = endpoint.to_owned();
-        let headers = OtlpHeaders::default();
-        Collector::new(&OtlpSettings { endpoint, headers, sample: Share::default() })
+        at(endpoint, "/v1/traces")
     }
 
     #[test]
@@ -170,6 +178,15 @@ mod tests {
         assert!(tls.tls.is_some() && tls.port == 443);
         for wrong in ["", "127.0.0.1:4318", "grpc://here:4317", "/v1/traces"] {
             assert!(matches!(collector(wrong), Err(CollectorFault::Endpoint(_))), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_of_its_own_is_asked_as_it_stands() {
+        for (endpoint, path) in
+            [("http://m", "/"), ("http://m/", "/"), ("http://m/otlp/?key=1", "/otlp/?key=1")]
+        {
+            assert_eq!(at(endpoint, "").unwrap().path, path);
         }
     }
 }

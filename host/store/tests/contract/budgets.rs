@@ -10,7 +10,9 @@ use apflow_model::id::JobId;
 use apflow_model::money::{MicroUsd, TokenUse, Tokens};
 use apflow_model::state::TaskState;
 use apflow_model::usage::Usage;
-use apflow_store::{Asked, Claimed, Line, NewBudget, NewCharge, Reserving, Settlement, Spending};
+use apflow_store::{
+    Asked, BudgetSums, Claimed, Line, NewBudget, NewCharge, Reserving, Settlement, Spending,
+};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -336,6 +338,39 @@ async fn a_budget_of_a_principal_parks_what_starts_and_wakes_it_when_there_is_mo
     let budget = host.store.list_budgets(Some("ada")).await.unwrap().remove(0);
     assert_eq!((budget.spent, budget.cap), (0, 101));
     host.is_sound().await;
+}
+
+#[tokio::test]
+async fn budgets_of_principals_are_added_up_by_unit_and_period() {
+    let host = Host::start().await;
+    assert!(host.store.stock(0, at(0)).await.unwrap().budgets.is_empty());
+    for (principal, unit, period, cap) in [
+        ("ada", BudgetUnit::Tokens, Period::Day, 100),
+        ("bob", BudgetUnit::Tokens, Period::Day, 50),
+        ("bob", BudgetUnit::MicroUsd, Period::All, 0),
+    ] {
+        let new = NewBudget { principal: principal.to_owned(), unit, period, cap, policy: None };
+        host.store.put_budget(new, at(0)).await.unwrap();
+    }
+    host.submit(json!({"executor": "x", "model": "a/big", "token_budget": 1000})).await;
+    let first = host.claim_one(1).await;
+    host.reserve_well(&first, 1, 60).await;
+    host.charge(&first, charge(1, 60, None)).await;
+    host.reserve_well(&first, 2, 40).await;
+    host.submit(json!({"executor": "x", "model": "a/big"})).await;
+    assert!(host.claim(12, 9).await.is_empty());
+    let stock = host.store.stock(0, at(13)).await.unwrap();
+    let sums = |sums: &BudgetSums| (sums.unit, sums.period, sums.budgets, sums.used_up);
+    let all = [(BudgetUnit::MicroUsd, Period::All, 1, 1), (BudgetUnit::Tokens, Period::Day, 2, 1)];
+    assert_eq!(stock.budgets.iter().map(sums).collect::<Vec<_>>(), all);
+    let amounts =
+        |of: &BudgetSums| [of.cap, of.reserved, of.spent].map(|amount| format!("{amount}"));
+    assert_eq!(amounts(&stock.budgets[1]), ["150", "40", "60"]);
+    assert_eq!(stock.wait_for_budgets, 1);
+    // Nothing is spent of the day that has begun, though nobody has looked at the budget yet.
+    let next_day = host.store.stock(0, at(24 * 3_600_000)).await.unwrap();
+    assert_eq!(amounts(&next_day.budgets[1]), ["150", "40", "0"]);
+    assert_eq!(next_day.budgets[1].used_up, 0);
 }
 
 #[tokio::test]

@@ -50,7 +50,7 @@ async fn found(host: &Host, n: u8, ms: u64) -> Option<Value> {
 
 /// How many results there are, and their bytes, by the total and by the list.
 async fn total(host: &Host) -> (u64, u64) {
-    let kept = host.store.list_results(None, 1_000).await.unwrap();
+    let kept = host.store.list_results(None, None, 1_000).await.unwrap();
     let bytes = kept.results.iter().map(|result| result.bytes).sum();
     assert_eq!((kept.total, kept.bytes), (kept.results.len() as u64, bytes));
     (kept.total, kept.bytes)
@@ -132,13 +132,34 @@ async fn the_oldest_go_when_there_are_too_many() {
 }
 
 #[tokio::test]
+async fn pages_of_results_hold_each_once_and_the_newest_first() {
+    let host = Host::start().await;
+    // Two of them were kept at the same moment.
+    for (n, ms) in [(1, 10), (2, 20), (3, 20), (4, 30)] {
+        end(&host, n, ms, returned(json!(n))).await;
+    }
+    for tool in [None, Some("jq")] {
+        let (mut seen, mut after) = (Vec::new(), None);
+        loop {
+            let page = host.store.list_results(tool, after.as_ref(), 2).await.unwrap();
+            seen.extend(page.results.iter().map(|result| result.key));
+            let Some(cursor) = page.cursor else { break };
+            assert_eq!(page.results.len(), 2);
+            after = Some(cursor);
+        }
+        assert_eq!(seen, [4, 3, 2, 1].map(key), "{tool:?}");
+    }
+    assert!(host.store.list_results(Some("wc"), None, 2).await.unwrap().cursor.is_none());
+}
+
+#[tokio::test]
 async fn results_are_forgotten_by_tool_or_all_together() {
     let host = Host::start().await;
     end(&host, 1, 10, returned(json!(1))).await;
     host.submit(json!({"executor": "wc"})).await;
     let claimed = host.claim_one(20).await;
     settle(&host.store, &claimed, 20, completed(), run("wc", 1, Some((2, 9_000)))).await;
-    let listed = host.store.list_results(Some("jq"), 10).await.unwrap();
+    let listed = host.store.list_results(Some("jq"), None, 10).await.unwrap();
     assert_eq!((listed.total, listed.results.len(), listed.results[0].key), (2, 1, key(1)));
     assert_eq!(host.store.clear_results(Some("jq".into())).await.unwrap(), 1);
     assert_eq!(found(&host, 2, 30).await, Some(json!({"ok": true})));

@@ -50,11 +50,28 @@ async fn a_completed_task_leaves_its_files_and_no_other_does() {
     let names: Vec<_> = files.iter().map(|file| (file.task.as_str(), file.name.as_str())).collect();
     assert_eq!(names, [("a", "report.csv"), ("a", "below/x")]);
     assert_eq!(host.store.tasks_with_files().await.unwrap(), [a.task].into());
-    let found = host.store.find_file(job.id, "a", "below/x").await.unwrap();
+    let found = host.store.find_file(job.id, Some("a"), "below/x").await.unwrap();
     assert_eq!(found.as_ref(), Some(&files[1]));
     for (task, name) in [("a", "below"), ("a", "late"), ("b", "report.csv")] {
-        assert_eq!(host.store.find_file(job.id, task, name).await.unwrap(), None);
+        assert_eq!(host.store.find_file(job.id, Some(task), name).await.unwrap(), None);
     }
+}
+
+#[tokio::test]
+async fn a_file_of_a_single_task_is_found_without_it() {
+    let host = Host::start().await;
+    let job = host.submit(forest(&[("a", &[]), ("b", &[])])).await;
+    let (a, b) = (host.claim_one(1).await, host.claim_one(1).await);
+    host.settle(&a, 2, left(&["only", "both"])).await;
+    let found = async |name: &str| {
+        let found = host.store.find_file(job.id, None, name).await.unwrap();
+        found.map(|file| file.task)
+    };
+    assert_eq!(found("both").await.as_deref(), Some("a"));
+    host.settle(&b, 3, left(&["both", "other"])).await;
+    assert_eq!((found("both").await, found("late").await), (None, None));
+    assert_eq!(found("only").await.as_deref(), Some("a"));
+    assert_eq!(found("other").await.as_deref(), Some("b"));
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use crate::host::{Host, at, completed, forest};
 #[tokio::test]
 async fn the_oldest_task_of_a_state_is_found_whatever_its_lane_and_priority() {
     let host = Host::start().await;
-    let empty = host.store.stock(10).await.unwrap();
+    let empty = host.store.stock(10, at(0)).await.unwrap();
     assert!(empty.oldest.iter().all(|(_, since)| since.is_none()), "{empty:?}");
     assert!(empty.bytes > 0);
     host.submit_as("ada", json!({"executor": "x", "run_at": at(500)})).await;
@@ -16,7 +16,7 @@ async fn the_oldest_task_of_a_state_is_found_whatever_its_lane_and_priority() {
     host.submit_as("ada", json!({"executor": "x"})).await;
     host.submit(forest(&[("a", &[]), ("b", &["a"])])).await;
     let running = host.claim(7, 2).await;
-    let stock = host.store.stock(10).await.unwrap();
+    let stock = host.store.stock(10, at(8)).await.unwrap();
     let oldest = |wanted| stock.oldest.iter().find(|(state, _)| *state == wanted).unwrap().1;
     assert_eq!(oldest(TaskState::Running), Some(at(7)));
     assert_eq!(oldest(TaskState::Scheduled), Some(at(500)));
