@@ -18,7 +18,6 @@ use apflow_sandbox::{
     CodeCache, CompileIn, CompileLimits, OwnClient, PortFuture, Sandbox, SecretSource,
 };
 use apflow_store::{Address, Store, StoreError};
-use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use tokio::task::JoinSet;
 

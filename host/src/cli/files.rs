@@ -69,7 +69,7 @@ async fn save_one(
         Ok(new) => new,
         Err(error) => return Ok(Err(error)),
     };
-    let (task, name) = (file.task.clone(), file.name.clone());
+    let (task, name) = (Some(file.task.clone()), file.name.clone());
     let saved = operator.save(OpenFile { id, task, name }, &mut new).await;
     if !matches!(saved, Ok(Ok(()))) {
         drop(folder.remove_file(&path));
