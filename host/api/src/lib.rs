@@ -68,7 +68,7 @@ pub use schedules::{
     ListSchedules, PauseSchedule, PutSchedule, RemoveSchedule, ResumeSchedule, ScheduleList,
     ShowSchedule, ShownSchedule, TriggerSchedule,
 };
-pub use schema::{Shape, answers, input, requests};
+pub use schema::{Shape, answers, input};
 pub use table::{Answer, Answering, Entry, TABLE};
 pub use tasks::{
     CancelTask, CheckpointList, FindTask, ListCheckpoints, ListTasks, RetryTask, ShownCheckpoint,

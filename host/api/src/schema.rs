@@ -17,9 +17,6 @@ pub struct Shape {
     /// The schema of all that it takes, wherever it stands, as one object. What stands in it several
     /// times is written out.
     pub input: fn() -> Schema,
-    /// The same, where what stands in several places is kept in the generator, which [`requests`]
-    /// makes.
-    pub request: fn(&mut SchemaGenerator) -> Schema,
     /// What of its input stands in the body.
     pub body: Body,
     /// The schema of what it answers. What stands in several places is kept in the generator, which
@@ -36,7 +33,6 @@ impl Shape {
     pub(crate) const fn of<R: Remote>() -> Self {
         Self {
             input: input::<R>,
-            request: SchemaGenerator::subschema_for::<R>,
             body: R::BODY,
             output: SchemaGenerator::subschema_for::<R::Output>,
             statuses: R::STATUSES,
@@ -50,19 +46,8 @@ pub fn input<T: JsonSchema>() -> Schema {
     let mut settings = SchemaSettings::draft2020_12().for_deserialize();
     settings.inline_subschemas = true;
     settings.meta_schema = None;
-    reading(settings).into_root_schema_for::<T>()
-}
-
-/// Makes schemas of types that are read. What stands in several of them is found at `place`, a JSON
-/// pointer.
-pub fn requests(place: &'static str) -> SchemaGenerator {
-    let mut settings = SchemaSettings::draft2020_12().for_deserialize();
-    settings.definitions_path = place.into();
-    reading(settings)
-}
-
-fn reading(settings: SchemaSettings) -> SchemaGenerator {
-    settings.with_transform(RecursiveTransform(plain)).with_transform(Bounds).into_generator()
+    let settings = settings.with_transform(RecursiveTransform(plain)).with_transform(Bounds);
+    settings.into_generator().into_root_schema_for::<T>()
 }
 
 /// Makes schemas of types that are written. What stands in several of them is found at `place`, a

@@ -62,9 +62,18 @@ pub struct KeptResults {
     pub cursor: Option<ResultCursor>,
 }
 
+/// A cursor, in the schema.
+const EXAMPLE: &str =
+    "1785542400000-9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+
 /// Where a list of results goes on: after this one. It is written as `MILLISECONDS-KEY`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
-#[schemars(try_from = "String", into = "String", extend("pattern" = "^[0-9]{1,18}-[0-9a-f]{64}$"))]
+#[schemars(
+    try_from = "String",
+    into = "String",
+    extend("pattern" = "^[0-9]{1,18}-[0-9a-f]{64}$"),
+    extend("examples" = [EXAMPLE]),
+)]
 pub struct ResultCursor {
     /// When the run ended that it comes from.
     pub kept_at: Timestamp,
@@ -117,6 +126,7 @@ mod tests {
         let key = Digest([0xab; 32]);
         let cursor = ResultCursor { kept_at: Timestamp::from_unix_ms(1_800_000_000_001), key };
         assert_eq!(cursor.to_string().parse(), Ok(cursor));
+        EXAMPLE.parse::<ResultCursor>().unwrap();
         for wrong in ["", "1", "x-00", "1-ab", "-1-ab"] {
             assert!(wrong.parse::<ResultCursor>().is_err(), "{wrong}");
         }

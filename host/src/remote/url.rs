@@ -52,6 +52,10 @@ impl FromStr for ServerUrl {
         if authority.as_str().contains('@') || uri.query().is_some() {
             return Err(fault());
         }
+        let names_port = authority.as_str().len() > authority.host().len();
+        if names_port && authority.port_u16().is_none() {
+            return Err(fault());
+        }
         Ok(Self {
             text: text.trim_end_matches('/').to_owned(),
             is_tls,
@@ -100,9 +104,15 @@ mod tests {
 
     #[test]
     fn what_names_no_server_is_refused_without_being_repeated() {
-        for wrong in
-            ["", "127.0.0.1:8000", "ftp://a", "/api", "https://me:secret@host", "http://a?b=c"]
-        {
+        for wrong in [
+            "",
+            "127.0.0.1:8000",
+            "ftp://a",
+            "/api",
+            "https://me:secret@host",
+            "http://a?b=c",
+            "http://a:b",
+        ] {
             let fault = wrong.parse::<ServerUrl>().unwrap_err();
             assert!(!fault.contains("secret"), "{fault}");
         }

@@ -393,7 +393,7 @@ impl WriteGroup for Submit {
         self.is_synced
     }
 
-    fn is_durable(self, stored: &Stored) {
+    fn made_durable(self, stored: &Stored) {
         if let (None, Some(begin)) = (stored.earlier, self.begin) {
             begin.into_inner().unwrap_or_else(PoisonError::into_inner)();
         }

@@ -121,7 +121,7 @@ pub(crate) trait WriteGroup: Send + Sync + Sized + 'static {
     }
 
     /// Told that it is durable, with what it answers, whether or not somebody still waits for that.
-    fn is_durable(self, _: &Self::Output) {}
+    fn made_durable(self, _: &Self::Output) {}
 
     /// Makes the changes within the writer's transaction.
     ///
@@ -303,7 +303,7 @@ impl<W: WriteGroup> Queued for Waiting<W> {
     fn answer(self: Box<Self>, failure: Option<&StoreError>) {
         let is_recorded = failure.is_none() && self.record().is_some();
         if let (None, Some(Ok(output)), Some(write)) = (failure, &self.outcome, self.write) {
-            write.is_durable(output);
+            write.made_durable(output);
         }
         let outcome = match (failure, self.outcome) {
             (Some(failure), _) => Err(failure.clone()),

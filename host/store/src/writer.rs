@@ -325,7 +325,7 @@ mod tests {
 
         const TURN: Turn = Turn::Other;
 
-        fn is_durable(self, (): &()) {
+        fn made_durable(self, (): &()) {
             self.1.send(()).unwrap();
         }
 

@@ -73,6 +73,7 @@ impl Remote for PutSchedule {
         Code::ComponentRefused,
         Code::ToolBlocked,
         Code::InvalidSchedule,
+        Code::InvalidJob,
         Code::InvalidInput,
         Code::UnknownExecutor,
         Code::InvalidGrant,

@@ -6,7 +6,6 @@
 mod docs;
 mod operation;
 mod plain;
-mod requests;
 
 use apflow_api::{Entry, ListEvents, Operation, TABLE, answers};
 use axum::response::IntoResponse;
@@ -36,13 +35,12 @@ pub(crate) fn document() -> Value {
     routes.extend(plain::routes());
     // All schemas first: examples are made of what they share.
     let answered: Vec<Value> = routes.iter().map(|route| route.schema(&mut generator)).collect();
-    let mut schemas = generator.take_definitions(true);
-    let asked = requests::describe(&routes, &mut schemas);
+    let schemas = generator.take_definitions(true);
     let mut paths = Map::new();
-    for ((route, asked), schema) in routes.iter().zip(&asked).zip(&answered) {
+    for (route, schema) in routes.iter().zip(&answered) {
         // A field that takes the rest of a path has a star, which the format does not know.
         let path = paths.entry(route.path.replace("{*", "{")).or_insert_with(|| json!({}));
-        path[route.method_name()] = route.describe(asked, schema, &schemas);
+        path[route.method_name()] = route.describe(schema, &schemas);
     }
     json!({
         "openapi": "3.1.0",
@@ -64,11 +62,6 @@ pub(crate) fn document() -> Value {
             } },
         },
     })
-}
-
-/// The name of the schema that another refers to, if that is all it does.
-fn reference(schema: &Value) -> Option<&str> {
-    schema["$ref"].as_str()?.strip_prefix('#')?.strip_prefix(SCHEMAS)?.strip_prefix('/')
 }
 
 fn described(entry: &Entry) -> Described {

@@ -24,8 +24,6 @@ pub(super) struct Described {
     pub(super) path: &'static str,
     /// The schema of all that it takes, as one object with nothing outside it.
     pub(super) input: Value,
-    /// The same, where what stands in several places is kept in the generator.
-    pub(super) request: fn(&mut SchemaGenerator) -> Schema,
     pub(super) takes: Takes,
     pub(super) answers: Answers,
     pub(super) statuses: &'static [u16],
@@ -62,7 +60,6 @@ impl From<&Entry> for Described {
             method: entry.method,
             path: entry.path,
             input: (shape.input)().to_value(),
-            request: shape.request,
             takes: Takes::Json(shape.body),
             answers: Answers::Json(shape.output),
             statuses: shape.statuses,
@@ -90,22 +87,8 @@ impl Described {
         }
     }
 
-    /// The schema of what its body is taken from; null where it takes no JSON.
-    pub(super) fn asked(&self, generator: &mut SchemaGenerator) -> Value {
-        match self.takes {
-            Takes::Json(Body::Fields(_) | Body::Whole(_)) => (self.request)(generator).to_value(),
-            Takes::Json(Body::None) | Takes::Bytes | Takes::Form(_) => Value::Null,
-        }
-    }
-
-    /// What the document says of it. `asked` is the schema of what its body is taken from, and
-    /// `schema` that of its answers.
-    pub(super) fn describe(
-        &self,
-        asked: &Value,
-        schema: &Value,
-        shared: &Map<String, Value>,
-    ) -> Value {
+    /// What the document says of it. `schema` is that of its answers.
+    pub(super) fn describe(&self, schema: &Value, shared: &Map<String, Value>) -> Value {
         let about = self.input["description"].as_str().unwrap_or_default();
         let summary = about.split_inclusive(". ").next().unwrap_or(about).trim_end();
         let mut described = json!({
@@ -122,7 +105,7 @@ impl Described {
         if self.is_open {
             described["security"] = json!([]);
         }
-        if let Some(body) = self.body(asked, shared) {
+        if let Some(body) = self.body() {
             described["requestBody"] = body;
         }
         described
@@ -167,7 +150,7 @@ impl Described {
         })
     }
 
-    fn body(&self, asked: &Value, shared: &Map<String, Value>) -> Option<Value> {
+    fn body(&self) -> Option<Value> {
         let fields = match self.takes {
             Takes::Bytes => {
                 // A file may be empty.
@@ -183,8 +166,8 @@ impl Described {
             }
             Takes::Json(Body::None) => return None,
             Takes::Json(Body::Whole(name)) => {
-                let schema = &asked["properties"][name];
-                let example = example(schema, shared, Extent::Needed);
+                let schema = &self.input["properties"][name];
+                let example = example(schema, &Map::new(), Extent::Needed);
                 return Some(json!({
                     "required": self.is_needed(name),
                     "content": { JSON: { "schema": schema, "example": example } },
@@ -192,7 +175,7 @@ impl Described {
             }
             Takes::Json(Body::Fields(fields)) => fields,
         };
-        let properties: Map<String, Value> = properties(asked)
+        let properties: Map<String, Value> = properties(&self.input)
             .filter(|(name, _)| fields.contains(&name.as_str()))
             .map(|(name, schema)| (name.clone(), schema.clone()))
             .collect();
@@ -203,7 +186,7 @@ impl Described {
             "required": needed,
             "additionalProperties": false,
         });
-        let example = example(&schema, shared, Extent::All);
+        let example = example(&schema, &Map::new(), Extent::All);
         Some(json!({
             "required": !needed.is_empty(),
             "content": { JSON: { "schema": schema, "example": example } },
@@ -227,8 +210,8 @@ impl Described {
                 }
             }
             if let Answers::JsonOrEvents(_) = self.answers {
+                // A schema would be that of the whole stream, which has no end that is known.
                 let events = json!({
-                    "schema": { "type": "string" },
                     "example": "event: end\ndata: {\"after\":3}\n\n",
                 });
                 content.insert("text/event-stream".to_owned(), events);
