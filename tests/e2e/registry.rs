@@ -75,7 +75,7 @@ impl Store {
 }
 
 fn digest(bytes: &[u8]) -> String {
-    let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = apflow_model::plugin::Digest(Sha256::digest(bytes).into());
     format!("sha256:{hex}")
 }
 

@@ -138,7 +138,15 @@ impl CliError {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Usage(_) => Exit::Usage,
-            Self::NotFound(_) | Self::Io { .. } | Self::Build(_) | Self::Daemon(_) => Exit::Failed,
+            Self::NotFound(_)
+            | Self::Io { .. }
+            | Self::Build(_)
+            | Self::Daemon(_)
+            | Self::Registry(
+                RegistryError::Unknown { .. }
+                | RegistryError::Invalid { .. }
+                | RegistryError::Altered { .. },
+            ) => Exit::Failed,
             Self::Config(_)
             | Self::Bench(_)
             | Self::Remote(RemoteError::Settings(_))
@@ -150,11 +158,6 @@ impl CliError {
             }
             Self::Remote(RemoteError::Refused(refusal)) => Exit::of(&refusal.code, refusal.status),
             Self::Registry(RegistryError::Refused { .. }) => Exit::Refused,
-            Self::Registry(
-                RegistryError::Unknown { .. }
-                | RegistryError::Invalid { .. }
-                | RegistryError::Altered { .. },
-            ) => Exit::Failed,
             Self::Remote(_) | Self::Registry(_) => Exit::Unreachable,
         }
     }

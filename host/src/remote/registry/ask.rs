@@ -125,7 +125,8 @@ impl Asker<'_> {
         shown: Option<&HeaderValue>,
     ) -> Result<Response<Incoming>, RegistryError> {
         let Address { server, target } = address;
-        if !server.is_tls && !(self.registry.is_here() && server.is_here()) {
+        let is_all_here = self.registry.is_here() && server.is_here();
+        if !(server.is_tls || is_all_here) {
             let why = "plain HTTP is spoken only with a registry of this machine";
             return Err(self.misled(server.to_string(), why));
         }

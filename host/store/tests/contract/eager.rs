@@ -128,10 +128,10 @@ async fn a_job_that_begins_with_its_commit_goes_on_as_any_other() {
     assert_eq!(&answered, eager.planned());
     told.try_recv().unwrap();
     let claimed = eager.claimed(PluginRevision::default());
-    let begun = host.job(claimed.job).await;
+    let running = host.job(claimed.job).await;
     let usual = host.submit_at(one(), 5).await;
     let claimed_usual = host.claim_one(5).await;
-    assert_eq!(renamed(begun, &usual), host.job(usual.id).await);
+    assert_eq!(renamed(running, &usual), host.job(usual.id).await);
     host.settle(&claimed, 7, completed()).await;
     host.settle(&claimed_usual, 7, completed()).await;
     let ended = host.job(claimed.job).await;
