@@ -116,7 +116,9 @@ async fn dispatch(
 ) -> Over {
     let places = Arc::new(FreePlaces::new(engine));
     let (begun, taken_over) = mpsc::unbounded_channel();
-    let _open = Open::begin(engine, Starter { session, places: Arc::clone(&places), begun });
+    let own = Arc::clone(&places);
+    let place = Arc::new(move || own.take());
+    let _open = Open::begin(engine, Starter { session, place, begun });
     let mut shift = Shift { engine, session, places, kept, stop, taken_over, over: None };
     let mut next = Next { is_eager: true, look_again: LOOK_AGAIN };
     loop {

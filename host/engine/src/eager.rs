@@ -13,9 +13,7 @@ use apflow_model::state::{JobState, TaskState};
 use apflow_store::{
     Claimed, EagerEnd, EagerJob, End, SessionId, Settled, Settlement, Store, StoreError,
 };
-use tokio::sync::{Notify, SetOnce, mpsc};
-
-use crate::places::FreePlaces;
+use tokio::sync::{Notify, OwnedSemaphorePermit, SetOnce, mpsc};
 
 /// The longest that a task runs before its job is stored.
 const UNSTORED_MAX: Duration = Duration::from_millis(5);
@@ -30,7 +28,8 @@ pub(crate) type Begun = (Arc<Claimed>, Running);
 #[derive(Clone)]
 pub(crate) struct Starter {
     pub(crate) session: SessionId,
-    pub(crate) places: Arc<FreePlaces>,
+    /// Takes a place, unless others wait for one.
+    pub(crate) place: Arc<dyn Fn() -> Option<OwnedSemaphorePermit> + Send + Sync>,
     pub(crate) begun: mpsc::UnboundedSender<Begun>,
 }
 

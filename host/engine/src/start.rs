@@ -113,7 +113,7 @@ impl Engine {
             return None;
         }
         let starter = self.starter().clone()?;
-        let place = starter.places.take()?;
+        let place = (starter.place)()?;
         Some((starter, place))
     }
 

@@ -12,11 +12,11 @@ use serde_json::Value;
 use crate::error::StoreError;
 use crate::events::{Draft, NewEvent};
 use crate::idempotency::{Once, Wanted};
-use crate::plan;
+use crate::plan::{self, NewJob};
 use crate::plugins::PluginRevision;
 use crate::sessions::SessionId;
 use crate::store::Store;
-use crate::submission::{Begin, NewJob, Submit, Submitted};
+use crate::submission::{Begin, Submit, Submitted};
 use crate::take::Claimed;
 
 /// The number of the attempt that begins before its job is stored.

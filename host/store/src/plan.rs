@@ -2,15 +2,26 @@
 //!
 //! It stores nothing: `submission` does.
 
+use apflow_model::capability::Grant;
 use apflow_model::clock::Timestamp;
 use apflow_model::id::{JobId, TaskId};
-use apflow_model::job::{Job, Task, TaskDependency, TaskSpec};
+use apflow_model::job::{Job, JobSpec, Task, TaskDependency, TaskSpec};
 use apflow_model::state::{JobState, TaskState};
 use apflow_model::usage::Usage;
 
 use crate::error::StoreError;
 use crate::events::Draft;
-use crate::submission::NewJob;
+
+/// A job to be stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewJob {
+    /// What was submitted.
+    pub spec: JobSpec,
+    /// Who submitted it.
+    pub principal: String,
+    /// What the operator allows this job alone, beside what its plugins are granted.
+    pub grants: Vec<Grant>,
+}
 
 /// Plans a job whose tasks have not begun. `ids` are its own and then its tasks'.
 pub(crate) fn plan(new: &NewJob, ids: &[i64], now: Timestamp) -> Result<Job, StoreError> {

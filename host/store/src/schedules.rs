@@ -14,9 +14,10 @@ use apflow_model::schedule::{Schedule, ScheduleSpec, Step, TickCounts, TickFault
 use crate::connection::{Connection, Row, query};
 use crate::error::StoreError;
 use crate::events::{self, Draft};
+use crate::plan::NewJob;
 use crate::row;
 use crate::store::Store;
-use crate::submission::{NewJob, Submit};
+use crate::submission::Submit;
 use crate::write::{Write, WriteGroup};
 
 /// The most schedules one page holds.

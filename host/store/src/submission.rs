@@ -1,16 +1,15 @@
 //! Jobs: submitting them.
 //!
-//! It does not check a submission: a [`JobSpec`] exists only when it holds no fault.
+//! It does not check a submission: a [`JobSpec`](apflow_model::job::JobSpec) exists only when it holds no fault.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 
-use apflow_model::capability::Grant;
 use apflow_model::clock::Timestamp;
 use apflow_model::concurrency::Admission;
 use apflow_model::file;
 use apflow_model::id::JobId;
-use apflow_model::job::{Attempt, Job, JobSpec, Task, TaskSpec};
+use apflow_model::job::{Attempt, Job, Task, TaskSpec};
 use serde_json::{Value, json};
 use tracing::field::display;
 
@@ -23,24 +22,13 @@ use crate::error::StoreError;
 use crate::events::{self, Draft};
 use crate::idempotency::{self, Once, Wanted};
 use crate::lanes;
-use crate::plan;
+use crate::plan::{self, NewJob};
 use crate::row;
 use crate::sessions::{self, SessionId};
 use crate::settle::INSERT_OUTPUTS;
 use crate::store::Store;
 use crate::uploads;
 use crate::write::{Answers, Turn, WriteGroup};
-
-/// A job to be stored.
-#[derive(Debug, Clone, PartialEq)]
-pub struct NewJob {
-    /// What was submitted.
-    pub spec: JobSpec,
-    /// Who submitted it.
-    pub principal: String,
-    /// What the operator allows this job alone, beside what its plugins are granted.
-    pub grants: Vec<Grant>,
-}
 
 /// What became of a submission with a key.
 #[derive(Debug, Clone, PartialEq)]

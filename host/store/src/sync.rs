@@ -9,8 +9,8 @@ use apflow_model::job::Job;
 use crate::connection::Connection;
 use crate::dialect::PROBE;
 use crate::error::StoreError;
+use crate::plan::NewJob;
 use crate::store::Store;
-use crate::submission::NewJob;
 use crate::write::{Turn, Write};
 
 impl Store {
