@@ -1,6 +1,7 @@
 //! Jobs that were accepted over HTTP, by a host that is killed again and again meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -17,6 +18,8 @@ const CLIENTS: usize = 8;
 /// It works on what it accepted before all the while.
 const ACCEPTED: usize = 10_000;
 const KILLED_AT: [usize; 4] = [500, 3_000, 5_500, 8_000];
+/// How many clients hang up.
+const HANG_UPS: u64 = 600;
 /// A build that is not optimized takes this part of it, unless everything is to be tested.
 const PART: usize = 10;
 /// The longest that all of them may take to end.
@@ -56,6 +59,31 @@ fn every_job_that_was_accepted_is_there_and_ends_although_the_host_is_killed() {
         started.elapsed(),
         failed.len()
     );
+}
+
+#[test]
+fn who_hangs_up_leaves_no_task_that_runs_nowhere() {
+    let host = TestHost::new();
+    let serving = Serving::start(&host);
+    // From less than the host takes to store a job to more, on any machine.
+    let input = json!({ "value": null, "filter": "reduce range(3000) as $n (0; . + $n)" });
+    let body = json!({ "executor": "transform_executor", "inputs": input }).to_string();
+    serving.submit("?wait=60", &serde_json::from_str(&body).unwrap()).is(200);
+    for patience in (0..HANG_UPS).map(|n| Duration::from_micros(100 * (n % 200) + 1)) {
+        let mut stream = serving.send(&format!(
+            "POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            serving.token(),
+            body.len()
+        ));
+        stream.set_read_timeout(Some(patience)).unwrap();
+        // It is answered, or nobody waits for that any more.
+        stream.read(&mut [0; 1]).unwrap_or_default();
+    }
+    let found = all_ended(&serving);
+    assert!(found.values().all(|state| state == "completed"), "{found:?}");
+    assert_eq!(serving.stop(), Some(0));
+    host.run(&["doctor"]).succeeds();
 }
 
 /// Submits from several clients until so many jobs were accepted in all, and then has the host

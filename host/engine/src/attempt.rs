@@ -1,5 +1,6 @@
 //! One attempt: everything between the claim of a task and its settlement.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use apflow_model::file::{self, Upload};
 use apflow_model::plugin::Plugin;
 use apflow_model::reference;
 use apflow_model::usage::Usage;
-use apflow_sandbox::{Call, Ended, Mounts, Stop, StopReason, TaskPort};
+use apflow_sandbox::{Call, Ended, Stop, StopReason, TaskPort};
 use apflow_store::{CachedResult, Claimed, NewEvent, NewTaskFile, RunSource, ToolRun};
 use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
@@ -43,7 +44,7 @@ struct Prepared {
     plugin: Arc<ReadyPlugin>,
     inputs: Value,
     granted: Arc<[Grant]>,
-    workplace: Workplace,
+    handed: Handed,
     /// How its result is kept. None when it is not.
     miss: Option<Miss>,
 }
@@ -52,8 +53,11 @@ struct Prepared {
 struct Given {
     inputs: Value,
     granted: Arc<[Grant]>,
-    mounts: Mounts,
+    handed: Handed,
 }
+
+/// The end of a guest, and the files that it left.
+type Left = (Ended, io::Result<Vec<NewTaskFile>>);
 
 /// Runs a claimed task and settles it, unless it is stopped because its end no longer counts here.
 ///
@@ -61,7 +65,7 @@ struct Given {
 /// part in the commit of this one's end.
 pub(crate) async fn run(
     engine: &Arc<Engine>,
-    claimed: &Claimed,
+    claimed: &Arc<Claimed>,
     stop: Stop,
     (place, eager): (Option<OwnedSemaphorePermit>, Option<Arc<Eager>>),
 ) {
@@ -74,7 +78,7 @@ pub(crate) async fn run(
         reason = stop.stopped() => Err(unbegun(reason)),
     };
     let began = engine.now();
-    let Prepared { plugin, inputs, granted, workplace, miss } = match prepared {
+    let Prepared { plugin, inputs, granted, handed, miss } = match prepared {
         Ok(Beginning::Call(prepared)) => prepared,
         Ok(Beginning::Given(found)) => return give(engine, claimed, found).await,
         Err(fault) => return end_unbegun(engine, claimed, &stop, fault, eager).await,
@@ -84,17 +88,15 @@ pub(crate) async fn run(
     if miss.is_some() {
         port.keep(Happening::CacheMiss);
     }
-    let given = Given { inputs, granted, mounts: workplace.mounts.clone() };
-    let Some(ended) = call(engine, claimed, &plugin, given, &stop, &port).await else { return };
-    if !counts(claimed, &stop, &ended) {
-        return;
-    }
+    let given = Given { inputs, granted, handed };
+    let left = call(engine, claimed, &plugin, given, &stop, &port).await;
+    let Some((ended, files)) = left else { return };
     let breakers = &engine.breakers;
     let fault = ended.result.as_ref().err();
     let timed_out = stop.reason() == Some(StopReason::Deadline);
     let outcome = breakers.judge(fault, timed_out, ended.is_outside);
     let fault = fault.map(ToString::to_string);
-    let (mut ended, files) = keep(claimed, workplace, ended).await;
+    let (mut ended, files) = keep(claimed, ended, files);
     let spending = port.end_spending(&mut ended.usage);
     drop(place);
     // Both are queued at once, in this order: a task that is ready again finds its executor's breaker
@@ -183,10 +185,7 @@ async fn prepare(engine: &Arc<Engine>, claimed: &Claimed) -> Result<Beginning, F
         Look::Unused => None,
     };
     let inputs = tools::call(&plugin.plugin, inputs)?;
-    let workplace = Workplace::make(&engine.files, claimed, asked, handed).await;
-    let workplace =
-        workplace.map_err(|error| own(claimed, &error, "could not make the task's folders"))?;
-    Ok(Beginning::Call(Prepared { plugin, inputs, granted, workplace, miss }))
+    Ok(Beginning::Call(Prepared { plugin, inputs, granted, handed, miss }))
 }
 
 /// What the lock grants the plugin, and the operator this job alone.
@@ -235,19 +234,17 @@ async fn hand(engine: &Engine, claimed: &Claimed, inputs: &mut Value) -> Result<
     Ok(handed)
 }
 
-/// Ends the folders of an attempt, and lists what it left.
-async fn keep(
+/// The end of an attempt whose files are kept, or could not be.
+fn keep(
     claimed: &Claimed,
-    workplace: Workplace,
     mut ended: Ended,
+    files: io::Result<Vec<NewTaskFile>>,
 ) -> (Ended, Vec<NewTaskFile>) {
-    match workplace.end(ended.result.is_ok()).await {
-        Ok(files) => (ended, files),
-        Err(error) => {
-            ended.result = Err(own(claimed, &error, "could not keep the task's files"));
-            (ended, Vec::new())
-        }
-    }
+    let files = files.unwrap_or_else(|error| {
+        ended.result = Err(own(claimed, &error, "could not keep the task's files"));
+        Vec::new()
+    });
+    (ended, files)
 }
 
 /// A plugin that is gone or broken stays so; trouble of the host's own may pass.
@@ -276,48 +273,25 @@ async fn resolve(engine: &Engine, claimed: &Claimed, inputs: Value) -> Result<Va
         .map_err(|fault| Fault::new(FaultCode::ReferenceUnresolved, format!("inputs{fault}")))
 }
 
-/// Calls the guest on a thread for guests, and meanwhile stores what it logs. None when the threads
-/// ended before it.
+/// Calls the guest on a thread for guests, and meanwhile stores what it logs. None when its end does
+/// not count, or the threads ended before it.
 async fn call(
-    engine: &Engine,
-    claimed: &Claimed,
+    engine: &Arc<Engine>,
+    claimed: &Arc<Claimed>,
     plugin: &Arc<ReadyPlugin>,
     given: Given,
     stop: &Stop,
     port: &Arc<Port>,
-) -> Option<Ended> {
-    let narrowed = claimed.allow.clone().map(Arc::from);
-    let (task_id, job_id) = (claimed.task.to_string(), claimed.job.to_string());
-    let (attempt, model) = (claimed.attempt, claimed.model.clone());
-    let trace = engine.settings.trace.and_then(|current| current());
-    let hops = claimed.hops.through(engine.store.host());
-    let until_deadline = claimed.deadline.map(|deadline| deadline.since(engine.now()));
-    let timeout = claimed.timeout.into_iter().chain(until_deadline).min();
+) -> Option<Left> {
     let task_port: Arc<dyn TaskPort> = Arc::clone(port) as Arc<dyn TaskPort>;
-    let (sandbox, program, stop) = (Arc::clone(&engine.sandbox), Arc::clone(plugin), stop.clone());
-    let running = async move {
-        let call = Call {
-            task_id: &task_id,
-            job_id: &job_id,
-            attempt,
-            model: model.as_deref(),
-            input: &given.inputs,
-            timeout,
-            granted: given.granted,
-            narrowed,
-            mounts: given.mounts,
-            hops,
-            trace,
-            stop,
-        };
-        sandbox.run(&program.program, call, task_port).await
-    };
+    let own = (Arc::clone(engine), Arc::clone(claimed), Arc::clone(plugin));
+    let running = Box::pin(work(own, given, stop.clone(), task_port));
     let mut guest = engine.sandbox.spawn(running.in_current_span());
     // Not anew in each turn, or a guest that says much would never be looked after.
     let mut look = tokio::time::interval_at(Instant::now() + STORE_EVERY, STORE_EVERY);
     loop {
         tokio::select! {
-            ended = &mut guest => return Some(check_output(plugin, tools::returned(&plugin.plugin, ended?))),
+            left = &mut guest => return left.flatten(),
             _ = look.tick() => port.check_hold().await,
             () = port.is_full() => {}
             () = port.is_due() => {}
@@ -326,6 +300,45 @@ async fn call(
             port.store_events().await;
         }
     }
+}
+
+/// Runs the guest in its folders. None when its end does not count.
+async fn work(
+    (engine, claimed, plugin): (Arc<Engine>, Arc<Claimed>, Arc<ReadyPlugin>),
+    given: Given,
+    stop: Stop,
+    port: Arc<dyn TaskPort>,
+) -> Option<Left> {
+    let asked = plugin.plugin.manifest.capabilities.fs;
+    let workplace = match Workplace::make(&engine.files, &claimed, asked, &given.handed) {
+        Ok(workplace) => workplace,
+        Err(error) => {
+            let fault = own(&claimed, &error, "could not make the task's folders");
+            return Some((Ended::without_use(fault), Ok(Vec::new())));
+        }
+    };
+    let until_deadline = claimed.deadline.map(|deadline| deadline.since(engine.now()));
+    let call = Call {
+        task_id: &claimed.task.to_string(),
+        job_id: &claimed.job.to_string(),
+        attempt: claimed.attempt,
+        model: claimed.model.as_deref(),
+        input: &given.inputs,
+        timeout: claimed.timeout.into_iter().chain(until_deadline).min(),
+        granted: given.granted,
+        narrowed: claimed.allow.clone().map(Arc::from),
+        mounts: workplace.mounts.clone(),
+        hops: claimed.hops.through(engine.store.host()),
+        trace: engine.settings.trace.and_then(|current| current()),
+        stop: stop.clone(),
+    };
+    let ended = engine.sandbox.run(&plugin.program, call, port).await;
+    let ended = check_output(&plugin, tools::returned(&plugin.plugin, ended));
+    if !counts(&claimed, &stop, &ended) {
+        return None;
+    }
+    let files = workplace.end(ended.result.is_ok()).await;
+    Some((ended, files))
 }
 
 /// Refuses an output that the executor's own schema does not allow.

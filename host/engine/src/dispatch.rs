@@ -364,11 +364,12 @@ pub(crate) fn begin(
     let span = tracing::info_span!(
         target: TARGET, parent: None, "attempt", %job, %task, attempt, executor, fault = Empty,
     );
-    let running = async move {
+    // It is handed on from one to the next before it begins.
+    let running = Box::pin(async move {
         engine.metrics.started(&claimed, engine.now());
         attempt::run(&engine, &claimed, stop, (place, eager)).await;
         drop(listed);
-    };
+    });
     running.instrument(span)
 }
 

@@ -1,17 +1,19 @@
-//! Runs a task before its job is stored, for a caller who waits and is told nothing before its end.
+//! Runs a task before its job is stored.
 //!
-//! A job that ends well within a few milliseconds is stored once, with its end. Any other is stored
-//! as soon as it takes longer, wants something of the store, or does not end well. From then on it is
-//! as any other.
+//! Nobody outside sees what a guest does before it reaches out, so until then it may run ahead of the
+//! disk. A job that ends well within a few milliseconds is stored once, with its end. Any other is
+//! stored as soon as it takes longer, wants something of the store, or does not end well; and one
+//! that may reach out is stored at once, and reaches out once it is. From then on it is as any other.
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use apflow_model::job::Job;
 use apflow_model::state::{JobState, TaskState};
 use apflow_store::{
-    Claimed, EagerEnd, EagerJob, End, SessionId, Settled, Settlement, Store, StoreError,
+    Claimed, EagerEnd, EagerJob, End, SessionId, Settled, Settlement, Store, StoreError, Submitted,
 };
 use tokio::sync::{Notify, OwnedSemaphorePermit, SetOnce, mpsc};
 
@@ -37,38 +39,49 @@ pub(crate) struct Starter {
 pub(crate) struct Eager {
     store: Store,
     job: EagerJob,
+    /// Whether its running task is on the disk once it is stored.
+    is_synced: bool,
     /// Rung when the guest wants something for which the job must be stored.
     wanted: Notify,
-    /// What became of the wish to store the running job.
-    stored: SetOnce<Result<(), StoreError>>,
-    /// The job, once it was stored with its end.
+    /// Whether somebody stores it, or has.
+    is_asked: AtomicBool,
+    /// What became of that.
+    stored: SetOnce<Result<Submitted, StoreError>>,
+    /// The job, once its task has ended well.
     ended: SetOnce<Job>,
 }
 
 impl Eager {
-    pub(crate) fn new(store: Store, job: EagerJob) -> Arc<Self> {
-        let (wanted, stored, ended) = (Notify::new(), SetOnce::new(), SetOnce::new());
-        Arc::new(Self { store, job, wanted, stored, ended })
+    pub(crate) fn new(store: Store, job: EagerJob, is_synced: bool) -> Arc<Self> {
+        let (wanted, is_asked) = (Notify::new(), AtomicBool::new(false));
+        let (stored, ended) = (SetOnce::new(), SetOnce::new());
+        Arc::new(Self { store, job, is_synced, wanted, is_asked, stored, ended })
     }
 
-    /// The job as it was planned.
-    pub(crate) fn planned(&self) -> &Job {
-        self.job.planned()
+    /// The job, and what it was planned from.
+    pub(crate) fn job(&self) -> &EagerJob {
+        &self.job
     }
 
-    /// The job, if it was stored with its end.
+    /// The job, if its task has ended well.
     pub(crate) fn ended(&self) -> Option<&Job> {
         self.ended.get()
     }
 
-    /// What became of the wish to store the running job, if there was one.
-    pub(crate) fn stored(&self) -> Option<&Result<(), StoreError>> {
+    /// What became of the wish to store the job, if there was one.
+    pub(crate) fn stored(&self) -> Option<&Result<Submitted, StoreError>> {
         self.stored.get()
     }
 
-    /// Waits until the running job was stored, or could not be. Whether it was.
+    /// Whether the job is stored, or about to be.
+    pub(crate) fn may_be_stored(&self) -> bool {
+        let is_refused = self.stored.get().is_some_and(|stored| !is_new(stored));
+        self.is_asked.load(Ordering::Acquire) && !is_refused
+    }
+
+    /// Waits until the job was stored, or could not be. Whether it was.
     pub(crate) async fn has_been_stored(&self) -> bool {
-        self.stored.wait().await.is_ok()
+        is_new(self.stored.wait().await)
     }
 
     /// Waits until the job should be stored although its task runs.
@@ -85,17 +98,14 @@ impl Eager {
         self.has_been_stored().await
     }
 
-    /// Stores the running job, unless it was. Whether it is stored: else its caller is told why not,
-    /// and its attempt is to end.
+    /// Stores the running job, unless somebody does. Whether it is stored: else its caller is told why
+    /// not, and its attempt is to end.
     pub(crate) async fn store(&self) -> bool {
-        if let Some(stored) = self.stored.get() {
-            return stored.is_ok();
+        if !self.is_asked.swap(true, Ordering::AcqRel) {
+            // Only whoever asks sets it.
+            drop(self.stored.set(self.store.submit_running(&self.job, self.is_synced).await));
         }
-        let stored = self.store.submit_running(&self.job).await;
-        let is_stored = stored.is_ok();
-        // One alone stores it: whoever runs the attempt.
-        drop(self.stored.set(stored));
-        is_stored
+        self.has_been_stored().await
     }
 
     /// Stores the whole job with the end of its attempt, if that was good and nothing is stored yet.
@@ -107,26 +117,44 @@ impl Eager {
         else {
             return None;
         };
-        if self.stored.get().is_some() || !files.is_empty() {
+        if !files.is_empty() || self.is_asked.swap(true, Ordering::AcqRel) {
             return None;
         }
         let (output, events) = (output.clone(), events.clone());
         let end = EagerEnd { at: *now, output, usage: *usage, events };
         let stored = self.store.submit_ended(&self.job, end).await;
-        if let Err(error) = &stored {
-            drop(self.stored.set(Err(error.clone())));
-        }
-        Some(stored.map(|job| {
-            let id = job.id;
-            drop(self.ended.set(job));
-            Settled {
-                job: id,
-                state: TaskState::Completed,
-                became_ready: Vec::new(),
-                skipped: 0,
-                next_run_at: None,
-                job_ended: Some(JobState::Completed),
+        let settled = match &stored {
+            Ok(Submitted::New(job)) => {
+                drop(self.ended.set(job.clone()));
+                Ok(Settled {
+                    job: job.id,
+                    state: TaskState::Completed,
+                    was_cancelled: false,
+                    became_ready: Vec::new(),
+                    skipped: 0,
+                    next_run_at: None,
+                    job_ended: Some(JobState::Completed),
+                })
             }
-        }))
+            Ok(Submitted::Replayed(_)) => Err(StoreError::AttemptLost),
+            Err(error) => Err(error.clone()),
+        };
+        drop(self.stored.set(stored));
+        Some(settled)
     }
+
+    /// Takes note of an end that was stored after the job, as any other.
+    pub(crate) fn was_settled(&self, settlement: &Settlement, settled: &Settled) {
+        if let End::Completed { output, .. } = &settlement.end
+            && settled.job_ended == Some(JobState::Completed)
+            && !settled.was_cancelled
+        {
+            let ended = self.job.ended(settlement.now, output.clone(), settlement.usage);
+            drop(self.ended.set(ended));
+        }
+    }
+}
+
+fn is_new(stored: &Result<Submitted, StoreError>) -> bool {
+    matches!(stored, Ok(Submitted::New(_)))
 }

@@ -84,6 +84,11 @@ impl Files {
         self.path.join(KEPT).join(job.to_string()).join(task.to_string())
     }
 
+    /// Whether an attempt left anything in its `/out`.
+    pub(crate) fn has_left(&self, work: &str) -> io::Result<bool> {
+        Ok(self.work.read_dir(Path::new(work).join(OUT))?.next().is_some())
+    }
+
     /// Makes what an attempt left in its `/out` the files of its task, and lists them.
     pub(crate) fn keep(
         &self,

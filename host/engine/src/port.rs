@@ -290,6 +290,17 @@ impl TaskPort for Port {
         }))
     }
 
+    fn reach_out(&self) -> Option<PortFuture<'_, ()>> {
+        let eager = self.eager.as_ref().filter(|eager| eager.stored().is_none())?;
+        Some(Box::pin(async move {
+            if !eager.wait_until_stored().await {
+                self.stop.now(StopReason::LeaseLost);
+                // It is ended while it waits.
+                std::future::pending().await
+            }
+        }))
+    }
+
     fn log(&self, line: LogLine) {
         self.keep(Happening::Log(line));
     }

@@ -41,6 +41,11 @@ impl ReadyPlugin {
         has_fallback || self.plugin.manifest.capabilities.reach_outside()
     }
 
+    /// Whether a task of it can be told to wait before it does: raw sockets are not.
+    pub(crate) fn can_wait_outside(&self) -> bool {
+        self.plugin.manifest.capabilities.sockets.is_empty()
+    }
+
     pub(crate) fn new(plugin: Plugin, program: Linked) -> Result<Self, EngineError> {
         let name = &plugin.manifest.name;
         let input = schema::compile(name, "input", &plugin.descriptor.input_schema)?;

@@ -114,8 +114,8 @@ async fn store(
     (run, spending): (Option<ToolRun>, Spending),
     eager: Option<Arc<Eager>>,
 ) -> Result<Settled, StoreError> {
-    if let Some(eager) = eager {
-        let is_all = run.is_none() && spending.is_empty();
+    let is_all = run.is_none() && spending.is_empty();
+    if let Some(eager) = &eager {
         if is_all && let Some(settled) = eager.end(&settlement).await {
             return settled;
         }
@@ -128,7 +128,12 @@ async fn store(
     loop {
         let settled = engine.store.settle_with(settlement.clone(), run.clone(), spending.clone());
         match settled.await {
-            Ok(settled) => return Ok(settled),
+            Ok(settled) => {
+                if let Some(eager) = eager.filter(|_| is_all) {
+                    eager.was_settled(&settlement, &settled);
+                }
+                return Ok(settled);
+            }
             Err(error @ (StoreError::AttemptLost | StoreError::Closed)) => return Err(error),
             Err(error) => {
                 tracing::error!(%task, attempt, error = chain(&error), "an end waits to be stored");

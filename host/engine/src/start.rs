@@ -1,11 +1,11 @@
-//! Stores new jobs, and begins at once what nothing but a free place could hold back: with the commit
-//! that stores it, or before it for a caller who waits for the end.
+//! Stores new jobs, and begins at once what nothing but a free place could hold back.
 
 use std::sync::Arc;
 use std::time::Instant;
 
+use apflow_model::id::JobId;
 use apflow_model::job::{Job, TaskSpec};
-use apflow_store::{EagerJob, NewJob, Once, StoreError, Submitted};
+use apflow_store::{Claimed, NewJob, Once, StoreError, Submitted};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::dispatch;
@@ -17,93 +17,133 @@ use crate::submit::{Checked, NewSubmission};
 /// How far a job has come that was taken in.
 pub(crate) enum Ran {
     /// It has ended, and is stored.
-    Ended(Job),
+    Ended {
+        /// As it was planned.
+        planned: Job,
+        /// As it is.
+        ended: Job,
+    },
     /// It is stored, and goes on.
-    GoesOn(Job),
+    GoesOn {
+        /// As it was planned.
+        planned: Job,
+        /// What knows its end first, when its attempt began here.
+        eager: Option<Arc<Eager>>,
+    },
+    /// This job stands for its key already.
+    Replayed(JobId),
+}
+
+/// When a caller is told of its job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// As soon as it is stored. It is on the disk then.
+    Stored,
+    /// When it has ended, or was synced.
+    Ended,
 }
 
 impl Engine {
-    /// Takes a job in for a caller who is told nothing of it before it has ended, or was synced. One
-    /// that others may see something of, while it runs, is on the disk before it begins.
+    /// Takes a job in for a caller who is told of it once it is stored: as it was planned, however
+    /// far it has come.
     ///
     /// # Errors
     ///
-    /// As [`Engine::submit`].
-    pub(crate) async fn submit_for_end(
+    /// As [`Engine::submit_once`].
+    pub(crate) async fn take_in_for_ack(
         self: &Arc<Self>,
         submission: NewSubmission,
+        once: Option<Once>,
+    ) -> Result<Result<Job, JobId>, EngineError> {
+        Ok(match self.take_in(submission, once, Told::Stored).await? {
+            Ran::Ended { planned, .. } | Ran::GoesOn { planned, .. } => Ok(planned),
+            Ran::Replayed(id) => Err(id),
+        })
+    }
+
+    /// Takes a job in. Its task begins at once, where nothing but a free place could hold it back.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::submit_once`].
+    pub(crate) async fn take_in(
+        self: &Arc<Self>,
+        submission: NewSubmission,
+        once: Option<Once>,
+        told: Told,
     ) -> Result<Ran, EngineError> {
-        let Checked { job, acts_outside } = self.admitted(submission).await?;
+        let Checked { job, acts_outside, can_wait_outside } = self.admitted(submission).await?;
         let begun = Instant::now();
-        let eager = if acts_outside { Err(job) } else { self.run_eagerly(job).await? };
-        let ran = match eager {
-            Ok(ran) => ran,
-            Err(job) => {
-                let stored = if acts_outside {
-                    self.store_new(job).await
-                } else {
-                    self.store.submit_until_ended(job, self.now()).await
-                };
-                Ran::GoesOn(stored.map_err(EngineError::of_submission)?)
-            }
+        let is_synced = acts_outside || told == Told::Stored;
+        let ran = match self.place_for(&job).filter(|_| can_wait_outside) {
+            Some(place) => self.run_eagerly((job, once), is_synced, acts_outside, place).await?,
+            None => self.store_new(job, once, is_synced).await?,
         };
         self.metrics.submit.took(begun.elapsed());
         Ok(ran)
     }
 
-    /// Stores a job. Its task begins in the same commit, where nothing but a free place could hold it
-    /// back.
+    /// Stores a job whose tasks are claimed.
+    async fn store_new(
+        &self,
+        job: NewJob,
+        once: Option<Once>,
+        is_synced: bool,
+    ) -> Result<Ran, EngineError> {
+        let now = self.now();
+        let stored = match once {
+            Some(once) => self.store.submit_once(job, once, now).await,
+            None if is_synced => self.store.submit(job, now).await.map(Submitted::New),
+            None => self.store.submit_until_ended(job, now).await.map(Submitted::New),
+        };
+        Ok(match stored.map_err(EngineError::of_submission)? {
+            Submitted::New(planned) => Ran::GoesOn { planned, eager: None },
+            Submitted::Replayed(id) => Ran::Replayed(id),
+        })
+    }
+
+    /// Runs the task of a job before it is stored, until it has ended or its job is stored. What acts
+    /// outside is stored at once.
     ///
     /// # Errors
     ///
     /// Why it could not be stored. Nothing of it is then.
-    pub(crate) async fn store_new(self: &Arc<Self>, job: NewJob) -> Result<Job, StoreError> {
-        let (job, begin) = match self.begun(job).await? {
-            Ok(begun) => begun,
-            Err(job) => return self.store.submit(job, self.now()).await,
-        };
-        match self.store.submit_begun(&job, begin).await {
-            Err(StoreError::SessionLost) => self.store.submit(job.into_new(), self.now()).await,
-            stored => stored,
-        }
-    }
-
-    /// As [`Engine::store_new`], unless its key stands for a job already.
-    ///
-    /// # Errors
-    ///
-    /// As [`Engine::store_new`]; [`StoreError::IdempotencyConflict`] when the key stands for another
-    /// submission.
-    pub(crate) async fn store_once(
+    async fn run_eagerly(
         self: &Arc<Self>,
-        job: NewJob,
-        once: Once,
-    ) -> Result<Submitted, StoreError> {
-        let (job, begin) = match self.begun(job).await? {
-            Ok(begun) => begun,
-            Err(job) => return self.store.submit_once(job, once, self.now()).await,
+        (job, once): (NewJob, Option<Once>),
+        is_synced: bool,
+        acts_outside: bool,
+        (starter, place): (Starter, OwnedSemaphorePermit),
+    ) -> Result<Ran, EngineError> {
+        let key = once.clone();
+        let planned = self.store.begin_eagerly(job, once, starter.session, self.now()).await;
+        let planned = planned.map_err(EngineError::of_submission)?;
+        let claimed = Arc::new(planned.claimed(self.registry.newest().unwrap_or_default()));
+        let eager = Eager::new(self.store.clone(), planned, is_synced);
+        let attempt = dispatch::begin(self, &claimed, (Some(place), Some(Arc::clone(&eager))));
+        let stores = Arc::clone(&eager);
+        let running = async move {
+            let storing = async { acts_outside && stores.store().await };
+            tokio::join!(storing, attempt);
         };
-        match self.store.submit_begun_once(&job, once.clone(), begin).await {
-            Err(StoreError::SessionLost) => {
-                self.store.submit_once(job.into_new(), once, self.now()).await
+        let running: Option<Running> = Some(Box::pin(running));
+        Held { eager: &eager, claimed, starter, running }.run().await;
+        let planned = || eager.job().planned().clone();
+        match (eager.stored(), eager.ended()) {
+            (Some(Ok(Submitted::New(_))), Some(ended)) => {
+                Ok(Ran::Ended { planned: planned(), ended: ended.clone() })
             }
-            stored => stored,
+            (Some(Ok(Submitted::New(_))), None) => {
+                Ok(Ran::GoesOn { planned: planned(), eager: Some(Arc::clone(&eager)) })
+            }
+            (Some(Ok(Submitted::Replayed(id))), _) => Ok(Ran::Replayed(*id)),
+            (Some(Err(StoreError::SessionLost)), _) => {
+                self.store_new(eager.job().new_job().clone(), key, is_synced).await
+            }
+            (Some(Err(error)), _) => Err(EngineError::of_submission(error.clone())),
+            // It was stopped before anything was stored.
+            (None, _) => Err(EngineError::Draining),
         }
-    }
-
-    /// A job whose task begins in the commit that stores it, and what begins it then. Gives the job
-    /// back when it must be claimed.
-    async fn begun(
-        self: &Arc<Self>,
-        job: NewJob,
-    ) -> Result<Result<(EagerJob, impl FnOnce() + Send + 'static), NewJob>, StoreError> {
-        let Some((starter, place)) = self.place_for(&job) else { return Ok(Err(job)) };
-        let job = self.store.begin_eagerly(job, starter.session, self.now()).await?;
-        let claimed = Arc::new(job.claimed(self.registry.newest().unwrap_or_default()));
-        let running: Running = Box::pin(dispatch::begin(self, &claimed, (Some(place), None)));
-        // When nobody takes it over, the session has ended: others run its task again.
-        let begin = move || drop(starter.begun.send((claimed, running)));
-        Ok(Ok((job, begin)))
     }
 
     /// Who begins a job at once, and in which place. None where more than a free place may hold it
@@ -128,37 +168,37 @@ impl Engine {
             || concurrency.of_principal(&job.principal).is_some();
         is_simple(task) && !is_limited && !self.breakers.is_known(&task.executor)
     }
+}
 
-    /// Runs the task of a job before it is stored. Gives the job back when it must be stored first.
-    ///
-    /// # Errors
-    ///
-    /// Why it could not be stored. Nothing of it is then.
-    async fn run_eagerly(
-        self: &Arc<Self>,
-        job: NewJob,
-    ) -> Result<Result<Ran, NewJob>, EngineError> {
-        let Some((starter, place)) = self.place_for(&job) else { return Ok(Err(job)) };
-        let begun = self.store.begin_eagerly(job, starter.session, self.now()).await;
-        let job = begun.map_err(EngineError::of_submission)?;
-        let claimed = Arc::new(job.claimed(self.registry.newest().unwrap_or_default()));
-        let eager = Eager::new(self.store.clone(), job);
-        let beginning = (Some(place), Some(Arc::clone(&eager)));
-        let mut running: Running = Box::pin(dispatch::begin(self, &claimed, beginning));
+/// An attempt that its caller runs. When it is let go of before its end, others run it on, if its job
+/// is stored or about to be: also when its caller hangs up.
+struct Held<'a> {
+    eager: &'a Eager,
+    claimed: Arc<Claimed>,
+    starter: Starter,
+    /// None once it has ended.
+    running: Option<Running>,
+}
+
+impl Held<'_> {
+    /// Runs it until it has ended, or its job was stored or could not be.
+    async fn run(mut self) {
+        let Some(running) = &mut self.running else { return };
         tokio::select! {
             biased;
-            () = &mut running => {}
-            is_stored = eager.has_been_stored() => if is_stored {
-                // When nobody takes it over, the session has ended: others run its task again.
-                drop(starter.begun.send((claimed, running)));
-            },
+            () = running => self.running = None,
+            _ = self.eager.has_been_stored() => {}
         }
-        match (eager.ended(), eager.stored()) {
-            (Some(job), _) => Ok(Ok(Ran::Ended(job.clone()))),
-            (None, Some(Ok(()))) => Ok(Ok(Ran::GoesOn(eager.planned().clone()))),
-            (None, Some(Err(error))) => Err(EngineError::of_submission(error.clone())),
-            // It was stopped before anything was stored.
-            (None, None) => Err(EngineError::Draining),
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        if let Some(running) = self.running.take()
+            && self.eager.may_be_stored()
+        {
+            // When nobody takes it over, the session has ended: others run its task again.
+            drop(self.starter.begun.send((Arc::clone(&self.claimed), running)));
         }
     }
 }

@@ -14,7 +14,7 @@ use apflow_model::job::{Job, JobSpec, SpecFault, TaskSpec};
 use apflow_model::plugin::Digest;
 use apflow_model::trace::TARGET;
 use apflow_model::visible::Visible;
-use apflow_store::{NewJob, Once, StoreError, Submitted};
+use apflow_store::{NewJob, Once, StoreError};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tracing::field::{Empty, display};
@@ -51,6 +51,8 @@ pub(crate) struct Checked {
     pub(crate) job: NewJob,
     /// Whether others may see something of what its tasks do before they have ended.
     pub(crate) acts_outside: bool,
+    /// Whether they wait with that until their job is stored, if they begin before.
+    pub(crate) can_wait_outside: bool,
 }
 
 impl Engine {
@@ -69,11 +71,10 @@ impl Engine {
     }
 
     async fn submit_new(self: &Arc<Self>, submission: NewSubmission) -> Result<Job, EngineError> {
-        let Checked { job, .. } = self.admitted(submission).await?;
-        let begun = Instant::now();
-        let job = self.store_new(job).await.map_err(EngineError::of_submission)?;
-        self.took_in(&job, begun);
-        Ok(job)
+        match self.took_in(submission, None).await? {
+            Ok(job) => Ok(job),
+            Err(id) => Ok(self.replay(id).await?.job),
+        }
     }
 
     /// Takes a job in, unless its key stands for one already: that one is answered then, as it
@@ -114,24 +115,29 @@ impl Engine {
         if let Some(id) = earlier.map_err(conflict)? {
             return self.replay(id).await;
         }
-        let Checked { job, .. } = self.admitted(submission).await?;
-        let begun = Instant::now();
-        match self.store_once(job, once).await.map_err(conflict)? {
-            Submitted::New(job) => {
-                self.took_in(&job, begun);
-                Ok(Submission { job, is_replayed: false })
-            }
-            Submitted::Replayed(id) => {
+        match self.took_in(submission, Some(once)).await {
+            Ok(Ok(job)) => Ok(Submission { job, is_replayed: false }),
+            Ok(Err(id)) => {
                 Span::current().record("job", display(id));
                 self.replay(id).await
             }
+            Err(EngineError::Store(error)) => Err(conflict(error)),
+            Err(error) => Err(error),
         }
     }
 
-    /// A job was stored, which began at this moment.
-    fn took_in(&self, job: &Job, begun: Instant) {
-        self.metrics.submit.took(begun.elapsed());
-        self.newcomers.add(job.id, &job.principal, Instant::now());
+    /// Takes a job in: as it was planned, or as the one that its key stands for already.
+    async fn took_in(
+        self: &Arc<Self>,
+        submission: NewSubmission,
+        once: Option<Once>,
+    ) -> Result<Result<Job, JobId>, EngineError> {
+        // It may hold an attempt: its own place in memory keeps that out of all that waits for it.
+        let taken = Box::pin(self.take_in_for_ack(submission, once)).await?;
+        if let Ok(job) = &taken {
+            self.newcomers.add(job.id, &job.principal, Instant::now());
+        }
+        Ok(taken)
     }
 
     async fn replay(&self, id: JobId) -> Result<Submission, EngineError> {
@@ -188,7 +194,9 @@ impl Engine {
         }
         let NewSubmission { principal, grants, .. } = submission;
         let acts_outside = plugins.values().any(|ready| ready.acts_outside());
-        Ok(Checked { job: NewJob { spec, principal: principal.name, grants }, acts_outside })
+        let can_wait_outside = plugins.values().all(|ready| ready.can_wait_outside());
+        let job = NewJob { spec, principal: principal.name, grants };
+        Ok(Checked { job, acts_outside, can_wait_outside })
     }
 
     /// Refuses a `$file` that names no file that is seen, or that its plugin could not read.

@@ -11,7 +11,7 @@ use tracing::Instrument;
 
 use crate::engine::Engine;
 use crate::error::EngineError;
-use crate::start::Ran;
+use crate::start::{Ran, Told};
 use crate::submit::{self, NewSubmission};
 
 /// How often a waiting caller looks a job up, in case it missed the news of its end.
@@ -34,14 +34,20 @@ impl Engine {
         wait: Duration,
     ) -> Result<Job, EngineError> {
         // It holds an attempt: its own place in memory keeps that out of all that waits for it.
-        let submitting = Box::pin(self.submit_for_end(submission)).instrument(submit::span());
-        let submitted = match submitting.await? {
-            Ran::Ended(job) => return Ok(job),
-            Ran::GoesOn(job) => job,
+        let submitting = Box::pin(self.take_in(submission, None, Told::Ended));
+        let (planned, eager) = match submitting.instrument(submit::span()).await? {
+            Ran::Ended { ended, .. } => return Ok(ended),
+            Ran::GoesOn { planned, eager } => (planned, eager),
+            Ran::Replayed(id) => {
+                return self.store.find_job(id).await?.ok_or(EngineError::RemovedJob(id));
+            }
         };
-        let ended = tokio::time::timeout(wait, self.hear_end(submitted.id, true)).await;
+        let ended = tokio::time::timeout(wait, self.hear_end(planned.id, true)).await;
         ended.unwrap_or(Ok(()))?;
-        let job = self.store.find_job(submitted.id).await?.unwrap_or(submitted);
+        if let Some(ended) = eager.as_ref().and_then(|eager| eager.ended()) {
+            return Ok(ended.clone());
+        }
+        let job = self.store.find_job(planned.id).await?.unwrap_or(planned);
         if !job.state.is_end() {
             self.store.sync().await?;
         }

@@ -43,12 +43,12 @@ pub(crate) struct Workplace {
 }
 
 impl Workplace {
-    /// Makes what a plugin asks for.
-    pub(crate) async fn make(
+    /// Makes what a plugin asks for. It blocks, for as long as folders take.
+    pub(crate) fn make(
         files: &Arc<Files>,
         claimed: &Claimed,
         asked: Folders,
-        handed: Handed,
+        handed: &Handed,
     ) -> io::Result<Self> {
         let inputs = handed.dependencies.iter().map(|(task, reference)| Input {
             name: folder_name(reference, *task, UPLOADED),
@@ -60,14 +60,9 @@ impl Workplace {
         let needs_folder = asked.is_out_written || asked.scratch_bytes.is_some();
         if needs_folder || !handed.uploads.is_empty() {
             let name = format!("{task}.{}", claimed.attempt);
-            workplace = tokio::task::spawn_blocking(move || {
-                // Known before anything is made, so that half of it is removed as well.
-                workplace.name = Some(name.clone());
-                workplace.fill(&name, asked, &handed.uploads)?;
-                io::Result::Ok(workplace)
-            })
-            .await
-            .map_err(io::Error::other)??;
+            // Known before anything is made, so that half of it is removed as well.
+            workplace.name = Some(name.clone());
+            workplace.fill(&name, asked, &handed.uploads)?;
         }
         Ok(workplace)
     }
@@ -98,12 +93,16 @@ impl Workplace {
 
     /// Ends it. With `is_kept`, what is in `/out` becomes the task's files first.
     pub(crate) async fn end(mut self, is_kept: bool) -> io::Result<Vec<NewTaskFile>> {
-        if self.name.is_none() {
+        let Some(name) = &self.name else { return Ok(Vec::new()) };
+        let leaves = is_kept && self.mounts.out.is_some() && self.files.has_left(name)?;
+        if !leaves && self.mounts.scratch.is_none() {
+            // Two empty folders are gone sooner than another thread has begun.
+            self.remove();
             return Ok(Vec::new());
         }
         let ending = tokio::task::spawn_blocking(move || {
-            let kept = match (&self.name, &self.mounts.out) {
-                (Some(name), Some(_)) if is_kept => self.files.keep(name, self.job, self.task),
+            let kept = match &self.name {
+                Some(name) if leaves => self.files.keep(name, self.job, self.task),
                 _ => Ok(Vec::new()),
             };
             self.remove();

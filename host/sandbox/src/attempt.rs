@@ -53,13 +53,14 @@ pub(crate) async fn run(
     store.data_mut().egress.set_hops(&call.hops);
     store.data_mut().egress.set_trace(call.trace);
     let (deadline, mut worked) = (store.data().deadline, Duration::ZERO);
-    let calling = async {
+    // It is handed on twice, and holds all that a guest's call needs.
+    let calling = Box::pin(async {
         secrets.prepare().await;
         match &plugin.program {
             Program::Executor(pre) => execute(pre, &mut store, &call, &input).await,
             Program::Command(pre) => command::run(pre, &mut store, &call).await,
         }
-    };
+    });
     let called = until_stopped(cpu::metered(calling, &mut worked), stop, deadline).await;
     if let Some(books) = store.data().watch.as_ref().map(|watch| Arc::clone(watch.books())) {
         // A write that the guest began must be over before anybody looks at its files.

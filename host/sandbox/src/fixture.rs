@@ -8,6 +8,7 @@ use apflow_model::event::{LogLine, Stream};
 use apflow_model::manifest::Manifest;
 use apflow_model::money::TokenUse;
 use apflow_model::secret::{Destinations, Secret};
+use tokio::sync::Semaphore;
 
 use crate::egress::{Egress, Outside};
 use crate::plan::Plan;
@@ -110,9 +111,16 @@ fn plan(lines: &str) -> Arc<Plan> {
 pub(crate) struct Lines {
     lines: Mutex<Vec<LogLine>>,
     written: Mutex<Vec<u8>>,
+    /// Has a permit once the guest may reach out.
+    waits: Option<Arc<Semaphore>>,
 }
 
 impl Lines {
+    /// A guest that may not reach out yet.
+    pub(crate) fn waiting(waits: Arc<Semaphore>) -> Self {
+        Self { waits: Some(waits), ..Self::default() }
+    }
+
     pub(crate) fn take(&self) -> Vec<LogLine> {
         std::mem::take(&mut self.lines.lock().unwrap())
     }
@@ -153,6 +161,15 @@ impl TaskPort for Lines {
     }
 
     fn release(&self, _: Reservation) {}
+
+    fn room(&self) -> Option<PortFuture<'_, ()>> {
+        None
+    }
+
+    fn reach_out(&self) -> Option<PortFuture<'_, ()>> {
+        let waits = self.waits.clone()?;
+        Some(Box::pin(async move { drop(waits.acquire().await) }))
+    }
 
     fn log(&self, line: LogLine) {
         self.lines.lock().unwrap().push(line);

@@ -40,9 +40,10 @@ pub trait TaskPort: Send + Sync {
     fn release(&self, reservation: Reservation);
 
     /// Waits until there is room for more of what the guest says. None when there is.
-    fn room(&self) -> Option<PortFuture<'_, ()>> {
-        None
-    }
+    fn room(&self) -> Option<PortFuture<'_, ()>>;
+
+    /// Waits until the guest may connect to others. None when it may. Raw sockets do not ask.
+    fn reach_out(&self) -> Option<PortFuture<'_, ()>>;
 
     /// Keeps a line of the guest's log.
     fn log(&self, line: LogLine);
@@ -147,6 +148,14 @@ impl TaskPort for NoTask {
     }
 
     fn release(&self, _: Reservation) {}
+
+    fn room(&self) -> Option<PortFuture<'_, ()>> {
+        None
+    }
+
+    fn reach_out(&self) -> Option<PortFuture<'_, ()>> {
+        None
+    }
 
     fn log(&self, _: LogLine) {}
 

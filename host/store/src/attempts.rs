@@ -114,6 +114,8 @@ pub struct Settled {
     /// The state the task is in now: `cancelled` when somebody cancelled it before, unless it
     /// completed.
     pub state: TaskState,
+    /// Whether somebody cancelled the task before.
+    pub was_cancelled: bool,
     /// The tasks that became ready, itself included when it is tried again at once.
     pub became_ready: Vec<TaskId>,
     /// How many tasks were skipped by that.

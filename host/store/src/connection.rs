@@ -175,12 +175,13 @@ impl Readers {
     /// [`StoreError::Unavailable`] when there is no connection, and [`StoreError::Database`].
     pub(crate) async fn fetch_all(&self, query: Query) -> Result<Vec<Row>, StoreError> {
         Ok(match self {
+            // What may connect is large, and would be part of all that reads.
             Self::Sqlite(pool) => {
-                let mut held = pool.acquire().await.map_err(StoreError::unreachable)?;
+                let mut held = Box::pin(pool.acquire()).await.map_err(StoreError::unreachable)?;
                 query.fetch_all(&mut Either::Sqlite(File::new(&mut held))).await?
             }
             Self::Postgres(pool) => {
-                let mut held = pool.acquire().await.map_err(StoreError::unreachable)?;
+                let mut held = Box::pin(pool.acquire()).await.map_err(StoreError::unreachable)?;
                 query.fetch_all(&mut Either::Postgres(&mut *held)).await?
             }
         })
@@ -216,9 +217,11 @@ impl Readers {
     /// Begins reads that all see the same moment.
     pub(crate) async fn snapshot(&self) -> Result<Snapshot, StoreError> {
         let begun = match self {
-            Self::Sqlite(pool) => pool.begin_with(BEGIN_SNAPSHOT.sqlite).await.map(Either::Sqlite),
+            Self::Sqlite(pool) => {
+                Box::pin(pool.begin_with(BEGIN_SNAPSHOT.sqlite)).await.map(Either::Sqlite)
+            }
             Self::Postgres(pool) => {
-                pool.begin_with(BEGIN_SNAPSHOT.postgres).await.map(Either::Postgres)
+                Box::pin(pool.begin_with(BEGIN_SNAPSHOT.postgres)).await.map(Either::Postgres)
             }
         };
         begun.map_err(StoreError::unreachable)

@@ -1,5 +1,4 @@
-//! Jobs of one task that nobody claims: the host that takes one in runs it. It begins in the commit
-//! that stores it, or before, for a caller who is told nothing of it until then.
+//! Jobs of one task that nobody claims: the host that takes one in runs it, before it is stored.
 //!
 //! It decides nothing: the engine says which jobs these are, and when one is stored.
 
@@ -16,7 +15,7 @@ use crate::plan::{self, NewJob};
 use crate::plugins::PluginRevision;
 use crate::sessions::SessionId;
 use crate::store::Store;
-use crate::submission::{Begin, Submit, Submitted};
+use crate::submission::{Submit, Submitted};
 use crate::take::Claimed;
 
 /// The number of the attempt that begins before its job is stored.
@@ -26,6 +25,8 @@ const FIRST: u32 = 1;
 #[derive(Debug)]
 pub struct EagerJob {
     new: NewJob,
+    /// The key that is to stand for it.
+    once: Option<Once>,
     /// The job as it was planned.
     job: Job,
     lanes: Vec<i64>,
@@ -53,8 +54,8 @@ impl EagerJob {
     }
 
     /// What it was planned from.
-    pub fn into_new(self) -> NewJob {
-        self.new
+    pub fn new_job(&self) -> &NewJob {
+        &self.new
     }
 
     /// What its attempt needs, as if it had been claimed.
@@ -104,28 +105,35 @@ impl EagerJob {
         (job, events)
     }
 
-    /// The job with its completed task, and its whole history.
-    fn ended(&self, end: EagerEnd) -> (Job, Vec<Draft>) {
-        let (mut job, mut events) = self.begun();
-        let EagerEnd { at, output, usage, events: happened } = end;
+    /// The job as it is after its first attempt has completed its task.
+    pub fn ended(&self, at: Timestamp, output: Value, usage: Usage) -> Job {
+        let (mut job, _) = self.begun();
         (job.state, job.ended_at) = (JobState::Completed, Some(at));
         if let [task] = &mut *job.tasks {
-            let of_attempt = |new| Draft::of_attempt(job.id, task.id, FIRST, new);
-            events.extend(happened.iter().map(of_attempt));
-            let held = (job.id, task.id, FIRST);
-            events.push(Draft::of_attempt_state(held, TaskState::Completed, None, at));
             (task.state, task.ended_at) = (TaskState::Completed, Some(at));
             (task.output, task.usage) = (Some(output), usage);
             for attempt in &mut task.attempts {
                 (attempt.ended_at, attempt.usage) = (Some(at), Some(usage));
             }
         }
-        (job, events)
+        job
+    }
+
+    /// The job with its completed task, and its whole history.
+    fn ended_with(&self, end: EagerEnd) -> (Job, Vec<Draft>) {
+        let EagerEnd { at, output, usage, events: happened } = end;
+        let (_, mut events) = self.begun();
+        let held = (self.job.id, self.job.tasks[0].id, FIRST);
+        let of_attempt = |new| Draft::of_attempt(held.0, held.1, held.2, new);
+        events.extend(happened.iter().map(of_attempt));
+        events.push(Draft::of_attempt_state(held, TaskState::Completed, None, at));
+        (self.ended(at, output, usage), events)
     }
 }
 
 impl Store {
-    /// Plans a job whose only task begins to run in this session now, and stores nothing of it.
+    /// Plans a job whose only task begins to run in this session now, and stores nothing of it. A key
+    /// that is to stand for it is stored with it.
     ///
     /// # Errors
     ///
@@ -134,6 +142,7 @@ impl Store {
     pub async fn begin_eagerly(
         &self,
         new: NewJob,
+        once: Option<Once>,
         session: SessionId,
         now: Timestamp,
     ) -> Result<EagerJob, StoreError> {
@@ -142,102 +151,67 @@ impl Store {
         }
         let lanes = self.lanes(&new).await?;
         let job = self.name_job(&new, now)?;
-        Ok(EagerJob { new, job, lanes, session, began: now })
+        Ok(EagerJob { new, once, job, lanes, session, began: now })
     }
 
-    /// Stores a job whose task begins with the commit. When this returns, it survives a crash and the
-    /// loss of power.
-    ///
-    /// `begin` is called before, once the job is durable: also when nobody waits for the answer any
-    /// more, and never for a job that was not stored.
+    /// Stores a job whose task runs, unless its key stands for one already. From then on it is as any
+    /// other. It survives a crash of the process, and the loss of power at once if it `is_synced`,
+    /// else as [`Store::submit_until_ended`] says.
     ///
     /// # Errors
     ///
-    /// As [`Store::submit`]; [`StoreError::SessionLost`] when the lease of its session has ended.
+    /// As [`Store::submit_once`]; [`StoreError::SessionLost`] when the lease of its session has ended.
     /// Nothing is stored then.
     ///
     /// # Cancel safety
     ///
     /// As [`Store::submit`].
-    pub async fn submit_begun(
+    pub async fn submit_running(
         &self,
         eager: &EagerJob,
-        begin: impl FnOnce() + Send + 'static,
-    ) -> Result<Job, StoreError> {
-        self.write(self.begun_rows(eager, begin)?).await?;
-        Ok(eager.job.clone())
-    }
-
-    /// As [`Store::submit_begun`], unless its key stands for a job already.
-    ///
-    /// # Errors
-    ///
-    /// As [`Store::submit_begun`]; [`StoreError::IdempotencyConflict`] when the key stands for another
-    /// submission.
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`Store::submit`].
-    pub async fn submit_begun_once(
-        &self,
-        eager: &EagerJob,
-        once: Once,
-        begin: impl FnOnce() + Send + 'static,
+        is_synced: bool,
     ) -> Result<Submitted, StoreError> {
-        let mut rows = self.begun_rows(eager, begin)?;
-        let (principal, job, now) = (eager.job.principal.clone(), eager.job.id, eager.began);
-        rows.wanted = Some(Wanted { principal, once, job, now });
-        let stored = self.write(rows).await?;
-        Ok(stored.earlier.map_or_else(|| Submitted::New(eager.job.clone()), Submitted::Replayed))
+        let (job, events) = eager.begun();
+        let mut rows = self.rows(eager, &job, events)?;
+        rows.is_synced = is_synced;
+        self.store_eager(rows, job).await
     }
 
-    fn begun_rows(
+    /// Stores a job whose task has completed, unless its key stands for one already. When this
+    /// returns, it survives a crash and the loss of power.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::submit_once`]; nothing is stored then.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Store::submit`].
+    pub async fn submit_ended(
         &self,
         eager: &EagerJob,
-        begin: impl FnOnce() + Send + 'static,
-    ) -> Result<Submit, StoreError> {
-        let (job, events) = eager.begun();
-        let mut rows = self.rows(eager, &job, events)?;
-        rows.begin = Some(Begin::new(Box::new(begin)));
-        Ok(rows)
+        end: EagerEnd,
+    ) -> Result<Submitted, StoreError> {
+        let (job, events) = eager.ended_with(end);
+        let rows = self.rows(eager, &job, events)?;
+        self.store_eager(rows, job).await
     }
 
-    /// Stores a job whose task runs. From then on it is as any other. It survives a crash of the
-    /// process, and the loss of power as [`Store::submit_until_ended`] says.
-    ///
-    /// # Errors
-    ///
-    /// As [`Store::submit`]; [`StoreError::SessionLost`] when the lease of its session has ended.
-    /// Nothing is stored then.
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`Store::submit`].
-    pub async fn submit_running(&self, eager: &EagerJob) -> Result<(), StoreError> {
-        let (job, events) = eager.begun();
-        let mut rows = self.rows(eager, &job, events)?;
-        rows.is_synced = false;
-        self.write(rows).await.map(drop)
-    }
-
-    /// Stores a job whose task has completed, and answers it. When this returns, it survives a
-    /// crash and the loss of power.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Busy`] and [`StoreError::Database`]; nothing is stored then.
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`Store::submit`].
-    pub async fn submit_ended(&self, eager: &EagerJob, end: EagerEnd) -> Result<Job, StoreError> {
-        let (job, events) = eager.ended(end);
-        self.write(self.rows(eager, &job, events)?).await?;
-        Ok(job)
+    async fn store_eager(&self, rows: Submit, job: Job) -> Result<Submitted, StoreError> {
+        let stored = self.write(rows).await?;
+        Ok(stored.earlier.map_or(Submitted::New(job), Submitted::Replayed))
     }
 
     fn rows(&self, eager: &EagerJob, job: &Job, events: Vec<Draft>) -> Result<Submit, StoreError> {
         let session = Some(eager.session);
-        Submit::new(&eager.new, job, &eager.lanes, events, session, self.admission())
+        let (admission, lanes) = (self.admission(), &eager.lanes);
+        let mut rows = Submit::new(&eager.new, job, lanes, events, session, admission)?;
+        rows.wanted = eager.once.clone().map(|once| Wanted {
+            principal: job.principal.clone(),
+            once,
+            job: job.id,
+            now: eager.began,
+        });
+        Ok(rows)
     }
 }

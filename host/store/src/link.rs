@@ -40,7 +40,7 @@ impl Link {
             own
         } else {
             self.is_synced = true;
-            connect::writer(&self.address).await.map_err(StoreError::unreachable)?
+            Box::pin(connect::writer(&self.address)).await.map_err(StoreError::unreachable)?
         };
         Ok(self.own.insert(own).connection_after(&mut self.before))
     }

@@ -338,7 +338,7 @@ fn answer(
     }
     let mut settled = HashMap::<TaskId, Settled>::new();
     for held in held.iter().rev() {
-        let Held { ending, job, state, .. } = *held;
+        let Held { ending, job, state, was_cancelled, .. } = *held;
         let task = ending.task;
         let mut moved = moved_of.remove(&job).unwrap_or_default();
         if let Some(run_at) = held.run_at() {
@@ -348,6 +348,7 @@ fn answer(
         let answer = Settled {
             job,
             state,
+            was_cancelled,
             became_ready: in_state(TaskState::Ready).map(|moved| moved.task).collect(),
             skipped: in_state(TaskState::Skipped).count(),
             next_run_at: in_state(TaskState::Scheduled).map(|moved| moved.run_at).min(),

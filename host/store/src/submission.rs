@@ -3,7 +3,6 @@
 //! It does not check a submission: a [`JobSpec`](apflow_model::job::JobSpec) exists only when it holds no fault.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Mutex, PoisonError};
 
 use apflow_model::clock::Timestamp;
 use apflow_model::concurrency::Admission;
@@ -126,10 +125,6 @@ impl Store {
     }
 }
 
-/// What begins a task, called once its job is stored. Others may share what waits to be stored, but
-/// nobody calls it before.
-pub(crate) type Begin = Mutex<Box<dyn FnOnce() + Send>>;
-
 /// The rows of a job, as the items of JSON arrays: made before the writer is asked, so that it
 /// has little to do, and can store many jobs at once.
 pub(crate) struct Submit {
@@ -137,8 +132,6 @@ pub(crate) struct Submit {
     pub(crate) is_synced: bool,
     /// None for a job without a key.
     pub(crate) wanted: Option<Wanted>,
-    /// Begins its task, once that may be.
-    pub(crate) begin: Option<Begin>,
     newcomer: Newcomer,
     /// Who runs its tasks already, and since when.
     session: Option<(SessionId, Timestamp)>,
@@ -186,7 +179,6 @@ impl Submit {
         Ok(Self {
             is_synced: true,
             wanted: None,
-            begin: None,
             newcomer,
             session,
             job: row::text(&job_row(new, job, open, events.len())?)?,
@@ -379,12 +371,6 @@ impl WriteGroup for Submit {
 
     fn is_synced(&self) -> bool {
         self.is_synced
-    }
-
-    fn made_durable(self, stored: &Stored) {
-        if let (None, Some(begin)) = (stored.earlier, self.begin) {
-            begin.into_inner().unwrap_or_else(PoisonError::into_inner)();
-        }
     }
 
     async fn apply_group(

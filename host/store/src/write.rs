@@ -120,9 +120,6 @@ pub(crate) trait WriteGroup: Send + Sync + Sized + 'static {
         true
     }
 
-    /// Told that it is durable, with what it answers, whether or not somebody still waits for that.
-    fn made_durable(self, _: &Self::Output) {}
-
     /// Makes the changes within the writer's transaction.
     ///
     /// A write that is refused before it changed anything has its own answer; the others count. An
@@ -302,9 +299,6 @@ impl<W: WriteGroup> Queued for Waiting<W> {
 
     fn answer(self: Box<Self>, failure: Option<&StoreError>) {
         let is_recorded = failure.is_none() && self.record().is_some();
-        if let (None, Some(Ok(output)), Some(write)) = (failure, &self.outcome, self.write) {
-            write.made_durable(output);
-        }
         let outcome = match (failure, self.outcome) {
             (Some(failure), _) => Err(failure.clone()),
             (None, Some(outcome)) => outcome,

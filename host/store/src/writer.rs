@@ -317,44 +317,6 @@ mod tests {
         assert!(trouble.borrow().is_none());
     }
 
-    /// A statement as a write that tells when it is durable.
-    struct Tells(&'static str, oneshot::Sender<()>);
-
-    impl WriteGroup for Tells {
-        type Output = ();
-
-        const TURN: Turn = Turn::Other;
-
-        fn made_durable(self, (): &()) {
-            self.1.send(()).unwrap();
-        }
-
-        async fn apply_group(
-            writes: &[Self],
-            connection: &mut Connection<'_>,
-        ) -> Result<Answers<()>, StoreError> {
-            for Self(sql, _) in writes {
-                query(*sql).execute(connection).await?;
-            }
-            Ok(writes.iter().map(|_| Ok(())).collect())
-        }
-    }
-
-    /// On one thread, both writes are queued before the writer takes the first.
-    #[tokio::test(flavor = "current_thread")]
-    async fn a_write_is_told_that_it_is_durable_when_it_is() {
-        let (_folder, store) = open().await;
-        let (tell, told) = oneshot::channel();
-        store.write(Tells("SELECT 1", tell)).await.unwrap();
-        told.await.unwrap();
-        store.write(Run("PRAGMA max_page_count = 1")).await.unwrap();
-        let (tell, told) = oneshot::channel();
-        let (small, full) =
-            tokio::join!(store.write(Tells("SELECT 1", tell)), store.write(Run(FILL)));
-        assert!(small.is_err() && full.is_err(), "they share a commit");
-        told.await.unwrap_err();
-    }
-
     /// A write that fails when it is the seventh.
     struct Nth(u32);
 

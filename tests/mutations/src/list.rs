@@ -132,19 +132,16 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         changes: &[("AND revision = $2 AND next_at = $3", "AND revision = $2 AND $3 > 0")],
     },
     Mutation {
-        name: "a task begins whose key stands for another job",
-        file: "submission.rs",
-        changes: &[(
-            "if let (None, Some(begin)) = (stored.earlier, self.begin)",
-            "if let (_, Some(begin)) = (stored.earlier, self.begin)",
-        )],
+        name: "a job that began before it was stored forgets its key",
+        file: "eager.rs",
+        changes: &[("eager.once.clone().map(", "eager.once.clone().filter(|_| job.id.0 < 0).map(")],
     },
     Mutation {
-        name: "a write is told that it is durable when it is not",
-        file: "write.rs",
+        name: "a job that began before it was stored is stored beside the one of its key",
+        file: "eager.rs",
         changes: &[(
-            "if let (None, Some(Ok(output)), Some(write)) = (failure, &self.outcome, self.write)",
-            "if let (_, Some(Ok(output)), Some(write)) = (failure, &self.outcome, self.write)",
+            "stored.earlier.map_or(Submitted::New(job), Submitted::Replayed)",
+            "stored.earlier.filter(|id| id.0 < 0).map_or(Submitted::New(job), Submitted::Replayed)",
         )],
     },
 ];

@@ -67,6 +67,7 @@ impl Egress {
         let host = address.ok().or_else(|| super::host(host)).ok_or(Undialed::Unresolved)?;
         self.scope.admit_tcp(&host, port).map_err(|denial| Undialed::Denied(self.deny(&denial)))?;
         self.count_connection().map_err(Undialed::TooMany)?;
+        self.reach_out().await;
         let (to, within) = (Destination::Tcp(&host, port), self.limits.connect_timeout);
         let asked = timeout(within, self.visit(to, within)).await;
         let visit = asked.map_err(|_| Undialed::TimedOut)?.map_err(|_| Undialed::Held)?;

@@ -268,6 +268,7 @@ mod tests {
     use rustls::RootCertStore;
     use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
     use tokio::net::TcpListener;
+    use tokio::sync::Semaphore;
     use wasmtime_wasi_http::RequestOptions;
 
     use super::*;
@@ -383,6 +384,25 @@ mod tests {
             tokio::task::yield_now().await;
         }
         Ok(())
+    }
+
+    #[tokio::test]
+    async fn nothing_is_sent_before_the_guest_may_reach_out() {
+        let server = Server::start(Ends::Never, false).await;
+        let mut egress = server.egress(&["http=http://*:*"]);
+        let waits = Arc::new(Semaphore::new(0));
+        egress.port = Arc::new(fixture::Lines::waiting(Arc::clone(&waits)));
+        let url = format!("http://a.example:{}/", server.address.port());
+        let mut asking = Box::pin(ask(&egress, Method::GET, &url));
+        tokio::select! {
+            biased;
+            asked = &mut asking => panic!("it did not wait: {asked:?}"),
+            () = async { for _ in 0..100 { tokio::task::yield_now().await } } => {}
+        }
+        assert_eq!(server.counts(), (0, 0));
+        waits.add_permits(1);
+        asking.await.unwrap();
+        assert_eq!(server.counts(), (1, 1));
     }
 
     #[tokio::test]

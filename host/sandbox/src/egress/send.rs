@@ -30,6 +30,7 @@ pub(super) async fn send(
     let silence_max = within(options.between_bytes_timeout, limits.idle_timeout);
     let (request, hide) = secret::fill(&egress, &to, origin_form(request, &to)?).await?;
     let request = request.map(|body| egress.outgoing(body));
+    egress.reach_out().await;
     let asking = egress.visit(Destination::Http(&to), connect_max + first_byte_max);
     let asked = timeout(connect_max, asking).await.map_err(|_| Error::ConnectionTimeout)?;
     let visit = asked.map_err(|_| Error::DestinationUnavailable)?;

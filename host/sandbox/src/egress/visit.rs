@@ -29,6 +29,13 @@ pub(super) struct Visit {
 }
 
 impl Egress {
+    /// Waits until the guest may do what is seen outside.
+    pub(super) async fn reach_out(&self) {
+        if let Some(waiting) = self.port.reach_out() {
+            waiting.await;
+        }
+    }
+
     /// Asks the gate whether to connect. The answer is expected `within` this time.
     pub(super) async fn visit(&self, to: Destination<'_>, within: Duration) -> Result<Visit, Held> {
         let destination = to.to_string();

@@ -74,6 +74,14 @@ impl TaskPort for Redacting {
         self.port.release(reservation);
     }
 
+    fn room(&self) -> Option<PortFuture<'_, ()>> {
+        self.port.room()
+    }
+
+    fn reach_out(&self) -> Option<PortFuture<'_, ()>> {
+        self.port.reach_out()
+    }
+
     fn log(&self, line: LogLine) {
         let redact = |text| self.secrets.redact(text);
         let fields = line.fields.into_iter().map(|(name, value)| (redact(name), redact(value)));

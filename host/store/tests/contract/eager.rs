@@ -10,7 +10,6 @@ use apflow_store::{
     StoreError, Submitted,
 };
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
 
 use crate::host::{Host, at, completed, spec};
 
@@ -23,7 +22,15 @@ fn new() -> NewJob {
 }
 
 async fn plan(host: &Host, ms: u64) -> EagerJob {
-    host.store.begin_eagerly(new(), host.session, at(ms)).await.unwrap()
+    host.store.begin_eagerly(new(), None, host.session, at(ms)).await.unwrap()
+}
+
+/// The job that was stored.
+fn stored(submitted: Submitted) -> Job {
+    match submitted {
+        Submitted::New(job) => job,
+        Submitted::Replayed(id) => panic!("{id} was stored before"),
+    }
 }
 
 fn usage() -> Usage {
@@ -54,7 +61,7 @@ async fn a_job_that_is_stored_with_its_end_is_as_if_it_had_been_claimed() {
     let eager = plan(&host, 5).await;
     let listed = host.store.list_jobs(&JobFilter::default(), None, 10).await.unwrap();
     assert_eq!(listed.jobs, [], "nothing is stored before");
-    let answered = host.store.submit_ended(&eager, end()).await.unwrap();
+    let answered = stored(host.store.submit_ended(&eager, end()).await.unwrap());
     assert_eq!(host.job(answered.id).await, answered);
 
     let usual = host.submit_at(one(), 5).await;
@@ -98,9 +105,9 @@ async fn what_is_handed_to_an_eager_attempt_is_what_a_claim_hands_out() {
 async fn a_job_that_is_stored_while_it_runs_goes_on_as_any_other() {
     let host = Host::start().await;
     let eager = plan(&host, 5).await;
-    host.store.submit_running(&eager).await.unwrap();
+    let running = stored(host.store.submit_running(&eager, false).await.unwrap());
     let claimed = eager.claimed(PluginRevision::default());
-    let running = host.job(claimed.job).await;
+    assert_eq!(host.job(claimed.job).await, running);
     assert_eq!((running.state, running.tasks[0].state), (JobState::Running, TaskState::Running));
     assert_eq!(running.tasks[0].started_at, Some(at(5)));
     assert!(host.claim(6, 10).await.is_empty(), "it runs already");
@@ -113,28 +120,34 @@ async fn a_job_that_is_stored_while_it_runs_goes_on_as_any_other() {
     assert_eq!(host.store.examine().await.unwrap().findings, []);
 }
 
-/// Something to begin, and who is told of it.
-fn beginning() -> (impl FnOnce() + Send + 'static, oneshot::Receiver<()>) {
-    let (begun, told) = oneshot::channel();
-    (move || begun.send(()).unwrap(), told)
-}
-
 #[tokio::test]
-async fn a_job_that_begins_with_its_commit_goes_on_as_any_other() {
+async fn a_job_that_runs_before_it_is_stored_is_as_if_it_had_been_claimed() {
     let host = Host::start().await;
     let eager = plan(&host, 5).await;
-    let (begin, mut told) = beginning();
-    let answered = host.store.submit_begun(&eager, begin).await.unwrap();
-    assert_eq!(&answered, eager.planned());
-    told.try_recv().unwrap();
+    let running = stored(host.store.submit_running(&eager, true).await.unwrap());
     let claimed = eager.claimed(PluginRevision::default());
-    let running = host.job(claimed.job).await;
     let usual = host.submit_at(one(), 5).await;
     let claimed_usual = host.claim_one(5).await;
     assert_eq!(renamed(running, &usual), host.job(usual.id).await);
-    host.settle(&claimed, 7, completed()).await;
-    host.settle(&claimed_usual, 7, completed()).await;
+    let output = json!({"ok": true});
+    for claimed in [&claimed, &claimed_usual] {
+        let end = End::Completed { output: output.clone(), files: Vec::new() };
+        let settled = host
+            .store
+            .settle(Settlement {
+                task: claimed.task,
+                attempt: claimed.attempt,
+                now: at(7),
+                end,
+                usage: usage(),
+                events: Vec::new(),
+            })
+            .await
+            .unwrap();
+        assert!(!settled.was_cancelled);
+    }
     let ended = host.job(claimed.job).await;
+    assert_eq!(eager.ended(at(7), output, usage()), ended, "its host knows it by heart");
     let usual = host.job(usual.id).await;
     assert_eq!(host.history(&ended.tasks[0]).await, host.history(&usual.tasks[0]).await);
     assert_eq!(renamed(ended, &usual), usual);
@@ -142,55 +155,29 @@ async fn a_job_that_begins_with_its_commit_goes_on_as_any_other() {
 }
 
 #[tokio::test]
-async fn a_task_begins_although_nobody_waits_for_the_answer() {
-    let host = Host::start().await;
-    let eager = plan(&host, 5).await;
-    let (begin, told) = beginning();
-    let mut submitting = Box::pin(host.store.submit_begun(&eager, begin));
-    tokio::select! {
-        biased;
-        stored = &mut submitting => panic!("it was not waited for: {stored:?}"),
-        // Once is enough to have it queued.
-        () = std::future::ready(()) => drop(submitting),
-    }
-    told.await.unwrap();
-    assert_eq!(host.job(eager.planned().id).await.state, JobState::Running);
-}
-
-#[tokio::test]
-async fn nothing_begins_that_was_stored_before_under_the_same_key() {
+async fn nothing_is_stored_whose_key_stands_for_a_job_already() {
     let host = Host::start().await;
     let once = Once { key: "k".parse().unwrap(), hash: Digest([1; 32]), expires_at: at(1_000) };
-    let (first, second) = (plan(&host, 5).await, plan(&host, 6).await);
-    let (begin, mut told) = beginning();
-    let stored = host.store.submit_begun_once(&first, once.clone(), begin).await.unwrap();
-    assert_eq!(stored, Submitted::New(first.planned().clone()));
-    told.try_recv().unwrap();
-    let (begin, mut told) = beginning();
-    let stored = host.store.submit_begun_once(&second, once, begin).await.unwrap();
-    assert_eq!(stored, Submitted::Replayed(first.planned().id));
-    told.try_recv().unwrap_err();
+    let begin = async |ms| {
+        let (new, once) = (new(), Some(once.clone()));
+        host.store.begin_eagerly(new, once, host.session, at(ms)).await.unwrap()
+    };
+    let first = begin(5).await;
+    stored(host.store.submit_running(&first, true).await.unwrap());
+    let replayed = Submitted::Replayed(first.planned().id);
+    let running = begin(6).await;
+    assert_eq!(host.store.submit_running(&running, true).await.unwrap(), replayed);
+    let ended = begin(6).await;
+    assert_eq!(host.store.submit_ended(&ended, end()).await.unwrap(), replayed);
     let listed = host.store.list_jobs(&JobFilter::default(), None, 10).await.unwrap();
     assert_eq!(listed.jobs.len(), 1);
-}
-
-#[tokio::test]
-async fn nothing_begins_whose_session_was_lost() {
-    let host = Host::start().await;
-    let eager = plan(&host, 5).await;
-    host.store.close_session(host.session, at(6)).await.unwrap();
-    let (begin, mut told) = beginning();
-    let stored = host.store.submit_begun(&eager, begin).await;
-    assert!(matches!(stored, Err(StoreError::SessionLost)), "{stored:?}");
-    told.try_recv().unwrap_err();
-    assert_eq!(eager.into_new(), new());
 }
 
 #[tokio::test]
 async fn a_job_that_runs_is_taken_up_after_a_crash() {
     let host = Host::start().await;
     let eager = plan(&host, 5).await;
-    host.store.submit_running(&eager).await.unwrap();
+    host.store.submit_running(&eager, false).await.unwrap();
     let host = host.restart().await;
     let task = eager.planned().tasks[0].id;
     assert_eq!(host.recover(10).await.retried, [task]);
@@ -202,8 +189,9 @@ async fn a_session_that_was_lost_stores_no_running_job() {
     let host = Host::start().await;
     let eager = plan(&host, 5).await;
     host.store.close_session(host.session, at(6)).await.unwrap();
-    let stored = host.store.submit_running(&eager).await;
+    let stored = host.store.submit_running(&eager, false).await;
     assert!(matches!(stored, Err(StoreError::SessionLost)), "{stored:?}");
     let listed = host.store.list_jobs(&JobFilter::default(), None, 10).await.unwrap();
     assert_eq!(listed.jobs, []);
+    assert_eq!(eager.new_job(), &new());
 }
