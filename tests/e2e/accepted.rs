@@ -66,7 +66,7 @@ fn who_hangs_up_leaves_no_task_that_runs_nowhere() {
     let host = TestHost::new();
     let serving = Serving::start(&host);
     // From less than the host takes to store a job to more, on any machine.
-    let input = json!({ "value": null, "filter": "reduce range(3000) as $n (0; . + $n)" });
+    let input = json!({ "filter": "reduce range(3000) as $n (0; . + $n)" });
     let body = json!({ "executor": "transform_executor", "inputs": input }).to_string();
     serving.submit("?wait=60", &serde_json::from_str(&body).unwrap()).is(200);
     for patience in (0..HANG_UPS).map(|n| Duration::from_micros(100 * (n % 200) + 1)) {
