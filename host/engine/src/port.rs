@@ -296,7 +296,7 @@ impl TaskPort for Port {
             if !eager.wait_until_stored().await {
                 self.stop.now(StopReason::LeaseLost);
                 // It is ended while it waits.
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         }))
     }

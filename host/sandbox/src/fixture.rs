@@ -109,9 +109,9 @@ fn plan(lines: &str) -> Arc<Plan> {
 /// A task that keeps its log and what a command writes, and nothing else.
 #[derive(Default)]
 pub(crate) struct Lines {
-    lines: Mutex<Vec<LogLine>>,
+    kept: Mutex<Vec<LogLine>>,
     written: Mutex<Vec<u8>>,
-    /// Has a permit once the guest may reach out.
+    /// Has a permit once the guest may reach out and say more.
     waits: Option<Arc<Semaphore>>,
 }
 
@@ -122,7 +122,7 @@ impl Lines {
     }
 
     pub(crate) fn take(&self) -> Vec<LogLine> {
-        std::mem::take(&mut self.lines.lock().unwrap())
+        std::mem::take(&mut self.kept.lock().unwrap())
     }
 }
 
@@ -163,7 +163,7 @@ impl TaskPort for Lines {
     fn release(&self, _: Reservation) {}
 
     fn room(&self) -> Option<PortFuture<'_, ()>> {
-        None
+        self.reach_out()
     }
 
     fn reach_out(&self) -> Option<PortFuture<'_, ()>> {
@@ -172,7 +172,7 @@ impl TaskPort for Lines {
     }
 
     fn log(&self, line: LogLine) {
-        self.lines.lock().unwrap().push(line);
+        self.kept.lock().unwrap().push(line);
     }
 
     fn progress(&self, _: f64, _: String) {}

@@ -323,6 +323,7 @@ mod tests {
     use apflow_model::capability::Capabilities;
     use apflow_model::event::{Level, LogLine, Stream};
     use serde_json::json;
+    use tokio::sync::Semaphore;
 
     use super::*;
     use crate::fixture::{Lines, OneSecret};
@@ -407,6 +408,14 @@ mod tests {
         port.wrote(Stream::Stderr, VALUE.as_bytes());
         let written = String::from_utf8(lines.written()).unwrap();
         assert_eq!(written, "it is [secret pin_code], [secret pin_code]", "the last 1 waits");
+    }
+
+    #[tokio::test]
+    async fn a_guest_that_holds_secrets_waits_as_any_other() {
+        let guarded = async |lines: Lines| holding().await.guard(Arc::new(lines));
+        assert!(guarded(Lines::default()).await.reach_out().is_none());
+        let waiting = guarded(Lines::waiting(Arc::new(Semaphore::new(0)))).await;
+        assert!(waiting.reach_out().is_some() && waiting.room().is_some());
     }
 
     #[tokio::test]
