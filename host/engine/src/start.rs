@@ -54,10 +54,10 @@ impl Engine {
         self: &Arc<Self>,
         submission: NewSubmission,
         once: Option<Once>,
-    ) -> Result<Result<Job, JobId>, EngineError> {
+    ) -> Result<Submitted, EngineError> {
         Ok(match self.take_in(submission, once, Told::Stored).await? {
-            Ran::Ended { planned, .. } | Ran::GoesOn { planned, .. } => Ok(planned),
-            Ran::Replayed(id) => Err(id),
+            Ran::Ended { planned, .. } | Ran::GoesOn { planned, .. } => Submitted::New(planned),
+            Ran::Replayed(id) => Submitted::Replayed(id),
         })
     }
 

@@ -14,7 +14,7 @@ use apflow_model::job::{Job, JobSpec, SpecFault, TaskSpec};
 use apflow_model::plugin::Digest;
 use apflow_model::trace::TARGET;
 use apflow_model::visible::Visible;
-use apflow_store::{NewJob, Once, StoreError};
+use apflow_store::{NewJob, Once, StoreError, Submitted};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tracing::field::{Empty, display};
@@ -72,8 +72,8 @@ impl Engine {
 
     async fn submit_new(self: &Arc<Self>, submission: NewSubmission) -> Result<Job, EngineError> {
         match self.took_in(submission, None).await? {
-            Ok(job) => Ok(job),
-            Err(id) => Ok(self.replay(id).await?.job),
+            Submitted::New(job) => Ok(job),
+            Submitted::Replayed(id) => Ok(self.replay(id).await?.job),
         }
     }
 
@@ -116,8 +116,8 @@ impl Engine {
             return self.replay(id).await;
         }
         match self.took_in(submission, Some(once)).await {
-            Ok(Ok(job)) => Ok(Submission { job, is_replayed: false }),
-            Ok(Err(id)) => {
+            Ok(Submitted::New(job)) => Ok(Submission { job, is_replayed: false }),
+            Ok(Submitted::Replayed(id)) => {
                 Span::current().record("job", display(id));
                 self.replay(id).await
             }
@@ -131,10 +131,10 @@ impl Engine {
         self: &Arc<Self>,
         submission: NewSubmission,
         once: Option<Once>,
-    ) -> Result<Result<Job, JobId>, EngineError> {
+    ) -> Result<Submitted, EngineError> {
         // It may hold an attempt: its own place in memory keeps that out of all that waits for it.
         let taken = Box::pin(self.take_in_for_ack(submission, once)).await?;
-        if let Ok(job) = &taken {
+        if let Submitted::New(job) = &taken {
             self.newcomers.add(job.id, &job.principal, Instant::now());
         }
         Ok(taken)
