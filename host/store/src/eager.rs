@@ -90,24 +90,32 @@ impl EagerJob {
         }
     }
 
-    /// The job with its running task, and its history so far.
-    fn begun(&self) -> (Job, Vec<Draft>) {
-        let (mut job, mut events) = (self.job.clone(), plan::first_events(&self.job));
+    /// The job with its running task.
+    fn running(&self) -> Job {
+        let mut job = self.job.clone();
         job.state = JobState::Running;
         for task in &mut job.tasks {
             (task.state, task.started_at) = (TaskState::Running, Some(self.began));
             let (started_at, ended_at) = (self.began, None);
             let attempt = Attempt { n: FIRST, started_at, ended_at, fault: None, usage: None };
             task.attempts.push(attempt);
-            let held = (job.id, task.id, FIRST);
-            events.push(Draft::of_attempt_state(held, TaskState::Running, None, self.began));
         }
-        (job, events)
+        job
+    }
+
+    /// The history of the job so far.
+    fn happened(&self) -> Vec<Draft> {
+        let mut events = plan::first_events(&self.job);
+        events.extend(self.job.tasks.iter().map(|task| {
+            let held = (self.job.id, task.id, FIRST);
+            Draft::of_attempt_state(held, TaskState::Running, None, self.began)
+        }));
+        events
     }
 
     /// The job as it is after its first attempt has completed its task.
     pub fn ended(&self, at: Timestamp, output: Value, usage: Usage) -> Job {
-        let (mut job, _) = self.begun();
+        let mut job = self.running();
         (job.state, job.ended_at) = (JobState::Completed, Some(at));
         if let [task] = &mut *job.tasks {
             (task.state, task.ended_at) = (TaskState::Completed, Some(at));
@@ -122,7 +130,7 @@ impl EagerJob {
     /// The job with its completed task, and its whole history.
     fn ended_with(&self, end: EagerEnd) -> (Job, Vec<Draft>) {
         let EagerEnd { at, output, usage, events: happened } = end;
-        let (_, mut events) = self.begun();
+        let mut events = self.happened();
         let held = (self.job.id, self.job.tasks[0].id, FIRST);
         let of_attempt = |new| Draft::of_attempt(held.0, held.1, held.2, new);
         events.extend(happened.iter().map(of_attempt));
@@ -171,7 +179,7 @@ impl Store {
         eager: &EagerJob,
         is_synced: bool,
     ) -> Result<Submitted, StoreError> {
-        let (job, events) = eager.begun();
+        let (job, events) = (eager.running(), eager.happened());
         let mut rows = self.rows(eager, &job, events)?;
         rows.is_synced = is_synced;
         self.store_eager(rows, job).await
