@@ -190,10 +190,12 @@ async fn prepare(engine: &Arc<Engine>, claimed: &Claimed) -> Result<Beginning, F
 
 /// What the lock grants the plugin, and the operator this job alone.
 fn granted(engine: &Engine, claimed: &Claimed, plugin: &Plugin) -> Result<Arc<[Grant]>, Fault> {
+    if !plugin.manifest.capabilities.needs_grants() {
+        // Not even by a lock that nobody can read is it held up.
+        return Ok(claimed.grants.clone().into());
+    }
     let locked = match engine.consents.granted(plugin) {
         Ok(granted) => granted,
-        // Whoever needs no grant is not held up by a lock that nobody can read.
-        Err(_) if !plugin.manifest.capabilities.needs_grants() => Vec::new(),
         Err(EngineError::InvalidLock { file, faults }) => {
             let fault = faults.first().map(|fault| format!(": {fault}")).unwrap_or_default();
             let message = format!("nothing is granted while `{file}` is not valid{fault}");

@@ -4,6 +4,8 @@
 
 use std::ops::Range;
 
+use apflow_model::audit::Head;
+
 use crate::chain;
 use crate::connection::Connection;
 use crate::dialect::{PROBE, Trouble};
@@ -27,7 +29,8 @@ enum Way {
 /// Makes the writes in the order of their turns, and keeps the answer of each. The standing claim
 /// comes last, when it is due or something was made ready. Says whether something was.
 ///
-/// One that fails takes none of its neighbours along.
+/// One that fails takes none of its neighbours along. `last` is the last line of the audit that is
+/// known of.
 ///
 /// # Errors
 ///
@@ -38,19 +41,26 @@ pub(crate) async fn commit(
     batch: &mut [Box<dyn Queued>],
     mut standing: Option<&mut Standing>,
     is_due: bool,
+    last: &mut Option<Head>,
 ) -> Result<bool, StoreError> {
     batch.sort_by_key(|write| write.turn());
     let (mut way, mut conflicts) = (Way::Together, 0);
     loop {
         let claim = (standing.as_deref_mut(), is_due);
-        let error = match try_to_commit(link, batch, claim, way).await {
-            Ok(has_news) => return Ok(has_news),
+        let known = last.take();
+        let error = match try_to_commit(link, batch, claim, way, known).await {
+            Ok((has_news, end)) => {
+                *last = end;
+                return Ok(has_news);
+            }
             Err(error) => error,
         };
         roll_back(link, &error).await;
         match error.trouble() {
             Some(Trouble::Conflict) if conflicts < CONFLICTS_MAX => conflicts += 1,
             Some(Trouble::Lost | Trouble::Unavailable) => return Err(error),
+            // Another process may have added lines since: they are read now.
+            _ if known.is_some() => {}
             Some(Trouble::Conflict | Trouble::Refused) | None => match way {
                 Way::Together if batch.len() + usize::from(standing.is_some()) > 1 => {
                     way = Way::Apart;
@@ -96,7 +106,8 @@ async fn try_to_commit(
     batch: &mut [Box<dyn Queued>],
     (standing, is_due): (Option<&mut Standing>, bool),
     way: Way,
-) -> Result<bool, StoreError> {
+    last: Option<Head>,
+) -> Result<(bool, Option<Head>), StoreError> {
     let hints = batch.iter().any(|write| write.turn().is_news());
     // A claim needs the disk no more than what it joins: lost with the power, it is made again.
     let is_synced = is_due || batch.iter().any(|write| write.is_synced());
@@ -115,8 +126,8 @@ async fn try_to_commit(
         has_news |= group.iter().any(|write| write.made_work());
         rest = others;
     }
-    let records: Vec<_> = batch.iter().filter_map(|write| write.record()).collect();
-    chain::append(&mut connection, &records).await?;
+    let records: Vec<_> = batch.iter().flat_map(|write| write.records()).collect();
+    let last = chain::append(&mut connection, &records, last).await?;
     if let Some(Standing { claim, places, .. }) = standing {
         claim.forget();
         if is_due || has_news && places.free() > 0 {
@@ -124,7 +135,7 @@ async fn try_to_commit(
         }
     }
     link.commit(hints).await?;
-    Ok(has_news)
+    Ok((has_news, last))
 }
 
 async fn make(

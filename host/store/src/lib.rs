@@ -10,6 +10,7 @@ mod approvals;
 mod eager;
 mod jobs;
 mod owners;
+mod pace;
 mod plan;
 mod submission;
 

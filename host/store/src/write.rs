@@ -10,9 +10,7 @@ use tokio::sync::oneshot;
 
 use crate::connection::Connection;
 use crate::error::StoreError;
-
-/// The most writes in one commit.
-pub(crate) const WRITES_PER_COMMIT_MAX: usize = 1_024;
+use crate::pace::WRITES_MAX;
 
 /// What each write of a group answers.
 pub(crate) type Answers<T> = Vec<Result<T, StoreError>>;
@@ -103,7 +101,7 @@ pub(crate) trait WriteGroup: Send + Sync + Sized + 'static {
     const TURN: Turn;
 
     /// The most writes that are applied together.
-    const WRITES_PER_GROUP_MAX: usize = WRITES_PER_COMMIT_MAX;
+    const WRITES_PER_GROUP_MAX: usize = WRITES_MAX;
 
     /// As [`Write::is_change`].
     fn is_change(_: &Self::Output) -> bool {
@@ -118,6 +116,11 @@ pub(crate) trait WriteGroup: Send + Sync + Sized + 'static {
     /// As [`Write::is_synced`].
     fn is_synced(&self) -> bool {
         true
+    }
+
+    /// What is recorded with it, besides itself.
+    fn records(&self) -> &[Record] {
+        &[]
     }
 
     /// Makes the changes within the writer's transaction.
@@ -185,8 +188,8 @@ pub(crate) trait Queued: Any + Send {
         connection: &'a mut Connection<'_>,
     ) -> Applied<'a>;
 
-    /// What is recorded of it in the same commit, once it was applied and has changed anything.
-    fn record(&self) -> Option<&Record>;
+    /// What is recorded in the same commit, once it was applied and has changed anything.
+    fn records(&self) -> Vec<&Record>;
 
     /// Whether it was applied, and may have made work ready.
     fn made_work(&self) -> bool;
@@ -280,9 +283,12 @@ impl<W: WriteGroup> Queued for Waiting<W> {
         })
     }
 
-    fn record(&self) -> Option<&Record> {
-        let is_change = matches!(&self.outcome, Some(Ok(output)) if W::is_change(output));
-        self.record.as_ref().filter(|_| is_change)
+    fn records(&self) -> Vec<&Record> {
+        if !matches!(&self.outcome, Some(Ok(output)) if W::is_change(output)) {
+            return Vec::new();
+        }
+        let own = self.write.as_ref().map(W::records).unwrap_or_default();
+        self.record.iter().chain(own).collect()
     }
 
     fn made_work(&self) -> bool {
@@ -298,7 +304,7 @@ impl<W: WriteGroup> Queued for Waiting<W> {
     }
 
     fn answer(self: Box<Self>, failure: Option<&StoreError>) {
-        let is_recorded = failure.is_none() && self.record().is_some();
+        let is_recorded = failure.is_none() && !self.records().is_empty();
         let outcome = match (failure, self.outcome) {
             (Some(failure), _) => Err(failure.clone()),
             (None, Some(outcome)) => outcome,

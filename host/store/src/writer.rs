@@ -15,8 +15,9 @@ use crate::commit;
 use crate::error::StoreError;
 use crate::link::Link;
 use crate::metrics::Metrics;
+use crate::pace::Pace;
 use crate::standing::{Places, Rouser, Standing};
-use crate::write::{Queued, Turn, WRITES_PER_COMMIT_MAX, Waiting, WriteGroup, Written};
+use crate::write::{Queued, Turn, Waiting, WriteGroup, Written};
 
 /// The most writes that wait in a lane.
 const WRITES_WAITING_MAX: usize = 2_048;
@@ -147,11 +148,14 @@ impl Lanes {
         }
     }
 
-    /// Takes as much as fits into one commit with `first`.
-    fn take(&mut self, first: Option<Message>) -> Vec<Message> {
+    /// Takes as much as one commit may hold, with `first`. What running work waits for goes first,
+    /// but leaves half of it to new work that waits: else whoever submits would wait for all that
+    /// runs.
+    fn take(&mut self, first: Option<Message>, max: usize) -> Vec<Message> {
         let mut taken = Vec::from_iter(first);
-        for lane in [&mut self.urgent, &mut self.submits] {
-            while taken.len() < WRITES_PER_COMMIT_MAX
+        let urgent_max = max - self.submits.len().min(max / 2);
+        for (lane, max) in [(&mut self.urgent, urgent_max), (&mut self.submits, max)] {
+            while taken.len() < max
                 && let Ok(message) = lane.try_recv()
             {
                 taken.push(message);
@@ -177,6 +181,7 @@ async fn run(
     let mut standing: Option<Standing> = None;
     // Whether a commit made something ready that no claim has looked at since.
     let mut has_news = false;
+    let (mut last_line, mut pace) = (None, Pace::default());
     loop {
         let is_in_trouble = told.borrow().is_some();
         let first = tokio::select! {
@@ -195,7 +200,7 @@ async fn run(
         // ask for takes part in this commit, instead of waiting for the next.
         tokio::task::yield_now().await;
         let mut batch = Vec::new();
-        for message in lanes.take(first) {
+        for message in lanes.take(first, pace.writes_max()) {
             match message {
                 Message::Write(write) => batch.push(write),
                 Message::Stand(next) => {
@@ -215,8 +220,11 @@ async fn run(
             continue;
         }
         let begun = Instant::now();
-        let committed = commit::commit(&mut link, &mut batch, claim.as_mut(), is_due).await;
+        let standing_claim = claim.as_mut();
+        let committed =
+            commit::commit(&mut link, &mut batch, standing_claim, is_due, &mut last_line).await;
         metrics.committed(batch.len(), begun.elapsed(), committed.is_ok());
+        pace.learn(batch.len(), begun.elapsed());
         let failure = committed.as_ref().err();
         tell(&told, failure);
         for write in batch {
@@ -269,6 +277,28 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let address = Address::File(folder.path().join("apflow.db"));
         (folder, Store::open(&address).await.unwrap())
+    }
+
+    #[tokio::test]
+    async fn running_work_goes_first_and_leaves_half_of_a_commit_to_new_work() {
+        let ((urgent, first), (submits, second)) = (mpsc::channel(100), mpsc::channel(100));
+        let mut lanes = Lanes { urgent: first, submits: second };
+        let fill = |lane: &mpsc::Sender<Message>, count| {
+            for _ in 0..count {
+                let write = Waiting::new(Run("SELECT 1"), None, oneshot::channel().0);
+                lane.try_send(Message::Write(Box::new(write))).unwrap();
+            }
+        };
+        fill(&urgent, 100);
+        assert_eq!(lanes.take(None, 40).len(), 40);
+        assert_eq!(lanes.urgent.len(), 60, "nobody submits");
+        fill(&submits, 100);
+        assert_eq!(lanes.take(None, 40).len(), 40);
+        assert_eq!((lanes.urgent.len(), lanes.submits.len()), (40, 80));
+        assert_eq!(lanes.take(None, 60).len(), 60);
+        assert_eq!((lanes.urgent.len(), lanes.submits.len()), (10, 50));
+        assert_eq!(lanes.take(None, 60).len(), 60);
+        assert_eq!((lanes.urgent.len(), lanes.submits.len()), (0, 0));
     }
 
     /// A statement as a write.

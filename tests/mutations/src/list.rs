@@ -144,4 +144,12 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
             "stored.earlier.filter(|id| id.0 < 0).map_or(Submitted::New(job), Submitted::Replayed)",
         )],
     },
+    Mutation {
+        name: "a line of the audit is added after one that is the last no more",
+        file: "chain.rs",
+        changes: &[(
+            "CASE WHEN last_hash = $3 THEN CAST($1 AS BIGINT) END",
+            "CASE WHEN length($3) > 0 THEN CAST($1 AS BIGINT) END",
+        )],
+    },
 ];

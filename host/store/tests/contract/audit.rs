@@ -2,7 +2,7 @@
 
 use apflow_model::audit::{Decision, Flaw, Record, Verification, Verifier};
 use apflow_model::id::JobId;
-use apflow_store::{AuditFilter, NewJob, ROWS_PER_SLICE_MAX, Store};
+use apflow_store::{AuditFilter, JobFilter, NewJob, ROWS_PER_SLICE_MAX, Store};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -108,6 +108,27 @@ async fn two_processes_add_to_one_chain() {
     adding.join_all().await;
     let found = verify(&host.store).await;
     assert_eq!((found.intact, found.lines), (true, 100), "{found}");
+    other.close().await;
+}
+
+#[tokio::test]
+async fn a_change_is_recorded_after_lines_of_another_process_even_if_they_are_gone() {
+    let host = Host::start().await;
+    let other = Store::open(&host.database.address()).await.unwrap();
+    for (ms, store) in (1..).zip([&host.store, &other, &other, &host.store, &other, &host.store]) {
+        if ms == 6 {
+            assert_eq!(other.forget_audit(at(6)).await.unwrap(), 5);
+        }
+        let new = NewJob { spec: spec(noop()), principal: "ada".to_owned(), grants: Vec::new() };
+        let submit = store.submit(new, at(ms));
+        let (job, left) = Store::recorded(record("ada", "jobs.submit", ms), submit).await;
+        assert_eq!((job.is_ok(), left), (true, None));
+        assert_eq!(store.audit_chain().await.unwrap().last.n, ms);
+    }
+    let found = verify(&host.store).await;
+    assert_eq!((found.intact, found.lines), (true, 1), "{found}");
+    let jobs = host.store.list_jobs(&JobFilter::default(), None, 10).await.unwrap().jobs;
+    assert_eq!(jobs.len(), 6);
     other.close().await;
 }
 
