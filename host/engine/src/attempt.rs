@@ -191,7 +191,7 @@ async fn prepare(engine: &Arc<Engine>, claimed: &Claimed) -> Result<Beginning, F
 /// What the lock grants the plugin, and the operator this job alone.
 fn granted(engine: &Engine, claimed: &Claimed, plugin: &Plugin) -> Result<Arc<[Grant]>, Fault> {
     if !plugin.manifest.capabilities.needs_grants() {
-        // Not even by a lock that nobody can read is it held up.
+        // So it is not held up by a lock that nobody can read.
         return Ok(claimed.grants.clone().into());
     }
     let locked = match engine.consents.granted(plugin) {
