@@ -21,8 +21,12 @@ use crate::window::{Events, PAGE_EVENTS_MAX, WINDOW_EVENTS_MAX, Window};
 
 /// The most watchers at once.
 pub(crate) const WATCHERS_MAX: usize = 10_000;
-/// The shortest time between two looks: what is stored meanwhile is read together.
-const ROUND_MIN: Duration = Duration::from_millis(20);
+/// The shortest time between two looks, for each watcher that may be woken by one: what is stored
+/// meanwhile is read together, and watching takes no more of the host than it can spare.
+const ROUND_PER_WATCHER: Duration = Duration::from_micros(20);
+/// The least and the most that this comes to.
+const ROUND_MIN: Duration = Duration::from_millis(2);
+const ROUND_MAX: Duration = Duration::from_millis(20);
 /// How often every watched job is looked up, in case its news came from another process.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// The most bytes of all windows together, shared evenly, and the most of one.
@@ -289,7 +293,7 @@ async fn follow(tails: Arc<Tails>, store: Store) {
             Err(StoreError::Closed) => return tails.close(),
             Err(error) => tracing::error!(error = chain(&error), "histories could not be read"),
         }
-        tokio::time::sleep(ROUND_MIN).await;
+        tokio::time::sleep(round_of(tails.watchers())).await;
         tokio::select! {
             () = tails.bell.notified() => {}
             // Another host does not say which of its jobs went on.
@@ -297,6 +301,12 @@ async fn follow(tails: Arc<Tails>, store: Store) {
             () = tokio::time::sleep(LOOK_AGAIN) => {}
         }
     }
+}
+
+/// How long to leave between two looks for so many watchers.
+fn round_of(watchers: usize) -> Duration {
+    let watchers = u32::try_from(watchers).unwrap_or(u32::MAX);
+    ROUND_PER_WATCHER.saturating_mul(watchers).clamp(ROUND_MIN, ROUND_MAX)
 }
 
 impl Seat {
@@ -318,5 +328,17 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.tails.leave(self.job);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_more_watch_the_longer_is_left_between_two_looks() {
+        assert_eq!(round_of(1), Duration::from_millis(2));
+        assert_eq!(round_of(512), Duration::from_micros(10_240));
+        assert_eq!(round_of(WATCHERS_MAX), Duration::from_millis(20));
     }
 }

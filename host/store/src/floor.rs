@@ -10,7 +10,7 @@ use apflow_model::usage::Usage;
 
 use crate::address::Address;
 use crate::connect;
-use crate::connection::{Own, query};
+use crate::connection::{Connection, Own, query};
 use crate::dialect::{BEGIN, Sql, sql};
 use crate::error::StoreError;
 use crate::row;
@@ -99,6 +99,17 @@ const EVENTS: Sql = sql!(
     ROWS
 );
 
+/// What a server does by itself within minutes of many new rows, table by table: it has a limit of time
+/// for each statement.
+const TIDY: [&str; 6] = [
+    "VACUUM (ANALYZE) job",
+    "VACUUM (ANALYZE) task",
+    "VACUUM (ANALYZE) task_input",
+    "VACUUM (ANALYZE) task_output",
+    "VACUUM (ANALYZE) attempt",
+    "VACUUM (ANALYZE) event",
+];
+
 impl Floor {
     /// Connects to the database of a store.
     ///
@@ -155,6 +166,22 @@ impl Floor {
             statement.execute(&mut connection).await?;
         }
         Ok(connection.run("COMMIT").await?)
+    }
+
+    /// Has a server tidy up now after what was written. Else it does so while somebody measures. A
+    /// file needs nothing of the kind.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Database`].
+    pub async fn tidy(&mut self) -> Result<(), StoreError> {
+        let mut connection = self.own.connection();
+        if let Connection::Postgres(_) = connection {
+            for table in TIDY {
+                connection.run(table).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Closes the connection.

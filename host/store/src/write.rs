@@ -234,6 +234,11 @@ impl<W: WriteGroup> Waiting<W> {
     ) -> Self {
         Self { write: Some(write), outcome: None, record, reply }
     }
+
+    /// Whether it was applied, and changed anything.
+    fn is_change(&self) -> bool {
+        matches!(&self.outcome, Some(Ok(output)) if W::is_change(output))
+    }
 }
 
 impl<W: WriteGroup> Queued for Waiting<W> {
@@ -284,7 +289,7 @@ impl<W: WriteGroup> Queued for Waiting<W> {
     }
 
     fn records(&self) -> Vec<&Record> {
-        if !matches!(&self.outcome, Some(Ok(output)) if W::is_change(output)) {
+        if !self.is_change() {
             return Vec::new();
         }
         let own = self.write.as_ref().map(W::records).unwrap_or_default();
@@ -304,7 +309,7 @@ impl<W: WriteGroup> Queued for Waiting<W> {
     }
 
     fn answer(self: Box<Self>, failure: Option<&StoreError>) {
-        let is_recorded = failure.is_none() && !self.records().is_empty();
+        let is_recorded = failure.is_none() && self.record.is_some() && self.is_change();
         let outcome = match (failure, self.outcome) {
             (Some(failure), _) => Err(failure.clone()),
             (None, Some(outcome)) => outcome,

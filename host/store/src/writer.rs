@@ -149,11 +149,11 @@ impl Lanes {
     }
 
     /// Takes as much as one commit may hold, with `first`. What running work waits for goes first,
-    /// but leaves half of it to new work that waits: else whoever submits would wait for all that
-    /// runs.
+    /// but leaves three quarters of it to new work that waits: else whoever submits would wait for
+    /// all that runs.
     fn take(&mut self, first: Option<Message>, max: usize) -> Vec<Message> {
         let mut taken = Vec::from_iter(first);
-        let urgent_max = max - self.submits.len().min(max / 2);
+        let urgent_max = max - self.submits.len().min(max / 4 * 3);
         for (lane, max) in [(&mut self.urgent, urgent_max), (&mut self.submits, max)] {
             while taken.len() < max
                 && let Ok(message) = lane.try_recv()
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn running_work_goes_first_and_leaves_half_of_a_commit_to_new_work() {
+    async fn running_work_goes_first_and_leaves_most_of_a_commit_to_new_work() {
         let ((urgent, first), (submits, second)) = (mpsc::channel(100), mpsc::channel(100));
         let mut lanes = Lanes { urgent: first, submits: second };
         let fill = |lane: &mpsc::Sender<Message>, count| {
@@ -294,10 +294,10 @@ mod tests {
         assert_eq!(lanes.urgent.len(), 60, "nobody submits");
         fill(&submits, 100);
         assert_eq!(lanes.take(None, 40).len(), 40);
-        assert_eq!((lanes.urgent.len(), lanes.submits.len()), (40, 80));
-        assert_eq!(lanes.take(None, 60).len(), 60);
-        assert_eq!((lanes.urgent.len(), lanes.submits.len()), (10, 50));
-        assert_eq!(lanes.take(None, 60).len(), 60);
+        assert_eq!((lanes.urgent.len(), lanes.submits.len()), (50, 70));
+        assert_eq!(lanes.take(None, 80).len(), 80);
+        assert_eq!((lanes.urgent.len(), lanes.submits.len()), (30, 10));
+        assert_eq!(lanes.take(None, 80).len(), 40);
         assert_eq!((lanes.urgent.len(), lanes.submits.len()), (0, 0));
     }
 

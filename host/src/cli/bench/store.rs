@@ -103,6 +103,7 @@ pub(super) async fn fill(config: &Config, ended: u32) -> Result<(), CliError> {
         floor.write(count, now()).await.map_err(refused)?;
         left -= count;
     }
+    floor.tidy().await.map_err(refused)?;
     floor.close().await;
     bench.store.close().await;
     Ok(())

@@ -15,6 +15,7 @@ async fn the_floor_writes_what_a_task_leaves() {
     host.settle(&claimed, 0, completed()).await;
     let mut floor = Floor::open(&host.database.address(), host.session).await.unwrap();
     floor.write(3, at(0)).await.unwrap();
+    floor.tidy().await.unwrap();
     floor.close().await;
     let (true_job, job) = (host.job(job.id).await, host.job(JobId(2)).await);
     assert_eq!((job.state, job.task_count), (JobState::Completed, 1));
