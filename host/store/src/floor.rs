@@ -99,8 +99,8 @@ const EVENTS: Sql = sql!(
     ROWS
 );
 
-/// What a server does by itself within minutes of many new rows, table by table: it has a limit of time
-/// for each statement.
+/// What a server does by itself within minutes of many new rows. Table by table: each statement has a
+/// limit of time.
 const TIDY: [&str; 6] = [
     "VACUUM (ANALYZE) job",
     "VACUUM (ANALYZE) task",
