@@ -42,8 +42,12 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
             ),
             (
                 "waiting.outcome = Some(answer);",
-                "if let Some(reply) = waiting.reply.take() { \
-                 drop(reply.send(Written { outcome: answer, is_recorded: false })); }",
+                // A claim that stands is told apart by what was made of it, and would wait for ever.
+                "if W::TURN != Turn::Checkpoint { \
+                 waiting.outcome = Some(answer); continue; } \
+                 if let Some(reply) = waiting.reply.take() { \
+                 drop(reply.send(Written { outcome: answer, is_recorded: false })); } \
+                 waiting.outcome = Some(Err(StoreError::Closed));",
             ),
             (
                 "if self.reply.send(Written { outcome, is_recorded }).is_err()",
