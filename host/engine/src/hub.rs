@@ -30,7 +30,7 @@ impl Hub {
 
     /// The last task of a job has ended, and that is stored.
     pub(crate) fn ended(&self, job: JobId) {
-        self.tails.wake(job);
+        self.tails.end(job);
         let mut waiting = self.ends.lock();
         waiting.just_ended.add(job);
         if let Some(bell) = waiting.bells.get(&job).and_then(Weak::upgrade) {

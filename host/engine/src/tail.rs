@@ -53,6 +53,8 @@ pub(crate) struct Tails {
     jobs: AtomicUsize,
     /// Rung when a job is woken.
     bell: Notify,
+    /// Rung when nothing more is to come.
+    over: Notify,
     catching_up: Semaphore,
 }
 
@@ -90,6 +92,7 @@ impl Default for Tails {
             watched: Mutex::default(),
             jobs: AtomicUsize::new(0),
             bell: Notify::new(),
+            over: Notify::new(),
             catching_up: Semaphore::new(CATCHING_UP_MAX),
         }
     }
@@ -105,6 +108,15 @@ impl Tails {
         if watched.tails.contains_key(&job) && watched.woken.insert(job) {
             drop(watched);
             self.bell.notify_one();
+        }
+    }
+
+    /// Has a job looked at that has ended: at once when nobody watches another, for then there is
+    /// nothing to wait for that could be read together with it.
+    pub(crate) fn end(&self, job: JobId) {
+        self.wake(job);
+        if self.jobs.load(Ordering::Relaxed) == 1 && self.has(job) {
+            self.over.notify_one();
         }
     }
 
@@ -293,7 +305,10 @@ async fn follow(tails: Arc<Tails>, store: Store) {
             Err(StoreError::Closed) => return tails.close(),
             Err(error) => tracing::error!(error = chain(&error), "histories could not be read"),
         }
-        tokio::time::sleep(round_of(tails.watchers())).await;
+        tokio::select! {
+            () = tails.over.notified() => {}
+            () = tokio::time::sleep(round_of(tails.watchers())) => {}
+        }
         tokio::select! {
             () = tails.bell.notified() => {}
             // Another host does not say which of its jobs went on.
@@ -333,7 +348,28 @@ impl Drop for Seat {
 
 #[cfg(test)]
 mod tests {
+    use apflow_store::Address;
+
     use super::*;
+
+    #[tokio::test]
+    async fn an_end_is_told_at_once_unless_another_job_is_watched() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&Address::File(folder.path().join("apflow.db"))).await.unwrap();
+        let tails = Arc::new(Tails::default());
+        // The loop would take what is rung here.
+        tails.lock().is_followed = true;
+        let is_rung =
+            async || tokio::time::timeout(Duration::ZERO, tails.over.notified()).await.is_ok();
+        let _one = tails.join(JobId(1), 0, &store).unwrap();
+        tails.end(JobId(2));
+        assert!(!is_rung().await);
+        tails.end(JobId(1));
+        assert!(is_rung().await);
+        let _other = tails.join(JobId(2), 0, &store).unwrap();
+        tails.end(JobId(1));
+        assert!(!is_rung().await);
+    }
 
     #[test]
     fn the_more_watch_the_longer_is_left_between_two_looks() {

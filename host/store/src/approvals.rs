@@ -118,9 +118,9 @@ const PENDING: &str = "\
 const PARK: Sql = sql!(
     "\
     UPDATE task SET state = 4 \
-    WHERE state = 2 AND id IN (SELECT CAST(value AS BIGINT) FROM ",
+    WHERE state + 0 = 2 AND id IN (SELECT CAST(value AS BIGINT) FROM ",
     ROWS,
-    ") AND (needs_approval OR EXISTS (SELECT 1 FROM tool_rule \
+    " AS given) AND (needs_approval OR EXISTS (SELECT 1 FROM tool_rule \
                                     WHERE tool = task.executor AND tool_rule.needs_approval)) \
        AND NOT EXISTS (SELECT 1 FROM approval WHERE task_id = task.id \
                          AND tool = task.executor AND is_approved) \
@@ -133,7 +133,7 @@ const ASK: Sql = sql!(
     INSERT INTO approval (task_id, tool, asked_at) \
     SELECT CAST(value->>1 AS BIGINT), value->>2, $2 FROM ",
     ROWS,
-    " WHERE TRUE \
+    " AS given WHERE TRUE \
     ON CONFLICT (task_id, tool) DO UPDATE SET asked_at = excluded.asked_at, \
       is_approved = NULL, principal = NULL, reason = NULL, decided_at = NULL"
 );
@@ -177,8 +177,11 @@ pub(crate) async fn park(
     Ok(parked)
 }
 
-const FORGET: Sql =
-    sql!("DELETE FROM approval WHERE task_id IN (SELECT CAST(value AS BIGINT) FROM ", ROWS, ")");
+const FORGET: Sql = sql!(
+    "DELETE FROM approval WHERE task_id IN (SELECT CAST(value AS BIGINT) FROM ",
+    ROWS,
+    " AS given)"
+);
 
 /// Forgets what was decided of tasks that are redriven: their events still tell it.
 pub(crate) async fn forget(

@@ -51,7 +51,7 @@ impl Write for GiveBlocksBack {
 const END: Sql = sql!(
     "DELETE FROM budget_block WHERE session_id IN (SELECT CAST(value AS BIGINT) FROM ",
     ROWS,
-    ") RETURNING budget_id, amount"
+    " AS given) RETURNING budget_id, amount"
 );
 
 const LOSE: Sql = sql!(

@@ -158,8 +158,11 @@ fn read(row: &Row) -> Result<(BreakerKey, KeptBreaker), StoreError> {
 /// Ends of what breakers let through, in order.
 struct Moves(Vec<BreakerMove>);
 
-const SHOW: Sql =
-    sql!("SELECT * FROM breaker WHERE key IN (SELECT value->>0 FROM ", ROWS, ") ORDER BY key");
+const SHOW: Sql = sql!(
+    "SELECT * FROM breaker WHERE key IN (SELECT value->>0 FROM ",
+    ROWS,
+    " AS given) ORDER BY key"
+);
 
 const PUT: Sql = sql!(
     "\
@@ -168,13 +171,14 @@ const PUT: Sql = sql!(
            CAST(value->>3 AS BIGINT), value->>4, CAST(value->>5 AS BIGINT), value->>6, \
            CAST(value->>7 AS BIGINT) FROM ",
     ROWS,
-    " WHERE TRUE \
+    " AS given WHERE TRUE \
     ON CONFLICT (key) DO UPDATE SET failures = excluded.failures, times = excluded.times, \
       open_until = excluded.open_until, probes = excluded.probes, \
       probes_max = excluded.probes_max, fault = excluded.fault, changed_at = excluded.changed_at"
 );
 
-const REMOVE: Sql = sql!("DELETE FROM breaker WHERE key IN (SELECT value->>0 FROM ", ROWS, ")");
+const REMOVE: Sql =
+    sql!("DELETE FROM breaker WHERE key IN (SELECT value->>0 FROM ", ROWS, " AS given)");
 
 type Table = HashMap<BreakerKey, KeptBreaker>;
 

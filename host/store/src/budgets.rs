@@ -136,7 +136,8 @@ pub(crate) const INSERT: Sql = sql!(
     INSERT INTO budget (scope, owner, unit, period, job_id, started_at, cap, policy) \
     SELECT value->>0, value->>1, value->>2, 'all', CAST(value->>3 AS BIGINT), \
            CAST(value->>4 AS BIGINT), CAST(value->>5 AS BIGINT), value->>6 FROM ",
-    ROWS
+    ROWS,
+    " AS given"
 );
 
 /// The rows of the budgets that a job brings along, as the items of a JSON array.
@@ -236,8 +237,11 @@ const WAKE_ALL: &str = "\
         AND budget.cap > budget.reserved + budget.spent + budget.lost LIMIT $1) \
     RETURNING job_id, id";
 
-const FORGET_WAIT: Sql =
-    sql!("DELETE FROM budget_wait WHERE task_id IN (SELECT CAST(value AS BIGINT) FROM ", ROWS, ")");
+const FORGET_WAIT: Sql = sql!(
+    "DELETE FROM budget_wait WHERE task_id IN (SELECT CAST(value AS BIGINT) FROM ",
+    ROWS,
+    " AS given)"
+);
 
 /// Wakes those who wait for what these tasks may have given back.
 pub(crate) async fn wake_after(
@@ -307,15 +311,15 @@ const WAIT: Sql = sql!(
     INSERT INTO budget_wait (task_id, budget_id) \
     SELECT CAST(value->>0 AS BIGINT), CAST(value->>1 AS BIGINT) FROM ",
     ROWS,
-    " WHERE TRUE ON CONFLICT (task_id) DO UPDATE SET budget_id = excluded.budget_id"
+    " AS given WHERE TRUE ON CONFLICT (task_id) DO UPDATE SET budget_id = excluded.budget_id"
 );
 
 const PARK: Sql = sql!(
     "\
     UPDATE task SET state = 4 \
-    WHERE state = 2 AND id IN (SELECT CAST(value->>0 AS BIGINT) FROM ",
+    WHERE state + 0 = 2 AND id IN (SELECT CAST(value->>0 AS BIGINT) FROM ",
     ROWS,
-    ")"
+    " AS given)"
 );
 
 /// Parks ready tasks until the budgets have something left.

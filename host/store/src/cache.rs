@@ -179,7 +179,7 @@ const KEEP: Sql = sql!(
     SELECT value->>0, value->>1, value->>2, CAST(value->>3 AS BIGINT), \
            CAST(value->>4 AS BIGINT), CAST(value->>5 AS BIGINT) FROM ",
     ROWS,
-    " WHERE TRUE \
+    " AS given WHERE TRUE \
     ON CONFLICT (key) DO UPDATE SET output = excluded.output, bytes = excluded.bytes, \
       kept_at = excluded.kept_at, expires_at = excluded.expires_at"
 );

@@ -116,7 +116,7 @@ const OF_TREE: &str = "\
 const ASK: Sql = sql!(
     "UPDATE task SET cancel_at = $2 WHERE id IN (SELECT CAST(value AS BIGINT) FROM ",
     ROWS,
-    ")"
+    " AS given)"
 );
 
 const END: Sql = sql!(
@@ -124,7 +124,7 @@ const END: Sql = sql!(
     UPDATE task SET state = 10, cancel_at = $2, fault = $3, ended_at = $2 \
     WHERE id IN (SELECT CAST(value AS BIGINT) FROM ",
     ROWS,
-    ")"
+    " AS given)"
 );
 
 /// A task that has not ended.

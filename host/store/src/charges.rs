@@ -192,7 +192,7 @@ const END_RESERVATIONS: Sql = sql!(
     DELETE FROM reservation WHERE (task_id, attempt, number) IN ( \
       SELECT CAST(value->>0 AS BIGINT), CAST(value->>1 AS BIGINT), CAST(value->>2 AS BIGINT) FROM ",
     ROWS,
-    ")"
+    " AS given)"
 );
 
 const END_RESERVATIONS_OF_ATTEMPTS: Sql = sql!(
@@ -200,7 +200,7 @@ const END_RESERVATIONS_OF_ATTEMPTS: Sql = sql!(
     DELETE FROM reservation WHERE (task_id, attempt) IN ( \
       SELECT CAST(value->>0 AS BIGINT), CAST(value->>1 AS BIGINT) FROM ",
     ROWS,
-    ")"
+    " AS given)"
 );
 
 /// What stays set aside for calls that go on. It grows smaller alone.
@@ -361,12 +361,12 @@ const OVER: Sql = sql!(
     ROWS,
     " AS asked JOIN task ON task.id = CAST(asked.value AS BIGINT) \
     JOIN job ON job.id = task.job_id \
-    WHERE EXISTS (SELECT 1 FROM budget WHERE scope = 'task' AND owner = CAST(task.id AS TEXT) \
-                    AND spent + lost > cap) \
-       OR EXISTS (SELECT 1 FROM budget WHERE scope = 'job' AND owner = CAST(job.id AS TEXT) \
-                    AND spent + lost > cap) \
-       OR EXISTS (SELECT 1 FROM budget WHERE scope = 'principal' AND owner = job.principal \
-                    AND spent + lost > cap)"
+    WHERE (SELECT 1 FROM budget WHERE scope = 'task' AND owner = CAST(task.id AS TEXT) \
+             AND spent + lost > cap LIMIT 1) IS NOT NULL \
+       OR (SELECT 1 FROM budget WHERE scope = 'job' AND owner = CAST(job.id AS TEXT) \
+             AND spent + lost > cap LIMIT 1) IS NOT NULL \
+       OR (SELECT 1 FROM budget WHERE scope = 'principal' AND owner = job.principal \
+             AND spent + lost > cap LIMIT 1) IS NOT NULL"
 );
 
 /// Which of these tasks have a budget that is over its cap.

@@ -167,7 +167,7 @@ const COUNT: Sql = sql!(
     "SELECT task_id, max(n) FROM checkpoint \
      WHERE task_id IN (SELECT CAST(value AS BIGINT) FROM ",
     ROWS,
-    ") GROUP BY task_id"
+    " AS given) GROUP BY task_id"
 );
 
 /// Alone for each, since bytes do not travel in JSON.

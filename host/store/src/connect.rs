@@ -43,6 +43,11 @@ const WRITER_CACHE: &str = "-32768";
 /// How many rows the thread of a file reads ahead: with fewer, it and its reader would take turns.
 const ROWS_WAITING_MAX: usize = 2_048;
 
+/// How a server goes about every statement. To compile one takes a server longer than any here runs,
+/// and it would compile small ones too: it takes what `enable_seqscan` holds it off from for very
+/// dear, so that it seems worth the while.
+const NOT_COMPILED: [(&str, &str); 1] = [("jit", "off")];
+
 /// How a server goes about the writer's statements: each finds its rows by keys, so it is planned
 /// once, and by the indexes, row by row, however few rows the server has counted in the tables. Else
 /// it may read a whole table for each step of a long chain.
@@ -69,7 +74,8 @@ pub(crate) async fn writer(address: &Address) -> Result<Own, sqlx::Error> {
             Ok(Either::Sqlite(Box::new(options.connect().await?)))
         }
         Address::Server(server) => {
-            let options = server.options().clone().options(ROWS_BY_KEY).options(PATIENCE);
+            let options = server.options().clone().options(NOT_COMPILED);
+            let options = options.options(ROWS_BY_KEY).options(PATIENCE);
             let connecting = PgConnection::connect_with(&options);
             let connected = tokio::time::timeout(CONNECT_TIMEOUT, connecting).await;
             Ok(Either::Postgres(Box::new(connected.map_err(|_| sqlx::Error::PoolTimedOut)??)))
@@ -91,7 +97,9 @@ pub(crate) async fn readers(address: &Address) -> Result<Readers, sqlx::Error> {
             // One more, which listens to the other processes.
             let pool = PgPoolOptions::new().max_connections(READERS_MAX + 1);
             let pool = pool.acquire_timeout(CONNECT_TIMEOUT);
-            Ok(Either::Postgres(pool.connect_with(server.options().clone()).await?))
+            Ok(Either::Postgres(
+                pool.connect_with(server.options().clone().options(NOT_COMPILED)).await?,
+            ))
         }
     }
 }

@@ -60,7 +60,7 @@ const RESOLVE: Sql = sql!(
 const NAME: Sql = sql!(
     "SELECT id, reference FROM task WHERE id IN (SELECT CAST(value AS BIGINT) FROM ",
     ROWS,
-    ")"
+    " AS given)"
 );
 
 /// A blocked task with a fault is skipped at once; else it moves when its last dependency has ended.

@@ -2,6 +2,15 @@
 //!
 //! Every other statement is written once, in what both understand: `$1`, `RETURNING`,
 //! `ON CONFLICT`, `CAST`. Rows travel as one JSON array, whose items are arrays of columns.
+//!
+//! Two ways of writing keep `PostgreSQL` with the rows that are asked for, which it plans for without
+//! knowing them:
+//!
+//! - `(SELECT 1 … LIMIT 1) IS NOT NULL` says whether there is such a row. `EXISTS` outside of a
+//!   plain `AND` may read the whole table, to have the answer for all rows at once.
+//! - `state + 0 = 3`, beside an id, compares the state of the task with that id. `state = 3` may go
+//!   through the index of all running tasks instead, and through those that ran since the server
+//!   last tidied up.
 
 /// A statement, as each database understands it.
 #[derive(Debug, Clone, Copy)]
@@ -18,8 +27,9 @@ impl From<&'static str> for Sql {
 
 /// Writes a statement once for both databases, where it needs a word that they do not share:
 ///
-/// - `ROWS`: the items of the JSON array `$1`, each in the column `value`. `SQLite` keeps them in its
-///   binary form of JSON: as text, each would be written out and read again;
+/// - `ROWS`: the items of the JSON array `$1`, each in the column `value`, by a name that must
+///   follow. `SQLite` keeps them in its binary form of JSON: as text, each would be written out and
+///   read again;
 /// - `EACH`: the same, for statements that take many columns of each row and look nothing up by
 ///   them. `SQLite` hands each row on, where it would copy it out for each column;
 /// - `SKIP_LOCKED`: the rows that are read are taken, and those that another has taken left out.
@@ -34,7 +44,12 @@ macro_rules! sql {
     // A limit that is none keeps it from being merged with what reads it.
     (@sqlite EACH) => { "(SELECT value FROM jsonb_each($1) LIMIT -1 OFFSET 0)" };
     (@postgres EACH) => { "jsonb_array_elements(CAST($1 AS JSONB))" };
-    (@postgres ROWS) => { "jsonb_array_elements(CAST($1 AS JSONB))" };
+    // It takes an array for a hundred rows, and may read a small table as a whole to find them. What
+    // it knows nothing of, as of this, it takes for one of as many as there are: so it expects one.
+    (@postgres ROWS) => {
+        "(SELECT value FROM jsonb_array_elements(CAST($1 AS JSONB)) \
+          WHERE CAST(value IS NOT NULL AS INTEGER) = 1)"
+    };
     // There is one writer at a time, so nothing is locked.
     (@sqlite SKIP_LOCKED) => { "" };
     (@postgres SKIP_LOCKED) => { "FOR UPDATE SKIP LOCKED" };
@@ -103,6 +118,27 @@ pub(crate) const FIRST_OF_READY: Sql = Sql {
       SELECT lane_id, priority, run_at, id FROM task \
       WHERE lane_id = wanted.lane_id AND state = 2 \
       ORDER BY priority, run_at, id LIMIT $3) AS head",
+};
+
+/// The events of spans: of the job in the first place, after the number in the second, and up to
+/// that in the third.
+///
+/// Written so that both go from the spans to their events.
+pub(crate) const SPANS: Sql = Sql {
+    sqlite: "\
+    SELECT event.job_id, event.n, event.at, event.task_id, event.attempt, event.what \
+    FROM jsonb_each($1) AS span CROSS JOIN event \
+    WHERE event.job_id = CAST(span.value->>0 AS BIGINT) \
+      AND event.n > CAST(span.value->>1 AS BIGINT) AND event.n <= CAST(span.value->>2 AS BIGINT) \
+    ORDER BY event.job_id, event.n",
+    postgres: "\
+    SELECT event.job_id, event.n, event.at, event.task_id, event.attempt, event.what \
+    FROM jsonb_array_elements(CAST($1 AS JSONB)) AS span CROSS JOIN LATERAL ( \
+      SELECT job_id, n, at, task_id, attempt, what FROM event \
+      WHERE job_id = CAST(span.value->>0 AS BIGINT) \
+        AND n > CAST(span.value->>1 AS BIGINT) AND n <= CAST(span.value->>2 AS BIGINT) \
+      ORDER BY n OFFSET 0) AS event \
+    ORDER BY event.job_id, event.n",
 };
 
 /// A number for a process that makes ids, which no other has that makes some at the same time. Two

@@ -13,7 +13,7 @@ use apflow_model::state::{JobState, TaskState};
 
 use crate::connection::{Connection, Row, query};
 use crate::dependents::Moved;
-use crate::dialect::{Sql, sql};
+use crate::dialect::{SPANS, Sql, sql};
 use crate::error::StoreError;
 use crate::row;
 use crate::store::Store;
@@ -126,17 +126,6 @@ const HISTORIES: Sql = sql!(
     " AS asked JOIN job ON job.id = CAST(asked.value->>0 AS BIGINT)"
 );
 
-/// The join is written so that `SQLite` goes from the jobs to their events.
-pub(crate) const SPANS: Sql = sql!(
-    "\
-    SELECT event.job_id, event.n, event.at, event.task_id, event.attempt, event.what FROM ",
-    ROWS,
-    " AS span CROSS JOIN event \
-    WHERE event.job_id = CAST(span.value->>0 AS BIGINT) \
-      AND event.n > CAST(span.value->>1 AS BIGINT) AND event.n <= CAST(span.value->>2 AS BIGINT) \
-    ORDER BY event.job_id, event.n"
-);
-
 fn read(job_id: JobId, row: &Row) -> Result<Event, StoreError> {
     Ok(Event {
         n: row::number(row, "n")?,
@@ -235,7 +224,7 @@ pub(crate) async fn hold(
         ROWS,
         " AS asked \
          JOIN task ON task.id = CAST(asked.value->>0 AS BIGINT) \
-         WHERE task.attempt = CAST(asked.value->>1 AS BIGINT) AND task.state = 3"
+         WHERE task.attempt = CAST(asked.value->>1 AS BIGINT) AND task.state + 0 = 3"
     );
     let asked: Vec<_> = attempts.map(|(task, attempt)| (task.0, attempt)).collect();
     let held: Vec<(i64, i64, i64)> =

@@ -145,5 +145,6 @@ fn read_file(row: &Row) -> Result<TaskFile, StoreError> {
 pub(crate) const INSERT: Sql = sql!(
     "INSERT INTO task_file (task_id, name, size) \
      SELECT CAST(value->>0 AS BIGINT), value->>1, CAST(value->>2 AS BIGINT) FROM ",
-    ROWS
+    ROWS,
+    " AS given"
 );

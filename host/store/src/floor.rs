@@ -33,7 +33,8 @@ const JOBS: Sql = sql!(
     INSERT INTO job (id, name, principal, state, grants, task_count, open_count, event_count, \
                      created_at) \
     SELECT CAST(value AS BIGINT), NULL, 'operator', 'pending', '[]', 1, 1, 1, $2 FROM ",
-    ROWS
+    ROWS,
+    " AS given"
 );
 
 const TASKS: Sql = sql!(
@@ -42,61 +43,68 @@ const TASKS: Sql = sql!(
                       attempts_max, waiting_count, created_at, lane_id) \
     SELECT CAST(value AS BIGINT), CAST(value AS BIGINT), 'task', 'noop_executor', 2, 2, $2, $3, \
            3, 0, $2, $4 FROM ",
-    ROWS
+    ROWS,
+    " AS given"
 );
 
-const INPUTS: Sql =
-    sql!("INSERT INTO task_input (task_id, body) SELECT CAST(value AS BIGINT), '{}' FROM ", ROWS);
+const INPUTS: Sql = sql!(
+    "INSERT INTO task_input (task_id, body) SELECT CAST(value AS BIGINT), '{}' FROM ",
+    ROWS,
+    " AS given"
+);
 
 const TAKE: Sql = sql!(
     "UPDATE task SET state = 3, attempt = 1, session_id = $2, started_at = $3 \
      WHERE id IN (SELECT CAST(value AS BIGINT) FROM ",
     ROWS,
-    ")"
+    " AS given)"
 );
 
 const ATTEMPTS: Sql = sql!(
     "INSERT INTO attempt (task_id, n, session_id, started_at) \
      SELECT CAST(value AS BIGINT), 1, $2, $3 FROM ",
-    ROWS
+    ROWS,
+    " AS given"
 );
 
 const START_JOBS: Sql = sql!(
     "UPDATE job SET state = 'running', event_count = 2 \
      WHERE id IN (SELECT CAST(value AS BIGINT) FROM ",
     ROWS,
-    ")"
+    " AS given)"
 );
 
 const END_TASKS: Sql = sql!(
     "UPDATE task SET state = 8, session_id = NULL, ended_at = $2 \
      WHERE id IN (SELECT CAST(value AS BIGINT) FROM ",
     ROWS,
-    ")"
+    " AS given)"
 );
 
 const END_ATTEMPTS: Sql = sql!(
     "UPDATE attempt SET ended_at = $2, usage = $3 WHERE n = 1 AND task_id IN (SELECT CAST(value AS BIGINT) FROM ",
     ROWS,
-    ")"
+    " AS given)"
 );
 
 const OUTPUTS: Sql = sql!(
     "INSERT INTO task_output (task_id, body) SELECT CAST(value AS BIGINT), 'null' FROM ",
-    ROWS
+    ROWS,
+    " AS given"
 );
 
 const END_JOBS: Sql = sql!(
     "UPDATE job SET state = 'completed', open_count = 0, event_count = 3, ended_at = $2 \
      WHERE id IN (SELECT CAST(value AS BIGINT) FROM ",
     ROWS,
-    ")"
+    " AS given)"
 );
 
 const EVENTS: Sql = sql!(
     "INSERT INTO event (job_id, n, at, task_id, attempt, what) \
      SELECT CAST(value AS BIGINT), $2, $3, CAST(value AS BIGINT), 1, $4 FROM ",
-    ROWS
+    ROWS,
+    " AS given"
 );
 
 /// What a server does by itself within minutes of many new rows. Table by table: each statement has a

@@ -79,7 +79,7 @@ const PLACES: Sql = sql!(
     "SELECT job_id, policy, place FROM chain_place \
      WHERE job_id IN (SELECT CAST(value AS BIGINT) FROM ",
     ROWS,
-    ")"
+    " AS given)"
 );
 
 const MOVE: &str = "INSERT INTO chain_place (job_id, policy, place) VALUES ($1, $2, $3) \

@@ -77,7 +77,7 @@ const TAKE: Sql = sql!(
     SELECT value->>0, value->>1, value->>2, CAST(value->>3 AS BIGINT), \
            CAST(value->>4 AS BIGINT) FROM ",
     ROWS,
-    " WHERE TRUE \
+    " AS given WHERE TRUE \
     ON CONFLICT (principal, key) DO UPDATE SET \
       hash = excluded.hash, job_id = excluded.job_id, expires_at = excluded.expires_at \
     WHERE idempotency.expires_at <= $2"

@@ -172,7 +172,7 @@ macro_rules! rows_of_tasks {
             $table,
             ".task_id = task.id WHERE task.job_id IN (SELECT CAST(value AS BIGINT) FROM ",
             ROWS,
-            ") LIMIT $2)"
+            " AS given) LIMIT $2)"
         )
     };
 }
@@ -202,7 +202,7 @@ macro_rules! large_rows_of_tasks {
             $table,
             ".task_id = task.id WHERE task.job_id IN (SELECT CAST(value AS BIGINT) FROM ",
             ROWS,
-            ") LIMIT $2) AS next) AS measured WHERE bytes_before < 8388608)"
+            " AS given) LIMIT $2) AS next) AS measured WHERE bytes_before < 8388608)"
         )
     };
 }
@@ -213,7 +213,7 @@ const PARTS: [Sql; 10] = [
         "DELETE FROM event WHERE (job_id, n) IN (SELECT job_id, n FROM event \
          WHERE job_id IN (SELECT CAST(value AS BIGINT) FROM ",
         ROWS,
-        ") LIMIT $2)"
+        " AS given) LIMIT $2)"
     ),
     large_rows_of_tasks!("checkpoint", "task_id, n", "value"),
     large_rows_of_tasks!("task_output", "task_id", "body"),
@@ -228,7 +228,7 @@ const PARTS: [Sql; 10] = [
         "DELETE FROM task WHERE id IN (SELECT id FROM task \
          WHERE job_id IN (SELECT CAST(value AS BIGINT) FROM ",
         ROWS,
-        ") \
+        " AS given) \
            AND NOT EXISTS (SELECT 1 FROM checkpoint WHERE task_id = task.id) \
            AND NOT EXISTS (SELECT 1 FROM task_output WHERE task_id = task.id) \
            AND NOT EXISTS (SELECT 1 FROM task_input WHERE task_id = task.id) LIMIT $2)"
@@ -238,7 +238,7 @@ const PARTS: [Sql; 10] = [
 const REMOVE_JOBS: Sql = sql!(
     "DELETE FROM job WHERE id IN (SELECT CAST(value AS BIGINT) FROM ",
     ROWS,
-    ") AND NOT EXISTS (SELECT 1 FROM task WHERE job_id = job.id) RETURNING id"
+    " AS given) AND NOT EXISTS (SELECT 1 FROM task WHERE job_id = job.id) RETURNING id"
 );
 
 impl Write for RemoveSlice {
@@ -295,7 +295,7 @@ mod tests {
             let steps: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
             // The rows that were picked, and the ids that were handed in.
             let is_bounded = |step: &str| {
-                ["jsonb_each", "next", "measured", "(subquery", "CONSTANT"]
+                ["given", "next", "measured", "(subquery", "CONSTANT"]
                     .iter()
                     .any(|name| step.contains(name))
             };

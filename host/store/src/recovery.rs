@@ -119,7 +119,7 @@ const COUNT_LOSSES: Sql = sql!(
     UPDATE task SET host_losses = host_losses + 1 \
     WHERE state = 3 AND session_id IN (SELECT CAST(value AS BIGINT) FROM ",
     ROWS,
-    ") RETURNING id, attempt, attempts_max, host_losses"
+    " AS given) RETURNING id, attempt, attempts_max, host_losses"
 );
 
 impl Write for Recover {

@@ -126,7 +126,7 @@ const UNRESOLVE: Sql = sql!(
     UPDATE dependency SET outcome = NULL \
     WHERE dependency_id IN (SELECT CAST(value AS BIGINT) FROM ",
     ROWS,
-    ")"
+    " AS given)"
 );
 
 const REOPEN_JOB: &str = "\

@@ -124,7 +124,8 @@ const SET_ASIDE: Sql = sql!(
     INSERT INTO reservation (task_id, attempt, number, budget_id, amount) \
     SELECT CAST(value->>0 AS BIGINT), CAST(value->>1 AS BIGINT), CAST(value->>2 AS BIGINT), \
            CAST(value->>3 AS BIGINT), CAST(value->>4 AS BIGINT) FROM ",
-    ROWS
+    ROWS,
+    " AS given"
 );
 
 const ADD_TO_BLOCKS: Sql = sql!(
@@ -274,8 +275,9 @@ const CALLS_MODELS: Sql = sql!(
     "\
     SELECT id FROM task WHERE id IN (SELECT CAST(value AS BIGINT) FROM ",
     ROWS,
-    ") AND (token_budget IS NOT NULL OR model IS NOT NULL OR cost_policy IS NOT NULL \
-            OR EXISTS (SELECT 1 FROM budget WHERE scope = 'job' AND owner = CAST(job_id AS TEXT)))"
+    " AS given) AND (token_budget IS NOT NULL OR model IS NOT NULL OR cost_policy IS NOT NULL \
+            OR (SELECT 1 FROM budget WHERE scope = 'job' AND owner = CAST(job_id AS TEXT) \
+                LIMIT 1) IS NOT NULL)"
 );
 
 /// Looks at the budgets of chosen tasks that say that they call a model. One whose budgets have

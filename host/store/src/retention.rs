@@ -127,7 +127,7 @@ const DROP_CHECKPOINTS: Sql = sql!(
         JOIN task ON task.id = checkpoint.task_id WHERE task.state = 8 AND task.id IN ( \
           SELECT CAST(value AS BIGINT) FROM ",
     ROWS,
-    ") LIMIT $2) AS next) AS measured WHERE bytes_before < 8388608)"
+    " AS given) LIMIT $2) AS next) AS measured WHERE bytes_before < 8388608)"
 );
 
 impl Write for DropCheckpoints {

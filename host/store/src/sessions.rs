@@ -231,7 +231,7 @@ const GIVE_BACK: Sql = sql!(
     WHERE state = 3 AND session_id = $2 \
       AND id NOT IN (SELECT CAST(value AS BIGINT) FROM ",
     ROWS,
-    ") RETURNING id, attempt"
+    " AS given) RETURNING id, attempt"
 );
 
 const END_SESSION: &str = "UPDATE session SET ended_at = $2 WHERE id = $1 AND ended_at IS NULL";

@@ -40,10 +40,10 @@ const END_TASKS: Sql = sql!(
     ROWS,
     " AS ending \
     WHERE task.id = CAST(ending.value->>0 AS BIGINT) \
-      AND task.attempt = CAST(ending.value->>1 AS BIGINT) AND task.state = 3 \
+      AND task.attempt = CAST(ending.value->>1 AS BIGINT) AND task.state + 0 = 3 \
     RETURNING id, job_id, cancel_at IS NOT NULL, \
               (SELECT task_count FROM job WHERE job.id = job_id) = 1, \
-              EXISTS (SELECT 1 FROM checkpoint WHERE task_id = task.id)"
+              (SELECT 1 FROM checkpoint WHERE task_id = task.id LIMIT 1) IS NOT NULL"
 );
 
 const END_ATTEMPTS: Sql = sql!(
@@ -62,8 +62,11 @@ pub(crate) const INSERT_OUTPUTS: Sql = sql!(
     EACH
 );
 
-const DROP_CHECKPOINTS: Sql =
-    sql!("DELETE FROM checkpoint WHERE task_id IN (SELECT CAST(value AS BIGINT) FROM ", ROWS, ")");
+const DROP_CHECKPOINTS: Sql = sql!(
+    "DELETE FROM checkpoint WHERE task_id IN (SELECT CAST(value AS BIGINT) FROM ",
+    ROWS,
+    " AS given)"
+);
 
 const CHANGE_JOBS: Sql = sql!(
     "\

@@ -319,7 +319,8 @@ const INSERT_DEPENDENCIES: Sql = sql!(
     INSERT INTO dependency (dependency_id, task_id, required) \
     SELECT CAST(value->>0 AS BIGINT), CAST(value->>1 AS BIGINT), \
            CAST(value->>2 AS BOOLEAN) FROM ",
-    ROWS
+    ROWS,
+    " AS given"
 );
 
 /// What became of a submission.

@@ -80,9 +80,9 @@ pub(crate) const TAKE: Sql = sql!(
     "\
     UPDATE task SET state = 3, attempt = attempt + 1, session_id = $2, \
                     started_at = coalesce(started_at, $3) \
-    WHERE state = 2 AND id IN (SELECT CAST(value AS BIGINT) FROM ",
+    WHERE state + 0 = 2 AND id IN (SELECT CAST(value AS BIGINT) FROM ",
     ROWS,
-    ")"
+    " AS given)"
 );
 
 const BEGIN_ATTEMPTS: Sql = sql!(
@@ -93,7 +93,7 @@ const BEGIN_ATTEMPTS: Sql = sql!(
             WHERE plugin.name = task.executor) \
     FROM task WHERE id IN (SELECT CAST(value AS BIGINT) FROM ",
     ROWS,
-    ")"
+    " AS given)"
 );
 
 /// Each task that is taken is an event of its job.
@@ -104,7 +104,7 @@ const START_JOBS: Sql = sql!(
     FROM (SELECT job_id, count(*) AS n FROM task \
           WHERE id IN (SELECT CAST(value AS BIGINT) FROM ",
     ROWS,
-    ") GROUP BY job_id) AS taken WHERE job.id = taken.job_id"
+    " AS given) GROUP BY job_id) AS taken WHERE job.id = taken.job_id"
 );
 
 pub(crate) const SHOW_CLAIMED: Sql = sql!(
@@ -112,16 +112,17 @@ pub(crate) const SHOW_CLAIMED: Sql = sql!(
     SELECT task.id, task.job_id, task.attempt, task.run_at, task.reference, task.executor, task.timeout_ms, \
            task.deadline, task.attempts_max, task.attempts_before, task.backoff, task.token_budget, task.model, task.allow, task.uses_cache, \
            task_input.body, job.principal, job.grants, job.event_count, job.hops, \
-           EXISTS (SELECT 1 FROM dependency WHERE task_id = task.id) AS has_dependencies, \
+           (SELECT 1 FROM dependency WHERE task_id = task.id LIMIT 1) IS NOT NULL \
+             AS has_dependencies, \
            task.token_budget IS NOT NULL \
-             OR EXISTS (SELECT 1 FROM budget \
-                        WHERE scope = 'job' AND owner = CAST(task.job_id AS TEXT)) \
-             OR EXISTS (SELECT 1 FROM budget \
-                        WHERE scope = 'principal' AND owner = job.principal) AS has_budgets \
+             OR (SELECT 1 FROM budget WHERE scope = 'job' AND owner = CAST(task.job_id AS TEXT) \
+                 LIMIT 1) IS NOT NULL \
+             OR (SELECT 1 FROM budget WHERE scope = 'principal' AND owner = job.principal \
+                 LIMIT 1) IS NOT NULL AS has_budgets \
     FROM task JOIN job ON job.id = task.job_id LEFT JOIN task_input ON task_input.task_id = task.id \
     WHERE task.id IN (SELECT CAST(value AS BIGINT) FROM ",
     ROWS,
-    ") \
+    " AS given) \
     ORDER BY task.priority, task.run_at, task.id"
 );
 
@@ -130,7 +131,7 @@ const SHOW_USED: Sql = sql!(
     SELECT task_id, usage FROM attempt \
     WHERE usage IS NOT NULL AND task_id IN (SELECT CAST(value AS BIGINT) FROM ",
     ROWS,
-    ")"
+    " AS given)"
 );
 
 /// A task that has become running, as it is stored: it is read once the writer is free again.

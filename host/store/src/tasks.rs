@@ -33,7 +33,7 @@ impl Store {
     /// [`StoreError::Database`].
     pub async fn holds(&self, task: TaskId, attempt: u32) -> Result<Hold, StoreError> {
         const SQL: &str = "SELECT cancel_at IS NOT NULL FROM task \
-                           WHERE id = $1 AND attempt = $2 AND state = 3";
+                           WHERE id = $1 AND attempt = $2 AND state + 0 = 3";
         let held = query(SQL).bind(task.0).bind(attempt);
         let held: Option<(bool,)> = self.readers().read_optional(held).await?;
         Ok(match held {

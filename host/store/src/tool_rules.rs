@@ -134,7 +134,7 @@ const COUNT_RUNNING: Sql = sql!(
     FROM tally JOIN lane ON lane.id = tally.lane_id \
     WHERE tally.state = 3 AND lane.executor IN (SELECT value->>0 FROM ",
     ROWS,
-    ") GROUP BY lane.executor"
+    " AS given) GROUP BY lane.executor"
 );
 
 /// How many tasks of these tools run.

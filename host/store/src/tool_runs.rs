@@ -66,7 +66,7 @@ const COUNT: Sql = sql!(
     SELECT value->>0, CAST(value->>1 AS BIGINT), CAST(value->>2 AS BIGINT), \
            CAST(value->>3 AS BIGINT), CAST(value->>4 AS BIGINT), CAST(value->>5 AS BIGINT) FROM ",
     ROWS,
-    " WHERE TRUE \
+    " AS given WHERE TRUE \
     ON CONFLICT (tool) DO UPDATE SET successes = tool_count.successes + excluded.successes, \
       failures = tool_count.failures + excluded.failures, \
       cache_hits = tool_count.cache_hits + excluded.cache_hits, \
@@ -80,7 +80,7 @@ const PUT_RUNS: Sql = sql!(
     INSERT INTO tool_run (tool, place, took_us) \
     SELECT value->>0, CAST(value->>1 AS BIGINT), CAST(value->>2 AS BIGINT) FROM ",
     ROWS,
-    " WHERE TRUE ON CONFLICT (tool, place) DO UPDATE SET took_us = excluded.took_us"
+    " AS given WHERE TRUE ON CONFLICT (tool, place) DO UPDATE SET took_us = excluded.took_us"
 );
 
 /// Counts the ends of tools' attempts that passed the fence, and keeps their results.

@@ -300,7 +300,8 @@ const ADD_UPLOADS: Sql = sql!(
     "INSERT INTO upload (id, name, size, sha256, principal, created_at, used_at) \
      SELECT CAST(value->>0 AS BIGINT), value->>1, CAST(value->>2 AS BIGINT), value->>3, value->>4, \
             CAST(value->>5 AS BIGINT), CAST(value->>5 AS BIGINT) FROM ",
-    ROWS
+    ROWS,
+    " AS given"
 );
 
 impl Write for AddUploads {

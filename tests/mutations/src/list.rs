@@ -16,15 +16,15 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         name: "the fence of an end is dropped",
         file: "settle.rs",
         changes: &[(
-            "AND task.attempt = CAST(ending.value->>1 AS BIGINT) AND task.state = 3",
-            "AND task.state = 3",
+            "AND task.attempt = CAST(ending.value->>1 AS BIGINT) AND task.state + 0 = 3",
+            "AND task.state + 0 = 3",
         )],
     },
     Mutation {
         name: "an end that came is followed by another",
         file: "settle.rs",
         changes: &[(
-            "AND task.attempt = CAST(ending.value->>1 AS BIGINT) AND task.state = 3",
+            "AND task.attempt = CAST(ending.value->>1 AS BIGINT) AND task.state + 0 = 3",
             "AND task.attempt = CAST(ending.value->>1 AS BIGINT)",
         )],
     },

@@ -122,9 +122,8 @@ async fn crowd(
         let seen = seen.map_err(|error| CliError::Bench(error.to_string()))??;
         refused += seen.refused;
         // They all send their first in the same moment, and none after it.
-        let mut acks = seen.acks.into_iter();
-        acks.next().into_iter().for_each(|ack| samples.add("crowd_first_ack", ack));
-        acks.for_each(|ack| samples.add("crowd_submit_ack", ack));
+        seen.acks.iter().take(1).for_each(|ack| samples.add("crowd_first_ack", *ack));
+        seen.acks.into_iter().for_each(|ack| samples.add("crowd_submit_ack", ack));
         seen.ends.into_iter().for_each(|end| samples.add("crowd_watched_to_end", end));
     }
     let count = u32::try_from(clients).unwrap_or(u32::MAX).saturating_mul(tasks);

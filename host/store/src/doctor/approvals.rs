@@ -32,7 +32,7 @@ const UNPARK: Sql = sql!(
     UPDATE task SET state = 2 \
     WHERE state = 4 AND id IN (SELECT CAST(value AS BIGINT) FROM ",
     ROWS,
-    ") AND NOT EXISTS (SELECT 1 FROM approval WHERE task_id = task.id AND decided_at IS NULL) \
+    " AS given) AND NOT EXISTS (SELECT 1 FROM approval WHERE task_id = task.id AND decided_at IS NULL) \
        AND NOT EXISTS (SELECT 1 FROM budget_wait WHERE task_id = task.id) \
     RETURNING job_id, id"
 );

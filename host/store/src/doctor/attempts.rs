@@ -75,7 +75,7 @@ const CLOSE: Sql = sql!(
     UPDATE attempt SET ended_at = $2, fault = $3 \
     WHERE ended_at IS NULL AND task_id IN (SELECT CAST(value AS BIGINT) FROM ",
     ROWS,
-    ") AND NOT EXISTS (SELECT 1 FROM task WHERE task.id = attempt.task_id \
+    " AS given) AND NOT EXISTS (SELECT 1 FROM task WHERE task.id = attempt.task_id \
                          AND task.state = 3 AND task.attempt = attempt.n)"
 );
 
@@ -91,7 +91,7 @@ const HAND_BACK: Sql = sql!(
     UPDATE task SET state = 2, session_id = NULL, run_at = $2 \
     WHERE state = 3 AND id IN (SELECT CAST(value AS BIGINT) FROM ",
     ROWS,
-    ") AND (NOT EXISTS (SELECT 1 FROM session \
+    " AS given) AND (NOT EXISTS (SELECT 1 FROM session \
                         WHERE session.id = task.session_id AND session.ended_at IS NULL) \
             OR NOT EXISTS (SELECT 1 FROM attempt WHERE attempt.task_id = task.id \
                              AND attempt.n = task.attempt AND attempt.ended_at IS NULL)) \

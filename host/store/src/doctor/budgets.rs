@@ -78,7 +78,7 @@ fn give_back<'a>(
         "\
         DELETE FROM reservation WHERE task_id IN (SELECT CAST(value AS BIGINT) FROM ",
         ROWS,
-        ") AND NOT EXISTS (SELECT 1 FROM task WHERE task.id = reservation.task_id \
+        " AS given) AND NOT EXISTS (SELECT 1 FROM task WHERE task.id = reservation.task_id \
                              AND task.state = 3 AND task.attempt = reservation.attempt)"
     );
     Box::pin(async move { Ok(query(SQL).bind(row::text(ids)?).execute(connection).await?) })
@@ -93,7 +93,7 @@ fn end_blocks<'a>(
         "\
         DELETE FROM budget_block WHERE session_id IN (SELECT CAST(value AS BIGINT) FROM ",
         ROWS,
-        ") AND NOT EXISTS (SELECT 1 FROM session WHERE session.id = budget_block.session_id \
+        " AS given) AND NOT EXISTS (SELECT 1 FROM session WHERE session.id = budget_block.session_id \
                              AND session.ended_at IS NULL)"
     );
     Box::pin(async move { Ok(query(SQL).bind(row::text(ids)?).execute(connection).await?) })

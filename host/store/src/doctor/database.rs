@@ -75,7 +75,7 @@ macro_rules! remove_rows {
             $key,
             " IN (SELECT CAST(value AS BIGINT) FROM ",
             ROWS,
-            ") AND NOT EXISTS (SELECT 1 FROM ",
+            " AS given) AND NOT EXISTS (SELECT 1 FROM ",
             $owner,
             " WHERE ",
             $owner,

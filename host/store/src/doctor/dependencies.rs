@@ -74,7 +74,7 @@ const ENDED: Sql = sql!(
      WHERE dependency.outcome IS NULL AND upstream.state >= 8 \
        AND dependency.task_id IN (SELECT CAST(value AS BIGINT) FROM ",
     ROWS,
-    ") ORDER BY upstream.id"
+    " AS given) ORDER BY upstream.id"
 );
 
 /// Settles what these tasks wait for and has ended.
@@ -109,7 +109,7 @@ const COUNT_AGAIN: Sql = sql!(
       FROM task AS blocked WHERE blocked.state IN (0, 1, 2) \
         AND blocked.id IN (SELECT CAST(value AS BIGINT) FROM ",
     ROWS,
-    ")) AS counted \
+    " AS given)) AS counted \
     WHERE task.id = counted.id \
     RETURNING task.id, task.state, task.run_at, task.job_id"
 );

@@ -57,7 +57,7 @@ fn recount<'a>(connection: &'a mut Connection<'_>, ids: &'a [i64], _: Timestamp)
           (SELECT coalesce(max(n), 0) FROM event WHERE event.job_id = job.id) \
         WHERE id IN (SELECT CAST(value AS BIGINT) FROM ",
         ROWS,
-        ")"
+        " AS given)"
     );
     run(connection, SQL, ids)
 }
@@ -69,7 +69,7 @@ const TASKS: &str = "\
 const TASKS_OF: Sql = sql!(
     "SELECT id, job_id, state FROM task WHERE id IN (SELECT CAST(value AS BIGINT) FROM ",
     ROWS,
-    ") ORDER BY id"
+    " AS given) ORDER BY id"
 );
 
 /// The last state that is told of each task of the jobs `$1`. A happening is JSON that begins with
@@ -80,7 +80,7 @@ const TOLD: Sql = sql!(
       SELECT job_id, task_id, max(n) AS n FROM event \
       WHERE job_id IN (SELECT CAST(value AS BIGINT) FROM ",
     ROWS,
-    ") AND what LIKE '{\"kind\":\"state\"%' GROUP BY job_id, task_id \
+    " AS given) AND what LIKE '{\"kind\":\"state\"%' GROUP BY job_id, task_id \
     ) AS last ON last.job_id = event.job_id AND last.n = event.n"
 );
 

@@ -23,15 +23,18 @@ pub(crate) const CHECKS: &[Check] = &[Check {
     remedy: Remedy::Repair { what: "counts the tasks of the lane again", mend: count_again },
 }];
 
-const FORGET: Sql =
-    sql!("DELETE FROM tally WHERE lane_id IN (SELECT CAST(value AS BIGINT) FROM ", ROWS, ")");
+const FORGET: Sql = sql!(
+    "DELETE FROM tally WHERE lane_id IN (SELECT CAST(value AS BIGINT) FROM ",
+    ROWS,
+    " AS given)"
+);
 
 const COUNT_AGAIN: Sql = sql!(
     "\
     INSERT INTO tally (state, lane_id, n) SELECT state, lane_id, count(*) FROM task \
     WHERE lane_id IN (SELECT CAST(value AS BIGINT) FROM ",
     ROWS,
-    ") GROUP BY state, lane_id"
+    " AS given) GROUP BY state, lane_id"
 );
 
 fn count_again<'a>(

@@ -60,7 +60,7 @@ fn set_end<'a>(connection: &'a mut Connection<'_>, ids: &'a [i64], _: Timestamp)
         WHERE (state >= 8) <> (ended_at IS NOT NULL) \
           AND id IN (SELECT CAST(value AS BIGINT) FROM ",
         ROWS,
-        ")"
+        " AS given)"
     );
     run(connection, SQL, ids)
 }
@@ -74,7 +74,7 @@ fn drop_output<'a>(
         "\
         DELETE FROM task_output WHERE task_id IN (SELECT CAST(value AS BIGINT) FROM ",
         ROWS,
-        ") AND EXISTS (SELECT 1 FROM task WHERE task.id = task_output.task_id AND state <> 8)"
+        " AS given) AND EXISTS (SELECT 1 FROM task WHERE task.id = task_output.task_id AND state <> 8)"
     );
     run(connection, SQL, ids)
 }

@@ -72,10 +72,15 @@ const DROP_RULES: &str = "\
       END LOOP; \
     END $$";
 
-/// Ends every connection but its own, as a restart of the server does.
+/// Ends every connection but its own, as a restart of the server does, and waits until they are gone.
 const DISCONNECT: &str = "\
-    SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+    SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity \
     WHERE datname = current_database() AND pid <> pg_backend_pid()";
+
+/// How many rows were read so far. A connection counts at the latest when it ends.
+const ROWS_READ: &str = "\
+    SELECT CAST(sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) AS BIGINT) \
+    FROM pg_stat_user_tables WHERE relname IN ('budget', 'dependency', 'event', 'task')";
 
 #[tokio::test]
 async fn what_keeps_a_database_from_being_opened_is_said_without_the_password() {
@@ -183,6 +188,39 @@ async fn a_server_that_does_not_answer_is_asked_anew() {
     host.submit(json!({"executor": "x"})).await;
     signal(writer, "-CONT");
     assert_eq!(host.claim(1, 10).await.len(), 1);
+}
+
+#[tokio::test]
+async fn few_rows_are_read_for_one_task_however_many_there_are() {
+    let host = Host::start().await;
+    let link = |n: usize| {
+        let before = (n > 0).then(|| (n - 1).to_string());
+        json!({"id": n.to_string(), "executor": "x", "dependencies": before.as_slice()})
+    };
+    let chain: Vec<_> = (0..1_000).map(link).collect();
+    let job = host.submit(json!({"tasks": chain, "token_budget": 9})).await;
+    // The server believes from now on that next to none are ready or running.
+    host.database.run("ANALYZE").await;
+    let task = |n: usize| json!({"id": n.to_string(), "executor": "x"});
+    host.submit(json!({"tasks": (0..1_000).map(task).collect::<Vec<_>>()})).await;
+
+    let read = rows_read(&host, async { assert_eq!(host.claim(1, 1).await.len(), 1) }).await;
+    assert!(read < 100, "a claim read {read} rows");
+    let claimed = host.claim(1, 900).await;
+    let read = rows_read(&host, host.settle(&claimed[500], 2, completed())).await;
+    assert!(read < 100, "an end read {read} rows");
+    let spans = [(job.id, 0, 1)];
+    let read = rows_read(&host, host.store.list_spans(&spans)).await;
+    assert!(read < 100, "a look at one event read {read} rows");
+}
+
+/// How many rows the server reads for what is done.
+async fn rows_read<T>(host: &Host, done: impl Future<Output = T>) -> i64 {
+    host.database.run(DISCONNECT).await;
+    let before = host.database.number(ROWS_READ).await;
+    done.await;
+    host.database.run(DISCONNECT).await;
+    host.database.number(ROWS_READ).await - before
 }
 
 /// Sends a signal to one of the server's processes.
