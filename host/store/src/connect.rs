@@ -43,7 +43,7 @@ const WRITER_CACHE: &str = "-32768";
 /// How many rows the thread of a file reads ahead: with fewer, it and its reader would take turns.
 const ROWS_WAITING_MAX: usize = 2_048;
 
-/// How a server goes about every statement. To compile one takes a server longer than any here runs,
+/// How a server goes about every statement. To compile one takes a server longer than nearly all run,
 /// and it would compile small ones too: it takes what `enable_seqscan` holds it off from for very
 /// dear, so that it seems worth the while.
 const NOT_COMPILED: [(&str, &str); 1] = [("jit", "off")];
