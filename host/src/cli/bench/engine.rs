@@ -2,7 +2,7 @@
 //! least that their rows can cost.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use apflow_api::{Api, ApiError, ListJobs, LoadPlugin, Page, SaidConsent, SubmitJob, WatchJob};
@@ -77,10 +77,15 @@ impl Place {
     }
 
     pub(super) fn remove(&self) {
-        let remove = |parent: &Path, name: &str| -> io::Result<()> {
-            Dir::open_ambient_dir(parent, ambient_authority())?.remove_dir_all(name)
+        let remove = || -> io::Result<()> {
+            Dir::open_ambient_dir(&self.parent, ambient_authority())?.remove_dir_all(&self.name)
         };
-        if let Err(error) = remove(&self.parent, &self.name) {
+        let mut removed = remove();
+        // A connection that is still being closed takes its files away itself.
+        if removed.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            removed = remove();
+        }
+        if let Err(error) = removed {
             tracing::warn!(%error, folder = %self.config.data_dir.display(), "it is left behind");
         }
     }
