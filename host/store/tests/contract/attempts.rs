@@ -118,6 +118,18 @@ async fn a_task_becomes_ready_with_its_last_dependency() {
 }
 
 #[tokio::test]
+async fn a_task_that_somebody_had_run_again_resolves_nothing_again() {
+    let host = Host::start().await;
+    host.submit(forest(&[("a", &[]), ("b", &[]), ("c", &["a?", "b"])])).await;
+    let claimed = host.claim(0, 10).await;
+    host.settle(&claimed[0], 1, failed()).await;
+    let again = "UPDATE task SET state = 3, ended_at = NULL, \
+                                 session_id = (SELECT max(id) FROM session) WHERE state = 9";
+    host.spoil(again).await;
+    assert!(host.settle(&claimed[0], 2, failed()).await.became_ready.is_empty());
+}
+
+#[tokio::test]
 async fn a_skipped_branch_skips_its_dependents() {
     let host = Host::start().await;
     // A diamond below the failure, a stranger beside it, and a task that can do without.
