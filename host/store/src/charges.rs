@@ -361,12 +361,12 @@ const OVER: Sql = sql!(
     ROWS,
     " AS asked JOIN task ON task.id = CAST(asked.value AS BIGINT) \
     JOIN job ON job.id = task.job_id \
-    WHERE (SELECT 1 FROM budget WHERE scope = 'task' AND owner = CAST(task.id AS TEXT) \
-             AND spent + lost > cap LIMIT 1) IS NOT NULL \
-       OR (SELECT 1 FROM budget WHERE scope = 'job' AND owner = CAST(job.id AS TEXT) \
-             AND spent + lost > cap LIMIT 1) IS NOT NULL \
-       OR (SELECT 1 FROM budget WHERE scope = 'principal' AND owner = job.principal \
-             AND spent + lost > cap LIMIT 1) IS NOT NULL"
+    WHERE EXISTS (SELECT 1 FROM budget WHERE scope = 'task' AND owner = CAST(task.id AS TEXT) \
+                    AND spent + lost > cap) \
+       OR EXISTS (SELECT 1 FROM budget WHERE scope = 'job' AND owner = CAST(job.id AS TEXT) \
+                    AND spent + lost > cap) \
+       OR EXISTS (SELECT 1 FROM budget WHERE scope = 'principal' AND owner = job.principal \
+                    AND spent + lost > cap)"
 );
 
 /// Which of these tasks have a budget that is over its cap.

@@ -3,14 +3,9 @@
 //! Every other statement is written once, in what both understand: `$1`, `RETURNING`,
 //! `ON CONFLICT`, `CAST`. Rows travel as one JSON array, whose items are arrays of columns.
 //!
-//! Two ways of writing keep `PostgreSQL` with the rows that are asked for, which it plans for without
-//! knowing them:
-//!
-//! - `(SELECT 1 … LIMIT 1) IS NOT NULL` says whether there is such a row. `EXISTS` outside of a
-//!   plain `AND` may read the whole table, to have the answer for all rows at once.
-//! - `state + 0 = 3`, beside an id, compares the state of the task with that id. `state = 3` may go
-//!   through the index of all running tasks instead, and through those that ran since the server
-//!   last tidied up.
+//! `state + 0 = 3`, beside an id, compares the state of the task with that id. For `state = 3`,
+//! `PostgreSQL` may go through the index of all running tasks instead, and through those that ran
+//! since it last tidied up.
 
 /// A statement, as each database understands it.
 #[derive(Debug, Clone, Copy)]
@@ -118,27 +113,6 @@ pub(crate) const FIRST_OF_READY: Sql = Sql {
       SELECT lane_id, priority, run_at, id FROM task \
       WHERE lane_id = wanted.lane_id AND state = 2 \
       ORDER BY priority, run_at, id LIMIT $3) AS head",
-};
-
-/// The events of spans: of the job in the first place, after the number in the second, and up to
-/// that in the third.
-///
-/// Written so that both go from the spans to their events.
-pub(crate) const SPANS: Sql = Sql {
-    sqlite: "\
-    SELECT event.job_id, event.n, event.at, event.task_id, event.attempt, event.what \
-    FROM jsonb_each($1) AS span CROSS JOIN event \
-    WHERE event.job_id = CAST(span.value->>0 AS BIGINT) \
-      AND event.n > CAST(span.value->>1 AS BIGINT) AND event.n <= CAST(span.value->>2 AS BIGINT) \
-    ORDER BY event.job_id, event.n",
-    postgres: "\
-    SELECT event.job_id, event.n, event.at, event.task_id, event.attempt, event.what \
-    FROM jsonb_array_elements(CAST($1 AS JSONB)) AS span CROSS JOIN LATERAL ( \
-      SELECT job_id, n, at, task_id, attempt, what FROM event \
-      WHERE job_id = CAST(span.value->>0 AS BIGINT) \
-        AND n > CAST(span.value->>1 AS BIGINT) AND n <= CAST(span.value->>2 AS BIGINT) \
-      ORDER BY n OFFSET 0) AS event \
-    ORDER BY event.job_id, event.n",
 };
 
 /// A number for a process that makes ids, which no other has that makes some at the same time. Two

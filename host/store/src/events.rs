@@ -13,7 +13,7 @@ use apflow_model::state::{JobState, TaskState};
 
 use crate::connection::{Connection, Row, query};
 use crate::dependents::Moved;
-use crate::dialect::{SPANS, Sql, sql};
+use crate::dialect::{Sql, sql};
 use crate::error::StoreError;
 use crate::row;
 use crate::store::Store;
@@ -124,6 +124,17 @@ const HISTORIES: Sql = sql!(
     "SELECT job.id, job.state, job.event_count FROM ",
     ROWS,
     " AS asked JOIN job ON job.id = CAST(asked.value->>0 AS BIGINT)"
+);
+
+/// The join is written so that `SQLite` goes from the jobs to their events.
+const SPANS: Sql = sql!(
+    "\
+    SELECT event.job_id, event.n, event.at, event.task_id, event.attempt, event.what FROM ",
+    ROWS,
+    " AS span CROSS JOIN event \
+    WHERE event.job_id = CAST(span.value->>0 AS BIGINT) \
+      AND event.n > CAST(span.value->>1 AS BIGINT) AND event.n <= CAST(span.value->>2 AS BIGINT) \
+    ORDER BY event.job_id, event.n"
 );
 
 fn read(job_id: JobId, row: &Row) -> Result<Event, StoreError> {

@@ -276,8 +276,7 @@ const CALLS_MODELS: Sql = sql!(
     SELECT id FROM task WHERE id IN (SELECT CAST(value AS BIGINT) FROM ",
     ROWS,
     " AS given) AND (token_budget IS NOT NULL OR model IS NOT NULL OR cost_policy IS NOT NULL \
-            OR (SELECT 1 FROM budget WHERE scope = 'job' AND owner = CAST(job_id AS TEXT) \
-                LIMIT 1) IS NOT NULL)"
+            OR EXISTS (SELECT 1 FROM budget WHERE scope = 'job' AND owner = CAST(job_id AS TEXT)))"
 );
 
 /// Looks at the budgets of chosen tasks that say that they call a model. One whose budgets have

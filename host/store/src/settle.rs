@@ -43,7 +43,7 @@ const END_TASKS: Sql = sql!(
       AND task.attempt = CAST(ending.value->>1 AS BIGINT) AND task.state + 0 = 3 \
     RETURNING id, job_id, cancel_at IS NOT NULL, \
               (SELECT task_count FROM job WHERE job.id = job_id) = 1, \
-              (SELECT 1 FROM checkpoint WHERE task_id = task.id LIMIT 1) IS NOT NULL"
+              EXISTS (SELECT 1 FROM checkpoint WHERE task_id = task.id)"
 );
 
 const END_ATTEMPTS: Sql = sql!(

@@ -112,13 +112,12 @@ pub(crate) const SHOW_CLAIMED: Sql = sql!(
     SELECT task.id, task.job_id, task.attempt, task.run_at, task.reference, task.executor, task.timeout_ms, \
            task.deadline, task.attempts_max, task.attempts_before, task.backoff, task.token_budget, task.model, task.allow, task.uses_cache, \
            task_input.body, job.principal, job.grants, job.event_count, job.hops, \
-           (SELECT 1 FROM dependency WHERE task_id = task.id LIMIT 1) IS NOT NULL \
-             AS has_dependencies, \
+           EXISTS (SELECT 1 FROM dependency WHERE task_id = task.id) AS has_dependencies, \
            task.token_budget IS NOT NULL \
-             OR (SELECT 1 FROM budget WHERE scope = 'job' AND owner = CAST(task.job_id AS TEXT) \
-                 LIMIT 1) IS NOT NULL \
-             OR (SELECT 1 FROM budget WHERE scope = 'principal' AND owner = job.principal \
-                 LIMIT 1) IS NOT NULL AS has_budgets \
+             OR EXISTS (SELECT 1 FROM budget \
+                        WHERE scope = 'job' AND owner = CAST(task.job_id AS TEXT)) \
+             OR EXISTS (SELECT 1 FROM budget \
+                        WHERE scope = 'principal' AND owner = job.principal) AS has_budgets \
     FROM task JOIN job ON job.id = task.job_id LEFT JOIN task_input ON task_input.task_id = task.id \
     WHERE task.id IN (SELECT CAST(value AS BIGINT) FROM ",
     ROWS,
